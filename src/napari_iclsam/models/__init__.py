@@ -1,0 +1,1 @@
+"""Networks: tensors in, tensors out. They know no files, no devices and no numpy images."""

@@ -1,0 +1,262 @@
+"""UniverSeg, the in-context network, in an exactly equal but cheaper factorised form. Knows no files and no devices.
+
+Butoi et al., "UniverSeg: Universal Medical Image Segmentation", ICCV 2023. Names of the state dict are those of the
+published weights. A block with target ``u`` and support ``v_1 .. v_S`` is published as ::
+
+    z_i  = cross_conv(concat(u, v_i))            (no non-linearity)
+    u'   = lrelu(target_conv(mean_i z_i))
+    v_i' = lrelu(support_conv(z_i))
+
+A convolution is linear, so its target half is computed once instead of S times, ``mean_i z_i`` needs the mean of the
+support alone, the first block's support half does not depend on the query at all (`UniverSeg.encode_support` computes
+it once a task), and the last decoder block, whose support output nobody reads, needs only the mean of its support.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+SLOPE = 0.01
+"""Negative slope of the leaky rectifiers."""
+
+
+@dataclass(frozen=True, slots=True)
+class SupportFeatures:
+    """What the first block computes of a support set alone: of B tasks, S pairs each, F features, H x W pixels.
+
+    Attributes
+    ----------
+    cross_mean : Tensor, (B, F, H, W)
+        Mean over the pairs of the support half of the first block's cross convolution, without bias.
+    support : Tensor, (B, S, F, H, W)
+        The first block's support convolution of that half, pair by pair, with the convolution's bias.
+    """
+
+    cross_mean: Tensor
+    support: Tensor
+
+
+@dataclass(frozen=True, slots=True)
+class _Pooled:
+    """A support tensor of which only the mean over pairs and the energy a pixel are still needed."""
+
+    mean: Tensor  # (B, C, H, W)
+    energy: Tensor | None  # (B, 1, H, W): sum over pairs and channels of squares; None without guidance
+
+
+class _Conv(nn.Module):
+    """A 3 x 3 convolution under the name that the published state dict gives it (``vmapped.conv`` or ``conv``)."""
+
+    def __init__(self, channels_in: int, channels_out: int, size: int = 3) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(channels_in, channels_out, size, padding=size // 2)
+
+
+class _Vmapped(nn.Module):
+    def __init__(self, channels_in: int, channels_out: int) -> None:
+        super().__init__()
+        self.vmapped = _Conv(channels_in, channels_out)
+
+
+class _CrossConv(nn.Module):
+    def __init__(self, target: int, support: int, channels_out: int) -> None:
+        super().__init__()
+        self.cross_conv = nn.Conv2d(target + support, channels_out, 3, padding=1)
+
+
+class CrossBlock(nn.Module):
+    """One CrossBlock (UniverSeg, sec. 3), computed half by half.
+
+    Parameters
+    ----------
+    target, support : int
+        Channels of the target and of a support pair. The first ``target`` input channels of the cross convolution
+        belong to the target.
+    features : int
+        Channels of both outputs.
+    """
+
+    def __init__(self, target: int, support: int, features: int) -> None:
+        super().__init__()
+        self._split = target
+        self.cross = _CrossConv(target, support, features)
+        self.target = _Vmapped(features, features)
+        self.support = _Vmapped(features, features)
+
+    def cross_target(self, u: Tensor) -> Tensor:
+        """Return the target half of z, with the bias: (B, Cu, H, W) -> (B, F, H, W)."""
+        conv = self.cross.cross_conv
+        return F.conv2d(u, conv.weight[:, : self._split], conv.bias, padding=1)
+
+    def cross_support(self, v: Tensor) -> Tensor:
+        """Return the support half of z, without the bias: (N, Cv, H, W) -> (N, F, H, W)."""
+        return F.conv2d(v, self.cross.cross_conv.weight[:, self._split :], None, padding=1)
+
+    def target_output(self, z_mean: Tensor) -> Tensor:
+        """Return u' of mean_i z_i."""
+        return F.leaky_relu(self.target.vmapped.conv(z_mean), SLOPE)
+
+    def forward(self, u: Tensor, v: Tensor) -> tuple[Tensor, Tensor]:
+        """Return u' (B, F, H, W) and v' (B, S, F, H, W) of u (B, Cu, H, W) and v (B, S, Cv, H, W)."""
+        half_u = self.cross_target(u)
+        half_v = _over_pairs(self.cross_support, v)
+        v_out = _over_pairs(self.support.vmapped.conv, half_v + half_u[:, None])
+        return self.target_output(half_u + half_v.mean(dim=1)), F.leaky_relu(v_out, SLOPE)
+
+
+class UniverSeg(nn.Module):
+    """The UniverSeg network.
+
+    Parameters
+    ----------
+    image_channels : int
+        Channels of an image: 1 in the published weights, 3 for colour.
+    features : Sequence[int]
+        Features of each level, finest first. Published: four levels of 64.
+    """
+
+    def __init__(self, image_channels: int = 1, features: Sequence[int] = (64, 64, 64, 64)) -> None:
+        super().__init__()
+        self.image_channels = image_channels
+        sizes = list(features)
+        inputs = [(image_channels, image_channels + 1), *((f, f) for f in sizes[:-1])]
+        self.enc_blocks = nn.ModuleList(CrossBlock(*cu_cv, f) for cu_cv, f in zip(inputs, sizes, strict=True))
+        widths = sizes[::-1]
+        self.dec_blocks = nn.ModuleList(
+            CrossBlock(deep + skip, deep + skip, skip) for deep, skip in zip(widths[:-1], widths[1:], strict=True)
+        )
+        self.out_conv = _Conv(sizes[0], 1, size=1)
+
+    def encode_support(self, images: Tensor, masks: Tensor) -> SupportFeatures:
+        """Compute what does not depend on the query.
+
+        Parameters
+        ----------
+        images : Tensor, (B, S, C, H, W)
+            Support images of B tasks, in [0, 1]; H and W divisible by 2 ** (levels - 1).
+        masks : Tensor, (B, S, 1, H, W)
+            Their masks, in [0, 1].
+        """
+        block = self.enc_blocks[0]
+        half_v = _over_pairs(block.cross_support, torch.cat([images, masks], dim=2))
+        return SupportFeatures(half_v.mean(dim=1), _over_pairs(block.support.vmapped.conv, half_v))
+
+    def forward(self, query: Tensor, support: SupportFeatures, guidance: Tensor | None = None) -> Tensor:
+        """Segment Q queries with each of T support sets.
+
+        Parameters
+        ----------
+        query : Tensor, (T * Q, C, H, W)
+            Query images in [0, 1], those of one task next to each other.
+        support : SupportFeatures
+            Of `encode_support`, T tasks.
+        guidance : Tensor, (T * Q, 1, h, w), optional
+            alpha * z: the logarithm of the factor by which each decoder block's support is weighted before it is
+            rescaled to its former L2 norm (Hu et al. 2024, semantic guidance of the in-context model). Resized
+            bilinearly to each block; the target and the encoder are untouched.
+
+        Returns
+        -------
+        Tensor, (T * Q, 1, H, W)
+            Logits.
+        """
+        u, v, top = self._first_block(query, support, guided=guidance is not None)
+        top_u, u = u, _pool(u)
+        skips: list[tuple[Tensor, Tensor]] = []
+        for level, block in enumerate(self.enc_blocks[1:], start=1):
+            u, v = block(u, v)
+            if level < len(self.enc_blocks) - 1:
+                skips.append((u, v))
+                u, v = _pool(u), _over_pairs(_pool, v)
+        for block in self.dec_blocks[:-1]:
+            skip_u, skip_v = skips.pop()
+            u = torch.cat([_up(u), skip_u], dim=1)
+            v = torch.cat([_over_pairs(_up, v), skip_v], dim=2)
+            u, v = block(u, v if guidance is None else _guide(v, guidance))
+        u = torch.cat([_up(u), top_u], dim=1)
+        return self._last_block(u, _join(_pool_upsampled(v, guided=guidance is not None), top), guidance)
+
+    def _first_block(
+        self, query: Tensor, support: SupportFeatures, *, guided: bool
+    ) -> tuple[Tensor, Tensor, _Pooled]:
+        """Return u', v' halved in size, and of v' at full size what the last block needs."""
+        block = self.enc_blocks[0]
+        half_u = block.cross_target(query)
+        tasks, pairs = support.support.shape[:2]
+        grouped = half_u.unflatten(0, (tasks, -1))
+        u = block.target_output((grouped + support.cross_mean[:, None]).flatten(0, 1))
+        shared = F.conv2d(half_u, block.support.vmapped.conv.weight, None, padding=1).unflatten(0, (tasks, -1))
+        halved, total, energy = [], torch.zeros((), device=u.device), torch.zeros((), device=u.device)
+        for part in support.support.split(_CHUNK, dim=1):
+            v = F.leaky_relu(part[:, None] + shared[:, :, None], SLOPE).flatten(0, 1)
+            halved.append(_over_pairs(_pool, v))
+            total = total + v.sum(dim=1)
+            energy = energy + v.square().sum(dim=(1, 2))[:, None] if guided else energy
+        return u, torch.cat(halved, dim=1), _Pooled(total / pairs, energy if guided else None)
+
+    def _last_block(self, u: Tensor, v: _Pooled, guidance: Tensor | None) -> Tensor:
+        block = self.dec_blocks[-1]
+        mean = v.mean if guidance is None else _guide_pooled(v, guidance)
+        return self.out_conv.conv(block.target_output(block.cross_target(u) + block.cross_support(mean)))
+
+
+_CHUNK = 8
+"""Support pairs handled at once where full-resolution copies of all of them would fill the memory."""
+
+
+def _over_pairs(function: Callable[[Tensor], Tensor], v: Tensor) -> Tensor:
+    """Apply a function of (N, C, H, W) to (B, S, C, H, W)."""
+    return function(v.flatten(0, 1)).unflatten(0, v.shape[:2])
+
+
+def _pool(x: Tensor) -> Tensor:
+    return F.max_pool2d(x, 2)
+
+
+def _up(x: Tensor) -> Tensor:
+    return F.interpolate(x, scale_factor=2, mode="bilinear", align_corners=True)
+
+
+def _weights(guidance: Tensor, size: torch.Size) -> Tensor:
+    """Return the factor of each pixel, (B, 1, h, w)."""
+    return F.interpolate(guidance, size=size, mode="bilinear", align_corners=False).exp()
+
+
+def _guide(v: Tensor, guidance: Tensor) -> Tensor:
+    """Weight a support tensor (B, S, C, h, w) and give it back its L2 norm."""
+    weighted = v * _weights(guidance, v.shape[-2:])[:, None]
+    return weighted * _ratio(v.square().sum(dim=(1, 2, 3, 4)), weighted.square().sum(dim=(1, 2, 3, 4)))[:, None]
+
+
+def _guide_pooled(v: _Pooled, guidance: Tensor) -> Tensor:
+    """Return the mean over pairs that `_guide` of the whole tensor would have."""
+    assert v.energy is not None
+    weights = _weights(guidance, v.mean.shape[-2:])
+    before, after = v.energy.sum(dim=(1, 2, 3)), (v.energy * weights.square()).sum(dim=(1, 2, 3))
+    return v.mean * weights * _ratio(before, after)
+
+
+def _ratio(before: Tensor, after: Tensor) -> Tensor:
+    """Return the ratio of two L2 norms from their squares, (B,) -> (B, 1, 1, 1); 1 for an empty tensor."""
+    ratio = torch.where(after > 0, before / after.clamp_min(torch.finfo(after.dtype).tiny), 1.0)
+    return ratio.sqrt()[:, None, None, None]
+
+
+def _pool_upsampled(v: Tensor, *, guided: bool) -> _Pooled:
+    """Pool over pairs as if all (B, S, C, h, w) had been upsampled: upsampling is linear, squaring is not."""
+    energy = None
+    if guided:
+        chunks = (_over_pairs(_up, part).square().sum(dim=(1, 2))[:, None] for part in v.split(_CHUNK, dim=1))
+        energy = torch.stack(list(chunks)).sum(dim=0)
+    return _Pooled(_up(v.mean(dim=1)), energy)
+
+
+def _join(deep: _Pooled, skip: _Pooled) -> _Pooled:
+    """Concatenate two pooled tensors along their channels."""
+    energy = None if deep.energy is None or skip.energy is None else deep.energy + skip.energy
+    return _Pooled(torch.cat([deep.mean, skip.mean], dim=1), energy)

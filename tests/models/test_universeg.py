@@ -1,0 +1,103 @@
+"""UniverSeg's factorised form against a plain transcription of the published formula."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from napari_iclsam.models.universeg import UniverSeg
+
+
+def plain_block(block: torch.nn.Module, u: Tensor, v: Tensor) -> tuple[Tensor, Tensor]:
+    """u (Cu, H, W), v (S, Cv, H, W): the formula as published, one convolution of the concatenation a pair."""
+    z = block.cross.cross_conv(torch.cat([u.expand(len(v), *u.shape), v], dim=1))
+    return (
+        F.leaky_relu(block.target.vmapped.conv(z.mean(dim=0, keepdim=True)), 0.01)[0],
+        F.leaky_relu(block.support.vmapped.conv(z), 0.01),
+    )
+
+
+def plain_universeg(net: UniverSeg, query: Tensor, images: Tensor, masks: Tensor, guidance: Tensor | None) -> Tensor:
+    """query (C, H, W), images (S, C, H, W), masks (S, 1, H, W), guidance (1, H, W) -> logits (1, H, W)."""
+    u, v = query, torch.cat([images, masks], dim=1)
+    skips = []
+    for level, block in enumerate(net.enc_blocks):
+        u, v = plain_block(block, u, v)
+        if level < len(net.enc_blocks) - 1:
+            skips.append((u, v))
+            u, v = F.max_pool2d(u[None], 2)[0], F.max_pool2d(v, 2)
+    for block in net.dec_blocks:
+        skip_u, skip_v = skips.pop()
+        size = skip_u.shape[-2:]
+        u = torch.cat([F.interpolate(u[None], size, mode="bilinear", align_corners=True)[0], skip_u])
+        v = torch.cat([F.interpolate(v, size, mode="bilinear", align_corners=True), skip_v], dim=1)
+        if guidance is not None:
+            weighted = v * F.interpolate(guidance[None], size, mode="bilinear").exp()
+            v = weighted * v.norm() / weighted.norm()
+        u, v = plain_block(block, u, v)
+    return net.out_conv.conv(u[None])[0]
+
+
+def relative_difference(a: Tensor, b: Tensor) -> float:
+    return ((a - b).abs().max() / (b.max() - b.min())).item()
+
+
+@pytest.mark.parametrize("guided", [False, True], ids=["plain", "guided"])
+@pytest.mark.parametrize("pairs", [1, 2, 5, 16])
+@pytest.mark.parametrize("channels", [1, 3], ids=["grey", "rgb"])
+def test_factorised_form_equals_the_published_formula(channels: int, pairs: int, guided: bool) -> None:
+    torch.manual_seed(pairs)
+    net = UniverSeg(channels)
+    query = torch.rand(channels, 32, 48, requires_grad=True)
+    images, masks = torch.rand(pairs, channels, 32, 48), (torch.rand(pairs, 1, 32, 48) > 0.5).float()
+    guidance = 0.3 * torch.randn(1, 32, 48) if guided else None
+
+    ours = net(query[None], net.encode_support(images[None], masks[None]), None if guidance is None else guidance[None])
+    plain = plain_universeg(net, query, images, masks, guidance)
+    assert relative_difference(ours[0], plain) < 1e-5
+
+    parameters = [query, *net.parameters()]
+    target = torch.rand_like(plain)
+    ours_grad = torch.autograd.grad((ours[0] * target).sum(), parameters, allow_unused=True)
+    plain_grad = torch.autograd.grad((plain * target).sum(), parameters, allow_unused=True)
+    for a, b in zip(ours_grad, plain_grad, strict=True):
+        assert (a is None) == (b is None)
+        if a is not None and b is not None:
+            assert (a - b).abs().max() <= 1e-5 * max(b.abs().max().item(), (b.max() - b.min()).item()) + 1e-6
+
+
+def test_a_batch_of_tasks_and_queries_equals_one_at_a_time() -> None:
+    torch.manual_seed(0)
+    net = UniverSeg()
+    images, masks = torch.rand(2, 9, 1, 16, 16), torch.rand(2, 9, 1, 16, 16)
+    queries, guidance = torch.rand(6, 1, 16, 16), torch.randn(6, 1, 16, 16)
+    with torch.no_grad():
+        together = net(queries, net.encode_support(images, masks), guidance)
+        for n in range(6):
+            one = net.encode_support(images[n // 3][None], masks[n // 3][None])
+            assert torch.allclose(net(queries[n][None], one, guidance[n][None])[0], together[n], atol=1e-6)
+
+
+def test_the_state_dict_has_the_published_names_and_size() -> None:
+    state = UniverSeg().state_dict()
+    assert sum(t.numel() for t in state.values()) == 1_182_785
+    assert set(state) == {
+        *(
+            f"{part}_blocks.{n}.{conv}.{kind}"
+            for part, blocks in (("enc", 4), ("dec", 3))
+            for n in range(blocks)
+            for conv in ("cross.cross_conv", "target.vmapped.conv", "support.vmapped.conv")
+            for kind in ("weight", "bias")
+        ),
+        "out_conv.conv.weight",
+        "out_conv.conv.bias",
+    }
+
+
+def test_guidance_of_zero_changes_nothing() -> None:
+    torch.manual_seed(1)
+    net = UniverSeg()
+    query, support = torch.rand(1, 1, 16, 16), net.encode_support(torch.rand(1, 3, 1, 16, 16), torch.rand(1, 3, 1, 16, 16))
+    assert torch.allclose(net(query, support), net(query, support, torch.zeros(1, 1, 16, 16)), atol=1e-6)
