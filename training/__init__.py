@@ -1,0 +1,1 @@
+"""Recipe of the bundled starter models; not part of the wheel."""
