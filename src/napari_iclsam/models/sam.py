@@ -1,0 +1,179 @@
+"""SAM with a guided mask decoder, on segment-anything's networks. Knows no files and no devices.
+
+Kirillov et al., "Segment Anything", ICCV 2023; guidance: Hu et al. 2024. The `segment-anything` package stays
+unmodified and the state dict has its names. Guidance is published as attention weights multiplied by exp(b) after the
+softmax and renormalised, which is the same as b added to the attention logits before it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import Literal
+
+import torch
+from segment_anything.modeling import ImageEncoderViT, MaskDecoder, PromptEncoder, TwoWayTransformer
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from napari_iclsam.models.features import Decoded, Features, Prompts
+
+Preprocessing = Literal["sam", "medsam"]
+"""How pixels are scaled: by ImageNet's mean and standard deviation, or to [0, 1] by the image's own extremes."""
+
+_SINGLE_MASK = 1
+"""Output tokens are [IoU, 4 masks, prompts]; the first mask token is that of the single mask."""
+
+
+class GuidedTwoWayTransformer(TwoWayTransformer):  # type: ignore[misc]
+    """SAM's two-way transformer with an additive bias in its last two attentions between tokens and image."""
+
+    def forward(
+        self, image_embedding: Tensor, image_pe: Tensor, point_embedding: Tensor, bias: Tensor | None = None
+    ) -> tuple[Tensor, Tensor]:
+        """Run the transformer.
+
+        Parameters
+        ----------
+        image_embedding, image_pe : Tensor, (N, C, h, w)
+        point_embedding : Tensor, (N, T, C)
+        bias : Tensor, (N, h * w), optional
+            Added to the logits with which image cells attend to the single-mask token in the last block, and to those
+            with which that token attends to image cells at the end.
+
+        Returns
+        -------
+        tuple of Tensor, (N, T, C) and (N, h * w, C)
+            Tokens and image.
+        """
+        keys, key_pe = image_embedding.flatten(2).transpose(1, 2), image_pe.flatten(2).transpose(1, 2)
+        tokens, token_pe = point_embedding, point_embedding
+        to_tokens, to_image = None, None
+        if bias is not None:
+            to_image = bias.new_zeros(bias.shape[0], 1, tokens.shape[1], bias.shape[1])
+            to_image[:, 0, _SINGLE_MASK] = bias
+            to_tokens = to_image.transpose(2, 3)
+        for index, block in enumerate(self.layers):
+            last = index == len(self.layers) - 1
+            if block.skip_first_layer_pe:
+                tokens = _attend(block.self_attn, tokens, tokens, tokens)
+            else:
+                with_pe = tokens + token_pe
+                tokens = tokens + _attend(block.self_attn, with_pe, with_pe, tokens)
+            tokens = block.norm1(tokens)
+            image_keys = keys + key_pe
+            tokens = block.norm2(
+                tokens + _attend(block.cross_attn_token_to_image, tokens + token_pe, image_keys, keys)
+            )
+            tokens = block.norm3(tokens + block.mlp(tokens))
+            attended = _attend(
+                block.cross_attn_image_to_token, image_keys, tokens + token_pe, tokens, to_tokens if last else None
+            )
+            keys = block.norm4(keys + attended)
+        attended = _attend(self.final_attn_token_to_image, tokens + token_pe, keys + key_pe, keys, to_image)
+        return self.norm_final_attn(tokens + attended), keys
+
+
+def _attend(attention: nn.Module, q: Tensor, k: Tensor, v: Tensor, bias: Tensor | None = None) -> Tensor:
+    """Run one of segment-anything's attention modules, with an additive bias on its logits."""
+    heads = attention.num_heads
+    q, k, v = (
+        projection(x).unflatten(-1, (heads, -1)).transpose(1, 2)
+        for projection, x in ((attention.q_proj, q), (attention.k_proj, k), (attention.v_proj, v))
+    )
+    out = F.scaled_dot_product_attention(q, k, v, attn_mask=bias)
+    return attention.out_proj(out.transpose(1, 2).flatten(2))  # type: ignore[no-any-return]
+
+
+class GuidedMaskDecoder(MaskDecoder):  # type: ignore[misc]
+    """SAM's mask decoder, guided, giving the single mask of each prompt."""
+
+    def forward(
+        self, embedding: Tensor, image_pe: Tensor, sparse: Tensor, dense: Tensor, bias: Tensor | None = None
+    ) -> Decoded:
+        """Decode N prompts of one image.
+
+        Parameters
+        ----------
+        embedding, image_pe : Tensor, (1, C, h, w)
+        sparse : Tensor, (N, P, C)
+            Embedded boxes and points.
+        dense : Tensor, (N, C, h, w)
+            Embedded masks.
+        bias : Tensor, (N, h * w), optional
+        """
+        count = sparse.shape[0]
+        outputs = torch.cat([self.iou_token.weight, self.mask_tokens.weight])
+        tokens = torch.cat([outputs.expand(count, -1, -1), sparse], dim=1)
+        tokens, image = self.transformer(embedding + dense, image_pe.expand(count, -1, -1, -1), tokens, bias)
+        upscaled = self.output_upscaling(image.transpose(1, 2).unflatten(2, embedding.shape[-2:]))
+        weights = self.output_hypernetworks_mlps[0](tokens[:, _SINGLE_MASK])
+        logits = torch.einsum("nc,nchw->nhw", weights, upscaled)
+        return Decoded(logits, self.iou_prediction_head(tokens[:, 0])[:, 0])
+
+
+class Sam(nn.Module):
+    """SAM: image encoder, prompt encoder and guided mask decoder.
+
+    Parameters
+    ----------
+    image_encoder : nn.Module
+        (B, 3, image_size, image_size) -> (B, 256, 64, 64).
+    image_size : int
+        Side of the square input; images are resized to it by their longer side and padded at the bottom and right.
+    preprocessing : {"sam", "medsam"}
+        A property of the weights.
+    """
+
+    grid = 64
+
+    def __init__(
+        self, image_encoder: nn.Module, *, image_size: int = 1024, preprocessing: Preprocessing = "sam"
+    ) -> None:
+        super().__init__()
+        self.image_size = image_size
+        self.preprocessing = preprocessing
+        self.image_encoder = image_encoder
+        self.prompt_encoder = PromptEncoder(256, (self.grid, self.grid), (image_size, image_size), mask_in_chans=16)
+        self.mask_decoder = GuidedMaskDecoder(
+            transformer_dim=256,
+            transformer=GuidedTwoWayTransformer(depth=2, embedding_dim=256, num_heads=8, mlp_dim=2048),
+        )
+        self.register_buffer("pixel_mean", torch.tensor([123.675, 116.28, 103.53]).view(3, 1, 1), persistent=False)
+        self.register_buffer("pixel_std", torch.tensor([58.395, 57.12, 57.375]).view(3, 1, 1), persistent=False)
+
+    def normalise(self, pixels: Tensor) -> Tensor:
+        """Scale the grey values of images (B, 3, h, w) in 0..255, before padding."""
+        if self.preprocessing == "sam":
+            return (pixels - self.pixel_mean) / self.pixel_std
+        low, high = pixels.amin(dim=(1, 2, 3), keepdim=True), pixels.amax(dim=(1, 2, 3), keepdim=True)
+        return (pixels - low) / (high - low).clamp_min(1e-8)
+
+    def encode(self, pixels: Tensor) -> Features:
+        """Embed normalised, padded images (B, 3, image_size, image_size)."""
+        return Features(self.image_encoder(pixels))
+
+    def decode(self, features: Features, prompts: Prompts) -> Decoded:
+        """Decode all prompts of one image (B = 1) in one call."""
+        points = None if prompts.points is None else (prompts.points, prompts.point_labels)
+        sparse, dense = self.prompt_encoder(points=points, boxes=prompts.boxes, masks=prompts.masks)
+        image_pe = self.prompt_encoder.get_dense_pe()
+        decoded = self.mask_decoder(features.embedding, image_pe, sparse, dense, prompts.bias)
+        return decoded  # type: ignore[no-any-return]
+
+
+def vit_encoder(
+    embed_dim: int, depth: int, heads: int, global_blocks: Sequence[int], image_size: int = 1024
+) -> ImageEncoderViT:
+    """Build SAM's image encoder of a given size (b: 768, 12, 12, (2, 5, 8, 11))."""
+    layer_norm: Callable[..., nn.Module] = partial(nn.LayerNorm, eps=1e-6)
+    return ImageEncoderViT(
+        img_size=image_size,
+        embed_dim=embed_dim,
+        depth=depth,
+        num_heads=heads,
+        global_attn_indexes=tuple(global_blocks),
+        norm_layer=layer_norm,
+        use_rel_pos=True,
+        window_size=14,
+    )
