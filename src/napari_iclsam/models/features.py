@@ -1,4 +1,4 @@
-"""The values that every promptable network takes and gives; knows no network."""
+"""What promptable networks exchange: features of an image and decoded masks. Knows no network, no files and no devices."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from torch import Tensor
 
 @dataclass(frozen=True, slots=True)
 class Features:
-    """What an image encoder sees in square, zero-padded images.
+    """What an image encoder makes of B square inputs; the mask decoder and the linear probe read it.
 
     Attributes
     ----------
-    embedding : Tensor, (B, 256, 64, 64)
-        Features that the probe and the mask decoder read.
-    detail : Tensor, (B, C, 128, 128), optional
-        Finer features, for mask decoders that use them.
+    embedding : Tensor, (B, 256, G, G)
+        One vector a cell of the G x G grid over the zero-padded square input (64 x 64 for SAM and starter-sam).
+    detail : Tensor or None, (B, C, 2 G, 2 G)
+        Finer features for decoders that want them; None for SAM.
     """
 
     embedding: Tensor
@@ -24,39 +24,15 @@ class Features:
 
 
 @dataclass(frozen=True, slots=True)
-class Prompts:
-    """N prompts of one image, in pixels of the square input, x before y. Parts that are None are not given.
-
-    Attributes
-    ----------
-    boxes : Tensor, (N, 4)
-        x0, y0, x1, y1.
-    points : Tensor, (N, P, 2)
-    point_labels : Tensor, (N, P)
-        1 foreground, 0 background.
-    masks : Tensor, (N, 1, 256, 256)
-        Logits covering the square input.
-    bias : Tensor, (N, 4096)
-        Guidance: added to the attention logits of the 64 x 64 grid, row by row.
-    """
-
-    boxes: Tensor | None = None
-    points: Tensor | None = None
-    point_labels: Tensor | None = None
-    masks: Tensor | None = None
-    bias: Tensor | None = None
-
-
-@dataclass(frozen=True, slots=True)
 class Decoded:
-    """One mask a prompt.
+    """Masks that a decoder drew for N prompts of one image.
 
     Attributes
     ----------
-    logits : Tensor, (N, 256, 256)
-        Covering the square input, padding included.
+    logits : Tensor, (N, 4 G, 4 G)
+        Low-resolution mask logits that cover the square input, padding included; foreground where positive.
     iou : Tensor, (N,)
-        The network's own estimate of the mask's quality.
+        The network's own estimate of the intersection over union of each mask, 0 to 1.
     """
 
     logits: Tensor
