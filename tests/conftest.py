@@ -1,0 +1,59 @@
+"""What every test stands on: no network, no home folder, settings of nobody."""
+
+from __future__ import annotations
+
+import ipaddress
+import os
+import shutil
+import socket
+import tempfile
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+
+os.environ["NAPARI_CONFIG"] = ""  # before napari is imported: its settings are then kept in memory only
+os.environ["MPLBACKEND"] = "Agg"
+
+HOME = tempfile.mkdtemp(prefix="napari-iclsam-tests-")
+os.environ["NAPARI_ICLSAM_HOME"] = HOME  # before napari_iclsam is imported: caches and weights of this run
+
+
+def pytest_unconfigure() -> None:
+    shutil.rmtree(HOME, ignore_errors=True)
+
+
+@pytest.fixture(autouse=True, scope="session")
+def no_network() -> Iterator[None]:
+    """Let Python's sockets reach this machine and nothing else."""
+
+    def guarded(method: Callable[..., Any]) -> Callable[..., Any]:
+        def reach(self: socket.socket, address: Any) -> Any:
+            if self.family in (socket.AF_INET, socket.AF_INET6):
+                check(address[0])
+            return method(self, address)
+
+        return reach
+
+    def getaddrinfo(host: Any, *args: Any, resolve: Callable[..., Any] = socket.getaddrinfo, **kwargs: Any) -> Any:
+        check(host)
+        return resolve(host, *args, **kwargs)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(socket.socket, "connect", guarded(socket.socket.connect))
+        patch.setattr(socket.socket, "connect_ex", guarded(socket.socket.connect_ex))
+        patch.setattr(socket, "getaddrinfo", getaddrinfo)
+        yield
+
+
+def check(host: str | bytes | None) -> None:
+    """Raise unless the host is this machine."""
+    name = host.decode() if isinstance(host, bytes) else host
+    if name in (None, "", "localhost"):
+        return
+    try:
+        here = ipaddress.ip_address(str(name)).is_loopback
+    except ValueError:
+        here = False
+    if not here:
+        raise RuntimeError(f"A test may not use the network: it wanted to reach {name!r}.")
