@@ -112,5 +112,6 @@ def test_the_state_dict_has_the_published_names_and_size() -> None:
 def test_guidance_of_zero_changes_nothing() -> None:
     torch.manual_seed(1)
     net = UniverSeg()
-    query, support = torch.rand(1, 1, 16, 16), net.encode_support(torch.rand(1, 3, 1, 16, 16), torch.rand(1, 3, 1, 16, 16))
+    query = torch.rand(1, 1, 16, 16)
+    support = net.encode_support(torch.rand(1, 3, 1, 16, 16), torch.rand(1, 3, 1, 16, 16))
     assert torch.allclose(net(query, support), net(query, support, torch.zeros(1, 1, 16, 16)), atol=1e-6)

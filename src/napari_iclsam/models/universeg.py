@@ -16,6 +16,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
+from typing import cast
 
 import torch
 from torch import Tensor, nn
@@ -127,9 +129,7 @@ class UniverSeg(nn.Module):
         inputs = [(image_channels, image_channels + 1), *((f, f) for f in sizes[:-1])]
         self.enc_blocks = nn.ModuleList(CrossBlock(*cu_cv, f) for cu_cv, f in zip(inputs, sizes, strict=True))
         widths = sizes[::-1]
-        self.dec_blocks = nn.ModuleList(
-            CrossBlock(deep + skip, deep + skip, skip) for deep, skip in zip(widths[:-1], widths[1:], strict=True)
-        )
+        self.dec_blocks = nn.ModuleList(CrossBlock(deep + skip, deep + skip, skip) for deep, skip in pairwise(widths))
         self.out_conv = _Conv(sizes[0], 1, size=1)
 
     def encode_support(self, images: Tensor, masks: Tensor) -> SupportFeatures:
@@ -142,7 +142,7 @@ class UniverSeg(nn.Module):
         masks : Tensor, (B, S, 1, H, W)
             Their masks, in [0, 1].
         """
-        block = self.enc_blocks[0]
+        block = cast(CrossBlock, self.enc_blocks[0])
         half_v = _over_pairs(block.cross_support, torch.cat([images, masks], dim=2))
         return SupportFeatures(half_v.mean(dim=1), _over_pairs(block.support.vmapped.conv, half_v))
 
@@ -181,11 +181,9 @@ class UniverSeg(nn.Module):
         u = torch.cat([_up(u), top_u], dim=1)
         return self._last_block(u, _join(_pool_upsampled(v, guided=guidance is not None), top), guidance)
 
-    def _first_block(
-        self, query: Tensor, support: SupportFeatures, *, guided: bool
-    ) -> tuple[Tensor, Tensor, _Pooled]:
+    def _first_block(self, query: Tensor, support: SupportFeatures, *, guided: bool) -> tuple[Tensor, Tensor, _Pooled]:
         """Return u', v' halved in size, and of v' at full size what the last block needs."""
-        block = self.enc_blocks[0]
+        block = cast(CrossBlock, self.enc_blocks[0])
         half_u = block.cross_target(query)
         tasks, pairs = support.support.shape[:2]
         grouped = half_u.unflatten(0, (tasks, -1))
@@ -200,9 +198,10 @@ class UniverSeg(nn.Module):
         return u, torch.cat(halved, dim=1), _Pooled(total / pairs, energy if guided else None)
 
     def _last_block(self, u: Tensor, v: _Pooled, guidance: Tensor | None) -> Tensor:
-        block = self.dec_blocks[-1]
+        block = cast(CrossBlock, self.dec_blocks[-1])
         mean = v.mean if guidance is None else _guide_pooled(v, guidance)
-        return self.out_conv.conv(block.target_output(block.cross_target(u) + block.cross_support(mean)))
+        logits: Tensor = self.out_conv.conv(block.target_output(block.cross_target(u) + block.cross_support(mean)))
+        return logits
 
 
 _CHUNK = 8
@@ -211,7 +210,8 @@ _CHUNK = 8
 
 def _over_pairs(function: Callable[[Tensor], Tensor], v: Tensor) -> Tensor:
     """Apply a function of (N, C, H, W) to (B, S, C, H, W)."""
-    return function(v.flatten(0, 1)).unflatten(0, v.shape[:2])
+    result: Tensor = function(v.flatten(0, 1)).unflatten(0, v.shape[:2])
+    return result
 
 
 def _pool(x: Tensor) -> Tensor:
