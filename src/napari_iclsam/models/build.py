@@ -1,0 +1,303 @@
+"""Name, or file of one's own -> a built, strictly loaded module in evaluation mode, and what it is."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import cast
+
+import torch
+from torch import Tensor, nn
+
+from napari_iclsam.models import memory
+from napari_iclsam.models.checkpoint import load_strictly, metadata, read_tensors
+from napari_iclsam.models.sam import Preprocessing, Sam, vit_encoder
+from napari_iclsam.models.starter import StarterSam
+from napari_iclsam.models.universeg import UniverSeg
+from napari_iclsam.weights import checks, download
+from napari_iclsam.weights.catalogue import ALIASES, CATALOGUE, Architecture, Kind, Scaling, Weights, lookup
+
+_ROOM = 1_400_000_000
+"""Bytes beside its parameters that a ViT takes to embed one image."""
+
+
+@dataclass(frozen=True, slots=True)
+class Built:
+    """A network ready to run, on the CPU.
+
+    Attributes
+    ----------
+    module : nn.Module
+        In evaluation mode, without gradients.
+    weights : Weights
+        What it is: title, licence, citation, preprocessing; made up for a file of the user's own.
+    path : Path
+    sha256 : str
+        "sha256:..." of the file.
+    dtype : torch.dtype
+        Of the encoder (or of the in-context model).
+    """
+
+    module: nn.Module
+    weights: Weights
+    path: Path
+    sha256: str
+    dtype: torch.dtype
+
+
+@dataclass(frozen=True, slots=True)
+class VitShape:
+    """The size of a SAM image encoder, as `vit_encoder` takes it."""
+
+    embed_dim: int
+    depth: int
+    heads: int
+    global_blocks: tuple[int, ...]
+    image_size: int
+
+
+def build_sam(name: str, dtype: torch.dtype = torch.float32) -> Built:
+    """Build a promptable model.
+
+    Parameters
+    ----------
+    name : str
+        A name of the catalogue ("starter", "medsam", "sam_vit_b", ...), the path of a file of one's own, whose network
+        is recognised from its tensors, or NAME:PATH to read such a file with NAME's preprocessing and licence.
+    dtype : torch.dtype
+        Of the image encoder. float16 and bfloat16 halve its memory; it still takes and gives float32.
+
+    Raises
+    ------
+    ValueError
+        Unknown name; a file that is damaged, not what its publisher says, or of another network.
+    MissingWeights
+        The weights are not on this computer.
+    MemoryError
+        There is not enough memory for it.
+    """
+    return _build(name, "sam", dtype)
+
+
+def build_icl(name: str, dtype: torch.dtype = torch.float32) -> Built:
+    """Build an in-context model; parameters and errors are those of `build_sam`."""
+    return _build(name, "icl", dtype)
+
+
+def describe(name: str, kind: Kind) -> Weights:
+    """Return what a name or path of `build_sam` and `build_icl` stands for, without reading tensors.
+
+    The architecture of a file of one's own is a guess until it is built.
+
+    Raises
+    ------
+    ValueError
+        It is neither a name nor a file.
+    """
+    return _locate(name, kind)[0]
+
+
+def _locate(name: str, kind: Kind) -> tuple[Weights, Path | None]:
+    """Return what to build, and the user's file if it is one."""
+    like, _, rest = name.partition(":")
+    if rest and (like in CATALOGUE or (kind, like) in ALIASES):
+        path = Path(rest).expanduser()
+        return _own(path, lookup(like, kind)), _existing(path)
+    path = Path(name).expanduser()
+    if path.suffix or len(path.parts) > 1:
+        return _own(path, _same_name(path, kind)), _existing(path)
+    return lookup(name, kind), None
+
+
+def _existing(path: Path) -> Path:
+    if not path.is_file():
+        raise ValueError(f"there is no file of weights {path}")
+    return path
+
+
+def _same_name(path: Path, kind: Kind) -> Weights | None:
+    """Return the published file of the same name, whose preprocessing a copy elsewhere has as well."""
+    return next((each for each in CATALOGUE.values() if each.filename == path.name and each.kind == kind), None)
+
+
+def _own(path: Path, like: Weights | None) -> Weights:
+    """Describe a file of the user's own."""
+    if like is not None:
+        return replace(like, name=path.name, title=f"{like.title} ({path.name})", urls=(), size=None, check=None)
+    return Weights(
+        name=path.name,
+        title=f"own file {path.name}",
+        kind="sam",
+        architecture="vit_b",
+        filename=path.name,
+        licence="unknown (own file)",
+        licence_url="",
+        citation="unknown (own file)",
+        preprocessing="sam",
+        parameters=0,
+        memory=0,
+        cost="unknown",
+        good_for="what it was trained for",
+    )
+
+
+def _build(name: str, kind: Kind, dtype: torch.dtype) -> Built:
+    weights, own = _locate(name, kind)
+    path = own or download.ready(weights)
+    if weights.memory:
+        _require_memory(weights, weights.memory, dtype)
+    tensors = read_tensors(path)
+    found = recognise(tensors, path)
+    if own is None and found != weights.architecture:
+        raise ValueError(
+            f"{path} holds {found}, expected {weights.architecture}: {weights.name} was put together wrongly"
+        )
+    if (found == "universeg") != (kind == "icl"):
+        wanted = "a promptable model (SAM)" if kind == "sam" else "an in-context model (UniverSeg)"
+        raise ValueError(f"{path} holds {found}, expected {wanted}")
+    if own is not None:
+        weights = _described(weights, found, kind, tensors)
+        _require_memory(weights, weights.memory, dtype)
+    module = _assemble(found, tensors, path, weights.preprocessing, dtype)
+    return Built(module.eval().requires_grad_(False), weights, path, checks.digest(path), dtype)
+
+
+def _described(weights: Weights, architecture: Architecture, kind: Kind, tensors: Mapping[str, Tensor]) -> Weights:
+    """Complete the description of the user's own file from what is in it."""
+    parameters = sum(value.numel() for value in tensors.values())
+    scaling: dict[Architecture, Scaling] = {"starter_sam": "starter", "universeg": "universeg"}
+    known = weights.preprocessing if weights.preprocessing in {"sam", "medsam"} else "sam"
+    return replace(
+        weights,
+        kind=kind,
+        architecture=architecture,
+        preprocessing=scaling.get(architecture, known),
+        parameters=parameters,
+        memory=4 * parameters + (_ROOM if architecture.startswith("vit") else _ROOM // 4),
+    )
+
+
+def _require_memory(weights: Weights, needed: int, dtype: torch.dtype) -> None:
+    saved = 2 * weights.parameters
+    needed -= saved if dtype.itemsize == 2 else 0
+    half = "" if dtype.itemsize == 2 else f", load it in bfloat16 (about {(needed - saved) / 1e9:.1f} GB)"
+    memory.require(needed, weights.title, f"close other programs{half}, or choose a smaller model such as mobile_sam")
+
+
+def recognise(tensors: Mapping[str, Tensor], path: Path) -> Architecture:
+    """Tell which network tensors belong to.
+
+    Raises
+    ------
+    ValueError
+        To none that is known here.
+    """
+    if "enc_blocks.0.cross.cross_conv.weight" in tensors:
+        return "universeg"
+    if "image_encoder.patch_embed.seq.0.c.weight" in tensors:
+        return "vit_t"
+    if "image_encoder.patch_embed.proj.weight" in tensors:
+        by_width: dict[int, Architecture] = {1024: "vit_l", 1280: "vit_h"}
+        return by_width.get(tensors["image_encoder.patch_embed.proj.weight"].shape[0], "vit_b")
+    if any(name.startswith("encoder.stem.") for name in tensors):
+        return "starter_sam"
+    raise ValueError(
+        f"{path} holds {len(tensors)} tensors of a network that is not known here (first: {next(iter(tensors))}); "
+        "expected SAM (ViT-B, L or H), MobileSAM, UniverSeg or starter-sam"
+    )
+
+
+def vit_shape(tensors: Mapping[str, Tensor], path: Path) -> VitShape:
+    """Read the size of a SAM image encoder off its tensors.
+
+    Width and patch from the patch embedding, heads from the width of the relative positions, and which blocks attend
+    globally from their number: 2 * 64 - 1 instead of 2 * 14 - 1.
+
+    Raises
+    ------
+    ValueError
+        Tensors are missing, or it takes images of another size than 1024 x 1024.
+    """
+    try:
+        embed_dim, _, patch, _ = tensors["image_encoder.patch_embed.proj.weight"].shape
+        grid = tensors["image_encoder.pos_embed"].shape[1]
+        blocks = {int(match[1]) for name in tensors if (match := re.match(r"image_encoder\.blocks\.(\d+)\.", name))}
+        positions = [tensors[f"image_encoder.blocks.{n}.attn.rel_pos_h"].shape for n in range(len(blocks))]
+    except (KeyError, ValueError) as error:
+        raise ValueError(f"{path} holds an incomplete SAM: {error} is missing or of another shape") from error
+    if not positions or grid != Sam.grid or patch != 16 or embed_dim % positions[0][1]:
+        raise ValueError(
+            f"{path} holds a SAM for images of {grid * patch} x {grid * patch} in patches of {patch}, "
+            "expected 1024 x 1024 in patches of 16"
+        )
+    global_blocks = tuple(n for n, shape in enumerate(positions) if shape[0] == 2 * grid - 1)
+    return VitShape(embed_dim, len(blocks), embed_dim // positions[0][1], global_blocks, grid * patch)
+
+
+def _assemble(
+    architecture: Architecture, tensors: Mapping[str, Tensor], path: Path, scaling: Scaling, dtype: torch.dtype
+) -> nn.Module:
+    """Build the network and load the tensors."""
+    what = f"{path} does not fit {architecture}"
+    if architecture == "universeg":
+        module: nn.Module = _universeg(tensors)
+        load_strictly(module, _owned(tensors, torch.float32), what)
+        return module.to(dtype)
+    if architecture == "starter_sam":
+        module = StarterSam(int(metadata(path).get("image_size", 512)))
+        load_strictly(module, _owned(tensors, torch.float32), what)
+        return module
+    preprocessing = cast(Preprocessing, scaling)
+    unneeded: frozenset[str] = frozenset()
+    if architecture == "vit_t":
+        from napari_iclsam.models import tiny_vit  # noqa: PLC0415 (timm takes seconds to import, and only this needs it)
+
+        tensors, unneeded = tiny_vit.from_published(tensors), tiny_vit.UNNEEDED
+        module = Sam(tiny_vit.TinyVitEncoder(), preprocessing=preprocessing)
+    else:
+        shape = vit_shape(tensors, path)
+        with torch.device("meta"):  # its tensors come from the file: no memory, no time for random ones
+            encoder = vit_encoder(shape.embed_dim, shape.depth, shape.heads, shape.global_blocks, shape.image_size)
+        module = Sam(encoder, image_size=shape.image_size, preprocessing=preprocessing)
+    load_strictly(module, _owned(tensors, torch.float32, encoder_dtype=dtype), what, unneeded)
+    if dtype != torch.float32:
+        module.image_encoder = HalfPrecision(module.image_encoder, dtype)
+    return module
+
+
+def _owned(
+    tensors: Mapping[str, Tensor], dtype: torch.dtype, encoder_dtype: torch.dtype | None = None
+) -> dict[str, Tensor]:
+    """Copy tensors out of the file, so that it may be moved, in the precision wanted; integers stay what they are."""
+    owned = {}
+    for name, value in tensors.items():
+        wanted = encoder_dtype if encoder_dtype is not None and name.startswith("image_encoder.") else dtype
+        owned[name] = value.to(wanted if value.is_floating_point() else value.dtype, copy=True).contiguous()
+    return owned
+
+
+def _universeg(tensors: Mapping[str, Tensor]) -> UniverSeg:
+    """Build UniverSeg of the size of its tensors: 2 C + 1 channels enter the first block."""
+    weights = [
+        value
+        for name, value in sorted(tensors.items())
+        if re.fullmatch(r"enc_blocks\.\d+\.cross\.cross_conv\.weight", name)
+    ]
+    return UniverSeg((weights[0].shape[1] - 1) // 2, [value.shape[0] for value in weights])
+
+
+class HalfPrecision(nn.Module):
+    """An encoder that computes in half precision between float32 images and float32 embeddings.
+
+    Prompt encoder and decoder are a twentieth of the parameters and stay in float32.
+    """
+
+    def __init__(self, encoder: nn.Module, dtype: torch.dtype) -> None:
+        super().__init__()
+        self.encoder, self.dtype = encoder, dtype
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Embed normalised images."""
+        return self.encoder(x.to(self.dtype)).float()  # type: ignore[no-any-return]

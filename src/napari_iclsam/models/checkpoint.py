@@ -1,0 +1,163 @@
+"""Files of weights -> tensors, safely: no code in them is ever run. Knows no network."""
+
+from __future__ import annotations
+
+import json
+import pickle
+import re
+import struct
+import zipfile
+from collections.abc import Collection, Mapping
+from pathlib import Path
+
+import safetensors
+import safetensors.torch
+import torch
+from torch import Tensor, nn
+
+from napari_iclsam.weights.checks import describe
+
+_WRAPPERS = ("model_state", "state_dict", "model")
+"""Under which key trainers put the weights, beside the state of their optimiser."""
+_PREFIXES = ("module.", "sam.", "model.")
+"""What trainers put before every name."""
+_BROKEN = (
+    RuntimeError,
+    EOFError,
+    ValueError,
+    KeyError,
+    IndexError,
+    AttributeError,
+    TypeError,
+    AssertionError,
+    NotImplementedError,
+    struct.error,
+    zipfile.BadZipFile,
+)
+"""What torch's reader raises on damaged content, as trials with damaged files showed."""
+
+
+def read_tensors(path: Path) -> dict[str, Tensor]:
+    """Read the tensors of a safetensors file or a torch checkpoint; the kind is seen from the content.
+
+    Parameters
+    ----------
+    path : Path
+
+    Returns
+    -------
+    dict of str to Tensor
+        On the CPU, perhaps still backed by the file. What trainers wrap around the weights is taken off.
+
+    Raises
+    ------
+    ValueError
+        The file is empty, truncated, not weights, or a pickle with code in it (which is not run).
+    OSError
+        It cannot be read.
+    """
+    with path.open("rb") as file:
+        start = file.read(9)
+    if reason := describe(path):
+        raise ValueError(f"{path} is not a file of weights{reason}")
+    if start[8:] == b"{":
+        return unwrap(_read_safetensors(path), path)
+    return unwrap(_read_torch(path, start), path)
+
+
+def _read_safetensors(path: Path) -> Mapping[str, object]:
+    try:
+        return safetensors.torch.load_file(path)
+    except safetensors.SafetensorError as error:
+        raise ValueError(f"{path} is damaged or truncated ({error}): get it again") from error
+
+
+def _read_torch(path: Path, start: bytes) -> object:
+    zipped = zipfile.is_zipfile(path)
+    if start.startswith(b"PK") and not zipped:
+        raise ValueError(f"{path} is truncated ({path.stat().st_size} bytes, its end is missing): get it again")
+    try:
+        return torch.load(path, map_location="cpu", weights_only=True, mmap=zipped)
+    except pickle.UnpicklingError as error:
+        if code := re.search(r"GLOBAL ([\w.]+)", str(error)):
+            raise ValueError(
+                f"{path} holds Python code ({code[1]}) beside tensors; it was refused and nothing of it was run. "
+                "Ask for a file of plain tensors (safetensors, or a torch state dict)"
+            ) from error
+        raise ValueError(f"{path} is not a file of weights, or is damaged: get it again") from error
+    except _BROKEN as error:
+        raise ValueError(f"{path} is not a file of weights, or is damaged or truncated: get it again") from error
+
+
+def unwrap(content: object, path: Path) -> dict[str, Tensor]:
+    """Take off what trainers wrap around the weights."""
+    for key in _WRAPPERS:
+        if isinstance(content, Mapping) and isinstance(content.get(key), Mapping):
+            content = content[key]
+    if not isinstance(content, Mapping):
+        raise ValueError(  # noqa: TRY004 (the file is wrong, not the type of an argument)
+            f"{path} holds a {type(content).__name__}, expected tensors by name (a state dict)"
+        )
+    tensors = {str(name): value for name, value in content.items() if isinstance(value, Tensor)}
+    if not tensors:
+        raise ValueError(f"{path} holds no tensors")
+    for prefix in _PREFIXES:
+        if all(name.startswith(prefix) for name in tensors):
+            tensors = {name.removeprefix(prefix): value for name, value in tensors.items()}
+    return tensors
+
+
+def load_strictly(module: nn.Module, tensors: Mapping[str, Tensor], what: str, unneeded: Collection[str] = ()) -> None:
+    """Load every tensor of a module, and accept no other.
+
+    Parameters
+    ----------
+    module : nn.Module
+        Its parameters may be on the meta device; they take the type of the tensors given.
+    tensors : Mapping of str to Tensor
+    what : str
+        For the message: the file and the network that it should fit.
+    unneeded : Collection of str
+        Names that the file may have and the module has no use for.
+
+    Raises
+    ------
+    ValueError
+        Names are missing or unknown, or shapes differ; the message names the first of each.
+    """
+    own = module.state_dict()
+    given = {name: value for name, value in tensors.items() if name not in unneeded}
+    problems = [
+        *_some("missing", [name for name in own if name not in given]),
+        *_some("unknown", [name for name in given if name not in own]),
+        *_some(
+            "of another shape",
+            [
+                f"{name}: expected {list(own[name].shape)}, got {list(value.shape)}"
+                for name, value in given.items()
+                if name in own and own[name].shape != value.shape
+            ],
+        ),
+    ]
+    if problems:
+        raise ValueError(f"{what}: {'; '.join(problems)}")
+    module.load_state_dict(given, strict=True, assign=True)
+
+
+def _some(what: str, names: list[str]) -> list[str]:
+    """Return ["3 tensors are missing (first: NAME)"], or nothing."""
+    if not names:
+        return []
+    count = "1 tensor is" if len(names) == 1 else f"{len(names)} tensors are"
+    return [f"{count} {what} ({'first: ' if len(names) > 1 else ''}{names[0]})"]
+
+
+def metadata(path: Path) -> Mapping[str, str]:
+    """Return the text that a safetensors file carries beside its tensors; nothing for other files."""
+    with path.open("rb") as file:
+        start = file.read(8)
+        length = int.from_bytes(start, "little")
+        if file.read(1) != b"{" or length > path.stat().st_size:
+            return {}
+        header = json.loads(b"{" + file.read(length - 1))
+    return {str(key): str(value) for key, value in header.get("__metadata__", {}).items()}

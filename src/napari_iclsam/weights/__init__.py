@@ -1,0 +1,1 @@
+"""Weights: which files exist, where they lie, how they get there. Imports no torch."""

@@ -1,0 +1,335 @@
+"""Which weights there are: address, check, licence, citation, cost. Knows no files on this computer and no torch."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import Literal
+
+Kind = Literal["sam", "icl"]
+"""A promptable model, or an in-context model."""
+
+Architecture = Literal["starter_sam", "vit_b", "vit_l", "vit_h", "vit_t", "universeg"]
+
+Scaling = Literal["sam", "medsam", "starter", "universeg"]
+"""How the model wants its pixels; a property of the weights."""
+
+
+@dataclass(frozen=True, slots=True)
+class Weights:
+    """One file of weights.
+
+    Attributes
+    ----------
+    name, title : str
+        What the user types, and what the user reads.
+    kind : {"sam", "icl"}
+    architecture : str
+    filename : str
+        Under which name it is kept.
+    licence, licence_url : str
+        Licence of the weights (not of the code), and where to read it.
+    citation : str
+    preprocessing : str
+    parameters : int
+        Number of parameters.
+    memory : int
+        Bytes of main memory that loading it and embedding one image takes, roughly, in single precision.
+    cost : str
+        What one image costs, in words.
+    good_for : str
+        When to take it, in words.
+    urls : tuple of str
+        Addresses, tried in this order. None for bundled weights.
+    size : int, optional
+        Exact length in bytes, where it is known.
+    check : str, optional
+        "sha256:...", "md5:...", "xxh128:..." or "git-blob-sha1:..."; None for bundled weights.
+    research_only : bool
+        The licence allows research only.
+    bundled : bool
+        Comes with the package: never downloaded.
+    """
+
+    name: str
+    title: str
+    kind: Kind
+    architecture: Architecture
+    filename: str
+    licence: str
+    licence_url: str
+    citation: str
+    preprocessing: Scaling
+    parameters: int
+    memory: int
+    cost: str
+    good_for: str
+    urls: tuple[str, ...] = ()
+    size: int | None = None
+    check: str | None = None
+    research_only: bool = False
+    bundled: bool = False
+
+    @property
+    def about_size(self) -> int:
+        """Length in bytes, from the number of parameters where it is not known exactly."""
+        return self.size if self.size is not None else 4 * self.parameters
+
+
+_GB = 1_000_000_000
+
+_SAM = "Kirillov et al., Segment Anything, ICCV 2023, doi:10.1109/ICCV51070.2023.00371"
+_MICRO_SAM = "Archit et al., Segment Anything for Microscopy, Nature Methods 2025, doi:10.1038/s41592-024-02580-4"
+_STARTER = "napari-iclsam starter models (see the model card in the package)"
+_META = "https://dl.fbaipublicfiles.com/segment_anything/"
+_MIRROR = "https://huggingface.co/ybelkada/segment-anything/resolve/main/checkpoints/"
+_SAM_LICENCE = "https://github.com/facebookresearch/segment-anything/blob/main/LICENSE"
+_MOBILE_SAM = "ChaoningZhang/MobileSAM/{}f706ad9c4eb7f219c00d9050e46328518ffb65d2/weights/mobile_sam.pt"
+_ZOO = "https://uk1s3.embassy.ebi.ac.uk/public-datasets/bioimage.io/"
+_VIT_B_PARAMETERS = 93_735_472
+_VIT_B_COST = "a few seconds an image on a CPU, tenths of a second on a graphics card"
+
+_ENTRIES = (
+    Weights(
+        name="starter_sam",
+        title="Starter (promptable)",
+        kind="sam",
+        architecture="starter_sam",
+        filename="starter_sam.safetensors",
+        licence="CC-BY-SA-4.0",
+        licence_url="https://creativecommons.org/licenses/by-sa/4.0/",
+        citation=_STARTER,
+        preprocessing="starter",
+        parameters=6_000_000,
+        memory=600_000_000,
+        cost="fractions of a second an image on a CPU",
+        good_for="a first try, and computers without a graphics card; comes with the package",
+        bundled=True,
+    ),
+    Weights(
+        name="starter_icl",
+        title="Starter (in-context)",
+        kind="icl",
+        architecture="universeg",
+        filename="starter_icl.safetensors",
+        licence="CC-BY-SA-4.0",
+        licence_url="https://creativecommons.org/licenses/by-sa/4.0/",
+        citation=_STARTER,
+        preprocessing="universeg",
+        parameters=1_182_785,
+        memory=400_000_000,
+        cost="fractions of a second an image on a CPU",
+        good_for="every image; comes with the package",
+        bundled=True,
+    ),
+    Weights(
+        name="sam_vit_b",
+        title="SAM ViT-B",
+        kind="sam",
+        architecture="vit_b",
+        filename="sam_vit_b_01ec64.pth",
+        licence="Apache-2.0",
+        licence_url=_SAM_LICENCE,
+        citation=_SAM,
+        preprocessing="sam",
+        parameters=_VIT_B_PARAMETERS,
+        memory=2 * _GB,
+        cost=_VIT_B_COST,
+        good_for="the published method on images of any kind",
+        urls=(_META + "sam_vit_b_01ec64.pth", _MIRROR + "sam_vit_b_01ec64.pth"),
+        size=375_042_383,
+        check="sha256:ec2df62732614e57411cdcf32a23ffdf28910380d03139ee0f4fcbe91eb8c912",
+    ),
+    Weights(
+        name="sam_vit_l",
+        title="SAM ViT-L",
+        kind="sam",
+        architecture="vit_l",
+        filename="sam_vit_l_0b3195.pth",
+        licence="Apache-2.0",
+        licence_url=_SAM_LICENCE,
+        citation=_SAM,
+        preprocessing="sam",
+        parameters=312_342_832,
+        memory=int(3.5 * _GB),
+        cost="about 3 times ViT-B",
+        good_for="a graphics card, when ViT-B is not good enough",
+        urls=(_META + "sam_vit_l_0b3195.pth", _MIRROR + "sam_vit_l_0b3195.pth"),
+        check="sha256:3adcc4315b642a4d2101128f611684e8734c41232a17c648ed1693702a49a622",
+    ),
+    Weights(
+        name="sam_vit_h",
+        title="SAM ViT-H",
+        kind="sam",
+        architecture="vit_h",
+        filename="sam_vit_h_4b8939.pth",
+        licence="Apache-2.0",
+        licence_url=_SAM_LICENCE,
+        citation=_SAM,
+        preprocessing="sam",
+        parameters=641_090_608,
+        memory=6 * _GB,
+        cost="about 6 times ViT-B",
+        good_for="a graphics card with 8 GB or more",
+        urls=(_META + "sam_vit_h_4b8939.pth", _MIRROR + "sam_vit_h_4b8939.pth"),
+        size=2_564_550_879,
+        check="sha256:a7bf3b02f3ebf1267aba913ff637d9a2d5c33d3173bb679e46d9f338c26f262e",
+    ),
+    Weights(
+        name="medsam_vit_b",
+        title="MedSAM ViT-B",
+        kind="sam",
+        architecture="vit_b",
+        filename="medsam_vit_b.pth",
+        licence="Apache-2.0",
+        licence_url="https://github.com/bowang-lab/MedSAM/blob/main/LICENSE",
+        citation="Ma et al., Segment anything in medical images, Nature Communications 2024, "
+        "doi:10.1038/s41467-024-44824-z",
+        preprocessing="medsam",
+        parameters=_VIT_B_PARAMETERS,
+        memory=2 * _GB,
+        cost=_VIT_B_COST,
+        good_for="radiology, fundus and endoscopy images",
+        urls=("https://zenodo.org/records/10689643/files/medsam_vit_b.pth",),
+        check="md5:3bb6db55bd0c9ca30b61248bca72f8d6",
+    ),
+    Weights(
+        name="mobile_sam",
+        title="MobileSAM",
+        kind="sam",
+        architecture="vit_t",
+        filename="mobile_sam.pt",
+        licence="Apache-2.0",
+        licence_url="https://github.com/ChaoningZhang/MobileSAM/blob/master/LICENSE",
+        citation="Zhang et al., Faster Segment Anything, 2023, arXiv:2306.14289",
+        preprocessing="sam",
+        parameters=10_130_092,
+        memory=_GB,
+        cost="about a tenth of ViT-B",
+        good_for="computers without a graphics card, and large stacks",
+        urls=(
+            "https://raw.githubusercontent.com/" + _MOBILE_SAM.format(""),
+            "https://github.com/" + _MOBILE_SAM.format("raw/"),
+        ),
+        size=40_728_226,
+        check="sha256:6dbb90523a35330fedd7f1d3dfc66f995213d81b29a5ca8108dbcdd4e37d6c2f",
+    ),
+    Weights(
+        name="vit_b_lm",
+        title="micro-sam ViT-B, light microscopy",
+        kind="sam",
+        architecture="vit_b",
+        filename="vit_b_lm.pt",
+        licence="see its model card",
+        licence_url="https://bioimage.io/#/?id=diplomatic-bug",
+        citation=_MICRO_SAM,
+        preprocessing="sam",
+        parameters=_VIT_B_PARAMETERS,
+        memory=2 * _GB,
+        cost=_VIT_B_COST,
+        good_for="cells and nuclei in light microscopy",
+        urls=(_ZOO + "diplomatic-bug/1.2/files/vit_b.pt",),
+        check="xxh128:fe9252a29f3f4ea53c15a06de471e186",
+    ),
+    Weights(
+        name="vit_b_em_organelles",
+        title="micro-sam ViT-B, organelles in EM",
+        kind="sam",
+        architecture="vit_b",
+        filename="vit_b_em_organelles.pt",
+        licence="see its model card",
+        licence_url="https://bioimage.io/#/?id=noisy-ox",
+        citation=_MICRO_SAM,
+        preprocessing="sam",
+        parameters=_VIT_B_PARAMETERS,
+        memory=2 * _GB,
+        cost=_VIT_B_COST,
+        good_for="mitochondria and nuclei in electron microscopy",
+        urls=(_ZOO + "noisy-ox/1.2/files/vit_b.pt",),
+        check="xxh128:f3bf2ed83d691456bae2c3f9a05fb438",
+    ),
+    Weights(
+        name="vit_b_medical_imaging",
+        title="MedicoSAM ViT-B, medical images",
+        kind="sam",
+        architecture="vit_b",
+        filename="vit_b_medical_imaging.pt",
+        licence="see its model card",
+        licence_url="https://github.com/computational-cell-analytics/medico-sam",
+        citation="Archit et al., MedicoSAM, 2025, arXiv:2501.11734",
+        preprocessing="sam",
+        parameters=_VIT_B_PARAMETERS,
+        memory=2 * _GB,
+        cost=_VIT_B_COST,
+        good_for="medical images",
+        urls=("https://owncloud.gwdg.de/index.php/s/f5Ol4FrjPQWfjUF/download",),
+        check="xxh128:40169f1e3c03a4b67bff58249c176d92",
+    ),
+    Weights(
+        name="universeg_v1",
+        title="UniverSeg v1",
+        kind="icl",
+        architecture="universeg",
+        filename="universeg_v1_nf64_ss64_STA.pt",
+        licence="OpenRAIL++-M (research purposes only)",
+        licence_url="https://github.com/JJGO/UniverSeg#licenses",
+        citation="Butoi et al., UniverSeg: Universal Medical Image Segmentation, ICCV 2023, "
+        "doi:10.1109/ICCV51070.2023.01960",
+        preprocessing="universeg",
+        parameters=1_182_785,
+        memory=400_000_000,
+        cost="fractions of a second an image on a CPU",
+        good_for="the published method on medical images, in research",
+        urls=("https://github.com/JJGO/UniverSeg/releases/download/weights/universeg_v1_nf64_ss64_STA.pt",),
+        check="git-blob-sha1:eedd25b13679d2f06ec4f9b59bcf02fc9205e06b",
+        research_only=True,
+    ),
+)
+
+CATALOGUE: Mapping[str, Weights] = MappingProxyType({entry.name: entry for entry in _ENTRIES})
+"""Every file of weights by its name."""
+
+ALIASES: Mapping[tuple[Kind, str], str] = MappingProxyType(
+    {
+        ("sam", "starter"): "starter_sam",
+        ("icl", "starter"): "starter_icl",
+        ("sam", "medsam"): "medsam_vit_b",
+        ("icl", "universeg"): "universeg_v1",
+    }
+)
+"""Shorter names, each within its kind."""
+
+
+def names(kind: Kind) -> tuple[str, ...]:
+    """Return the names of all weights of one kind, the default first."""
+    return tuple(entry.name for entry in _ENTRIES if entry.kind == kind)
+
+
+def lookup(name: str, kind: Kind | None = None) -> Weights:
+    """Return the entry of a name or alias.
+
+    Parameters
+    ----------
+    name : str
+        "sam_vit_b", "medsam", "starter", ...
+    kind : {"sam", "icl"}, optional
+        In which role; needed for "starter", which is a name in both.
+
+    Raises
+    ------
+    ValueError
+        The name is unknown, or is that of a model of the other kind.
+    """
+    for each in ("sam", "icl") if kind is None else (kind,):
+        entry = CATALOGUE.get(ALIASES.get((each, name), name))
+        if entry is not None and (kind is None or entry.kind == kind):
+            return entry
+    if kind is not None and (name in CATALOGUE or name in {alias for _, alias in ALIASES}):
+        role, other = ("a promptable model", "--icl") if kind == "sam" else ("an in-context model", "--models")
+        raise ValueError(f"{name!r} is not {role}: give it as {other}, and here one of {', '.join(names(kind))}")
+    known = [*CATALOGUE, *(alias for _, alias in ALIASES)] if kind is None else [*names(kind)]
+    close = difflib.get_close_matches(name, known, n=1)
+    hint = f"did you mean {close[0]!r}? " if close else ""
+    raise ValueError(f"no weights are called {name!r}: {hint}known are {', '.join(dict.fromkeys(known))}")

@@ -1,0 +1,371 @@
+"""Weights by name: found, fetched, checked, brought by hand. Imports no torch."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import filelock
+
+from napari_iclsam.weights import checks, folders
+from napari_iclsam.weights.catalogue import CATALOGUE, Weights, lookup
+from napari_iclsam.weights.checks import CheckFailed
+from napari_iclsam.weights.transfer import (
+    Cancelled,
+    DownloadCancelled,
+    OnProgress,
+    Patience,
+    Transfer,
+    TransferFailed,
+    host,
+    length,
+    transfer,
+)
+
+__all__ = [
+    "CheckFailed",
+    "DownloadCancelled",
+    "DownloadFailed",
+    "MissingWeights",
+    "Patience",
+    "Status",
+    "Transfer",
+    "Verified",
+    "by_hand",
+    "fetch",
+    "find",
+    "install_from",
+    "missing",
+    "ready",
+    "status",
+    "verify",
+]
+
+OFFLINE = "NAPARI_ICLSAM_OFFLINE"
+"""Environment variable: 1 forbids every download."""
+
+
+class MissingWeights(FileNotFoundError):
+    """Weights that are not on this computer; the message says how to get them."""
+
+    def __init__(self, weights: Weights) -> None:
+        if weights.bundled:
+            remedy = "they belong to the package: install napari-iclsam again"
+        else:
+            remedy = f"run `napari-iclsam models download {weights.name}`, or by hand: {by_hand(weights)}"
+        super().__init__(f"the weights {weights.name!r} are not on this computer: {remedy}")
+        self.weights = weights
+
+
+class DownloadFailed(OSError):
+    """No address gave the file; the message says why, and how to bring it by hand."""
+
+
+@dataclass(frozen=True, slots=True)
+class Status:
+    """Where weights are.
+
+    Attributes
+    ----------
+    weights : Weights
+    path : Path, optional
+        The file, if it is there.
+    place : {"bundled", "cache", "torch hub"}, optional
+    partial : int
+        Bytes of an unfinished download.
+    """
+
+    weights: Weights
+    path: Path | None
+    place: folders.Place | None
+    partial: int
+
+
+@dataclass(frozen=True, slots=True)
+class Verified:
+    """Outcome of a check.
+
+    Attributes
+    ----------
+    path : Path
+    expected : str, optional
+        The published digest; None for bundled weights and the user's own files.
+    found : str
+        The digest of the file, of the same kind.
+    sha256 : str
+        "sha256:...", whatever kind the publisher gives.
+    """
+
+    path: Path
+    expected: str | None
+    found: str
+    sha256: str
+
+    @property
+    def matches(self) -> bool:
+        """Whether the file is the published one; True where nothing is published to compare with."""
+        return self.expected is None or self.expected.lower() == self.found
+
+
+def offline() -> bool:
+    """Tell whether the environment forbids downloads."""
+    return os.environ.get(OFFLINE, "").strip().lower() in {"1", "true", "yes", "on"}
+
+
+def by_hand(weights: Weights) -> str:
+    """Return how to bring a file to a computer without network, in one sentence."""
+    return (
+        f"get {weights.filename} from {weights.urls[0]} (check {weights.check}) on another computer, then run "
+        f"`napari-iclsam models download {weights.name} --from FILE`, or put it as "
+        f"{folders.weights_folder() / weights.filename}"
+    )
+
+
+def status(weights: Weights) -> Status:
+    """Return where weights are, fast: nothing is read or checked."""
+    found = next(iter(folders.candidates(weights)), None)
+    partial = length(folders.partial(weights))
+    if found is None:
+        return Status(weights, None, None, partial)
+    return Status(weights, found.path, found.place, partial)
+
+
+def find(name: str) -> Path | None:
+    """Return the file of a name if it is on this computer, unchecked, else None."""
+    return status(lookup(name)).path
+
+
+def missing(*wanted: Weights) -> tuple[Weights, ...]:
+    """Return those weights that are not on this computer."""
+    return tuple(weights for weights in wanted if status(weights).path is None)
+
+
+def ready(weights: Weights, on_bytes: Callable[[int], None] | None = None) -> Path:
+    """Return the checked file of weights that are on this computer.
+
+    Raises
+    ------
+    MissingWeights
+        There is none.
+    CheckFailed
+        The file in our folder is not the published one; nothing is changed. (A wrong file of another program, in
+        torch.hub's folder, is passed over.)
+    """
+    for found in folders.candidates(weights):
+        if weights.check is None:
+            return found.path
+        try:
+            checks.require(found.path, weights.check, weights.size, on_bytes)
+        except CheckFailed as error:
+            if found.place == "cache":
+                raise CheckFailed(f"{error}. Nothing was changed: move or delete it, then download again") from None
+            continue
+        return found.path
+    raise MissingWeights(weights)
+
+
+def fetch(
+    name: str | Weights,
+    *,
+    on_progress: OnProgress | None = None,
+    cancelled: Cancelled | None = None,
+    patience: Patience | None = None,
+) -> Path:
+    """Return the checked file of some weights, downloading it if it is not on this computer.
+
+    A broken or cancelled download goes on where it stopped. Two processes that want the same file share one download.
+
+    Parameters
+    ----------
+    name : str or Weights
+    on_progress : callable, optional
+        Called with `Transfer` from this thread.
+    cancelled : callable, optional
+        Asked several times a second; True stops.
+    patience : Patience, optional
+
+    Raises
+    ------
+    ValueError
+        Unknown name.
+    CheckFailed
+        A file with this name lies in our folder and is not the published one.
+    MissingWeights
+        Downloads are forbidden by ``NAPARI_ICLSAM_OFFLINE``.
+    DownloadFailed
+        No address gave the file.
+    DownloadCancelled
+    OSError
+        The folder cannot be written, or the disk is full.
+    """
+    weights = lookup(name) if isinstance(name, str) else name
+    job = _Job(weights, on_progress or _ignore, cancelled or _never, patience or Patience())
+    with contextlib.suppress(MissingWeights):
+        return ready(weights, job.on_checked)
+    if weights.bundled or offline():
+        raise MissingWeights(weights)
+    target = _writable_folder() / weights.filename
+    with _alone(target, job):
+        with contextlib.suppress(MissingWeights):
+            return ready(weights, job.on_checked)  # another process has fetched it meanwhile
+        _download(job, folders.partial(weights))
+        folders.partial(weights).replace(target)
+    return target
+
+
+def install_from(
+    name: str | Weights,
+    file: Path | str,
+    *,
+    on_progress: OnProgress | None = None,
+    cancelled: Cancelled | None = None,
+) -> Path:
+    """Copy a file that the user has brought into our folder, after its check; the user's file stays as it is.
+
+    Raises
+    ------
+    ValueError
+        Unknown name, or bundled weights.
+    CheckFailed
+        It is another file; the message says what was expected and found.
+    OSError
+        It cannot be read, or our folder cannot be written.
+    """
+    weights, source = lookup(name) if isinstance(name, str) else name, Path(file)
+    job = _Job(weights, on_progress or _ignore, cancelled or _never, Patience())
+    if weights.bundled or weights.check is None:
+        raise ValueError(f"{weights.name!r} comes with the package and is not installed from a file")
+    if not source.is_file():
+        raise FileNotFoundError(f"there is no file {source}")
+    checks.require(source, weights.check, weights.size, job.on_checked)
+    target = _writable_folder() / weights.filename
+    if target.exists() and target.samefile(source):
+        return target
+    with _alone(target, job):
+        copy = target.with_name(target.name + ".copy")
+        try:
+            shutil.copyfile(source, copy)
+            copy.replace(target)
+        finally:
+            copy.unlink(missing_ok=True)
+    return target
+
+
+def verify(name: str | Path) -> Verified:
+    """Compare a file with what its publisher says; nothing is changed whatever the outcome.
+
+    Parameters
+    ----------
+    name : str or Path
+        A name of the catalogue (its file on this computer), or any file: one whose name is that of a published file
+        is compared with that.
+
+    Raises
+    ------
+    MissingWeights
+        The catalogue's file is not on this computer.
+    FileNotFoundError
+        There is no such file.
+    """
+    path = Path(name)
+    if path.is_file():
+        weights = next((each for each in CATALOGUE.values() if each.filename == path.name), None)
+    else:
+        weights = lookup(str(name))
+        found = status(weights).path
+        if found is None:
+            raise MissingWeights(weights)
+        path = found
+    sha256 = checks.digest(path)
+    expected = None if weights is None else weights.check
+    return Verified(path, expected, checks.digest(path, expected.partition(":")[0]) if expected else sha256, sha256)
+
+
+@dataclass(frozen=True, slots=True)
+class _Job:
+    """What the steps of one download hand on."""
+
+    weights: Weights
+    on_progress: OnProgress
+    cancelled: Cancelled
+    patience: Patience
+
+    def on_checked(self, done: int) -> None:
+        """Report a check's progress and stop it where wished."""
+        self.on_progress(Transfer("checking", done, self.weights.about_size))
+        if self.cancelled():
+            raise DownloadCancelled
+
+
+def _ignore(progress: Transfer) -> None:
+    """Take no notice."""
+
+
+def _never() -> bool:
+    return False
+
+
+def _writable_folder() -> Path:
+    folder = folders.weights_folder()
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        writable = os.access(folder, os.W_OK | os.X_OK)
+    except OSError:
+        writable = False
+    if not writable:
+        raise PermissionError(f"{folder} cannot be written: name another folder in {folders.HOME}")
+    return folder
+
+
+@contextlib.contextmanager
+def _alone(target: Path, job: _Job) -> Iterator[None]:
+    """Wait until no other process fetches the same file; the system frees the lock of a process that dies."""
+    lock = filelock.FileLock(target.with_name(target.name + ".lock"))
+    while True:
+        try:
+            lock.acquire(timeout=0.2)
+            break
+        except filelock.Timeout:
+            job.on_progress(Transfer("waiting", length(folders.partial(job.weights)), job.weights.size))
+            if job.cancelled():
+                raise DownloadCancelled from None
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+def _download(job: _Job, part: Path) -> None:
+    """Fill the unfinished file from the first address that gives the right content."""
+    problems = []
+    for url in job.weights.urls:
+        try:
+            return _from_address(job, url, part)
+        except (TransferFailed, CheckFailed) as error:
+            problems.append(str(error))
+    raise DownloadFailed(
+        f"{job.weights.name!r} was not downloaded: {'; '.join(problems)}. By hand: {by_hand(job.weights)}"
+    )
+
+
+def _from_address(job: _Job, url: str, part: Path) -> None:
+    """Download and check; a resumed file of wrong content is begun anew once, in case its beginning was wrong."""
+    resumed = length(part) > 0
+    try:
+        _transfer_and_check(job, url, part)
+    except CheckFailed as error:
+        part.unlink()
+        if not resumed:
+            raise CheckFailed(f"{host(url)} sent another file: {error}") from None
+        _from_address(job, url, part)
+
+
+def _transfer_and_check(job: _Job, url: str, part: Path) -> None:
+    size, check = job.weights.size, job.weights.check
+    transfer(url, part, size=size, on_progress=job.on_progress, cancelled=job.cancelled, patience=job.patience)
+    if check is not None:
+        checks.require(part, check, size, job.on_checked)
