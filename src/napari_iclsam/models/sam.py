@@ -16,7 +16,7 @@ from segment_anything.modeling import ImageEncoderViT, MaskDecoder, PromptEncode
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from napari_iclsam.models.features import Decoded, Features, Prompts
+from napari_iclsam.models.features import Decoded, Features
 
 Preprocessing = Literal["sam", "medsam"]
 """How pixels are scaled: by ImageNet's mean and standard deviation, or to [0, 1] by the image's own extremes."""
@@ -62,9 +62,7 @@ class GuidedTwoWayTransformer(TwoWayTransformer):  # type: ignore[misc]
                 tokens = tokens + _attend(block.self_attn, with_pe, with_pe, tokens)
             tokens = block.norm1(tokens)
             image_keys = keys + key_pe
-            tokens = block.norm2(
-                tokens + _attend(block.cross_attn_token_to_image, tokens + token_pe, image_keys, keys)
-            )
+            tokens = block.norm2(tokens + _attend(block.cross_attn_token_to_image, tokens + token_pe, image_keys, keys))
             tokens = block.norm3(tokens + block.mlp(tokens))
             attended = _attend(
                 block.cross_attn_image_to_token, image_keys, tokens + token_pe, tokens, to_tokens if last else None
@@ -126,6 +124,8 @@ class Sam(nn.Module):
     """
 
     grid = 64
+    pixel_mean: Tensor
+    pixel_std: Tensor
 
     def __init__(
         self, image_encoder: nn.Module, *, image_size: int = 1024, preprocessing: Preprocessing = "sam"
@@ -153,13 +153,40 @@ class Sam(nn.Module):
         """Embed normalised, padded images (B, 3, image_size, image_size)."""
         return Features(self.image_encoder(pixels))
 
-    def decode(self, features: Features, prompts: Prompts) -> Decoded:
-        """Decode all prompts of one image (B = 1) in one call."""
-        points = None if prompts.points is None else (prompts.points, prompts.point_labels)
-        sparse, dense = self.prompt_encoder(points=points, boxes=prompts.boxes, masks=prompts.masks)
-        image_pe = self.prompt_encoder.get_dense_pe()
-        decoded = self.mask_decoder(features.embedding, image_pe, sparse, dense, prompts.bias)
-        return decoded  # type: ignore[no-any-return]
+    def decode(
+        self,
+        features: Features,
+        boxes: Tensor | None = None,
+        points: Tensor | None = None,
+        point_labels: Tensor | None = None,
+        masks: Tensor | None = None,
+        bias: Tensor | None = None,
+    ) -> Decoded:
+        """Decode N prompts of one image in one call.
+
+        Parameters
+        ----------
+        features : Features
+            Of one image (B = 1).
+        boxes : Tensor, (N, 4), float, optional
+            x0, y0, x1, y1 in pixels of the square input.
+        points : Tensor, (N, P, 2), float, optional
+            x, y in pixels of the square input.
+        point_labels : Tensor, (N, P), optional
+            1 foreground, 0 background, -1 no point.
+        masks : Tensor, (N, 1, 256, 256), float, optional
+            Mask prompts as logits over the square input.
+        bias : Tensor, (4096,) or (N, 4096), float, optional
+            Guidance, added to the attention logits of the single-mask token and the grid, row by row.
+        """
+        pairs = None if points is None else (points, point_labels)
+        sparse, dense = self.prompt_encoder(points=pairs, boxes=boxes, masks=masks)
+        if bias is not None:
+            bias = bias.expand(len(sparse), -1)
+        decoded: Decoded = self.mask_decoder(
+            features.embedding, self.prompt_encoder.get_dense_pe(), sparse, dense, bias
+        )
+        return decoded
 
 
 def vit_encoder(

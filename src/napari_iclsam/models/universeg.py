@@ -122,6 +122,9 @@ class UniverSeg(nn.Module):
         Features of each level, finest first. Published: four levels of 64.
     """
 
+    image_size = 128
+    """Side of the square images that the published weights were trained on; the network takes others, too."""
+
     def __init__(self, image_channels: int = 1, features: Sequence[int] = (64, 64, 64, 64)) -> None:
         super().__init__()
         self.image_channels = image_channels

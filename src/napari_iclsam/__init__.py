@@ -1,0 +1,46 @@
+"""Segment images and stacks from a few labelled examples: ICL-SAM in napari, in Python and on the command line.
+
+The names below are resolved at first use: importing the package imports neither torch nor Qt nor napari.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+from napari_iclsam.version import version
+
+if TYPE_CHECKING:
+    from napari_iclsam.core.evaluation import dice
+    from napari_iclsam.core.pipeline import ICLSAM, Task
+    from napari_iclsam.core.results import Prediction, Progress
+    from napari_iclsam.core.settings import Settings
+    from napari_iclsam.core.support import SupportSet
+    from napari_iclsam.core.task import load_task
+
+__all__ = ["ICLSAM", "Prediction", "Progress", "Settings", "SupportSet", "Task", "__version__", "dice", "load_task"]
+
+_HOMES = {
+    "ICLSAM": "pipeline",
+    "Task": "pipeline",
+    "Prediction": "results",
+    "Progress": "results",
+    "Settings": "settings",
+    "SupportSet": "support",
+    "dice": "evaluation",
+    "load_task": "task",
+}
+
+__version__: str
+
+
+def __getattr__(name: str) -> Any:
+    if name == "__version__":
+        return version()
+    if name in _HOMES:
+        return getattr(import_module(f"napari_iclsam.core.{_HOMES[name]}"), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return __all__

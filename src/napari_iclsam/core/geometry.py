@@ -1,0 +1,110 @@
+"""Between an image of any size and the square input of a network: resize, pad, crop, there and back."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from PIL import Image
+from torch import Tensor
+from torch.nn import functional as F
+
+
+@dataclass(frozen=True, slots=True)
+class Frame:
+    """Where an image of height x width lies in a square input: scaled by its longer side, at the top left.
+
+    Attributes
+    ----------
+    height, width : int
+        Of the image, in pixels.
+    side : int
+        Of the square input, in pixels.
+    """
+
+    height: int
+    width: int
+    side: int
+
+    @property
+    def scaled(self) -> tuple[int, int]:
+        """Height and width of the image within the square, rounded half up as SAM does."""
+        scale = self.side / max(self.height, self.width)
+        return max(int(self.height * scale + 0.5), 1), max(int(self.width * scale + 0.5), 1)
+
+    def cells(self, grid: int) -> tuple[int, int]:
+        """Rows and columns of a grid over the square that hold a part of the image."""
+        height, width = self.scaled
+        return -(-height * grid // self.side), -(-width * grid // self.side)
+
+    def to_square(self, rgb: NDArray[np.uint8]) -> Tensor:
+        """Resize an 8-bit RGB image to `scaled`: (1, 3, h, w) float32 in 0..255, without padding."""
+        height, width = self.scaled
+        resized = np.asarray(Image.fromarray(rgb).resize((width, height), Image.Resampling.BILINEAR))
+        return torch.from_numpy(resized.transpose(2, 0, 1).astype(np.float32))[None]
+
+    def pad(self, pixels: Tensor) -> Tensor:
+        """Pad (B, C, h, w) with zeros at the bottom and right to the square."""
+        return F.pad(pixels, (0, self.side - pixels.shape[-1], 0, self.side - pixels.shape[-2]))
+
+    def crop_grid(self, grid_map: Tensor) -> Tensor:
+        """Drop the cells (..., G, G) that lie in the padding only."""
+        rows, columns = self.cells(grid_map.shape[-1])
+        return grid_map[..., :rows, :columns]
+
+    def grid_to_image(self, grid_map: Tensor) -> Tensor:
+        """Resize what lies on the image, of a map over the square (B, C, G, G), bilinearly to (B, C, H, W)."""
+        height, width = self.scaled
+        size = (self.height, self.width)
+        if (height, width) == (self.side, self.side):
+            return resize(grid_map, size)
+        rows, columns = self.cells(grid_map.shape[-1])
+        unit = grid_map.shape[-1] / self.side
+        y = _sample_positions(self.height, height * unit, rows, grid_map)
+        x = _sample_positions(self.width, width * unit, columns, grid_map)
+        where = torch.stack([x.expand(len(y), -1), y[:, None].expand(-1, len(x))], dim=-1)
+        return F.grid_sample(
+            grid_map[..., :rows, :columns],
+            where.expand(len(grid_map), -1, -1, -1),
+            mode="bilinear",
+            padding_mode="border",
+            align_corners=False,
+        )
+
+    def image_to_grid(self, image_map: Tensor, grid: int) -> Tensor:
+        """Resize a map over the image (B, C, H, W) bilinearly to the grid over the square; zero in the padding."""
+        rows, columns = self.cells(grid)
+        resized = resize(image_map, (rows, columns))
+        return F.pad(resized, (0, grid - columns, 0, grid - rows))
+
+    def logits_to_image(self, logits: Tensor) -> Tensor:
+        """Bring mask logits (B, C, g, g) over the square to the image as SAM does, in two bilinear steps."""
+        square = resize(logits, (self.side, self.side))
+        height, width = self.scaled
+        return resize(square[..., :height, :width], (self.height, self.width))
+
+    def boxes_to_square(self, boxes: NDArray[np.int64]) -> Tensor:
+        """Scale boxes (n, 4), x0 y0 x1 y1 in pixels of the image, to pixels of the square, float32."""
+        height, width = self.scaled
+        scale = np.array([width / self.width, height / self.height] * 2)
+        return torch.from_numpy((boxes * scale).astype(np.float32))
+
+
+def resize(x: Tensor, size: tuple[int, int]) -> Tensor:
+    """Resize (B, C, h, w) bilinearly without antialiasing or aligned corners."""
+    return x if tuple(x.shape[-2:]) == size else F.interpolate(x, size=size, mode="bilinear", align_corners=False)
+
+
+def resize_mask(mask: NDArray[Any], size: tuple[int, int]) -> Tensor:
+    """Resize a mask (H, W) by nearest neighbours: (1, 1, h, w) float32."""
+    tensor = torch.from_numpy(np.ascontiguousarray(mask, dtype=np.float32))[None, None]
+    return F.interpolate(tensor, size=size, mode="nearest")
+
+
+def _sample_positions(count: int, extent: float, cells: int, like: Tensor) -> Tensor:
+    """Centres of ``count`` pixels spread over ``extent`` of ``cells`` cells, in the units of `grid_sample`."""
+    pixels = torch.arange(count, dtype=torch.float32, device=like.device)
+    return (2 * (pixels + 0.5) * (extent / count) / cells - 1).to(like.dtype)

@@ -1,0 +1,102 @@
+"""Grey values of any kind -> 8-bit RGB, and what each network wants of that."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from napari_iclsam.core.settings import Channel
+
+CLIPPED = (0.1, 99.9)
+"""Percentiles that become black and white when an image that is not 8-bit is scaled: hot pixels must not decide."""
+
+LUMINANCE = np.array([0.299, 0.587, 0.114], dtype=np.float32)
+"""Weights of red, green and blue (ITU-R BT.601)."""
+
+
+def as_rgb8(image: NDArray[Any]) -> NDArray[np.uint8]:
+    """Convert an image of any dtype to 8-bit RGB.
+
+    8-bit images are taken as they are, colour images in [0, 1] (floating point) are multiplied by 255, everything
+    else is scaled between its percentiles `CLIPPED`. A constant image becomes zeros.
+
+    Parameters
+    ----------
+    image : ndarray, (H, W), (H, W, 3) or (H, W, 4)
+        Finite numbers or booleans. A fourth channel (alpha) is dropped.
+
+    Returns
+    -------
+    ndarray, (H, W, 3), uint8
+
+    Raises
+    ------
+    ValueError
+        If the shape is another one, a side is empty, or a pixel is not finite.
+    TypeError
+        If the dtype is not a real number.
+    """
+    image = check_image(image)
+    if image.ndim == 3:
+        image = image[..., :3]
+    if image.dtype != np.uint8:
+        image = _to_8bit(image)
+    if image.ndim == 2:
+        return np.repeat(image[..., None], 3, axis=2)
+    return np.ascontiguousarray(image)
+
+
+def _to_8bit(image: NDArray[Any]) -> NDArray[np.uint8]:
+    values: NDArray[np.float64] = image.astype(np.float64)
+    low, high = np.percentile(values, CLIPPED)
+    if not high > low:  # almost all pixels equal: what there is lies in the extremes
+        low, high = values.min(), values.max()
+    if image.ndim == 3 and np.issubdtype(image.dtype, np.floating) and values.min() >= 0 and values.max() <= 1:
+        low, high = 0.0, 1.0
+    if not high > low:
+        return np.zeros(image.shape, np.uint8)
+    return np.asarray(np.clip((values - low) / (high - low), 0, 1) * 255 + 0.5).astype(np.uint8)
+
+
+def check_image(image: NDArray[Any], name: str = "image") -> NDArray[Any]:
+    """Return the image as an array if it is one plane of finite numbers, else raise (see `as_rgb8`)."""
+    image = np.asarray(image)
+    colour = image.ndim == 3 and image.shape[2] in (3, 4)
+    if image.ndim != 2 and not colour:
+        raise ValueError(
+            f"The {name} must be one plane, (height, width) or (height, width, 3 or 4 channels); got shape "
+            f"{image.shape}. For a stack, use predict_stack or choose a plane."
+        )
+    if min(image.shape[:2]) < 2:
+        raise ValueError(f"The {name} must have at least 2 x 2 pixels; got {image.shape[0]} x {image.shape[1]}.")
+    if not (np.issubdtype(image.dtype, np.number) or image.dtype == bool) or np.iscomplexobj(image):
+        raise TypeError(f"The {name} must hold real numbers; got dtype {image.dtype}.")
+    if np.issubdtype(image.dtype, np.floating):
+        bad = image.size - int(np.count_nonzero(np.isfinite(image)))
+        if bad:
+            raise ValueError(
+                f"The {name} has {bad} of {image.size} values that are not finite (NaN or infinity). "
+                "Replace them first, for instance with numpy.nan_to_num."
+            )
+    return image
+
+
+def unit_channels(rgb: NDArray[np.uint8], channels: int, channel: Channel = "luminance") -> NDArray[np.float32]:
+    """Make the in-context model's input of an 8-bit RGB image: (channels, H, W) in [0, 255], not yet scaled.
+
+    Parameters
+    ----------
+    rgb : ndarray, (H, W, 3), uint8
+    channels : {1, 3}
+        What the model takes.
+    channel : {"luminance", "red", "green", "blue"}
+        What a model with one channel sees.
+    """
+    values = rgb.astype(np.float32)
+    if channels == 3:
+        return np.ascontiguousarray(values.transpose(2, 0, 1))
+    if channel == "luminance":
+        return (values @ LUMINANCE)[None]
+    return np.ascontiguousarray(values[None, ..., ("red", "green", "blue").index(channel)])

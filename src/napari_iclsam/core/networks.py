@@ -1,0 +1,176 @@
+"""The two networks of a run on their device: they embed, segment in context and decode prompts, image by image."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Protocol, cast
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from napari_iclsam.core.device import choose_device
+from napari_iclsam.core.embeddings import Embedding, EmbeddingCache, embedding_key, on_device
+from napari_iclsam.core.geometry import Frame, resize
+from napari_iclsam.core.intensity import unit_channels
+from napari_iclsam.core.settings import Channel
+from napari_iclsam.models.build import build_icl, build_sam, describe
+from napari_iclsam.models.features import Decoded, Features
+from napari_iclsam.models.universeg import UniverSeg
+
+PROMPTS_AT_ONCE = 16
+"""Prompts decoded in one call: more would fill the memory without being faster."""
+
+
+class Promptable(Protocol):
+    """What SAM and its relatives are to the pipeline."""
+
+    image_size: int
+    grid: int
+
+    def normalise(self, pixels: Tensor) -> Tensor: ...  # noqa: D102
+    def encode(self, pixels: Tensor) -> Features: ...  # noqa: D102
+    def decode(  # noqa: D102
+        self,
+        features: Features,
+        boxes: Tensor | None = None,
+        *,
+        masks: Tensor | None = None,
+        bias: Tensor | None = None,
+    ) -> Decoded: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Networks:
+    """A promptable and an in-context network, ready to run.
+
+    Attributes
+    ----------
+    sam : nn.Module
+        A `Promptable`.
+    icl : UniverSeg
+    device : torch.device
+    precision : str
+        Of the encoder: "float32" or "bfloat16".
+    names, hashes, licences : mapping of str to str
+        By role, "sam" and "icl".
+    """
+
+    sam: nn.Module
+    icl: UniverSeg
+    device: torch.device = field(default_factory=lambda: torch.device("cpu"))
+    precision: str = "float32"
+    names: Mapping[str, str] = field(default_factory=dict)
+    hashes: Mapping[str, str] = field(default_factory=dict)
+    licences: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def promptable(self) -> Promptable:
+        """The promptable network, typed by what it can do."""
+        return cast(Promptable, self.sam)
+
+    def frame(self, rgb: NDArray[np.uint8]) -> Frame:
+        """Return where an image lies in the encoder's square input."""
+        return Frame(rgb.shape[0], rgb.shape[1], self.promptable.image_size)
+
+    def embed(self, rgb: NDArray[np.uint8], cache: EmbeddingCache) -> Embedding:
+        """Embed an 8-bit RGB image (H, W, 3), or take its embedding from the cache."""
+        key = embedding_key(rgb, self.hashes.get("sam", str(id(self.sam))), self.precision)
+        frame, features = self.frame(rgb), cache.get(key)
+        if features is None:
+            pixels = self.promptable.normalise(frame.to_square(rgb).to(self.device))
+            with torch.autocast(self.device.type, torch.bfloat16, enabled=self.precision == "bfloat16"):
+                features = self.promptable.encode(frame.pad(pixels))
+            cache.put(key, features)
+        return Embedding(on_device(features, self.device), frame)
+
+    def icl_image(self, rgb: NDArray[np.uint8], channel: Channel, *, smooth: bool, stretch: bool) -> Tensor:
+        """Make the in-context model's input of an 8-bit RGB image: (1, C, s, s), scaled to [0, 1] by its extremes.
+
+        Parameters
+        ----------
+        rgb : ndarray, (H, W, 3), uint8
+        channel : {"luminance", "red", "green", "blue"}
+            What a model with one channel sees.
+        smooth : bool
+            Average over what a pixel of the smaller image covers, instead of reading single pixels.
+        stretch : bool
+            Scale again after resizing. The published code does so for support images and not for queries.
+        """
+        values = torch.from_numpy(unit_channels(rgb, self.icl.image_channels, channel))[None].to(self.device)
+        size = (self.icl.image_size,) * 2
+        values = _to_unit(values)
+        values = F.interpolate(values, size, mode="bilinear", antialias=True) if smooth else resize(values, size)
+        return _to_unit(values) if stretch else values
+
+    def decode(self, embedding: Embedding, boxes: Tensor, bias: Tensor | None, masks: Tensor | None) -> Tensor:
+        """Return SAM's logits over the square input for N boxes of one image, (N, 256, 256).
+
+        Parameters
+        ----------
+        embedding : Embedding
+        boxes : Tensor, (N, 4)
+            In pixels of the square input.
+        bias : Tensor, (N, grid * grid), optional
+        masks : Tensor, (N, 1, 256, 256), optional
+        """
+        parts = []
+        for start in range(0, len(boxes), PROMPTS_AT_ONCE):
+            part = slice(start, start + PROMPTS_AT_ONCE)
+            decoded = self.promptable.decode(
+                embedding.features,
+                boxes[part],
+                masks=None if masks is None else masks[part],
+                bias=None if bias is None else bias[part],
+            )
+            parts.append(decoded.logits.float())
+        return torch.cat(parts)
+
+
+@dataclass(frozen=True, slots=True)
+class NetworkSource:
+    """Names of networks, known to exist, that are loaded when they are needed."""
+
+    sam: str
+    icl: str
+    device: torch.device
+
+    @classmethod
+    def of(cls, sam: str, icl: str, device: str) -> NetworkSource:
+        """Check the names.
+
+        Raises
+        ------
+        ValueError
+            If a name or the device is unknown.
+        """
+        describe(sam, "sam"), describe(icl, "icl")
+        return cls(sam, icl, choose_device(device))
+
+    def load(self) -> Networks:
+        """Read both networks from disk.
+
+        Raises
+        ------
+        FileNotFoundError
+            If the weights are not on this computer.
+        """
+        sam, icl = build_sam(self.sam), build_icl(self.icl)
+        built = {"sam": sam, "icl": icl}
+        return Networks(
+            sam.module.to(self.device),
+            cast(UniverSeg, icl.module.to(self.device)),
+            self.device,
+            names={role: one.weights.name for role, one in built.items()},
+            hashes={role: one.sha256 for role, one in built.items()},
+            licences={role: one.weights.licence for role, one in built.items()},
+        )
+
+
+def _to_unit(values: Tensor) -> Tensor:
+    """Scale by the smallest and largest value to [0, 1]; zeros if they are equal."""
+    low, high = values.min(), values.max()
+    return (values - low) / (high - low) if high > low else torch.zeros_like(values)

@@ -1,0 +1,305 @@
+"""ICL-SAM (Hu et al., MIDL 2024) as its user calls it: fit a task to examples, segment images and stacks with it."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Generator, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any, TypeVar
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from napari_iclsam.core.embeddings import EmbeddingCache, default_folder
+from napari_iclsam.core.fusion import Weights, fuse, icl_score, label_map, published_weights, sam_score
+from napari_iclsam.core.geometry import resize
+from napari_iclsam.core.intensity import as_rgb8, check_image
+from napari_iclsam.core.method import (
+    Examples,
+    Learnt,
+    Maps,
+    find_boxes,
+    learn,
+    refine_with_sam,
+    segment_in_context,
+)
+from napari_iclsam.core.networks import Networks, NetworkSource
+from napari_iclsam.core.results import Prediction, Progress, Provenance, Stage
+from napari_iclsam.core.settings import Settings
+from napari_iclsam.core.slices import ArrayLike, plane, plane_indices, stack_axis
+from napari_iclsam.core.support import SupportSet
+from napari_iclsam.version import version
+
+T = TypeVar("T")
+
+
+class ICLSAM:
+    """Segment images from a few labelled examples.
+
+    Parameters
+    ----------
+    models : str
+        Promptable model: a name (see ``napari-iclsam models``) or the path of a SAM checkpoint.
+    icl : str, optional
+        In-context model: a name or a path. By default the bundled one.
+    device : str
+        "auto", "cpu", "cuda", ...
+    settings : Settings, optional
+    cache : EmbeddingCache, optional
+        By default a cache on disk, shared by all runs of this user.
+    networks : Networks, optional
+        Networks that are loaded already, instead of names and device.
+
+    Raises
+    ------
+    ValueError
+        If a name or the device is unknown.
+
+    Examples
+    --------
+    >>> segmenter = ICLSAM("starter")  # doctest: +SKIP
+    >>> task = segmenter.fit(images, labels)  # doctest: +SKIP
+    >>> prediction = task.predict(image)  # doctest: +SKIP
+    """
+
+    def __init__(
+        self,
+        models: str = "starter",
+        *,
+        icl: str | None = None,
+        device: str = "auto",
+        settings: Settings | None = None,
+        cache: EmbeddingCache | None = None,
+        networks: Networks | None = None,
+    ) -> None:
+        self.settings = settings or Settings()
+        self.cache = cache or EmbeddingCache(default_folder())
+        self._source = None if networks else NetworkSource.of(models, icl or "starter", device)
+        self._networks = networks
+
+    @property
+    def networks(self) -> Networks:
+        """The networks, loaded at first use."""
+        if self._networks is None:
+            assert self._source is not None
+            self._networks = self._source.load()
+        return self._networks
+
+    def fit(self, images: Sequence[NDArray[Any]], labels: Sequence[NDArray[Any]]) -> Task:
+        """Define a task by examples.
+
+        Parameters
+        ----------
+        images : sequence of ndarray, (H, W) or (H, W, 3 or 4)
+            Any real dtype; sizes may differ.
+        labels : sequence of ndarray, (H, W), integer
+            0 is background.
+
+        Raises
+        ------
+        ValueError, TypeError
+            See `SupportSet.of`.
+        """
+        return self.fit_support(SupportSet.of(images, labels))
+
+    def fit_support(self, support: SupportSet) -> Task:
+        """Define a task by a checked support set."""
+        return _drain(self.fit_steps(support))
+
+    def fit_steps(self, support: SupportSet) -> Generator[Progress, None, Task]:
+        """Define a task step by step: embed the examples, fit the probe, keep what does not depend on the query."""
+        count, clock = len(support), _Clock()
+        yield Progress("load", "Loading the models", 0, count)
+        networks, settings = self.networks, self.settings
+        images = tuple(as_rgb8(image) for image in support.images)
+        embeddings = []
+        for n, image in enumerate(images, start=1):
+            yield Progress("embed", f"Reading the examples: {n} of {count}", n - 1, count)
+            with clock.step("embed"):
+                embeddings.append(networks.embed(image, self.cache))
+        examples = Examples(support, images, tuple(embeddings))
+        yield Progress("fit", "Learning what to look for", count, count)
+        with clock.step("fit"):
+            learnt = learn(networks, examples, settings)
+        weights = (published_weights(count),) * len(support.ids)
+        return Task(self, examples, learnt, weights)
+
+    def _provenance(self, support: SupportSet) -> Provenance:
+        networks = self.networks
+        return Provenance(
+            version=version(),
+            models=dict(networks.names),
+            hashes=dict(networks.hashes),
+            licences=dict(networks.licences),
+            settings=self.settings.to_dict(),
+            support=support.fingerprint(),
+            examples=len(support),
+            device=str(networks.device),
+            precision=networks.precision,
+        )
+
+
+class Task:
+    """What was learnt from a support set, ready to segment. Made by `ICLSAM.fit` or `load_task`; never changes."""
+
+    def __init__(self, segmenter: ICLSAM, examples: Examples, learnt: Learnt, weights: tuple[Weights, ...]) -> None:
+        self.segmenter = segmenter
+        self.support = examples.support
+        self.weights = weights
+        self._examples = examples
+        self._learnt = learnt
+        self._provenance = segmenter._provenance(examples.support)
+
+    def predict(self, image: NDArray[Any]) -> Prediction:
+        """Segment one image.
+
+        Parameters
+        ----------
+        image : ndarray, (H, W) or (H, W, 3 or 4)
+            Any real dtype, any size.
+
+        Raises
+        ------
+        ValueError, TypeError
+            If it is not one plane of finite numbers.
+        """
+        return _drain(self.steps(image))
+
+    def steps(self, image: NDArray[Any]) -> Generator[Progress, None, Prediction]:
+        """Segment one image step by step; see `predict`."""
+        clock = _Clock()
+        yield Progress("embed", "Looking at the image")
+        maps = yield from self._maps(as_rgb8(image), clock)
+        yield Progress("fuse", "Joining both models")
+        with clock.step("fuse"):
+            return self._fuse(maps, clock)
+
+    def predict_stack(
+        self, volume: ArrayLike, axis: int = 0, *, planes: Iterable[int] | None = None
+    ) -> NDArray[np.int32]:
+        """Segment the planes of a stack, one in memory at a time.
+
+        Parameters
+        ----------
+        volume : numpy, dask or zarr array, three axes, or three and colours
+        axis : int
+            The axis that the planes are stacked along.
+        planes : iterable of int, optional
+            Only these planes; by default all.
+
+        Returns
+        -------
+        ndarray, int32
+            Of the shape of the volume without colours; 0 in the planes left out.
+
+        Raises
+        ------
+        ValueError, TypeError
+            If it is not a stack of planes of finite numbers; the message names the plane.
+        """
+        axis = stack_axis(volume.shape, axis)
+        labels = np.zeros(volume.shape[:3], np.int32)
+        for progress in self.stack_steps(volume, axis, planes=planes):
+            if progress.prediction is not None:
+                assert progress.plane is not None
+                labels[(slice(None),) * axis + (progress.plane,)] = progress.prediction.labels
+        return labels
+
+    def stack_steps(
+        self, volume: ArrayLike, axis: int = 0, *, planes: Iterable[int] | None = None
+    ) -> Generator[Progress, None, None]:
+        """Segment the planes of a stack step by step; the steps with stage "done" carry a plane's prediction."""
+        axis = stack_axis(volume.shape, axis)
+        wanted = plane_indices(volume.shape[axis], planes)
+        for done, index in enumerate(wanted):
+            yield Progress("embed", f"Looking at slice {done + 1} of {len(wanted)}", done, len(wanted), index)
+            try:
+                image = check_image(plane(volume, axis, index))
+            except (ValueError, TypeError) as error:
+                raise type(error)(f"Plane {index}: {error}") from error
+            prediction = yield from self._plane_steps(image, done, len(wanted), index)
+            yield Progress(
+                "done", f"Slice {done + 1} of {len(wanted)} is done", done + 1, len(wanted), index, prediction
+            )
+
+    def save(self, path: str | Path) -> None:
+        """Save the examples, the settings and the names of the models as a ``.iclsam`` file; see `save_task`."""
+        from napari_iclsam.core.task import save_task  # noqa: PLC0415 (it needs this module)
+
+        save_task(self, path)
+
+    def _plane_steps(
+        self, image: NDArray[Any], done: int, total: int, index: int
+    ) -> Generator[Progress, None, Prediction]:
+        """Segment one plane of a stack, its steps counted within the stack."""
+        steps = self.steps(image)
+        next(steps)  # the stack has said already that it looks at this plane
+        while True:
+            try:
+                step = next(steps)
+            except StopIteration as end:
+                return end.value  # type: ignore[no-any-return]
+            yield replace(step, done=done, total=total, plane=index)
+
+    def _maps(self, rgb: NDArray[np.uint8], clock: _Clock) -> Generator[Progress, None, Maps]:
+        """Let both models look at an image, as the paper does: confidence map, in-context model, boxes, SAM."""
+        networks, settings = self.segmenter.networks, self.segmenter.settings
+        with clock.step("embed"):
+            query = networks.embed(rgb, self.segmenter.cache)
+            confidence = self._learnt.probe.confidence(query)
+        yield Progress("icl", "Comparing with the examples")
+        with clock.step("icl"):
+            icl = segment_in_context(networks, self._learnt, self._examples, rgb, query, confidence, settings)
+            boxes = find_boxes(icl, rgb.shape[:2], settings)
+        yield Progress("sam", "Refining the outlines")
+        with clock.step("sam"):
+            sam = refine_with_sam(networks, query, icl, confidence, boxes, settings)
+        return Maps(confidence, icl, sam, boxes)
+
+    def _fuse(self, maps: Maps, clock: _Clock) -> Prediction:
+        settings, ids = self.segmenter.settings, self.support.ids
+        size = maps.sam.shape[-2], maps.sam.shape[-1]
+        icl = resize(maps.icl, size) - 0.5
+        scores = icl
+        if settings.use_sam:
+            scores = fuse(icl_score(maps.icl, size), sam_score(maps.sam), maps.confidence, self.weights)
+        probabilities = torch.sigmoid(scores)[:, 0].cpu().numpy()
+        missing = [self.support.name(i) for i, found in zip(ids, maps.boxes, strict=True) if not len(found)]
+        return Prediction(
+            labels=label_map(scores, ids),
+            probabilities=dict(zip(ids, probabilities, strict=True)),
+            confidence=dict(zip(ids, maps.confidence[:, 0].cpu().numpy(), strict=True)),
+            icl_labels=label_map(icl, ids),
+            sam_labels=label_map(maps.sam, ids),
+            boxes=dict(zip(ids, maps.boxes, strict=True)),
+            seconds=clock.seconds,
+            provenance=self._provenance,
+            notes=(f"Nothing found of: {', '.join(missing)}.",) if missing else (),
+        )
+
+
+@dataclass(slots=True)
+class _Clock:
+    """Seconds spent in each stage."""
+
+    seconds: dict[str, float] = field(default_factory=dict)
+
+    @contextmanager
+    def step(self, stage: Stage) -> Iterator[None]:
+        """Compute without gradients, and add the time of the block to a stage."""
+        start = time.perf_counter()
+        with torch.inference_mode():
+            yield
+        self.seconds[stage] = self.seconds.get(stage, 0.0) + time.perf_counter() - start
+
+
+def _drain(steps: Generator[Any, None, T]) -> T:
+    """Run a generator to its end and return what it returns."""
+    while True:
+        try:
+            next(steps)
+        except StopIteration as end:
+            return end.value  # type: ignore[no-any-return]

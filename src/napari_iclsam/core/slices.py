@@ -1,0 +1,65 @@
+"""Planes of arrays with more than two dimensions: which axis, which plane, there and back."""
+
+from __future__ import annotations
+
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+
+class ArrayLike(Protocol):
+    """What numpy, dask and zarr arrays share."""
+
+    @property
+    def shape(self) -> tuple[int, ...]: ...  # noqa: D102
+    @property
+    def dtype(self) -> Any: ...  # noqa: D102
+    def __getitem__(self, key: Any) -> Any: ...
+
+
+def is_rgb(shape: tuple[int, ...]) -> bool:
+    """Tell whether an array of this shape is taken for colour: a last axis of 3 or 4 behind at least two others."""
+    return len(shape) >= 3 and shape[-1] in (3, 4)
+
+
+def stack_axis(shape: tuple[int, ...], axis: int) -> int:
+    """Return the axis of a stack, counted from the front, if it is one.
+
+    Raises
+    ------
+    ValueError
+        If the array is not a stack of planes, or has no such axis, or the axis is that of the colours.
+    """
+    spatial = len(shape) - 1 if len(shape) == 4 and is_rgb(shape) else len(shape)
+    if spatial != 3:
+        raise ValueError(
+            f"A stack must have three axes, or three and colours; got shape {shape}. "
+            "Choose one time point or channel first."
+        )
+    if not -spatial <= axis < spatial:
+        raise ValueError(f"The stack has axes 0 to {spatial - 1}; got axis {axis}.")
+    return axis % spatial
+
+
+def plane(volume: ArrayLike, axis: int, index: int) -> NDArray[Any]:
+    """Return one plane in memory: (H, W) or (H, W, C). Of dask and zarr arrays only that plane is computed."""
+    key = (slice(None),) * axis + (index,)
+    return np.asarray(volume[key])
+
+
+def plane_indices(count: int, planes: Any) -> tuple[int, ...]:
+    """Return which planes of ``count`` are meant: all if None, else those given, each checked.
+
+    Raises
+    ------
+    ValueError
+        If an index is outside the stack.
+    """
+    if planes is None:
+        return tuple(range(count))
+    indices = tuple(int(p) for p in planes)
+    outside = [p for p in indices if not 0 <= p < count]
+    if outside:
+        raise ValueError(f"The stack has planes 0 to {count - 1}; got {outside[0]}.")
+    return indices
