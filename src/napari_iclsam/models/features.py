@@ -1,4 +1,4 @@
-"""What promptable networks exchange: features of an image and decoded masks. Knows no network, no files and no devices."""
+"""What promptable networks exchange: features of an image and decoded masks. Knows no network and no files."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""starter-sam, the bundled promptable network: a small convolutional encoder and decoder. Knows no files and no devices.
+"""starter-sam, the bundled promptable network: a small convolutional encoder and decoder. Knows no files.
 
 It keeps SAM's contract (Kirillov et al., "Segment Anything", ICCV 2023): a 256 x 64 x 64 embedding of a zero-padded
 square input, prompts of boxes, points and masks, logits of 256 x 256. Its decoder is a small convolutional U-Net, not
@@ -120,6 +120,7 @@ class Encoder(nn.Module):
         self.detail_norm = _ChannelNorm(detail_channels)
 
     def forward(self, pixels: Tensor) -> Features:
+        """Embed normalised images (B, 3, H, W)."""
         x = self.stages[0](self.stem(pixels))
         levels = [x]
         for down, stage in zip(self.downs, list(self.stages)[1:], strict=True):
@@ -144,9 +145,7 @@ class Decoder(nn.Module):
         Channels at strides 4, 8, 16 and 32.
     """
 
-    def __init__(
-        self, embedding_channels: int, detail_channels: int, widths: tuple[int, int, int, int]
-    ) -> None:
+    def __init__(self, embedding_channels: int, detail_channels: int, widths: tuple[int, int, int, int]) -> None:
         super().__init__()
         self.detail = nn.Conv2d(detail_channels, widths[0], 1)
         self.embedding = nn.Conv2d(embedding_channels, widths[1], 1)
@@ -300,7 +299,7 @@ def prompt_maps(
 ) -> PromptMaps:
     """Draw N prompts as maps.
 
-    Parameters are those of `StarterSam.decode`; ``grid`` is G and ``like`` a tensor whose type and device the maps take.
+    Parameters are those of `StarterSam.decode`; ``grid`` is G, and the maps take type and device of ``like``.
     """
     count = next((len(prompt) for prompt in (boxes, points, masks) if prompt is not None), None)
     if count is None:

@@ -1,0 +1,358 @@
+"""Train starter-sam: ``python -m training.train_sam --data FOLDER --out FOLDER``; run it again to resume."""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import math
+import time
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, fields, replace
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from safetensors.torch import save_file
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from napari_iclsam.models.starter import PromptMaps, StarterSam, prompt_maps
+from training.data import DataSet, Sample, load_sets
+from training.sam_batches import Batch, draw_batch
+from training.sam_losses import guidance, mask_loss, probe_loss
+from training.synthetic import draw_task
+
+
+class _Writer(Protocol):
+    """What `csv.writer` returns."""
+
+    def writerow(self, row: Sequence[object], /) -> object:
+        """Write one row."""
+
+
+@dataclass(frozen=True, slots=True)
+class Phase:
+    """From which share of the time on, with which views: side in pixels, pairs a batch, prompts a view."""
+
+    start: float
+    size: int
+    pairs: int
+    prompts: int
+
+
+@dataclass(frozen=True, slots=True)
+class SamConfig:
+    """Every number of the recipe. Time is training time in minutes, so that a schedule fits the machine at hand."""
+
+    minutes: float = 85.0
+    phases: tuple[Phase, ...] = (Phase(0.0, 256, 4, 3), Phase(0.8, 512, 1, 4))
+    rate: float = 1e-3
+    warmup_steps: int = 200
+    decay: float = 0.02
+    clip: float = 1.0
+    average: float = 0.999
+    probe_weight: float = 1.0
+    iou_weight: float = 0.2
+    ridge: float = 3e-3
+    bias_chance: float = 0.6
+    synthetic_share: float = 0.5
+    real_chances: tuple[tuple[str, float], ...] = (
+        ("axon_sem", 1.2),
+        ("cxr_lungs", 0.8),
+        ("drosophila_disc", 0.5),
+        ("drosophila_ovary", 0.4),
+        ("dsb2018_nuclei", 1.5),
+        ("msd_hippocampus", 1.0),
+        ("usiigaci_phase", 0.8),
+        ("vocalfolds", 1.6),
+    )
+    synthetic_tasks: int = 400
+    synthetic_size: int = 256
+    checkpoint_minutes: float = 4.0
+    validation_batches: int = 8
+    seed: int = 20261124
+
+
+@dataclass(frozen=True, slots=True)
+class StepResult:
+    """The loss to descend and the numbers for the log."""
+
+    loss: Tensor
+    mask: float
+    probe: float
+    dice: float
+    auc: float
+
+
+@dataclass(slots=True)
+class State:
+    """All that a checkpoint holds."""
+
+    network: StarterSam
+    average: StarterSam
+    scale: nn.Parameter
+    optimiser: torch.optim.AdamW
+    rng: np.random.Generator
+    step: int = 0
+    seconds: float = 0.0
+
+
+def held_out(data: DataSet, validation: bool) -> DataSet:
+    """Return every eighth subject of a set (validation), or all others."""
+    subjects = sorted({sample.subject for sample in data.samples})
+    chosen = set(subjects[min(3, len(subjects) - 1) :: 8])
+    return replace(data, samples=[s for s in data.samples if (s.subject in chosen) == validation])
+
+
+def run_step(
+    network: StarterSam, scale: Tensor, batch: Batch, config: SamConfig, rng: np.random.Generator, device: torch.device
+) -> StepResult:
+    """Embed a batch, probe it, decode its prompts under the probes' guidance, and sum the losses."""
+    pixels = torch.stack([view.pixels for view in batch.views]).to(device)
+    size = pixels.shape[-1]
+    grid = size // 8
+    with torch.autocast(device.type, torch.bfloat16):
+        features = network.encode(network.normalise(pixels))
+    labels = torch.stack([torch.as_tensor(view.labels) for view in batch.views])[:, 4::8, 4::8].to(device)
+    chosen, pairs = [], []
+    for probe in batch.probes:
+        both = torch.stack([torch.isin(labels[i], torch.tensor(probe.values)) for i in (probe.support, probe.query)])
+        if both.any((1, 2)).all() and not both.all(2).all(1).any():
+            chosen.append(probe)
+            pairs.append(both.float())
+    loss, auc, maps = pixels.new_zeros(()), math.nan, pixels.new_zeros((0, grid, grid))
+    probe_value = math.nan
+    if chosen:
+        support = torch.tensor([probe.support for probe in chosen])
+        query = torch.tensor([probe.query for probe in chosen])
+        probed = probe_loss(features.embedding, torch.stack(pairs), support, query, scale.exp(), config.ridge)
+        loss, maps, auc = loss + config.probe_weight * probed.loss, probed.maps, float(probed.auc.mean())
+        probe_value = float(probed.loss.detach())
+    bias = torch.zeros((len(batch.prompts), grid, grid), device=device)
+    has_bias = torch.zeros(len(batch.prompts), dtype=torch.bool)
+    where = {(probe.query, probe.values): index for index, probe in enumerate(chosen)}
+    for index, (owner, prompt) in enumerate(zip(batch.owners, batch.prompts, strict=True)):
+        at = where.get((owner, prompt.value))
+        if at is not None and rng.random() < config.bias_chance:
+            sharpness = float(np.exp(rng.normal(0, 0.5)))
+            beta = torch.tensor([rng.uniform(0.5, 3.0)], dtype=torch.float32)
+            bias[index] = guidance(maps[at : at + 1] * sharpness, beta)[0]
+            has_bias[index] = True
+    prompts = batch_maps(batch, grid, bias, has_bias, device)
+    with torch.autocast(device.type, torch.bfloat16):
+        decoded = network.decoder(features, prompts, torch.tensor(batch.owners, device=device))
+    truth = torch.as_tensor(np.stack([prompt.target for prompt in batch.prompts])).float().to(device)
+    target = F.avg_pool2d(truth[:, None], 2)[:, 0]
+    result = mask_loss(decoded.logits, decoded.iou, target, _near(target))
+    loss = loss + result.mask + config.iou_weight * result.iou
+    return StepResult(loss, float(result.mask.detach()), probe_value, float(result.dice.mean()), auc)
+
+
+def batch_maps(batch: Batch, grid: int, bias: Tensor, has_bias: Tensor, device: torch.device) -> PromptMaps:
+    """Draw the prompts of a batch as maps, the kinds that each prompt shows and no others."""
+    maps: list[PromptMaps] = []
+    for prompt, one, guided in zip(batch.prompts, bias, has_bias.tolist(), strict=True):
+        maps.append(
+            prompt_maps(
+                grid,
+                torch.as_tensor(prompt.box)[None].to(device) if prompt.has_box else None,
+                torch.as_tensor(prompt.points)[None].to(device) if prompt.has_points else None,
+                torch.as_tensor(prompt.point_labels)[None].to(device) if prompt.has_points else None,
+                torch.as_tensor(prompt.mask)[None, None].to(device) if prompt.has_mask else None,
+                one.flatten()[None] if guided else None,
+                like=bias,
+            )
+        )
+    return PromptMaps(*[torch.cat([getattr(one, field.name) for one in maps]) for field in fields(PromptMaps)])
+
+
+def _near(target: Tensor) -> Tensor:
+    """Full weight within the doubled box of each object, a twentieth elsewhere."""
+    weights = torch.full_like(target, 0.05)
+    height, width = target.shape[-2:]
+    for weight, one in zip(weights, target, strict=True):
+        rows, columns = one.amax(1).nonzero()[:, 0], one.amax(0).nonzero()[:, 0]
+        dy, dx = int(rows[-1] - rows[0]) // 2 + 4, int(columns[-1] - columns[0]) // 2 + 4
+        top, left = max(int(rows[0]) - dy, 0), max(int(columns[0]) - dx, 0)
+        weight[top : min(int(rows[-1]) + dy, height), left : min(int(columns[-1]) + dx, width)] = 1
+    return weights
+
+
+def learning_rate(config: SamConfig, step: int, share: float) -> float:
+    """Warm up over the first steps, then fall as a cosine over the share of the time that is spent."""
+    return config.rate * min(1.0, (step + 1) / config.warmup_steps) * (0.5 + 0.5 * math.cos(math.pi * min(share, 1.0)))
+
+
+def chances_of(sets: Sequence[DataSet], config: SamConfig) -> NDArray[np.float64]:
+    """How often each set is drawn: the configured chances for real sets, an equal share for the synthetic ones."""
+    table = dict(config.real_chances)
+    real = np.array([table.get(data.name, 0.0) for data in sets])
+    synthetic = np.array([float(data.name.startswith("synthetic")) for data in sets])
+    share: NDArray[np.float64] = real / real.sum()
+    if synthetic.any():
+        share *= 1 - config.synthetic_share
+        share += config.synthetic_share * synthetic / synthetic.sum()
+    return share
+
+
+def validate(network: StarterSam, scale: Tensor, sets: Sequence[DataSet], config: SamConfig, size: int) -> StepResult:
+    """Mean Dice and AUC over a fixed drawing of held-out subjects."""
+    rng = np.random.default_rng(config.seed + 1)
+    real = [data for data in sets if data.samples]
+    chances = chances_of(real, replace(config, synthetic_share=0.0))
+    results = []
+    with torch.inference_mode():
+        for _ in range(config.validation_batches):
+            batch = draw_batch(rng, real, chances, size, 2, 4)
+            results.append(run_step(network, scale, batch, config, rng, scale.device))
+    return StepResult(
+        torch.stack([r.loss for r in results]).mean(),
+        *[float(np.nanmean([getattr(r, name) for r in results])) for name in ("mask", "probe", "dice", "auc")],
+    )
+
+
+def synthetic_set(rng: np.random.Generator, size: int) -> DataSet:
+    """Draw one synthetic task of three images as a set."""
+    scenes = draw_task(rng, size, 3)
+    images = (scenes.images * 255).round().astype(np.uint8)
+    samples = [
+        Sample(image, labels, None if scenes.instances is None else scenes.instances[index], str(index), "")
+        for index, (image, labels) in enumerate(zip(images, scenes.labels, strict=True))
+    ]
+    return DataSet(f"synthetic {scenes.family}", {}, samples)
+
+
+def new_state(config: SamConfig, device: torch.device) -> State:
+    """Random weights, their average, and an optimiser."""
+    torch.manual_seed(config.seed)
+    network = StarterSam().to(device).to(memory_format=torch.channels_last)
+    average = StarterSam().to(device).to(memory_format=torch.channels_last)
+    average.load_state_dict(network.state_dict())
+    scale = nn.Parameter(torch.tensor(1.0, device=device))
+    groups = [
+        {"params": [p for p in network.parameters() if p.ndim > 1], "weight_decay": config.decay},
+        {"params": [p for p in network.parameters() if p.ndim <= 1] + [scale], "weight_decay": 0.0},
+    ]
+    optimiser = torch.optim.AdamW(groups, config.rate, betas=(0.9, 0.98))
+    return State(network, average, scale, optimiser, np.random.default_rng(config.seed))
+
+
+def save_state(state: State, path: Path) -> None:
+    """Write a checkpoint beside its name first, then move it there."""
+    kept = {
+        "network": state.network.state_dict(),
+        "average": state.average.state_dict(),
+        "scale": state.scale.detach(),
+        "optimiser": state.optimiser.state_dict(),
+        "step": state.step,
+        "seconds": state.seconds,
+    }
+    torch.save(kept, path.with_suffix(".part"))
+    path.with_suffix(".part").replace(path)
+
+
+def load_state(state: State, path: Path, config: SamConfig) -> None:
+    """Go on from a checkpoint, with a fresh random stream that depends on the step."""
+    kept = torch.load(path, weights_only=True, map_location=state.scale.device)
+    state.network.load_state_dict(kept["network"])
+    state.average.load_state_dict(kept["average"])
+    state.optimiser.load_state_dict(kept["optimiser"])
+    with torch.no_grad():
+        state.scale.copy_(kept["scale"])
+    state.step, state.seconds = int(kept["step"]), float(kept["seconds"])
+    state.rng = np.random.default_rng([config.seed, state.step])
+
+
+def advance(state: State, sets: Sequence[DataSet], chances: NDArray[np.float64], config: SamConfig) -> StepResult:
+    """Do one step of training; a batch without any prompt or probe is drawn again."""
+    share = state.seconds / (60 * config.minutes)
+    phase = [phase for phase in config.phases if phase.start <= share][-1]
+    batch = draw_batch(state.rng, sets, chances, phase.size, phase.pairs, phase.prompts)
+    while not batch.prompts:
+        batch = draw_batch(state.rng, sets, chances, phase.size, phase.pairs, phase.prompts)
+    result = run_step(state.network, state.scale, batch, config, state.rng, state.scale.device)
+    for group in state.optimiser.param_groups:
+        group["lr"] = learning_rate(config, state.step, share)
+    state.optimiser.zero_grad(set_to_none=True)
+    result.loss.backward()
+    norm = nn.utils.clip_grad_norm_([*state.network.parameters(), state.scale], config.clip)
+    if torch.isfinite(norm):
+        state.optimiser.step()
+    keep = min(config.average, (state.step + 1) / (state.step + 10))
+    with torch.no_grad():
+        for slow, fast in zip(state.average.parameters(), state.network.parameters(), strict=True):
+            slow.lerp_(fast, 1 - keep)
+    state.step += 1
+    return result
+
+
+def export(network: StarterSam, path: Path) -> None:
+    """Write the weights in half precision."""
+    save_file({name: value.half().contiguous() for name, value in network.state_dict().items()}, path)
+
+
+def train(data: Path, out: Path, config: SamConfig, device: torch.device) -> None:
+    """Train until the configured time is spent, from the last checkpoint in ``out`` if there is one."""
+    out.mkdir(parents=True, exist_ok=True)
+    state = new_state(config, device)
+    checkpoint = out / "checkpoint.pt"
+    if checkpoint.is_file():
+        load_state(state, checkpoint, config)
+    real = load_sets(data)
+    sets = [held_out(one, validation=False) for one in real]
+    validation = [held_out(one, validation=True) for one in real]
+    first = len(sets)
+    sets += [synthetic_set(state.rng, config.synthetic_size) for _ in range(config.synthetic_tasks)]
+    chances = chances_of(sets, config)
+    (out / "config.txt").write_text("\n".join(f"{name} = {value}" for name, value in asdict(config).items()) + "\n")
+    running: list[StepResult] = []
+    saved = time.monotonic()
+    with (out / "log.csv").open("a", newline="") as file:
+        log = csv.writer(file)
+        if not checkpoint.is_file():
+            log.writerow(["kind", "step", "minutes", "mask", "probe", "dice", "auc"])
+        while state.seconds < 60 * config.minutes:
+            begun = time.monotonic()
+            if config.synthetic_tasks and state.step % 2 == 0:
+                sets[first + state.rng.integers(config.synthetic_tasks)] = synthetic_set(
+                    state.rng, config.synthetic_size
+                )
+            running.append(advance(state, sets, chances, config))
+            state.seconds += time.monotonic() - begun
+            if state.step % 50 == 0:
+                _write_row(log, "train", state, running)
+                running = []
+                file.flush()
+            if time.monotonic() - saved > 60 * config.checkpoint_minutes or state.seconds >= 60 * config.minutes:
+                save_state(state, checkpoint)
+                export(state.average, out / "starter_sam.safetensors")
+                _write_row(log, "validate", state, [validate(state.average, state.scale, validation, config, 256)])
+                file.flush()
+                saved = time.monotonic()
+
+
+def _write_row(log: _Writer, kind: str, state: State, results: list[StepResult]) -> None:
+    means = [np.nanmean([getattr(result, name) for result in results]) for name in ("mask", "probe", "dice", "auc")]
+    log.writerow([kind, state.step, f"{state.seconds / 60:.2f}", *[f"{mean:.4f}" for mean in means]])
+
+
+def main() -> None:
+    """Read the command line and train."""
+    defaults = SamConfig()
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--data", type=Path, required=True, help="folder of training sets")
+    parser.add_argument("--out", type=Path, required=True, help="folder of checkpoint, log and weights")
+    parser.add_argument("--minutes", type=float, default=defaults.minutes)
+    parser.add_argument("--seed", type=int, default=defaults.seed)
+    parser.add_argument("--threads", type=int, default=0, help="0: as many as torch wants")
+    options = parser.parse_args()
+    if options.threads:
+        torch.set_num_threads(options.threads)
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    train(options.data, options.out, replace(defaults, minutes=options.minutes, seed=options.seed), device)
+
+
+if __name__ == "__main__":
+    main()
