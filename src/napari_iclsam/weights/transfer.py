@@ -19,7 +19,8 @@ from napari_iclsam.weights.checks import looks_like_page
 
 Stage = Literal["waiting", "downloading", "checking"]
 
-_CHUNK = 1 << 16
+CHUNK = 1 << 14
+"""Bytes read at once; a connection that breaks loses at most as many."""
 _SPARE = 16_000_000
 """Bytes of disk that a download leaves free."""
 _PAGE = "sent a web page instead of the file, perhaps a login or a proxy's"
@@ -257,7 +258,7 @@ def _write(
     done = start
     with part.open("r+b" if start else "wb") as file:
         file.seek(start)
-        for chunk in response.iter_content(_CHUNK):
+        for chunk in response.iter_content(CHUNK):
             if done == 0 and looks_like_page(chunk[:64]):
                 raise TransferFailed(f"{host(url)} {_PAGE}")
             file.write(chunk)

@@ -1,0 +1,82 @@
+"""What the catalogue says, and how names are resolved."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+
+import pytest
+
+from napari_iclsam.weights.catalogue import ALIASES, CATALOGUE, Kind, Weights, lookup, names
+
+ENTRIES = pytest.mark.parametrize("entry", CATALOGUE.values(), ids=CATALOGUE.keys())
+DIGITS = {"sha256": 64, "md5": 32, "xxh128": 32, "git-blob-sha1": 40}
+
+
+@ENTRIES
+def test_an_entry_says_its_licence_and_whom_to_cite(entry: Weights) -> None:
+    assert entry.licence
+    assert entry.licence_url.startswith("https://")
+    assert entry.citation
+    assert entry.cost
+    assert entry.good_for
+
+
+@ENTRIES
+def test_an_entry_is_bundled_or_has_an_address_and_a_check(entry: Weights) -> None:
+    if entry.bundled:
+        assert not entry.urls
+        assert entry.filename.endswith(".safetensors")
+    else:
+        kind, _, digits = (entry.check or "").partition(":")
+        assert re.fullmatch(f"[0-9a-f]{{{DIGITS[kind]}}}", digits)
+        assert entry.urls
+        assert all(url.startswith("https://") for url in entry.urls)
+
+
+@ENTRIES
+def test_an_entry_needs_more_memory_than_its_file_is_long(entry: Weights) -> None:
+    assert entry.memory > entry.about_size
+    assert abs(entry.about_size - 4 * entry.parameters) < 0.02 * entry.about_size
+
+
+def test_no_two_entries_share_a_file() -> None:
+    files = [entry.filename for entry in CATALOGUE.values()]
+    assert len(set(files)) == len(files)
+
+
+def test_defaults_are_bundled_and_not_for_research_only() -> None:
+    for kind in ("sam", "icl"):
+        default = lookup(names(kind)[0], kind)
+        assert default == lookup("starter", kind)
+        assert default.bundled
+        assert not default.research_only
+
+
+def test_only_universeg_is_for_research_only() -> None:
+    assert [entry.name for entry in CATALOGUE.values() if entry.research_only] == ["universeg_v1"]
+
+
+@pytest.mark.parametrize(("alias", "name"), ALIASES.items(), ids=[f"{kind}-{alias}" for kind, alias in ALIASES])
+def test_an_alias_is_resolved_within_its_kind(alias: tuple[Kind, str], name: str) -> None:
+    kind, short = alias
+    assert lookup(short, kind) is CATALOGUE[name]
+
+
+def test_an_unknown_name_lists_the_known_ones_and_the_nearest() -> None:
+    with pytest.raises(ValueError, match=r"no weights are called 'sam_vit_bb': did you mean 'sam_vit_b'\?.*mobile_sam"):
+        lookup("sam_vit_bb")
+
+
+def test_a_model_in_the_wrong_role_is_refused_with_the_right_option() -> None:
+    with pytest.raises(ValueError, match="'universeg' is not a promptable model: give it as --icl"):
+        lookup("universeg", "sam")
+    with pytest.raises(ValueError, match="'medsam_vit_b' is not an in-context model: give it as --models"):
+        lookup("medsam_vit_b", "icl")
+
+
+def test_weights_are_listed_downloaded_and_verified_without_torch() -> None:
+    code = "import sys, napari_iclsam.weights.download; print('torch' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "False"
