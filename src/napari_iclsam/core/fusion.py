@@ -39,8 +39,7 @@ def icl_guidance(confidence: Tensor, pairs: int, settings: Settings) -> Tensor:
 
 def sam_bias(confidence: Tensor, frame: Frame, grid: int, settings: Settings) -> Tensor:
     """Return beta s of confidence maps (L, 1, H, W) on SAM's grid, (L, grid * grid): s = (map - 0.5) / std(map)."""
-    s = standardise(confidence, centre=torch.full((1, 1, 1, 1), 0.5, device=confidence.device))
-    return settings.sam_guidance * frame.image_to_grid(s, grid).flatten(1)
+    return settings.sam_guidance * frame.image_to_grid(confidence_score(confidence), grid).flatten(1)
 
 
 def standardise(x: Tensor, centre: Tensor) -> Tensor:
@@ -67,6 +66,11 @@ def sam_score(logits: Tensor) -> Tensor:
     return torch.where(flat, torch.sign(logits), m)
 
 
+def confidence_score(confidence: Tensor) -> Tensor:
+    """Return (map - 0.5) / std(map) of confidence maps (L, 1, H, W); zeros where the map is flat."""
+    return standardise(confidence, centre=torch.full((1, 1, 1, 1), 0.5, device=confidence.device))
+
+
 def fuse(icl: Tensor, sam: Tensor, confidence: Tensor, weights: Sequence[Weights]) -> Tensor:
     """Return the fused score of each label, (L, 1, H, W), positive where it is foreground.
 
@@ -77,14 +81,13 @@ def fuse(icl: Tensor, sam: Tensor, confidence: Tensor, weights: Sequence[Weights
     sam : Tensor, (L, 1, H, W)
         Of `sam_score`.
     confidence : Tensor, (L, 1, H, W)
-        Semantic confidence map, in [0, 1].
+        Of `confidence_score`.
     weights : sequence of Weights
         One a label. With `published_weights`, (1 - gamma) m / std(m) + gamma u of Hu et al. 2024.
     """
     table = torch.tensor([(w.icl, w.sam, w.confidence, w.offset) for w in weights], device=icl.device)
     a, b, c, d = (column.view(-1, 1, 1, 1) for column in table.unbind(dim=1))
-    fused = a * icl + b * sam + d
-    return fused + c * (2 * confidence - 1) if bool((c != 0).any()) else fused
+    return a * icl + b * sam + c * confidence + d
 
 
 def label_map(scores: Tensor, ids: Sequence[int]) -> NDArray[np.int32]:

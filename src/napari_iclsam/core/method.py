@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+import time
+from collections.abc import Generator, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
 
 import numpy as np
 import torch
@@ -17,6 +19,7 @@ from napari_iclsam.core.fusion import icl_guidance, sam_bias
 from napari_iclsam.core.geometry import resize, resize_mask
 from napari_iclsam.core.networks import Networks
 from napari_iclsam.core.prompts import boxes_of, open_until_shrunk
+from napari_iclsam.core.results import Progress, Stage
 from napari_iclsam.core.settings import Settings
 from napari_iclsam.core.support import SupportSet
 from napari_iclsam.models.universeg import SupportFeatures
@@ -79,6 +82,42 @@ class Maps:
     icl: Tensor
     sam: Tensor
     boxes: tuple[NDArray[np.int64], ...]
+
+
+@dataclass(slots=True)
+class Clock:
+    """Seconds spent in each stage."""
+
+    seconds: dict[str, float] = field(default_factory=dict)
+
+    @contextmanager
+    def step(self, stage: Stage) -> Iterator[None]:
+        """Compute without gradients, and add the time of the block to a stage."""
+        start = time.perf_counter()
+        with torch.inference_mode():
+            yield
+        self.seconds[stage] = self.seconds.get(stage, 0.0) + time.perf_counter() - start
+
+
+def look(
+    networks: Networks,
+    learnt: Learnt,
+    examples: Examples,
+    rgb: NDArray[np.uint8],
+    query: Embedding,
+    settings: Settings,
+    clock: Clock,
+) -> Generator[Progress, None, Maps]:
+    """Let both models look at an embedded image: confidence map, in-context model, boxes, SAM."""
+    yield Progress("icl", "Comparing with the examples")
+    with clock.step("icl"):
+        confidence = learnt.probe.confidence(query)
+        icl = segment_in_context(networks, learnt, examples, rgb, query, confidence, settings)
+        boxes = find_boxes(icl, rgb.shape[:2], settings)
+    yield Progress("sam", "Refining the outlines")
+    with clock.step("sam"):
+        sam = refine_with_sam(networks, query, icl, confidence, boxes, settings)
+    return Maps(confidence, icl, sam, boxes)
 
 
 def learn(networks: Networks, examples: Examples, settings: Settings, start: Probe | None = None) -> Learnt:
@@ -168,7 +207,7 @@ def refine_with_sam(
 
 
 def mask_prompts(icl: Tensor, query: Embedding, boxes: Tensor, owner: Tensor, side: int) -> Tensor:
-    """Return the in-context model's logits, each within its box, as mask prompts (N, 1, side, side) over the square."""
+    """Return the in-context model's logits, each within its box: mask prompts (N, 1, side, side) over the square."""
     outside = -_LOGIT_LIMIT
     logits = torch.logit(icl.clamp(1e-4, 1 - 1e-4)).clamp(-_LOGIT_LIMIT, _LOGIT_LIMIT)
     grid = query.frame.image_to_grid(logits - outside, side) + outside

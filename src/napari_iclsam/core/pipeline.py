@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Generator, Iterable, Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from collections.abc import Generator, Iterable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -13,21 +11,23 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from napari_iclsam.core.calibration import Case, case_of, choose_weights, expected, folds
 from napari_iclsam.core.embeddings import EmbeddingCache, default_folder
-from napari_iclsam.core.fusion import Weights, fuse, icl_score, label_map, published_weights, sam_score
+from napari_iclsam.core.evaluation import Score
+from napari_iclsam.core.fusion import (
+    Weights,
+    confidence_score,
+    fuse,
+    icl_score,
+    label_map,
+    published_weights,
+    sam_score,
+)
 from napari_iclsam.core.geometry import resize
 from napari_iclsam.core.intensity import as_rgb8, check_image
-from napari_iclsam.core.method import (
-    Examples,
-    Learnt,
-    Maps,
-    find_boxes,
-    learn,
-    refine_with_sam,
-    segment_in_context,
-)
+from napari_iclsam.core.method import Clock, Examples, Learnt, Maps, learn, look
 from napari_iclsam.core.networks import Networks, NetworkSource
-from napari_iclsam.core.results import Prediction, Progress, Provenance, Stage
+from napari_iclsam.core.results import Prediction, Progress, Provenance
 from napari_iclsam.core.settings import Settings
 from napari_iclsam.core.slices import ArrayLike, plane, plane_indices, stack_axis
 from napari_iclsam.core.support import SupportSet
@@ -111,7 +111,7 @@ class ICLSAM:
 
     def fit_steps(self, support: SupportSet) -> Generator[Progress, None, Task]:
         """Define a task step by step: embed the examples, fit the probe, keep what does not depend on the query."""
-        count, clock = len(support), _Clock()
+        count, clock = len(support), Clock()
         yield Progress("load", "Loading the models", 0, count)
         networks, settings = self.networks, self.settings
         images = tuple(as_rgb8(image) for image in support.images)
@@ -124,8 +124,33 @@ class ICLSAM:
         yield Progress("fit", "Learning what to look for", count, count)
         with clock.step("fit"):
             learnt = learn(networks, examples, settings)
-        weights = (published_weights(count),) * len(support.ids)
-        return Task(self, examples, learnt, weights)
+        cases: list[Case] = []
+        if settings.mode == "auto" and settings.calibrate and settings.use_sam and count > 1:
+            cases = yield from self._hold_out_steps(examples, clock)
+        default = published_weights(count)
+        indices = range(len(support.ids))
+        weights = tuple(choose_weights(cases, label, default) for label in indices)
+        scores = {i: expected(cases, n, weights[n]) for n, i in enumerate(support.ids)}
+        return Task(self, examples, learnt, weights, {i: score for i, score in scores.items() if score is not None})
+
+    def _hold_out_steps(self, examples: Examples, clock: Clock) -> Generator[Progress, None, list[Case]]:
+        """Segment examples by means of the others."""
+        networks, settings = self.networks, replace(self.settings, probe_cells=min(self.settings.probe_cells, 20_000))
+        count = len(examples.support)
+        cases: list[Case] = []
+        parts = folds(count)
+        for part in parts:
+            rest = examples.subset([pair for pair in range(count) if pair not in part])
+            with clock.step("check"):
+                learnt = learn(networks, rest, settings)
+            for pair in part:
+                message = f"Checking the examples against each other: {len(cases) + 1} of {sum(map(len, parts))}"
+                yield Progress("check", message, count, count)
+                image, query = examples.images[pair], examples.embeddings[pair]
+                maps = _drain(look(networks, learnt, rest, image, query, settings, clock))
+                with clock.step("check"):
+                    cases.append(case_of(maps, examples.masks(pair)))
+        return cases
 
     def _provenance(self, support: SupportSet) -> Provenance:
         networks = self.networks
@@ -143,12 +168,30 @@ class ICLSAM:
 
 
 class Task:
-    """What was learnt from a support set, ready to segment. Made by `ICLSAM.fit` or `load_task`; never changes."""
+    """What was learnt from a support set, ready to segment. Made by `ICLSAM.fit` or `load_task`; never changes.
 
-    def __init__(self, segmenter: ICLSAM, examples: Examples, learnt: Learnt, weights: tuple[Weights, ...]) -> None:
+    Attributes
+    ----------
+    segmenter : ICLSAM
+    support : SupportSet
+    weights : tuple of Weights
+        Of the fusion, label by label.
+    expected : mapping of int to Score
+        By label: how well the examples segmented each other, if they were asked to (``Settings.calibrate``).
+    """
+
+    def __init__(
+        self,
+        segmenter: ICLSAM,
+        examples: Examples,
+        learnt: Learnt,
+        weights: tuple[Weights, ...],
+        expected: Mapping[int, Score],
+    ) -> None:
         self.segmenter = segmenter
         self.support = examples.support
         self.weights = weights
+        self.expected = expected
         self._examples = examples
         self._learnt = learnt
         self._provenance = segmenter._provenance(examples.support)
@@ -170,9 +213,13 @@ class Task:
 
     def steps(self, image: NDArray[Any]) -> Generator[Progress, None, Prediction]:
         """Segment one image step by step; see `predict`."""
-        clock = _Clock()
+        clock = Clock()
         yield Progress("embed", "Looking at the image")
-        maps = yield from self._maps(as_rgb8(image), clock)
+        segmenter, rgb = self.segmenter, as_rgb8(image)
+        networks, settings = segmenter.networks, segmenter.settings
+        with clock.step("embed"):
+            query = networks.embed(rgb, segmenter.cache)
+        maps = yield from look(networks, self._learnt, self._examples, rgb, query, settings, clock)
         yield Progress("fuse", "Joining both models")
         with clock.step("fuse"):
             return self._fuse(maps, clock)
@@ -244,28 +291,15 @@ class Task:
                 return end.value  # type: ignore[no-any-return]
             yield replace(step, done=done, total=total, plane=index)
 
-    def _maps(self, rgb: NDArray[np.uint8], clock: _Clock) -> Generator[Progress, None, Maps]:
-        """Let both models look at an image, as the paper does: confidence map, in-context model, boxes, SAM."""
-        networks, settings = self.segmenter.networks, self.segmenter.settings
-        with clock.step("embed"):
-            query = networks.embed(rgb, self.segmenter.cache)
-            confidence = self._learnt.probe.confidence(query)
-        yield Progress("icl", "Comparing with the examples")
-        with clock.step("icl"):
-            icl = segment_in_context(networks, self._learnt, self._examples, rgb, query, confidence, settings)
-            boxes = find_boxes(icl, rgb.shape[:2], settings)
-        yield Progress("sam", "Refining the outlines")
-        with clock.step("sam"):
-            sam = refine_with_sam(networks, query, icl, confidence, boxes, settings)
-        return Maps(confidence, icl, sam, boxes)
-
-    def _fuse(self, maps: Maps, clock: _Clock) -> Prediction:
+    def _fuse(self, maps: Maps, clock: Clock) -> Prediction:
         settings, ids = self.segmenter.settings, self.support.ids
         size = maps.sam.shape[-2], maps.sam.shape[-1]
         icl = resize(maps.icl, size) - 0.5
         scores = icl
         if settings.use_sam:
-            scores = fuse(icl_score(maps.icl, size), sam_score(maps.sam), maps.confidence, self.weights)
+            scores = fuse(
+                icl_score(maps.icl, size), sam_score(maps.sam), confidence_score(maps.confidence), self.weights
+            )
         probabilities = torch.sigmoid(scores)[:, 0].cpu().numpy()
         missing = [self.support.name(i) for i, found in zip(ids, maps.boxes, strict=True) if not len(found)]
         return Prediction(
@@ -279,21 +313,6 @@ class Task:
             provenance=self._provenance,
             notes=(f"Nothing found of: {', '.join(missing)}.",) if missing else (),
         )
-
-
-@dataclass(slots=True)
-class _Clock:
-    """Seconds spent in each stage."""
-
-    seconds: dict[str, float] = field(default_factory=dict)
-
-    @contextmanager
-    def step(self, stage: Stage) -> Iterator[None]:
-        """Compute without gradients, and add the time of the block to a stage."""
-        start = time.perf_counter()
-        with torch.inference_mode():
-            yield
-        self.seconds[stage] = self.seconds.get(stage, 0.0) + time.perf_counter() - start
 
 
 def _drain(steps: Generator[Any, None, T]) -> T:

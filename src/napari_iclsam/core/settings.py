@@ -113,8 +113,9 @@ class Description:
         allowed: tuple[type, ...] = (int, float) if self.kind is float else (self.kind,)
         if not isinstance(value, allowed) or (self.kind is not bool and isinstance(value, bool)):
             raise TypeError(f"{name} must be {self.kind.__name__}; got {value!r} of type {type(value).__name__}.")
-        limits = self.limits
-        if limits and not (math.isfinite(value) and limits.low <= value <= limits.high):
+        limits: Limits | None = self.limits
+        number: Any = value
+        if limits and not (math.isfinite(number) and limits.low <= number <= limits.high):
             raise ValueError(f"{name} must lie between {limits.low:g} and {limits.high:g}; got {value!r}.")
 
 
