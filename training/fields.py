@@ -88,7 +88,7 @@ def blur(fields: Float, sigma: float) -> Float:
     steps = torch.arange(-radius, radius + 1, dtype=torch.float32)
     kernel = torch.exp(-0.5 * (steps / sigma) ** 2)
     kernel = kernel / kernel.sum()
-    stack = torch.from_numpy(np.ascontiguousarray(fields)).reshape(-1, 1, *fields.shape[-2:])
+    stack = torch.from_numpy(np.ascontiguousarray(fields, dtype=np.float32)).reshape(-1, 1, *fields.shape[-2:])
     pad = min(radius, fields.shape[-1] - 1)
     kernel = kernel[radius - pad : radius + pad + 1]
     stack = F.conv2d(F.pad(stack, (pad, pad, 0, 0), mode="replicate"), kernel[None, None, None])
