@@ -145,9 +145,14 @@ def icl_input(networks: Networks, rgb: NDArray[np.uint8], settings: Settings, *,
 
 
 def segment_in_context(
-    networks: Networks, learnt: Learnt, examples: Examples, rgb: NDArray[np.uint8], query: Embedding, confidence: Tensor,
+    networks: Networks,
+    learnt: Learnt,
+    examples: Examples,
+    rgb: NDArray[np.uint8],
+    query: Embedding,
+    confidence: Tensor,
     settings: Settings,
-) -> Tensor:  # fmt: skip
+) -> Tensor:
     """Return the in-context model's probabilities of each label, (L, 1, s, s), guided by the confidence maps."""
     image = icl_input(networks, rgb, settings, stretch=settings.mode == "auto")
     contexts, pairs = learnt.contexts, len(examples.support)
@@ -182,9 +187,13 @@ def find_boxes(probabilities: Tensor, size: tuple[int, int], settings: Settings)
 
 
 def refine_with_sam(
-    networks: Networks, query: Embedding, icl: Tensor, confidence: Tensor, boxes: Sequence[NDArray[np.int64]],
+    networks: Networks,
+    query: Embedding,
+    icl: Tensor,
+    confidence: Tensor,
+    boxes: Sequence[NDArray[np.int64]],
     settings: Settings,
-) -> Tensor:  # fmt: skip
+) -> Tensor:
     """Return SAM's logits of each label on the image, (L, 1, H, W), all boxes of all labels decoded together."""
     frame, size = query.frame, (query.frame.height, query.frame.width)
     owner = torch.tensor([label for label, found in enumerate(boxes) for _ in found], dtype=torch.long)
