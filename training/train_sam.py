@@ -46,8 +46,12 @@ class Phase:
 class SamConfig:
     """Every number of the recipe. Time is training time in minutes, so that a schedule fits the machine at hand."""
 
-    minutes: float = 85.0
-    phases: tuple[Phase, ...] = (Phase(0.0, 256, 4, 3), Phase(0.8, 512, 1, 4))
+    minutes: float = 87.0
+    phases: tuple[Phase, ...] = (
+        Phase(0.0, 192, 4, 2),
+        Phase(0.5, 256, 3, 3),
+        Phase(0.85, 512, 1, 4),
+    )
     rate: float = 1e-3
     warmup_steps: int = 200
     decay: float = 0.02
@@ -70,7 +74,7 @@ class SamConfig:
     )
     synthetic_tasks: int = 400
     synthetic_size: int = 256
-    checkpoint_minutes: float = 4.0
+    checkpoint_minutes: float = 5.0
     validation_batches: int = 8
     seed: int = 20261124
 
