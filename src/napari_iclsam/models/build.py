@@ -58,7 +58,7 @@ class VitShape:
     image_size: int
 
 
-def build_sam(name: str, dtype: torch.dtype = torch.float32) -> Built:
+def build_sam(name: str, dtype: torch.dtype = torch.float32, *, here: bool = True) -> Built:
     """Build a promptable model.
 
     Parameters
@@ -68,6 +68,8 @@ def build_sam(name: str, dtype: torch.dtype = torch.float32) -> Built:
         is recognised from its tensors, or NAME:PATH to read such a file with NAME's preprocessing and licence.
     dtype : torch.dtype
         Of the image encoder. float16 and bfloat16 halve its memory; it still takes and gives float32.
+    here : bool
+        Whether images will be embedded in main memory too, and not on another device.
 
     Raises
     ------
@@ -78,12 +80,12 @@ def build_sam(name: str, dtype: torch.dtype = torch.float32) -> Built:
     MemoryError
         There is not enough memory for it.
     """
-    return _build(name, "sam", dtype)
+    return _build(name, "sam", dtype, here=here)
 
 
-def build_icl(name: str, dtype: torch.dtype = torch.float32) -> Built:
+def build_icl(name: str, dtype: torch.dtype = torch.float32, *, here: bool = True) -> Built:
     """Build an in-context model; parameters and errors are those of `build_sam`."""
-    return _build(name, "icl", dtype)
+    return _build(name, "icl", dtype, here=here)
 
 
 def describe(name: str, kind: Kind) -> Weights:
@@ -143,11 +145,11 @@ def _own(path: Path, like: Weights | None) -> Weights:
     )
 
 
-def _build(name: str, kind: Kind, dtype: torch.dtype) -> Built:
+def _build(name: str, kind: Kind, dtype: torch.dtype, *, here: bool) -> Built:
     weights, own = _locate(name, kind)
+    if own is None:
+        _require_memory(weights, dtype, here=here)  # before gigabytes are fetched or read
     path = own or download.ready(weights)
-    if weights.memory:
-        _require_memory(weights, weights.memory, dtype)
     tensors = read_tensors(path)
     found = recognise(tensors, path)
     if own is None and found != weights.architecture:
@@ -159,7 +161,7 @@ def _build(name: str, kind: Kind, dtype: torch.dtype) -> Built:
         raise ValueError(f"{path} holds {found}, expected {wanted}")
     if own is not None:
         weights = _described(weights, found, kind, tensors)
-        _require_memory(weights, weights.memory, dtype)
+        _require_memory(weights, dtype, here=here)
     module = _assemble(found, tensors, path, weights.preprocessing, dtype)
     return Built(module.eval().requires_grad_(False), weights, path, checks.digest(path), dtype)
 
@@ -179,11 +181,14 @@ def _described(weights: Weights, architecture: Architecture, kind: Kind, tensors
     )
 
 
-def _require_memory(weights: Weights, needed: int, dtype: torch.dtype) -> None:
-    saved = 2 * weights.parameters
-    needed -= saved if dtype.itemsize == 2 else 0
-    half = "" if dtype.itemsize == 2 else f", load it in bfloat16 (about {(needed - saved) / 1e9:.1f} GB)"
-    memory.require(needed, weights.title, f"close other programs{half}, or choose a smaller model such as mobile_sam")
+def _require_memory(weights: Weights, dtype: torch.dtype, *, here: bool) -> None:
+    """Raise `MemoryError` if it would not fit: its parameters, and if it runs here what embedding an image takes."""
+    room = weights.memory - 4 * weights.parameters if here else 0
+    needed, half = room + dtype.itemsize * weights.parameters, room + 2 * weights.parameters
+    smaller = "" if needed == half else f"load it in bfloat16 (about {half / 1e9:.1f} GB), "
+    memory.require(
+        needed, weights.title, f"close other programs, {smaller}or choose a smaller model such as mobile_sam or starter"
+    )
 
 
 def recognise(tensors: Mapping[str, Tensor], path: Path) -> Architecture:

@@ -6,6 +6,7 @@ import json
 import pickle
 import re
 import struct
+import warnings
 import zipfile
 from collections.abc import Collection, Mapping
 from pathlib import Path
@@ -76,15 +77,22 @@ def _read_torch(path: Path, start: bytes) -> object:
     zipped = zipfile.is_zipfile(path)
     if start.startswith(b"PK") and not zipped:
         raise ValueError(f"{path} is truncated ({path.stat().st_size} bytes, its end is missing): get it again")
+    by_name = path.suffix == ".safetensors"  # torch would go by the name, and the content says otherwise
     try:
-        return torch.load(path, map_location="cpu", weights_only=True, mmap=zipped)
+        with warnings.catch_warnings(), path.open("rb") as file:
+            warnings.filterwarnings("ignore", "Detected pickle protocol")
+            return torch.load(
+                file if by_name else path, map_location="cpu", weights_only=True, mmap=zipped and not by_name
+            )
     except pickle.UnpicklingError as error:
         if code := re.search(r"GLOBAL ([\w.]+)", str(error)):
             raise ValueError(
                 f"{path} holds Python code ({code[1]}) beside tensors; it was refused and nothing of it was run. "
                 "Ask for a file of plain tensors (safetensors, or a torch state dict)"
             ) from error
-        raise ValueError(f"{path} is not a file of weights, or is damaged: get it again") from error
+        raise ValueError(
+            f"{path} holds something else than tensors, or is damaged; it was refused and nothing of it was run"
+        ) from error
     except _BROKEN as error:
         raise ValueError(f"{path} is not a file of weights, or is damaged or truncated: get it again") from error
 
