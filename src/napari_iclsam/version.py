@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from importlib import import_module
-
 
 def version() -> str:
     """Return the version."""
+    from importlib import metadata  # takes longer to import than the rest of the package
+
     try:
-        return str(import_module("napari_iclsam._version").__version__)
-    except ImportError:
+        return metadata.version("napari-iclsam")
+    except metadata.PackageNotFoundError:
         return "0+unknown"
