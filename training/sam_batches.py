@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -17,11 +17,15 @@ from training.sam_prompts import Prompt, draw_prompt, draw_target
 
 @dataclass(frozen=True, slots=True)
 class View:
-    """A sample as the network sees it: pixels (3, S, S) float 0 to 255 or 127.5 outside, labels and objects (S, S)."""
+    """A sample as the network sees it: pixels (3, S, S) float, 0 to 255, labels and objects (S, S).
+
+    Where ``padding`` (1, S, S) is true lies no image but what the network gets there: 127.5, which is normalised to 0.
+    """
 
     pixels: Tensor
     labels: NDArray[np.int64]
     instances: NDArray[np.int64] | None
+    padding: Tensor
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,6 +86,18 @@ def draw_batch(
     return Batch(views, found, owners, probes)
 
 
+def by_look(data: DataSet) -> DataSet:
+    """Make tasks of a mixed set: by whether its labelled pixels are brighter than the rest, and by colour."""
+
+    def look(sample: Sample) -> str:
+        image, labelled = sample.image.astype(np.float32), sample.mask > 0
+        bright = image[labelled].mean() > image[~labelled].mean()
+        coloured = (image.max(axis=2) - image.min(axis=2)).mean() > 8
+        return f"{'bright' if bright else 'dark'} {'colour' if coloured else 'grey'}"
+
+    return replace(data, samples=[replace(sample, task=look(sample)) for sample in data.samples])
+
+
 def _couple(rng: np.random.Generator, data: DataSet, size: int) -> list[View]:
     """Two samples of one task, of different subjects where there are several, each under its own geometry."""
     first = data.samples[rng.integers(len(data.samples))]
@@ -122,7 +138,8 @@ def warp(rng: np.random.Generator, sample: Sample, size: int, zoom: float) -> Vi
     planes = torch.as_tensor(np.stack([np.asarray(plane, np.float32) for plane in maps]))[None]
     warped = F.grid_sample(planes, field, mode="nearest", padding_mode=beyond, align_corners=False)[0].numpy()
     whole = warped.round().astype(np.int64)
-    return View(pixels, whole[0], whole[1] if len(whole) > 1 else None)
+    outside = (field.abs() > 1).any(dim=-1) if beyond == "zeros" else torch.zeros((1, size, size), dtype=torch.bool)
+    return View(pixels, whole[0], whole[1] if len(whole) > 1 else None, outside)
 
 
 def _tasks(rng: np.random.Generator, couple: list[View]) -> list[tuple[int, ...]]:
@@ -143,7 +160,7 @@ def _augment(rng: np.random.Generator, view: View) -> View:
     pixels = view.pixels
     if rng.random() < 0.7:
         pixels = (pixels - 127.5) * float(np.exp(rng.normal(0, 0.12))) + 127.5 + float(rng.normal(0, 8))
-    return View(pixels, view.labels, view.instances)
+    return replace(view, pixels=pixels)
 
 
 def _acquire(rng: np.random.Generator, couple: list[View]) -> list[View]:
@@ -177,4 +194,4 @@ def _acquire(rng: np.random.Generator, couple: list[View]) -> list[View]:
         noise = noise if rng.random() < 0.6 else noise * pixels.abs().sqrt()
         pixels = pixels + noise * float(rng.uniform(0.01, 0.12))
     pixels = pixels.clamp(0, 1) * 255
-    return [View(p, view.labels, view.instances) for p, view in zip(pixels, couple, strict=True)]
+    return [replace(v, pixels=p.masked_fill(v.padding, 127.5)) for p, v in zip(pixels, couple, strict=True)]

@@ -20,7 +20,7 @@ from torch.nn import functional as F
 
 from napari_iclsam.models.starter import PromptMaps, StarterSam, prompt_maps
 from training.data import DataSet, Sample, load_sets
-from training.sam_batches import Batch, draw_batch
+from training.sam_batches import Batch, by_look, draw_batch
 from training.sam_losses import guidance, mask_loss, probe_loss
 from training.synthetic import draw_task
 
@@ -72,6 +72,7 @@ class SamConfig:
         ("usiigaci_phase", 0.8),
         ("vocalfolds", 1.6),
     )
+    mixed_sets: tuple[str, ...] = ("dsb2018_nuclei",)
     synthetic_tasks: int = 400
     synthetic_size: int = 256
     checkpoint_minutes: float = 5.0
@@ -304,7 +305,7 @@ def train(data: Path, out: Path, config: SamConfig, device: torch.device) -> Non
     checkpoint = out / "checkpoint.pt"
     if checkpoint.is_file():
         load_state(state, checkpoint, config)
-    real = load_sets(data)
+    real = [by_look(one) if one.name in config.mixed_sets else one for one in load_sets(data)]
     sets = [held_out(one, validation=False) for one in real]
     validation = [held_out(one, validation=True) for one in real]
     first = len(sets)

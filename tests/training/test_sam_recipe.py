@@ -17,7 +17,7 @@ from napari_iclsam.models.starter import StarterSam
 from training import evaluate_sam
 from training.data import DataSet, Sample, load_sets
 from training.plot_sam import draw_curves, read_log
-from training.sam_batches import draw_batch, warp
+from training.sam_batches import by_look, draw_batch, warp
 from training.sam_losses import area_under_curve, guidance, mask_loss, probe_loss
 from training.sam_prompts import coarse_mask, draw_prompt, draw_target, jitter_box, tight_box
 from training.train_sam import Phase, SamConfig, chances_of, held_out, learning_rate, synthetic_set, train
@@ -110,6 +110,20 @@ class TestViews:
         grey = view.pixels[0].numpy()
         assert grey[view.labels == 1].mean() > 190
         assert grey[view.labels == 2].mean() < 70
+
+    def test_padding_is_grey_whatever_the_acquisition(self, rng: np.random.Generator, data: DataSet) -> None:
+        views = [view for _ in range(6) for view in draw_batch(rng, [data], np.ones(1), 64, 1, 1).views]
+        padded = [view for view in views if view.padding.any()]
+        assert padded
+        assert all((view.pixels[:, view.padding[0]] == 127.5).all() for view in padded)
+        assert all((view.labels[view.padding[0].numpy()] == 0).all() for view in padded)
+
+    def test_a_mixed_set_is_parted_by_look(self, data: DataSet) -> None:
+        first = data.samples[0]
+        inverse = replace(first, image=255 - first.image, mask=(first.mask == 1).astype(np.uint8))
+        alone = replace(inverse, image=first.image)
+        tasks = [one.task for one in by_look(replace(data, samples=[inverse, alone])).samples]
+        assert tasks == ["dark grey", "bright grey"]
 
     def test_a_batch_has_pairs_of_views_with_prompts_and_probes_both_ways(
         self, rng: np.random.Generator, data: DataSet
