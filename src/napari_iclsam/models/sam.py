@@ -13,6 +13,7 @@ from typing import Literal
 
 import torch
 from segment_anything.modeling import ImageEncoderViT, MaskDecoder, PromptEncoder, TwoWayTransformer
+from segment_anything.modeling.transformer import Attention
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -72,7 +73,7 @@ class GuidedTwoWayTransformer(TwoWayTransformer):  # type: ignore[misc]
         return self.norm_final_attn(tokens + attended), keys
 
 
-def _attend(attention: nn.Module, q: Tensor, k: Tensor, v: Tensor, bias: Tensor | None = None) -> Tensor:
+def _attend(attention: Attention, q: Tensor, k: Tensor, v: Tensor, bias: Tensor | None = None) -> Tensor:
     """Run one of segment-anything's attention modules, with an additive bias on its logits."""
     heads = attention.num_heads
     q, k, v = (
