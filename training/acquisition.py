@@ -23,7 +23,7 @@ def acquire(rng: Rng, images: Float) -> Float:
     chances = [0.3, 0.4, 0.12, 0.15, 0.2, 0.7, 0.15]
     for effect, chance in zip(effects, chances, strict=True):
         if rng.random() < chance:
-            images = effect(rng, images)
+            images = effect(rng, images).astype(np.float32, copy=False)
     if rng.random() < 0.15:
         images = 1 - images
     return np.clip(images, 0, 1).astype(np.float32)
@@ -84,7 +84,7 @@ def _noise(rng: Rng, images: Float) -> Float:
     channels = 1 if rng.random() < 0.5 else 3
     noise = rng.standard_normal((*images.shape[:3], channels), dtype=np.float32) * strength
     if rng.random() < 0.3:
-        noise = noise * np.sqrt(np.clip(images, 0, 1) + 0.05) * 1.5
+        noise = noise * np.sqrt(np.clip(images, 0, 1) + np.float32(0.05)) * np.float32(1.5)
     if rng.random() < 0.3:
         noise = np.moveaxis(blur(np.moveaxis(noise, 3, 1), 0.7), 1, 3) * 1.6
     return images + noise

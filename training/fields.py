@@ -24,7 +24,7 @@ def grid(size: int) -> Float:
 
 def resize(fields: Float, size: int) -> Float:
     """Resize (N, h, w) to (N, size, size), bicubic upwards, averaging downwards."""
-    stack = torch.from_numpy(np.ascontiguousarray(fields))[:, None]
+    stack = torch.from_numpy(np.ascontiguousarray(fields, dtype=np.float32))[:, None]
     mode = "bicubic" if size > fields.shape[-1] else "area"
     extra = {"align_corners": True} if mode == "bicubic" else {}
     return F.interpolate(stack, size=(size, size), mode=mode, **extra)[:, 0].numpy()
@@ -76,8 +76,8 @@ def affine(rng: Rng, count: int, size: int, *, turn: float, scale: float, shift:
 
 def sample(fields: Float, where: Float, *, nearest: bool = False, padding: str = "reflection") -> Float:
     """Read (N or 1, C, h, w) at the coordinates y, x of (N, 2, H, W)."""
-    points = torch.from_numpy(np.ascontiguousarray(np.moveaxis(where[:, ::-1], 1, -1)))
-    values = torch.from_numpy(np.ascontiguousarray(fields)).expand(len(where), -1, -1, -1)
+    points = torch.from_numpy(np.ascontiguousarray(np.moveaxis(where[:, ::-1], 1, -1), dtype=np.float32))
+    values = torch.from_numpy(np.ascontiguousarray(fields, dtype=np.float32)).expand(len(where), -1, -1, -1)
     mode = "nearest" if nearest else "bilinear"
     return F.grid_sample(values, points, mode=mode, padding_mode=padding, align_corners=True).numpy()
 

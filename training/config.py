@@ -1,0 +1,107 @@
+"""Every number of the in-context model's training, in one frozen dataclass."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+
+@dataclass(frozen=True, slots=True)
+class Stage:
+    """A part of the training at one image size.
+
+    Attributes
+    ----------
+    size : int
+        Height and width in pixels.
+    steps : int
+        Optimiser steps.
+    budget : float
+        Work a step: a batch of T tasks with S supports is chosen so that T (S + 2) is about this.
+    """
+
+    size: int
+    steps: int
+    budget: float
+
+
+@dataclass(frozen=True, slots=True)
+class IclConfig:
+    """Settings of `training.train_icl`; defaults are those of the bundled weights.
+
+    Attributes
+    ----------
+    data, run : Path
+        Folder of the training sets; folder of checkpoints, log and cached tasks (outside the repository).
+    stages : tuple of Stage
+        One after the other, small images first.
+    supports, support_weights : tuple
+        Sizes of the support set and how often each is drawn.
+    real : float
+        Share of tasks from real images; the others are synthetic.
+    pool_start, pool_growth, pool_tasks : int, float, int
+        Synthetic tasks at step 0, more of them a step, and their largest number. Each is drawn once and kept on disk.
+    pool_count, pool_size : int
+        Images of a synthetic task, and their size in pixels.
+    optimiser : str
+        ``muon`` (orthogonalised momentum for the 3 x 3 convolutions, AdamW for the rest) or ``adamw``.
+    initialisation : str
+        ``variance`` (keeps the scale of activations from block to block) or ``torch`` (the library's default).
+    learning_rate, weight_decay, clip : float
+        Peak rate, decoupled decay, largest norm of the gradient.
+    warmup : int
+        Steps of linear rise.
+    decay_share : float
+        Last share of all steps, over which the rate falls linearly to zero.
+    skip_loss : float
+        A step with a larger loss is skipped.
+    average : float
+        Factor of the exponential average of the weights, which is what is validated and exported.
+    held_out : float
+        Share of subjects of each real set that is kept for validation.
+    seed : int
+        Everything random derives from it and from the step.
+    checkpoint_every, validate_every : int
+        Steps.
+    """
+
+    data: Path
+    run: Path
+    stages: tuple[Stage, ...] = (Stage(64, 1800, 36), Stage(128, 700, 14))
+    supports: tuple[int, ...] = (1, 2, 3, 4, 5, 6, 8, 12, 16, 24, 32)
+    support_weights: tuple[float, ...] = (0.14, 0.16, 0.14, 0.14, 0.08, 0.08, 0.12, 0.06, 0.05, 0.02, 0.01)
+    real: float = 0.4
+    pool_start: int = 400
+    pool_growth: float = 0.3
+    pool_tasks: int = 4000
+    pool_count: int = 20
+    pool_size: int = 128
+    optimiser: str = "muon"
+    initialisation: str = "variance"
+    learning_rate: float = 3e-3
+    weight_decay: float = 0.02
+    clip: float = 0.5
+    warmup: int = 60
+    decay_share: float = 0.3
+    skip_loss: float = 4.0
+    average: float = 0.99
+    held_out: float = 0.2
+    seed: int = 1
+    checkpoint_every: int = 100
+    validate_every: int = 300
+    set_weights: dict[str, float] = field(
+        default_factory=lambda: {"vocalfolds": 2.0, "drosophila_ovary": 0.4, "drosophila_disc": 0.6, "cxr_lungs": 0.7}
+    )
+
+    @property
+    def steps(self) -> int:
+        """Return the steps of all stages."""
+        return sum(stage.steps for stage in self.stages)
+
+    def stage(self, step: int) -> Stage:
+        """Return the stage that a step belongs to."""
+        for stage in self.stages:
+            if step < stage.steps:
+                return stage
+            step -= stage.steps
+        return self.stages[-1]

@@ -1,0 +1,181 @@
+"""Batches of in-context tasks, real and synthetic: batch number t depends on the configuration and t alone."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from training.augment import Pairs, augment, crop, own_range
+from training.config import IclConfig, Stage
+from training.data import DataSet, Sample
+from training.fields import Rng
+from training.pool import Pool
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """T tasks: query (T, 3, H, W), target (T, 1, H, W), supports (T, S, 3, H, W) and their masks (T, S, 1, H, W)."""
+
+    query: Tensor
+    target: Tensor
+    images: Tensor
+    masks: Tensor
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """Samples of a set that contain each label, and each sample's mean colour."""
+
+    name: str
+    samples: list[Sample]
+    holding: dict[int, NDArray[np.intp]]
+    colours: NDArray[np.float32]
+
+
+def split(data: DataSet, held_out: float, seed: int) -> tuple[list[Sample], list[Sample]]:
+    """Part a set by subject into training and validation; sets of fewer than eight subjects validate nothing... but
+    are too small to judge by, so all of them is trained on.
+    """
+    subjects = sorted({sample.subject for sample in data.samples})
+    if len(subjects) < 8:
+        return data.samples, []
+    order = np.random.default_rng(seed).permutation(len(subjects))
+    kept = {subjects[index] for index in order[: max(2, round(held_out * len(subjects)))]}
+    train = [sample for sample in data.samples if sample.subject not in kept]
+    return train, [sample for sample in data.samples if sample.subject in kept]
+
+
+def as_source(name: str, samples: list[Sample]) -> Source:
+    """Look up once which samples hold which label (at least 0.2 % of the pixels)."""
+    counts = [np.bincount(sample.mask.ravel(), minlength=256) / sample.mask.size for sample in samples]
+    shares = np.stack(counts)[:, 1:]
+    holding = {
+        int(label) + 1: np.flatnonzero(shares[:, label] > 0.002) for label in np.flatnonzero((shares > 0.002).sum(0) > 1)
+    }
+    colours = np.stack([sample.image.mean(axis=(0, 1)) for sample in samples]).astype(np.float32)
+    return Source(name, samples, holding, colours)
+
+
+class Episodes(torch.utils.data.Dataset[Batch]):
+    """The batches of a training, by step.
+
+    Parameters
+    ----------
+    config : IclConfig
+    sources : list of Source
+        Real sets; without any, all tasks are synthetic.
+    """
+
+    def __init__(self, config: IclConfig, sources: list[Source]) -> None:
+        self._config = config
+        self._sources = sources
+        self._weights = np.array([config.set_weights.get(source.name, 1.0) for source in sources])
+        self._pool = Pool(config.run / "pool", config.seed, config.pool_size, config.pool_count)
+
+    def __len__(self) -> int:
+        return self._config.steps
+
+    def __getitem__(self, step: int) -> Batch:
+        config, rng = self._config, np.random.default_rng([self._config.seed, 7, step])
+        stage = config.stage(step)
+        supports = int(rng.choice(config.supports, p=np.array(config.support_weights) / sum(config.support_weights)))
+        tasks = max(1, round(stage.budget / (supports + 2)))
+        limit = min(config.pool_tasks, int(config.pool_start + config.pool_growth * step))
+        drawn = [self._task(rng, stage, supports + 1, limit) for _ in range(tasks)]
+        images = torch.from_numpy(np.stack([pairs.images for pairs in drawn]))
+        masks = torch.from_numpy(np.stack([pairs.masks for pairs in drawn]))
+        return Batch(images[:, 0], masks[:, 0], images[:, 1:], masks[:, 1:])
+
+    def _task(self, rng: Rng, stage: Stage, count: int, limit: int) -> Pairs:
+        """Draw tasks until one has foreground in a support, and in the query (or, one in ten, has not)."""
+        while True:
+            if self._sources and rng.random() < self._config.real:
+                source = self._sources[rng.choice(len(self._sources), p=self._weights / self._weights.sum())]
+                pairs = real_task(rng, source, stage.size, count)
+            else:
+                pairs = synthetic_task(rng, self._pool.task(int(rng.integers(limit))), stage.size, count)
+            pairs = augment(rng, pairs)
+            area = pairs.masks.mean(axis=(1, 2, 3))
+            if area[1:].max() > 0.002 and area.max() < 0.98 and (area[0] > 0.001 or rng.random() < 0.1):
+                return pairs
+
+
+def real_task(rng: Rng, source: Source, size: int, count: int) -> Pairs:
+    """Draw pairs of one label, or of a union of labels, of a real set; the query is of another subject if it can be."""
+    label = int(rng.choice(list(source.holding)))
+    chosen = [label]
+    if len(source.holding) > 1 and rng.random() < 0.25:
+        chosen += [int(other) for other in source.holding if other != label and rng.random() < 0.5]
+    holders = source.holding[label]
+    query = int(holders[rng.integers(len(holders))])
+    subject = source.samples[query].subject
+    others = np.array([index for index in holders if source.samples[index].subject != subject], dtype=np.intp)
+    if not len(others):
+        others = holders[holders != query]
+    if len(others) > 30 and rng.random() < 0.5:  # of a like appearance
+        gaps = np.linalg.norm(source.colours[others] - source.colours[query], axis=1)
+        others = others[np.argsort(gaps)[: max(count * 2, 20)]]
+    picks = rng.choice(others, count - 1, replace=len(others) < count - 1)
+    extent = None if rng.random() < 0.5 else rng.uniform(0.35, 1.0)
+    smooth = rng.random() < 0.7
+    parts = []
+    for index in (query, *picks):
+        sample = source.samples[index]
+        own = None if extent is None else extent * rng.uniform(0.85, 1.15)
+        parts.append(crop(rng, sample.image, np.isin(sample.mask, chosen), size, own, smooth=smooth))
+    return _joined(parts)
+
+
+def synthetic_task(rng: Rng, task: NDArray[np.uint8], size: int, count: int) -> Pairs:
+    """Draw pairs of one label, or of a union of labels, of a synthetic task."""
+    order = rng.permutation(len(task))
+    query, rest = order[0], order[1:]
+    picks = rest[: count - 1] if len(rest) >= count - 1 else rng.choice(rest, count - 1)
+    labels = np.unique(task[query, ::2, ::2, 3])
+    if len(labels) > 1 and rng.random() < 0.8:
+        labels = labels[labels > 0]
+    chosen = [rng.choice(labels)]
+    if len(labels) > 2 and rng.random() < 0.25:
+        chosen += [other for other in labels if rng.random() < 0.4]
+    whole = rng.random() < 0.6
+    extent = rng.uniform(0.5, 1.0)
+    parts = []
+    for index in (query, *picks):
+        own = None if whole else extent * rng.uniform(0.85, 1.15)
+        parts.append(crop(rng, task[index, ..., :3], np.isin(task[index, ..., 3], chosen), size, own, smooth=True))
+    return _joined(parts)
+
+
+def validation_tasks(config: IclConfig, held: list[Source], size: int, supports: int, each: int) -> list[Batch]:
+    """Draw tasks that training never sees: new synthetic ones, and held-out subjects; ``each`` queries a task."""
+    from training.synthetic import FAMILIES, draw_task
+
+    batches = []
+    rng = np.random.default_rng([config.seed, 99, supports])
+    for family in FAMILIES:
+        scenes = draw_task(rng, config.pool_size, supports + each, family)
+        pixels = np.rint(scenes.images * 255).astype(np.uint8)
+        present = np.unique(scenes.labels[supports:])
+        label = rng.choice(present[present > 0]) if present.max() > 0 else 0
+        pairs = [crop(rng, p, m, size, None, smooth=True) for p, m in zip(pixels, scenes.labels == label, strict=True)]
+        batches.append(_as_batch(_joined(pairs), supports))
+    for source in held:
+        for label, holders in source.holding.items():
+            picks = rng.choice(holders, supports + each, replace=len(holders) < supports + each)
+            samples = [source.samples[index] for index in picks]
+            pairs = [crop(rng, s.image, s.mask == label, size, None, smooth=True) for s in samples]
+            batches.append(_as_batch(_joined(pairs), supports))
+    return batches
+
+
+def _as_batch(pairs: Pairs, supports: int) -> Batch:
+    images, masks = torch.from_numpy(own_range(pairs.images)), torch.from_numpy(pairs.masks)
+    return Batch(images[supports:], masks[supports:], images[None, :supports], masks[None, :supports])
+
+
+def _joined(parts: list[Pairs]) -> Pairs:
+    return Pairs(np.concatenate([part.images for part in parts]), np.concatenate([part.masks for part in parts]))

@@ -1,0 +1,202 @@
+"""Train the in-context starter model: ``python -m training.train_icl --data DIR --run DIR``. Resumes where it stopped."""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import dataclasses
+import json
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TextIO
+
+import torch
+from safetensors.torch import save_file
+from torch import Tensor, nn
+from torch.utils.data import DataLoader
+
+from napari_iclsam.models.universeg import UniverSeg
+from training.config import IclConfig, Stage
+from training.data import load_sets
+from training.episodes import Batch, Episodes, Source, as_source, split, validation_tasks
+from training.optimisation import dice, keep_variance, optimisers, segmentation_loss
+
+
+@dataclass(slots=True)
+class State:
+    """What a checkpoint holds."""
+
+    network: UniverSeg
+    average: dict[str, Tensor]
+    optimisers: list[torch.optim.Optimizer]
+    step: int
+
+
+def fresh_state(config: IclConfig, device: torch.device) -> State:
+    """Build a network from scratch."""
+    torch.manual_seed(config.seed)
+    network = UniverSeg(image_channels=3)
+    if config.initialisation == "variance":
+        keep_variance(network)
+    network = network.to(device)
+    average = {name: value.detach().clone() for name, value in network.state_dict().items()}
+    return State(
+        network, average, optimisers(network, config.optimiser, config.learning_rate, config.weight_decay), 0
+    )
+
+
+def save(state: State, path: Path) -> None:
+    """Write a checkpoint, whole or not at all."""
+    content: dict[str, Any] = {
+        "network": state.network.state_dict(),
+        "average": state.average,
+        "optimisers": [optimiser.state_dict() for optimiser in state.optimisers],
+        "step": state.step,
+    }
+    torch.save(content, path.with_suffix(".tmp"))
+    path.with_suffix(".tmp").replace(path)
+
+
+def restore(state: State, path: Path) -> None:
+    """Read a checkpoint into a state of the same configuration."""
+    content = torch.load(path, weights_only=True)
+    state.network.load_state_dict(content["network"])
+    state.average = {name: value.to(state.average[name].device) for name, value in content["average"].items()}
+    for optimiser, saved in zip(state.optimisers, content["optimisers"], strict=True):
+        optimiser.load_state_dict(saved)
+    state.step = int(content["step"])
+
+
+def rate(config: IclConfig, step: int) -> float:
+    """Return the learning rate of a step: linear rise, plateau, linear fall."""
+    left = (config.steps - step) / max(1.0, config.decay_share * config.steps)
+    return config.learning_rate * min(1.0, (step + 1) / config.warmup, left)
+
+
+def train_step(state: State, batch: Batch, config: IclConfig) -> dict[str, float]:
+    """Take one optimiser step (or skip it, if the loss is out of bounds) and return what is logged."""
+    for optimiser in state.optimisers:
+        for group in optimiser.param_groups:
+            group["lr"] = rate(config, state.step)
+        optimiser.zero_grad(set_to_none=True)
+    device = next(state.network.parameters()).device
+    target = batch.target.to(device)
+    with torch.autocast(device.type, dtype=torch.bfloat16):
+        support = state.network.encode_support(batch.images.to(device), batch.masks.to(device))
+        logits = state.network(batch.query.to(device), support).float()
+    loss = segmentation_loss(logits, target)
+    value = float(loss.detach())
+    norm = float("nan")
+    if value < config.skip_loss:
+        loss.backward()
+        norm = float(nn.utils.clip_grad_norm_(state.network.parameters(), config.clip))
+        if norm == norm and norm < float("inf"):
+            for optimiser in state.optimisers:
+                optimiser.step()
+    state.step += 1
+    keep = min(config.average, (1 + state.step) / (10 + state.step))
+    with torch.no_grad():
+        for name, weight in state.network.state_dict().items():
+            state.average[name].lerp_(weight, 1 - keep)
+    return {"loss": value, "norm": norm, "dice": float(dice(logits.detach(), target).mean())}
+
+
+@torch.no_grad()
+def validate(state: State, batches: list[Batch]) -> float:
+    """Return the mean Dice of the averaged weights over tasks that training never sees."""
+    device = next(state.network.parameters()).device
+    network = UniverSeg(image_channels=3).to(device)
+    network.load_state_dict(state.average)
+    scores = []
+    for batch in batches:
+        with torch.autocast(device.type, dtype=torch.bfloat16):
+            support = network.encode_support(batch.images.to(device), batch.masks.to(device))
+            logits = network(batch.query.to(device), support).float()
+        scores.append(float(dice(logits, batch.target.to(device)).mean()))
+    return sum(scores) / len(scores)
+
+
+def export(average: dict[str, Tensor], path: Path, size: int) -> None:
+    """Write the averaged weights in half precision, under the published names."""
+    metadata = {"architecture": "universeg", "image_channels": "3", "size": str(size), "licence": "CC-BY-SA-4.0"}
+    halves = {name: value.detach().cpu().half().contiguous() for name, value in average.items()}
+    path.parent.mkdir(parents=True, exist_ok=True)
+    save_file(halves, path, metadata=metadata)
+
+
+def sources(config: IclConfig) -> tuple[list[Source], list[Source]]:
+    """Read the real sets and part each by subject: for training, for validation."""
+    train, held = [], []
+    for data in load_sets(config.data):
+        kept, left = split(data, config.held_out, config.seed)
+        train.append(as_source(data.name, kept))
+        if left:
+            held.append(as_source(data.name, left))
+    return train, held
+
+
+def train(config: IclConfig, workers: int = 1, until: int | None = None) -> State:
+    """Train to the end (or to a step), from the last checkpoint if there is one."""
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    config.run.mkdir(parents=True, exist_ok=True)
+    (config.run / "config.json").write_text(json.dumps(dataclasses.asdict(config), default=str, indent=1))
+    kept, held = sources(config)
+    state = fresh_state(config, device)
+    if (config.run / "last.pt").exists():
+        restore(state, config.run / "last.pt")
+    end = config.steps if until is None else min(until, config.steps)
+    loader = DataLoader(
+        Episodes(config, kept),
+        batch_size=None,
+        sampler=range(state.step, end),
+        num_workers=workers,
+        prefetch_factor=6 if workers else None,
+    )
+    checks = validation_tasks(config, held, config.stages[-1].size, 4, 4)
+    with (config.run / "log.csv").open("a", newline="") as stream:
+        _run(state, loader, checks, config, stream)
+    save(state, config.run / "last.pt")
+    return state
+
+
+def _run(state: State, loader: DataLoader[Batch], checks: list[Batch], config: IclConfig, log: TextIO) -> None:
+    """Take the steps that the loader holds, and log means over 50 of them: step, seconds, loss, Dice, norm, validation."""
+    began, recent = time.monotonic(), []
+    for batch in loader:
+        recent.append(train_step(state, batch, config))
+        step = state.step
+        if step % config.checkpoint_every == 0:
+            save(state, config.run / "last.pt")
+        checked = validate(state, checks) if step % config.validate_every == 0 else None
+        if step % 50 == 0:
+            means = [sum(entry[key] for entry in recent) / len(recent) for key in ("loss", "dice", "norm")]
+            row = [step, round(time.monotonic() - began, 1), *(round(mean, 4) for mean in means)]
+            csv.writer(log).writerow([*row, "" if checked is None else round(checked, 4)])
+            log.flush()
+            print(*row, "" if checked is None else f"validation {checked:.4f}", flush=True)
+            recent = []
+
+
+def main() -> None:
+    """Read the command line, train, export."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--data", type=Path, required=True, help="folder of the training sets")
+    parser.add_argument("--run", type=Path, required=True, help="folder of checkpoints and log")
+    parser.add_argument("--export", type=Path, help="where to write the weights at the end")
+    parser.add_argument("--until", type=int, help="stop at this step")
+    parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--set", nargs="*", default=[], metavar="NAME=VALUE", help="other settings of the configuration")
+    arguments = parser.parse_args()
+    torch.set_num_threads(arguments.threads)
+    changes = {name: json.loads(value) for name, value in (entry.split("=", 1) for entry in arguments.set)}
+    if "stages" in changes:
+        changes["stages"] = tuple(Stage(*stage) for stage in changes["stages"])
+    config = dataclasses.replace(IclConfig(arguments.data, arguments.run), **changes)
+    state = train(config, until=arguments.until)
+    if arguments.export:
+        export(state.average, arguments.export, config.stages[-1].size)
+
+
+if __name__ == "__main__":
+    main()
