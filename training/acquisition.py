@@ -14,8 +14,7 @@ GREY = np.array([0.299, 0.587, 0.114], np.float32)
 
 def acquire(rng: Rng, images: Float) -> Float:
     """Pass the images of one task through one instrument: a few effects, drawn once, with small differences."""
-    count, size = images.shape[:2]
-    images = _stretch(rng, images)
+    images = _stretch(images)
     if rng.random() < 0.35:
         images = images @ GREY if rng.random() < 0.7 else images[..., rng.integers(3)]
         images = np.repeat(images[..., None], 3, axis=3)
@@ -29,14 +28,16 @@ def acquire(rng: Rng, images: Float) -> Float:
     return np.clip(images, 0, 1).astype(np.float32)
 
 
-def _stretch(rng: Rng, images: Float) -> Float:
+def _stretch(images: Float) -> Float:
     """Scale the task's grey values into [0, 1] all together, ignoring the outermost percent."""
     low, high = np.percentile(images[:, ::4, ::4], [0.5, 99.5])
     return np.clip((images - low) / max(float(high - low), 1e-3), 0, 1).astype(np.float32)
 
 
 def _bias(rng: Rng, images: Float) -> Float:
-    field = smooth_noise(rng, len(images), images.shape[1], rng.integers(1, 4)) * np.float32(rng.uniform(0.05, 0.4))
+    field = smooth_noise(rng, len(images), images.shape[1], int(rng.integers(1, 4))) * np.float32(
+        rng.uniform(0.05, 0.4)
+    )
     return images * np.exp(field)[..., None]
 
 

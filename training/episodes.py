@@ -37,9 +37,7 @@ class Source:
 
 
 def split(data: DataSet, held_out: float, seed: int) -> tuple[list[Sample], list[Sample]]:
-    """Part a set by subject into training and validation; sets of fewer than eight subjects validate nothing... but
-    are too small to judge by, so all of them is trained on.
-    """
+    """Part a set by subject into training and validation. A set of fewer than eight subjects is all trained on."""
     subjects = sorted({sample.subject for sample in data.samples})
     if len(subjects) < 8:
         return data.samples, []
@@ -54,7 +52,8 @@ def as_source(name: str, samples: list[Sample]) -> Source:
     counts = [np.bincount(sample.mask.ravel(), minlength=256) / sample.mask.size for sample in samples]
     shares = np.stack(counts)[:, 1:]
     holding = {
-        int(label) + 1: np.flatnonzero(shares[:, label] > 0.002) for label in np.flatnonzero((shares > 0.002).sum(0) > 1)
+        int(label) + 1: np.flatnonzero(shares[:, label] > 0.002)
+        for label in np.flatnonzero((shares > 0.002).sum(0) > 1)
     }
     colours = np.stack([sample.image.mean(axis=(0, 1)) for sample in samples]).astype(np.float32)
     return Source(name, samples, holding, colours)

@@ -142,7 +142,9 @@ def fibres(rng: Rng, size: int, count: int) -> Scenes:
     palette = draw_palette(rng, kinds + 1, coloured=0.4, least=0.1)
     if kinds == 2 and rng.random() < 0.4:
         palette.colours[2] = palette.colours[1]
-    image = paint(rng, labels, palette) + fractal_noise(rng, count, size, 5)[..., None] * np.float32(rng.uniform(0, 0.1))
+    image = paint(rng, labels, palette) + fractal_noise(rng, count, size, 5)[..., None] * np.float32(
+        rng.uniform(0, 0.1)
+    )
     return Scenes(_lens(rng, image, 1.0), labels, instances, "fibres")
 
 

@@ -7,7 +7,17 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from training.fields import Float, Rng, band_noise, blur, displacement, fractal_noise, log_uniform, smooth_noise, texture
+from training.fields import (
+    Float,
+    Rng,
+    band_noise,
+    blur,
+    displacement,
+    fractal_noise,
+    log_uniform,
+    smooth_noise,
+    texture,
+)
 from training.palette import STAINS, draw_palette, paint
 from training.scene import Scenes
 
@@ -139,7 +149,9 @@ def _crowd(rng: Rng, y: Float, x: Float, kinds: list[Kind], crowding: float) -> 
     owner, distance = np.zeros((size, size), np.uint16), np.full((size, size), 2.0, np.float32)
     sorts = [0]
     for sort, kind in enumerate(kinds):
-        for place in _spread_out(rng, int(rng.integers(kind.number[0], kind.number[1] + 1)), size, kind.radius * crowding):
+        for place in _spread_out(
+            rng, int(rng.integers(kind.number[0], kind.number[1] + 1)), size, kind.radius * crowding
+        ):
             radius = kind.radius * np.exp(rng.normal(0, kind.spread))
             stretch = np.sqrt(kind.elongation * np.exp(rng.normal(0, 0.1)))
             reach = int(radius * stretch * 1.2 + 8)
@@ -174,7 +186,9 @@ def _cell_labels(rng: Rng, crowds: list[Crowd], kinds: list[Kind], lobed: float,
 def _individual(rng: Rng, images: Float, crowds: list[Crowd], strength: float) -> Float:
     """Shift the colour of each object a little."""
     shifts = [rng.normal(0, strength, (len(crowd.kinds), 1)).astype(np.float32) for crowd in crowds]
-    moved = np.stack([np.where(crowd.owner[..., None] > 0, s[crowd.owner], 0) for s, crowd in zip(shifts, crowds, strict=True)])
+    moved = np.stack(
+        [np.where(crowd.owner[..., None] > 0, s[crowd.owner], 0) for s, crowd in zip(shifts, crowds, strict=True)]
+    )
     return np.asarray(images + moved, np.float32)
 
 

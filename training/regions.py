@@ -141,7 +141,9 @@ def surface(rng: Rng, size: int, count: int) -> Scenes:
     image = _light(rng, height) * image + _highlights(rng, height)
     if rng.random() < 0.3:
         rod = _rod(rng, size, count)
-        image = np.where(rod[..., None], rng.uniform(0.3, 0.9) + 0.1 * smooth_noise(rng, count, size, 12)[..., None], image)
+        image = np.where(
+            rod[..., None], rng.uniform(0.3, 0.9) + 0.1 * smooth_noise(rng, count, size, 12)[..., None], image
+        )
         labels[rod] = 4
     return Scenes(image.astype(np.float32), labels, None, "surface")
 
@@ -175,7 +177,12 @@ def _organs(rng: Rng, where: Float) -> tuple[Labels, int]:
         place = rng.uniform(-0.65, 0.65, 2) + rng.normal(0, 0.03, (count, 2))
         radius = log_uniform(rng, 0.1, 0.5)
         blob = star_blob(
-            rng, where, place.astype(np.float32), radius, elongation=log_uniform(rng, 1, 2.5), wobble=rng.uniform(0, 0.3)
+            rng,
+            where,
+            place.astype(np.float32),
+            radius,
+            elongation=log_uniform(rng, 1, 2.5),
+            wobble=rng.uniform(0, 0.3),
         )
         labels[blob > 0] = total
         total += 1

@@ -1,4 +1,4 @@
-"""Train the in-context starter model: ``python -m training.train_icl --data DIR --run DIR``. Resumes where it stopped."""
+"""Train the in-context starter model: ``python -m training.train_icl --data DIR --run DIR``; resumes by itself."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import argparse
 import csv
 import dataclasses
 import json
+import math
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -41,9 +42,7 @@ def fresh_state(config: IclConfig, device: torch.device) -> State:
         keep_variance(network)
     network = network.to(device)
     average = {name: value.detach().clone() for name, value in network.state_dict().items()}
-    return State(
-        network, average, optimisers(network, config.optimiser, config.learning_rate, config.weight_decay), 0
-    )
+    return State(network, average, optimisers(network, config.optimiser, config.learning_rate, config.weight_decay), 0)
 
 
 def save(state: State, path: Path) -> None:
@@ -91,7 +90,7 @@ def train_step(state: State, batch: Batch, config: IclConfig) -> dict[str, float
     if value < config.skip_loss:
         loss.backward()
         norm = float(nn.utils.clip_grad_norm_(state.network.parameters(), config.clip))
-        if norm == norm and norm < float("inf"):
+        if math.isfinite(norm):
             for optimiser in state.optimisers:
                 optimiser.step()
     state.step += 1
@@ -161,7 +160,7 @@ def train(config: IclConfig, workers: int = 1, until: int | None = None) -> Stat
 
 
 def _run(state: State, loader: DataLoader[Batch], checks: list[Batch], config: IclConfig, log: TextIO) -> None:
-    """Take the steps that the loader holds, and log means over 50 of them: step, seconds, loss, Dice, norm, validation."""
+    """Take the steps that the loader holds; log step, seconds, loss, Dice, norm (means over 50 steps) and validation."""
     began, recent = time.monotonic(), []
     for batch in loader:
         recent.append(train_step(state, batch, config))
@@ -186,7 +185,9 @@ def main() -> None:
     parser.add_argument("--export", type=Path, help="where to write the weights at the end")
     parser.add_argument("--until", type=int, help="stop at this step")
     parser.add_argument("--threads", type=int, default=2)
-    parser.add_argument("--set", nargs="*", default=[], metavar="NAME=VALUE", help="other settings of the configuration")
+    parser.add_argument(
+        "--set", nargs="*", default=[], metavar="NAME=VALUE", help="other settings of the configuration"
+    )
     arguments = parser.parse_args()
     torch.set_num_threads(arguments.threads)
     changes = {name: json.loads(value) for name, value in (entry.split("=", 1) for entry in arguments.set)}
