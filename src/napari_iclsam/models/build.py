@@ -6,18 +6,23 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import cast
+from typing import TYPE_CHECKING, cast
 
 import torch
 from torch import Tensor, nn
 
 from napari_iclsam.models import memory
 from napari_iclsam.models.checkpoint import load_strictly, metadata, read_tensors
-from napari_iclsam.models.sam import Preprocessing, Sam, vit_encoder
 from napari_iclsam.models.starter import StarterSam
 from napari_iclsam.models.universeg import UniverSeg
 from napari_iclsam.weights import checks, download
 from napari_iclsam.weights.catalogue import ALIASES, CATALOGUE, Architecture, Kind, Scaling, Weights, lookup
+
+if TYPE_CHECKING:
+    from napari_iclsam.models.sam import Preprocessing
+
+_GRID = 64
+"""Cells of SAM's embedding in each direction."""
 
 _ROOM = 1_400_000_000
 """Bytes beside its parameters that a ViT takes to embed one image."""
@@ -232,7 +237,7 @@ def vit_shape(tensors: Mapping[str, Tensor], path: Path) -> VitShape:
         positions = [tensors[f"image_encoder.blocks.{n}.attn.rel_pos_h"].shape for n in range(len(blocks))]
     except (KeyError, ValueError) as error:
         raise ValueError(f"{path} holds an incomplete SAM: {error} is missing or of another shape") from error
-    if not positions or grid != Sam.grid or patch != 16 or embed_dim % positions[0][1]:
+    if not positions or grid != _GRID or patch != 16 or embed_dim % positions[0][1]:
         raise ValueError(
             f"{path} holds a SAM for images of {grid * patch} x {grid * patch} in patches of {patch}, "
             "expected 1024 x 1024 in patches of 16"
@@ -247,17 +252,20 @@ def _assemble(
     """Build the network and load the tensors."""
     what = f"{path} does not fit {architecture}"
     if architecture == "universeg":
-        module: nn.Module = _universeg(tensors)
+        module: nn.Module = _universeg(tensors, metadata(path))
         load_strictly(module, _owned(tensors, torch.float32), what)
         return module.to(dtype)
     if architecture == "starter_sam":
         module = StarterSam(int(metadata(path).get("image_size", 512)))
         load_strictly(module, _owned(tensors, torch.float32), what)
         return module
-    preprocessing = cast(Preprocessing, scaling)
+    # Imported here: it brings torchvision, which takes seconds, and with it triton, whose LLVM crashes beside Mesa's.
+    from napari_iclsam.models.sam import Sam, vit_encoder
+
+    preprocessing = cast("Preprocessing", scaling)
     unneeded: frozenset[str] = frozenset()
     if architecture == "vit_t":
-        from napari_iclsam.models import tiny_vit  # noqa: PLC0415 (timm takes seconds to import, and only this needs it)
+        from napari_iclsam.models import tiny_vit
 
         tensors, unneeded = tiny_vit.from_published(tensors), tiny_vit.UNNEEDED
         module = Sam(tiny_vit.TinyVitEncoder(), preprocessing=preprocessing)
@@ -283,14 +291,13 @@ def _owned(
     return owned
 
 
-def _universeg(tensors: Mapping[str, Tensor]) -> UniverSeg:
+def _universeg(tensors: Mapping[str, Tensor], said: Mapping[str, str]) -> UniverSeg:
     """Build UniverSeg of the size of its tensors: 2 C + 1 channels enter the first block."""
-    weights = [
-        value
-        for name, value in sorted(tensors.items())
-        if re.fullmatch(r"enc_blocks\.\d+\.cross\.cross_conv\.weight", name)
-    ]
-    return UniverSeg((weights[0].shape[1] - 1) // 2, [value.shape[0] for value in weights])
+    name = re.compile(r"enc_blocks\.\d+\.cross\.cross_conv\.weight")
+    weights = [value for key, value in sorted(tensors.items()) if name.fullmatch(key)]
+    module = UniverSeg((weights[0].shape[1] - 1) // 2, [value.shape[0] for value in weights])
+    module.image_size = int(said.get("size", module.image_size))  # pixels a side at which it was trained
+    return module
 
 
 class HalfPrecision(nn.Module):

@@ -1,0 +1,1 @@
+"""The dock widget: the only part that knows napari and Qt."""

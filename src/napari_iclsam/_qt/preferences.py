@@ -1,0 +1,136 @@
+"""What is remembered between sessions: napari's Preferences, where it has a page for plugins, and a file of our own."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+import platformdirs
+
+from napari_iclsam._qt.request import Models
+from napari_iclsam.core.settings import Settings
+from napari_iclsam.weights.download import OFFLINE
+from napari_iclsam.weights.folders import HOME, use_home
+
+PLUGIN = "napari-iclsam"
+
+_DEFAULTS: dict[str, Any] = {
+    "models": "starter_sam",
+    "icl": "starter_icl",
+    "device": "auto",
+    "cache_folder": "",
+    "cache_size": 4,
+    "offline": False,
+}
+"""As declared in the manifest; what an older napari, which has no such page, is given."""
+
+
+class Preferences:
+    """Values that outlive a session."""
+
+    def __init__(self) -> None:
+        self._page = _page()
+        self._file = _folder() / "widget.json"
+        self._values = _read(self._file)
+
+    def apply(self) -> None:
+        """Make this process use the folder and obey the ban on downloads."""
+        use_home(str(self._get("cache_folder")))
+        if self._get("offline"):
+            os.environ.setdefault(OFFLINE, "1")
+
+    @property
+    def cache_bytes(self) -> int:
+        """How much the cache of embeddings may hold on disk."""
+        return int(self._get("cache_size")) << 30
+
+    @property
+    def models(self) -> Models:
+        """The models and the device of the last session."""
+        return Models(str(self._get("models")), str(self._get("icl")), str(self._get("device")))
+
+    def remember_models(self, models: Models) -> None:
+        """Keep models and device. A file of one's own is not offered by the page, so it is kept in the file."""
+        for key, value in (("models", models.sam), ("icl", models.icl), ("device", models.device)):
+            self._set(key, value)
+
+    @property
+    def settings(self) -> Settings:
+        """The settings of the last session; the defaults if they cannot be read."""
+        try:
+            return Settings.from_dict(self._values.get("settings", {}))
+        except (ValueError, TypeError):
+            return Settings()
+
+    def remember_settings(self, settings: Settings) -> None:
+        """Keep settings."""
+        self._values["settings"] = settings.to_dict()
+        self._write()
+
+    def seconds(self, models: Models) -> float | None:
+        """Return what a slice took with these models; None if they have not run here."""
+        value = self._values.get("seconds", {}).get(_speed_key(models))
+        return float(value) if isinstance(value, (int, float)) else None
+
+    def remember_seconds(self, models: Models, seconds: float) -> None:
+        """Keep what a slice takes."""
+        self._values.setdefault("seconds", {})[_speed_key(models)] = round(seconds, 3)
+        self._write()
+
+    def _get(self, key: str) -> Any:
+        if key in self._values.get("own", {}):
+            return self._values["own"][key]
+        return getattr(self._page, key, _DEFAULTS[key])
+
+    def _set(self, key: str, value: Any) -> None:
+        own = self._values.setdefault("own", {})
+        own.pop(key, None)
+        if self._page is None or not hasattr(self._page, key):
+            own[key] = value
+        else:
+            try:
+                setattr(self._page, key, value)
+            except ValueError:  # not one of the choices of the page
+                own[key] = value
+        self._write()
+
+    def _write(self) -> None:
+        """Write the file whole or not at all; a disk that cannot be written to only forgets."""
+        part = self._file.with_suffix(".part")
+        try:
+            self._file.parent.mkdir(parents=True, exist_ok=True)
+            part.write_text(json.dumps(self._values, indent=2), encoding="utf-8")
+            part.replace(self._file)
+        except OSError:
+            return
+
+
+def _folder() -> Path:
+    named = os.environ.get(HOME)
+    return Path(named).expanduser() if named else Path(platformdirs.user_config_dir(PLUGIN, appauthor=False))
+
+
+def _page() -> Any:
+    """Return the plugin's page of napari's Preferences; None where napari has none."""
+    try:
+        from napari.settings import get_plugin_settings
+    except ImportError:
+        return None
+    try:
+        return get_plugin_settings(PLUGIN).general
+    except (KeyError, AttributeError):
+        return None
+
+
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        values = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return values if isinstance(values, dict) else {}
+
+
+def _speed_key(models: Models) -> str:
+    return f"{models.sam} {models.icl} {models.device}"

@@ -1,0 +1,181 @@
+"""What the reader does in its worker: finds labelled planes, makes thumbnails, opens files. Knows no widgets."""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.ndimage import zoom
+
+from napari_iclsam._qt.planes import Cut, Position, scan_steps
+from napari_iclsam._qt.request import Pair
+from napari_iclsam._qt.thumbnails import Picture, picture
+from napari_iclsam.core.intensity import as_rgb8, unit_channels
+from napari_iclsam.core.slices import ArrayLike, is_rgb
+
+if TYPE_CHECKING:
+    from napari_iclsam.core.task import SavedTask
+
+TASK_SUFFIX = ".iclsam"
+
+_ICL_SIDE = 128
+"""Pixels that the in-context model sees in each direction."""
+
+_LABEL_WORDS = ("label", "mask", "seg", "truth", "gt", "annotation")
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Scanned:
+    """Labelled planes by cut, of several arrays by number."""
+
+    found: Mapping[int, Mapping[Cut, list[Position]]]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Pictured:
+    """Small pictures of pairs, in order; None of a pair that is no picture."""
+
+    pictures: tuple[Picture | None, ...]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class FilePair:
+    """Image and labels that came from files."""
+
+    name: str
+    image: NDArray[Any]
+    labels: NDArray[Any]
+
+
+def scan_all_steps(arrays: Mapping[int, ArrayLike]) -> Generator[None, None, Scanned]:
+    """Find the labelled planes of several arrays of labels."""
+    found = {}
+    for number, array in arrays.items():
+        found[number] = yield from scan_steps(array)
+    return Scanned(found)
+
+
+def picture_steps(pairs: Sequence[Pair]) -> Generator[None, None, Pictured]:
+    """Make small pictures of pairs."""
+    pictures = []
+    for pair in pairs:
+        yield
+        image, labels = arrays_of(pair)
+        pictures.append(picture(image, labels) if image.shape[:2] == labels.shape else None)
+    return Pictured(tuple(pictures))
+
+
+def open_task_steps(path: str) -> Generator[None, None, SavedTask]:
+    """Read a task file.
+
+    Raises
+    ------
+    ValueError, OSError
+        See `read_task`.
+    """
+    yield
+    from napari_iclsam.core.task import read_task
+
+    return read_task(path)
+
+
+def save_task_steps(saved: Any, path: str) -> Generator[None, None, str]:
+    """Write a task file: ``saved`` is called in the worker and returns what to save."""
+    yield
+    from napari_iclsam.core.task import write_task
+
+    write_task(saved(), path)
+    return path
+
+
+def open_pairs_steps(paths: Sequence[str]) -> Generator[None, None, tuple[FilePair, ...]]:
+    """Read image files and pair each image with its labels.
+
+    Raises
+    ------
+    ValueError
+        If they are not pairs of 2D images and labels; the message says what came.
+    """
+    arrays = {}
+    for path in paths:
+        yield
+        arrays[path] = _read_image(path)
+    labels = [p for p in paths if any(word in Path(p).stem.lower() for word in _LABEL_WORDS)]
+    images = [p for p in paths if p not in labels]
+    if len(labels) != len(images) or not images:
+        names = ", ".join(Path(p).name for p in paths)
+        raise ValueError(
+            "Drop as many label images as images, the labels with 'label', 'mask' or 'seg' in their names "
+            f"(cell1.png and cell1_labels.png); got {len(images)} images and {len(labels)} label images: {names}."
+        )
+    pairs = zip(sorted(images), sorted(labels), strict=True)
+    return tuple(FilePair(Path(i).name, arrays[i], _as_labels(arrays[m], m)) for i, m in pairs)
+
+
+def _read_image(path: str) -> NDArray[Any]:
+    if Path(path).suffix.lower() in (".tif", ".tiff"):
+        import tifffile
+
+        array = np.asarray(tifffile.imread(path))
+    else:
+        import imageio.v3 as iio
+
+        array = np.asarray(iio.imread(path))
+    if array.ndim == 2 or (array.ndim == 3 and is_rgb(array.shape)):
+        return array
+    raise ValueError(
+        f"{Path(path).name} is not one picture: it has the size {array.shape}. Open stacks as layers instead."
+    )
+
+
+def _as_labels(array: NDArray[Any], path: str) -> NDArray[Any]:
+    plane = array[..., 0] if array.ndim == 3 else array
+    if not (np.issubdtype(plane.dtype, np.integer) or plane.dtype == bool):
+        raise ValueError(f"{Path(path).name} holds no labels: they must be whole numbers; got {plane.dtype}.")
+    return plane.astype(np.int32)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Seen:
+    """An example as the models see it.
+
+    Attributes
+    ----------
+    rgb : ndarray, (H, W, 3), uint8
+    labels : ndarray, (H, W)
+    small : ndarray, (128, 128), uint8
+        Grey values of the in-context model.
+    small_labels : ndarray, (128, 128)
+    ids : tuple of int
+    """
+
+    rgb: NDArray[np.uint8]
+    labels: NDArray[Any]
+    small: NDArray[np.uint8]
+    small_labels: NDArray[Any]
+    ids: tuple[int, ...]
+
+
+def seen_steps(pair: Pair) -> Generator[None, None, Seen]:
+    """Show an example as the models see it: 8-bit colour for SAM, 128 x 128 grey for the in-context model."""
+    yield
+    image, labels = arrays_of(pair)
+    rgb = as_rgb8(image)
+    grey = unit_channels(rgb, 1)[0]
+    small = zoom(grey, [_ICL_SIDE / n for n in grey.shape], order=1, grid_mode=True, mode="nearest")
+    low, high = float(small.min()), float(small.max())
+    scaled = (255 * (small - low) / max(high - low, 1e-6)).astype(np.uint8)
+    rows, columns = (((np.arange(_ICL_SIDE) + 0.5) * n / _ICL_SIDE).astype(int) for n in labels.shape)
+    ids = tuple(int(i) for i in np.unique(labels) if i)
+    return Seen(rgb, labels, scaled, labels[np.ix_(rows, columns)], ids)
+
+
+def arrays_of(pair: Pair) -> tuple[NDArray[Any], NDArray[Any]]:
+    """Read the image and the labels of a pair."""
+    image = pair.image if isinstance(pair.image, np.ndarray) else pair.image[0]
+    labels = pair.labels if isinstance(pair.labels, np.ndarray) else pair.labels[0]
+    return image, labels

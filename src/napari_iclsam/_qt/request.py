@@ -1,0 +1,235 @@
+"""What a run is asked to do, as values, and the generator that does it in the worker. Knows no Qt."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Generator, Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from napari_iclsam._qt.planes import Planes
+from napari_iclsam.core.results import Prediction
+from napari_iclsam.core.settings import Settings
+from napari_iclsam.core.support import LabelStyle, SupportSet
+
+if TYPE_CHECKING:
+    from napari_iclsam.core.pipeline import ICLSAM, Task
+    from napari_iclsam.core.task import SavedTask
+
+
+@dataclass(frozen=True, slots=True)
+class Models:
+    """Which networks run where.
+
+    Attributes
+    ----------
+    sam, icl : str
+        Names or paths of the promptable and the in-context model.
+    device : str
+        "auto", "cpu", "cuda", ...
+    """
+
+    sam: str = "starter"
+    icl: str = "starter"
+    device: str = "auto"
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Pair:
+    """One example: stacks of one plane, or arrays in memory."""
+
+    image: Planes | NDArray[Any]
+    labels: Planes | NDArray[Any]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Job:
+    """Planes of one image to segment.
+
+    Attributes
+    ----------
+    number : int
+        In the order of the jobs of a run.
+    name : str
+        Of the image.
+    planes : Planes
+    """
+
+    number: int
+    name: str
+    planes: Planes
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Request:
+    """All that a run needs: nothing is read from the viewer while it runs."""
+
+    models: Models
+    settings: Settings
+    pairs: tuple[Pair, ...]
+    styles: Mapping[int, LabelStyle]
+    jobs: tuple[Job, ...]
+
+    @property
+    def total(self) -> int:
+        """Number of planes to segment."""
+        return sum(len(job.planes) for job in self.jobs)
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """A step of a run.
+
+    Attributes
+    ----------
+    message : str
+    done, total : int
+        Planes.
+    seconds : float, optional
+        That a plane takes, the mean of this run; None before the first one.
+    job, plane : int, optional
+        Of which plane the prediction is: its number among the planes of its job.
+    prediction : Prediction, optional
+    """
+
+    message: str
+    done: int = 0
+    total: int = 0
+    seconds: float | None = None
+    job: int | None = None
+    plane: int | None = None
+    prediction: Prediction | None = field(default=None, repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """How a run went.
+
+    Attributes
+    ----------
+    planes : int
+    seconds : float, optional
+        That a plane took.
+    device : str
+    sentences : tuple of str
+        What the user should know: expected quality, what was not found.
+    """
+
+    planes: int
+    seconds: float | None
+    device: str
+    sentences: tuple[str, ...]
+
+
+class Session:
+    """Networks and the last task, kept from run to run: the second run is quick."""
+
+    def __init__(self, cache_bytes: int | None = None) -> None:
+        self._cache_bytes = cache_bytes
+        self._models: Models | None = None
+        self._segmenter: ICLSAM | None = None
+        self._task: Task | None = None
+
+    def steps(self, request: Request) -> Generator[Step, None, Outcome]:
+        """Fit the task and segment all planes, step by step. Iterated in the worker.
+
+        Raises
+        ------
+        ValueError, TypeError, OSError, MemoryError
+            See `napari_iclsam.core`; the messages are for the user.
+        """
+        total = request.total
+        yield Step("Loading the models", 0, total)
+        support = support_of(request)
+        task = yield from self._task_steps(request, support)
+        done, spent, missing = 0, 0.0, dict.fromkeys(support.ids, 0)
+        for job in request.jobs:
+            began = time.perf_counter()
+            for progress in task.stack_steps(job.planes):
+                prediction, plane = progress.prediction, progress.plane
+                if prediction is None:
+                    message = f"Looking at slice {done + 1} of {total}"
+                    yield Step(message, done, total, spent / done if done else None)
+                    continue
+                spent += time.perf_counter() - began
+                began = time.perf_counter()
+                done += 1
+                for label, boxes in prediction.boxes.items():
+                    missing[label] += not len(boxes)
+                message = f"Slice {done} of {total} is done"
+                yield Step(message, done, total, spent / done, job.number, plane, prediction)
+        never = [support.name(label) for label, times in missing.items() if done and times == done]
+        sentences = tuple(_quality(task)) + ((f"Nothing found of: {', '.join(never)}.",) if never else ())
+        return Outcome(done, spent / done if done else None, str(task.segmenter.networks.device), sentences)
+
+    def _task_steps(self, request: Request, support: SupportSet) -> Generator[Step, None, Task]:
+        """Return the last task if it is this one, else fit it."""
+        segmenter = self._segmenter_of(request)
+        task = self._task
+        if task is not None and task.segmenter is segmenter and _same(task.support, support):
+            return task
+        steps = segmenter.fit_steps(support)
+        while True:
+            try:
+                progress = next(steps)
+            except StopIteration as end:
+                self._task = end.value
+                return self._task
+            yield Step(progress.message, 0, request.total)
+
+    def _segmenter_of(self, request: Request) -> ICLSAM:
+        from napari_iclsam.core.embeddings import DISK_LIMIT, EmbeddingCache, default_folder
+        from napari_iclsam.core.pipeline import ICLSAM
+
+        old = self._segmenter
+        if old is not None and self._models == request.models:
+            if old.settings != request.settings:
+                self._segmenter = ICLSAM(settings=request.settings, cache=old.cache, networks=old.networks)
+        else:
+            models, limit = request.models, self._cache_bytes or DISK_LIMIT
+            cache = EmbeddingCache(default_folder(), disk_limit=limit) if old is None else old.cache
+            self._segmenter = ICLSAM(
+                models.sam, icl=models.icl, device=models.device, settings=request.settings, cache=cache
+            )
+            self._models = models
+        assert self._segmenter is not None
+        return self._segmenter
+
+
+def support_of(request: Request) -> SupportSet:
+    """Read the examples and check them."""
+    images = [_read(pair.image) for pair in request.pairs]
+    labels = [_read(pair.labels) for pair in request.pairs]
+    return SupportSet.of(images, labels, request.styles)
+
+
+def task_of(request: Request) -> SavedTask:
+    """Return what a task file keeps of a request. Called in the worker."""
+    from napari_iclsam.core.task import SavedTask
+
+    return SavedTask(support_of(request), request.settings, request.models.sam, request.models.icl)
+
+
+def device_steps(name: str) -> Generator[None, None, str]:
+    """Find out, in the worker, what the device "auto" is here; this also loads torch before it is needed."""
+    yield
+    from napari_iclsam.core.device import choose_device
+
+    return str(choose_device(name))
+
+
+def _read(source: Planes | NDArray[Any]) -> NDArray[Any]:
+    return np.asarray(source[0]) if isinstance(source, Planes) else source
+
+
+def _same(a: SupportSet, b: SupportSet) -> bool:
+    return a.fingerprint() == b.fingerprint() and a.styles == b.styles
+
+
+def _quality(task: Task) -> list[str]:
+    """Say what the examples make expect, label by label."""
+    names = ((task.support.name(label), score) for label, score in task.expected.items())
+    return [f"{name}: expected Dice about {score.fused:.2f}." for name, score in names]

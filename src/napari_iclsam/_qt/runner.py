@@ -1,0 +1,126 @@
+"""One run at a time in a generator worker: the newest wins, cancel keeps what is done, closing leaves nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator
+from functools import partial
+from typing import Any
+
+from napari.qt.threading import GeneratorWorker
+from qtpy.QtCore import QObject, Signal, Slot
+
+Steps = Callable[[], Generator[Any, None, Any]]
+"""Makes the generator that a run iterates; called in the main thread, run in the worker."""
+
+
+EXPECTED = (ValueError, TypeError, OSError, MemoryError)
+"""Errors of the core whose messages are written for the user; any other is a defect and shows its traceback."""
+
+
+class Runner(QObject):
+    """Iterate generators in a worker, one after the other.
+
+    A new run asks the old one to stop and begins when it has; of several waiting, only the last begins. Signals come
+    from the newest run only.
+
+    Attributes
+    ----------
+    stepped : Signal(object)
+        What the generator yielded.
+    returned : Signal(object)
+        What the generator returned, if it ran to its end.
+    failed : Signal(object)
+        The error with which it ended, if it is one of `EXPECTED`.
+    idle : Signal()
+        Nothing runs any more and nothing waits.
+    """
+
+    stepped = Signal(object)
+    returned = Signal(object)
+    failed = Signal(object)
+    idle = Signal()
+
+    def __init__(self, parent: QObject | None = None) -> None:
+        super().__init__(parent)
+        self._worker: GeneratorWorker | None = None
+        self._waiting: Steps | None = None
+        self._wanted = False
+
+    @property
+    def is_running(self) -> bool:
+        """Whether a run is wanted and not finished."""
+        return self._wanted
+
+    @property
+    def is_busy(self) -> bool:
+        """Whether a worker still runs, be it one that was asked to stop."""
+        return self._worker is not None
+
+    def start(self, steps: Steps) -> None:
+        """Run a generator; one that runs already is superseded."""
+        self._wanted = True
+        if self._worker is None:
+            self._begin(steps)
+        else:
+            self._waiting = steps
+            self._worker.quit()
+
+    def cancel(self) -> None:
+        """Stop the run at its next step."""
+        self._wanted = False
+        self._waiting = None
+        if self._worker is not None:
+            self._worker.quit()
+
+    def close(self) -> None:
+        """Stop for good: no signal comes after this. The worker ends at its next step."""
+        self.cancel()
+        worker, self._worker = self._worker, None
+        if worker is not None:
+            worker.yielded.disconnect(self._on_yielded)
+            worker.returned.disconnect(self._on_returned)
+            worker.finished.disconnect(self._on_finished)
+
+    def _begin(self, steps: Steps) -> None:
+        worker = GeneratorWorker(partial(_guarded, steps))
+        worker.yielded.connect(self._on_yielded)
+        worker.returned.connect(self._on_returned)
+        worker.finished.connect(self._on_finished)
+        self._worker = worker
+        worker.start()
+
+    @property
+    def _is_current(self) -> bool:
+        return self._wanted and self._waiting is None
+
+    @Slot(object)
+    def _on_yielded(self, value: Any) -> None:
+        if self._is_current:
+            self.stepped.emit(value)
+
+    @Slot(object)
+    def _on_returned(self, value: Any) -> None:
+        if not self._is_current:
+            return
+        if isinstance(value, EXPECTED):
+            self.failed.emit(value)
+        else:
+            self.returned.emit(value)
+
+    @Slot()
+    def _on_finished(self) -> None:
+        self._worker = None
+        if self._waiting is not None:
+            steps, self._waiting = self._waiting, None
+            self._begin(steps)
+            return
+        self._wanted = False
+        self.idle.emit()
+
+
+def _guarded(steps: Steps) -> Generator[Any, None, Any]:
+    """Turn expected errors into a returned value."""
+    try:
+        return (yield from steps())
+    except EXPECTED as error:
+        return error

@@ -1,0 +1,391 @@
+"""The dock: puts the parts together and connects them."""
+
+from __future__ import annotations
+
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from napari.components import ViewerModel
+from napari.layers import Labels, Layer
+from napari.utils.notifications import show_error, show_info
+from qtpy.QtCore import QEvent, QObject, QTimer
+from qtpy.QtWidgets import QFileDialog, QFrame, QScrollArea, QVBoxLayout, QWidget
+
+from napari_iclsam._qt import layers, model_form
+from napari_iclsam._qt.example import LayerExample
+from napari_iclsam._qt.examples_form import ExamplesForm
+from napari_iclsam._qt.live_run import LiveRun
+from napari_iclsam._qt.model_form import ModelForm
+from napari_iclsam._qt.plan import Planner
+from napari_iclsam._qt.preferences import Preferences
+from napari_iclsam._qt.query_form import QueryForm, Scope, Stack
+from napari_iclsam._qt.reading import TASK_SUFFIX, open_task_steps, save_task_steps
+from napari_iclsam._qt.request import Models, Outcome, Session, Step, device_steps, task_of
+from napari_iclsam._qt.result_form import ResultForm
+from napari_iclsam._qt.results import Results
+from napari_iclsam._qt.run_bar import RunBar, in_time
+from napari_iclsam._qt.runner import Runner
+from napari_iclsam._qt.section import Section
+from napari_iclsam._qt.settings_panel import SettingsPanel
+from napari_iclsam._qt.watch import ViewerWatch
+from napari_iclsam.weights.download import MissingWeights
+
+if TYPE_CHECKING:
+    import napari
+
+    from napari_iclsam.core.task import SavedTask
+
+
+class ICLSAMWidget(QWidget):
+    """Segment images from a few labelled examples.
+
+    Parameters
+    ----------
+    napari_viewer : napari.Viewer
+    """
+
+    def __init__(self, napari_viewer: napari.Viewer) -> None:
+        super().__init__()
+        self._viewer: ViewerModel = getattr(napari_viewer, "__wrapped__", napari_viewer)  # layers keep their identity
+        self._preferences = Preferences()
+        self._preferences.apply()
+        self.session = Session(self._preferences.cache_bytes)
+        self.runner, self._filer, self._finder = Runner(self), Runner(self), Runner(self)
+        self.results = Results(self._viewer)
+        self.examples = ExamplesForm(self._viewer)
+        self.query, self.output = QueryForm(), ResultForm()
+        self.settings, self.models = SettingsPanel(), ModelForm()
+        self.bar = RunBar()
+        self._planner = Planner(self._viewer, self.examples, self.query)
+        self._live: LiveRun | None = None
+        self._watch: ViewerWatch | None = None
+        self._scope_chosen = self._query_chosen = False
+        self._automatic = ""
+        self._redraw = QTimer(self, singleShot=True, interval=100)
+        self._lay_out()
+        self._connect()
+        self.settings.show_settings(self._preferences.settings)
+        self.models.show_models(self._preferences.models)
+        self.open_up()
+
+    def _lay_out(self) -> None:
+        form = QWidget()
+        column = QVBoxLayout(form)
+        column.setContentsMargins(2, 2, 2, 2)
+        column.setSpacing(4)
+        sections = (
+            ("Examples", self.examples, True),
+            ("Segment", self.query, True),
+            ("Result", self.output, False),
+            ("Models", self.models, False),
+            ("Settings", self.settings, False),
+        )
+        self.sections = {title: Section(title, part, expanded=open_) for title, part, open_ in sections}
+        for section in self.sections.values():
+            column.addWidget(section)
+        column.addStretch()
+        scroll = QScrollArea(widgetResizable=True)
+        scroll.setFrameShape(QFrame.Shape.NoFrame)
+        scroll.setWidget(form)
+        layout = QVBoxLayout(self)
+        layout.setContentsMargins(0, 0, 0, 0)
+        layout.addWidget(scroll, 1)
+        layout.addWidget(self.bar)
+        self.setMinimumWidth(300)
+
+    def _connect(self) -> None:
+        self.runner.stepped.connect(self._on_stepped)
+        self.runner.returned.connect(self._on_finished)
+        self.runner.failed.connect(self._on_failed)
+        self.runner.idle.connect(self._on_idle)
+        self._filer.returned.connect(self._on_filed)
+        self._filer.failed.connect(self._on_failed)
+        self._finder.returned.connect(self._on_device_found)
+        self._redraw.timeout.connect(self._on_redraw)
+        self.examples.changed.connect(self._on_examples_changed)
+        self.examples.failed.connect(self._on_failed)
+        self.examples.open_wanted.connect(self._on_open)
+        self.examples.save_wanted.connect(self._on_save)
+        self.examples.task_dropped.connect(self.open_task)
+        self.query.changed.connect(self._update)
+        self.query.scope.activated.connect(self._on_scope_chosen)
+        self.query.image.picked.connect(self._on_query_image)
+        self.output.changed.connect(self._update)
+        self.settings.changed.connect(self._on_settings_changed)
+        self.models.changed.connect(self._on_models_changed)
+        self.models.download_wanted.connect(self._on_download)
+        self.bar.segment_wanted.connect(self.segment)
+        self.bar.cancel_wanted.connect(self.cancel)
+        self.bar.improve_wanted.connect(self.improve)
+
+    def open_up(self) -> None:
+        """Follow the viewer."""
+        if self._watch is not None:
+            return
+        self._watch = ViewerWatch(self._viewer, self)
+        self._watch.layers_changed.connect(self._on_layers_changed)
+        self._watch.removed.connect(self._on_removed)
+        self._watch.data_changed.connect(self.examples.note_changed)
+        self._watch.painted.connect(self._on_painted)
+        self._watch.moved.connect(self._on_moved)
+        self._find_device()
+        self._on_layers_changed()
+
+    def close_down(self) -> None:
+        """Stop everything and follow the viewer no longer; `open_up` begins again."""
+        if self._watch is None:
+            return
+        self._watch.close()
+        self._watch = None
+        for runner in (self.runner, self._filer, self._finder):
+            runner.close()
+        self._redraw.stop()
+        self.examples.close_down()
+        self._live = None
+        self.bar.show_idle("")
+
+    def event(self, event: QEvent) -> bool:
+        """Close down when napari takes the widget out of its dock, begin again when it is docked again."""
+        if event.type() == QEvent.Type.ParentChange:
+            if self.parent() is None:
+                self.close_down()
+            else:
+                self.window().installEventFilter(self)
+                self.open_up()
+        return bool(super().event(event))
+
+    def eventFilter(self, watched: QObject, event: QEvent) -> bool:
+        """Close down with the window."""
+        if watched is self.window() and not event.spontaneous():
+            if event.type() in (QEvent.Type.Close, QEvent.Type.Hide):
+                self.close_down()
+            elif event.type() == QEvent.Type.Show:
+                self.open_up()
+        return False
+
+    def segment(self) -> None:
+        """Segment what the forms say; a run that is on is superseded."""
+        reason = self._planner.reason(self.output.output())
+        if reason:
+            show_error(reason)
+            return
+        missing = self.models.missing()
+        if missing and not self._ask_for(missing[0]):
+            return
+        plan = self._planner.plan(self.models.models(), self.settings.settings(), self.output.output())
+        self._live = LiveRun(plan.request, plan.goals, plan.look, self.results)
+        self.bar.show_step(Step("Starting", 0, plan.request.total))
+        self.runner.start(partial(self.session.steps, plan.request))
+
+    def cancel(self) -> None:
+        """Stop the run; what is done stays."""
+        self._on_redraw()
+        self._live = None
+        self.runner.cancel()
+        self.bar.show_idle("Cancelled. What was done is kept.")
+
+    def improve(self) -> None:
+        """Take the planes of the result that were corrected by hand as examples, and segment again."""
+        new: list[LayerExample] = []
+        for labels in self._corrected_results():
+            known = self.results.written(labels)
+            if known is not None:
+                where = self.results.corrected(labels)
+                new += [LayerExample(known.image, labels, known.cut, p, (), known.level) for p in where]
+        if not new:
+            return
+        self.examples.replace_at(new)
+        self._follow()
+        self.segment()
+
+    def open_task(self, path: str) -> None:
+        """Read a task file: its examples are added, its settings and models chosen."""
+        self._opening = Path(path).stem
+        self._filer.start(partial(open_task_steps, path))
+
+    def save_task(self, path: str) -> None:
+        """Write the ticked examples, the settings and the models to a task file."""
+        plan = self._planner.plan(self.models.models(), self.settings.settings(), self.output.output())
+        target = path if path.endswith(TASK_SUFFIX) else path + TASK_SUFFIX
+        self._filer.start(partial(save_task_steps, partial(task_of, plan.request), target))
+
+    def _corrected_results(self) -> list[Labels]:
+        return [each for each in self.results.of_image(self.query.image.layer) if self.results.corrected(each)]
+
+    def _update(self) -> None:
+        """Allow what is possible; say why the rest is not."""
+        output = self.output.output()
+        self.output.allow_fill(self._planner.no_fill())
+        reason = self._planner.reason(output)
+        planes = 0 if reason else sum(len(target.positions) for target in self._planner.targets())
+        self.bar.show_reason(reason, planes)
+        self.bar.show_corrections(sum(len(self.results.corrected(each)) for each in self._corrected_results()))
+
+    def _follow(self) -> None:
+        """Make the query follow the examples, as far as the user has not chosen otherwise."""
+        every = [each for each in reversed(self._viewer.layers) if layers.is_image(each)]
+        used = [row.example.image for row in self.examples.table.rows() if isinstance(row.example, LayerExample)]
+        flat = [each for each in every if each.ndim == 2 and each not in used]
+        self.query.image.offer(every)
+        if not self._query_chosen or self.query.image.layer is None:
+            self._query_chosen = False
+            self.query.image.set_layer(self.examples.image.layer)
+        self._show_stack(follow=not self._scope_chosen)
+        image = self.query.image.layer
+        self.query.offer([each for each in every if each is not image or image.ndim == 2], flat)
+        if not self._scope_chosen:
+            self.query.choose(self._sensible_scope(flat))
+
+    def _sensible_scope(self, unlabelled: list[Layer]) -> Scope:
+        image, cut = self.query.image.layer, self.query.cut()
+        if image is not None and image.ndim > 2 and cut is not None:
+            ours = self._planner.on_image(image, cut)
+            every = len(cut.positions(layers.shape(image, self._planner.level(image))))
+            return "rest" if ours and len(ours) < every else "all"
+        return "layers" if unlabelled and image not in unlabelled else "current"
+
+    def _show_stack(self, *, follow: bool) -> None:
+        """Show the query's image in its form, stacked like the examples."""
+        image = self.query.image.layer
+        if image is None:
+            self.query.show_stack(None)
+            return
+        level, cut = self._planner.level(image), self.examples.cut()
+        axis = None
+        if follow and cut is not None and image.ndim >= cut.ndim > 2:
+            axis = cut.behind(image.ndim - cut.ndim).axis
+        names = tuple(layers.axis_names(image, self._viewer.dims.axis_labels))
+        self.query.show_stack(Stack(layers.shape(image, level), names), axis)
+        size = layers.in_words(layers.shape(image, level))
+        text = f"The image has {len(layers.levels(image))} resolutions; level {level} is segmented: {size}."
+        self.query.show_level(text if image.multiscale else "")
+
+    def _show_models(self) -> None:
+        models = self.models.models()
+        names = [model_form.title(models.sam, "sam"), model_form.title(models.icl, "icl")]
+        device = self._automatic or "auto" if models.device == "auto" else models.device
+        self.bar.show_models(" + ".join(dict.fromkeys(names)), device, self._preferences.seconds(models))
+
+    def _find_device(self) -> None:
+        """Ask torch, in a worker, what this computer has."""
+        self._finder.start(partial(device_steps, "auto"))
+
+    def _ask_for(self, weights: Any) -> bool:
+        """Offer to download weights; return whether they are here now."""
+        raise NotImplementedError
+
+    def _on_download(self, weights: Any) -> None:
+        self._ask_for(weights)
+
+    def _on_device_found(self, device: str) -> None:
+        self._automatic = device
+        self._show_models()
+
+    def _on_layers_changed(self) -> None:
+        self.examples.update_layers()
+        self._follow()
+        self._update()
+        self._show_models()
+
+    def _on_removed(self, layer: Layer) -> None:
+        self.examples.forget(layer)
+        if self._live is not None and self._live.is_orphaned:
+            self._live = None
+            self.runner.cancel()
+            self.bar.show_idle("Stopped: the result layer was deleted.")
+
+    def _on_painted(self, layer: Labels, item: Any) -> None:
+        self.results.note_painted(layer, item)
+        if self.results.written(layer) is None:
+            self.examples.note_changed(layer)
+        else:
+            self.examples.redraw()
+        self._update()
+
+    def _on_moved(self) -> None:
+        if self.query.chosen == "current" or self.query.cut() is None:
+            self._update()
+
+    def _on_examples_changed(self) -> None:
+        self._follow()
+        self._update()
+
+    def _on_scope_chosen(self) -> None:
+        self._scope_chosen = True
+
+    def _on_query_image(self) -> None:
+        self._query_chosen = True
+        self._follow()
+        self._update()
+
+    def _on_settings_changed(self) -> None:
+        self._preferences.remember_settings(self.settings.settings())
+
+    def _on_models_changed(self) -> None:
+        self._preferences.remember_models(self.models.models())
+        self._show_models()
+
+    def _on_stepped(self, step: Step) -> None:
+        if self._live is None:
+            return
+        self._live.take(step)
+        self.bar.show_step(step)
+        if step.prediction is not None and not self._redraw.isActive():
+            self._redraw.start()
+
+    def _on_redraw(self) -> None:
+        if self._live is not None:
+            self._live.refresh()
+
+    def _on_finished(self, outcome: Outcome) -> None:
+        self._on_redraw()
+        live, self._live = self._live, None
+        if live is None:
+            return
+        parts = [f"Done: {outcome.planes} slice{'' if outcome.planes == 1 else 's'}"]
+        if outcome.seconds is not None:
+            self._preferences.remember_seconds(live.request.models, outcome.seconds)
+            parts[0] += f", {in_time(outcome.seconds)} each"
+        parts[0] += "."
+        parts += outcome.sentences
+        if live.kept:
+            parts.append(f"Kept as you corrected them: {live.kept}.")
+        self._automatic = outcome.device if live.request.models.device == "auto" else self._automatic
+        self._show_models()
+        self.bar.show_idle(" ".join(parts))
+        self._update()
+
+    def _on_failed(self, error: Exception) -> None:
+        self._live = None
+        self.bar.show_idle("Stopped by an error; see the notification.")
+        if isinstance(error, MissingWeights):
+            self._ask_for(error.weights)
+        else:
+            show_error(str(error))
+
+    def _on_idle(self) -> None:
+        if self._live is not None:  # the run ended by a defect, which napari shows
+            self._live = None
+            self.bar.show_idle("Stopped by an error; see the notification.")
+        self._update()
+
+    def _on_open(self) -> None:
+        path, _ = QFileDialog.getOpenFileName(self, "Open a task", "", f"Tasks (*{TASK_SUFFIX})")
+        if path:
+            self.open_task(path)
+
+    def _on_save(self) -> None:
+        path, _ = QFileDialog.getSaveFileName(self, "Save the task", "", f"Tasks (*{TASK_SUFFIX})")
+        if path:
+            self.save_task(path)
+
+    def _on_filed(self, value: SavedTask | str) -> None:
+        if isinstance(value, str):
+            show_info(f"Saved {value}.")
+            return
+        self.examples.add_support(self._opening, value.support)
+        self.settings.show_settings(value.settings)
+        self.models.show_models(Models(value.models, value.icl, self.models.models().device))
+        self._on_settings_changed()
+        self._on_models_changed()
