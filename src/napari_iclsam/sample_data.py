@@ -1,0 +1,33 @@
+"""Sample data as napari wants it: lists of layers. Does not import napari."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from numpy.typing import NDArray
+
+from napari_iclsam import samples
+
+LayerData = tuple[NDArray[Any], dict[str, Any], str]
+"""What npe2 makes a layer of: its data, its properties by name, its kind."""
+
+
+def brain() -> list[LayerData]:
+    """Return the brain template, and labels of grey and white matter on three of its slices."""
+    return _layers(samples.brain())
+
+
+def cells() -> list[LayerData]:
+    """Return tiles of a stained tissue section, and labels of its glands in three of them."""
+    return _layers(samples.cells())
+
+
+def _layers(sample: samples.Sample) -> list[LayerData]:
+    place: dict[str, Any] = {"scale": sample.spacing, "units": (sample.unit,) * 3}
+    names = {0: "background", **sample.names}
+    features = {"index": list(names), "name": list(names.values())}
+    image = {"name": sample.name, "metadata": {"source": sample.source}, **place}
+    if sample.image.ndim == 4:
+        image["rgb"] = True
+    labels = {"name": f"{sample.name} labels", "features": features, **place}
+    return [(sample.image, image, "image"), (sample.labels, labels, "labels")]
