@@ -7,17 +7,17 @@ softmax and renormalised, which is the same as b added to the attention logits b
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from functools import partial
+from collections.abc import Sequence
 from typing import Literal
 
 import torch
-from segment_anything.modeling import ImageEncoderViT, MaskDecoder, PromptEncoder, TwoWayTransformer
+from segment_anything.modeling import MaskDecoder, PromptEncoder, TwoWayTransformer
 from segment_anything.modeling.transformer import Attention
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from napari_iclsam.models.features import Decoded, Features
+from napari_iclsam.models.image_encoder import ImageEncoder
 
 Preprocessing = Literal["sam", "medsam"]
 """How pixels are scaled: by ImageNet's mean and standard deviation, or to [0, 1] by the image's own extremes."""
@@ -192,16 +192,6 @@ class Sam(nn.Module):
 
 def vit_encoder(
     embed_dim: int, depth: int, heads: int, global_blocks: Sequence[int], image_size: int = 1024
-) -> ImageEncoderViT:
+) -> ImageEncoder:
     """Build SAM's image encoder of a given size (b: 768, 12, 12, (2, 5, 8, 11))."""
-    layer_norm: Callable[..., nn.Module] = partial(nn.LayerNorm, eps=1e-6)
-    return ImageEncoderViT(
-        img_size=image_size,
-        embed_dim=embed_dim,
-        depth=depth,
-        num_heads=heads,
-        global_attn_indexes=tuple(global_blocks),
-        norm_layer=layer_norm,
-        use_rel_pos=True,
-        window_size=14,
-    )
+    return ImageEncoder(embed_dim, depth, heads, global_blocks, image_size)
