@@ -8,6 +8,7 @@ from qtpy.QtCore import QSignalBlocker, Signal
 from qtpy.QtWidgets import QComboBox, QFileDialog, QFormLayout, QLabel, QPushButton, QSizePolicy, QWidget
 
 from napari_iclsam._qt.request import Models
+from napari_iclsam._qt.weights_dialog import readable
 from napari_iclsam.weights.catalogue import CATALOGUE, Kind, Weights, lookup, names
 from napari_iclsam.weights.download import status
 
@@ -81,9 +82,9 @@ class ModelForm(QWidget):
         self.show_models(self.models())
 
     def missing(self) -> list[Weights]:
-        """Return the chosen weights that are not on this computer."""
+        """Return the chosen weights that are not on this computer and can be downloaded."""
         chosen = (_entry(self.sam.currentData(), "sam"), _entry(self.icl.currentData(), "icl"))
-        return [entry for entry in chosen if entry is not None and status(entry).path is None]
+        return [e for e in chosen if e is not None and not e.bundled and status(e).path is None]
 
     def _offered(self) -> Weights | None:
         """Return what to offer for download: what is chosen and missing, else a better model than the starter."""
@@ -103,7 +104,7 @@ class ModelForm(QWidget):
         chosen = offered in self.missing()
         begin = f"{offered.title} is not on this computer" if chosen else f"{offered.title} may do better"
         self.about.setText(f"{begin}: good for {offered.good_for}.")
-        self.download.setText(f"Download {offered.title} ({_size(offered)})…")
+        self.download.setText(f"Download {offered.title} ({readable(offered.about_size)})…")
         self.download.setToolTip(f"<p>{offered.licence}. You see licence and size before anything is downloaded.</p>")
 
     def _on_sam(self) -> None:
@@ -159,13 +160,10 @@ def _fill(combo: QComboBox, kind: Kind, chosen: str) -> None:
         for name in names(kind):
             weights = CATALOGUE[name]
             here = status(weights).path is not None
-            combo.addItem(weights.title if here else f"{weights.title} (not here, {_size(weights)})", name)
+            combo.addItem(
+                weights.title if here else f"{weights.title} (not here, {readable(weights.about_size)})", name
+            )
         if entry is None:
             combo.addItem(Path(chosen).name, chosen)
         combo.addItem("Own file…", _BROWSE)
         combo.setCurrentIndex(combo.findData(entry.name if entry is not None else chosen))
-
-
-def _size(weights: Weights) -> str:
-    megabytes = weights.about_size / 1e6
-    return f"{megabytes / 1000:.1f} GB" if megabytes >= 1000 else f"{megabytes:.0f} MB"

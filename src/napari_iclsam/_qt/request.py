@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Generator, Mapping
+from collections.abc import Callable, Generator, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -125,10 +125,21 @@ class Outcome:
 
 
 class Session:
-    """Networks and the last task, kept from run to run: the second run is quick."""
+    """Networks and the last task, kept from run to run: the second run is quick.
 
-    def __init__(self, cache_bytes: int | None = None) -> None:
+    Parameters
+    ----------
+    cache_bytes : int, optional
+        How much the cache of embeddings may hold on disk.
+    make : callable, optional
+        Makes a segmenter of models and settings; by default of the models' names.
+    """
+
+    def __init__(
+        self, cache_bytes: int | None = None, make: Callable[[Models, Settings], ICLSAM] | None = None
+    ) -> None:
         self._cache_bytes = cache_bytes
+        self._make = self._of_names if make is None else make
         self._models: Models | None = None
         self._segmenter: ICLSAM | None = None
         self._task: Task | None = None
@@ -181,22 +192,24 @@ class Session:
             yield Step(progress.message, 0, request.total)
 
     def _segmenter_of(self, request: Request) -> ICLSAM:
+        from napari_iclsam.core.pipeline import ICLSAM  # (torch)
+
+        old = self._segmenter
+        if old is None or self._models != request.models:
+            self._segmenter = self._make(request.models, request.settings)
+            self._models = request.models
+        elif old.settings != request.settings:
+            self._segmenter = ICLSAM(settings=request.settings, cache=old.cache, networks=old.networks)
+        assert self._segmenter is not None
+        return self._segmenter
+
+    def _of_names(self, models: Models, settings: Settings) -> ICLSAM:
         from napari_iclsam.core.embeddings import DISK_LIMIT, EmbeddingCache, default_folder
         from napari_iclsam.core.pipeline import ICLSAM
 
-        old = self._segmenter
-        if old is not None and self._models == request.models:
-            if old.settings != request.settings:
-                self._segmenter = ICLSAM(settings=request.settings, cache=old.cache, networks=old.networks)
-        else:
-            models, limit = request.models, self._cache_bytes or DISK_LIMIT
-            cache = EmbeddingCache(default_folder(), disk_limit=limit) if old is None else old.cache
-            self._segmenter = ICLSAM(
-                models.sam, icl=models.icl, device=models.device, settings=request.settings, cache=cache
-            )
-            self._models = models
-        assert self._segmenter is not None
-        return self._segmenter
+        new = EmbeddingCache(default_folder(), disk_limit=self._cache_bytes or DISK_LIMIT)
+        cache = new if self._segmenter is None else self._segmenter.cache
+        return ICLSAM(models.sam, icl=models.icl, device=models.device, settings=settings, cache=cache)
 
 
 def support_of(request: Request) -> SupportSet:

@@ -29,6 +29,8 @@ from napari_iclsam._qt.runner import Runner
 from napari_iclsam._qt.section import Section
 from napari_iclsam._qt.settings_panel import SettingsPanel
 from napari_iclsam._qt.watch import ViewerWatch
+from napari_iclsam._qt.weights_dialog import obtain
+from napari_iclsam.weights.catalogue import Weights
 from napari_iclsam.weights.download import MissingWeights
 
 if TYPE_CHECKING:
@@ -171,7 +173,7 @@ class ICLSAMWidget(QWidget):
             show_error(reason)
             return
         missing = self.models.missing()
-        if missing and not self._ask_for(missing[0]):
+        if missing and not self._ask_for(*missing):
             return
         plan = self._planner.plan(self.models.models(), self.settings.settings(), self.output.output())
         self._live = LiveRun(plan.request, plan.goals, plan.look, self.results)
@@ -271,11 +273,14 @@ class ICLSAMWidget(QWidget):
         """Ask torch, in a worker, what this computer has."""
         self._finder.start(partial(device_steps, "auto"))
 
-    def _ask_for(self, weights: Any) -> bool:
+    def _ask_for(self, *wanted: Weights) -> bool:
         """Offer to download weights; return whether they are here now."""
-        raise NotImplementedError
+        here = obtain(wanted, self)
+        self.models.refresh()
+        self._update()
+        return here
 
-    def _on_download(self, weights: Any) -> None:
+    def _on_download(self, weights: Weights) -> None:
         self._ask_for(weights)
 
     def _on_device_found(self, device: str) -> None:
@@ -359,7 +364,7 @@ class ICLSAMWidget(QWidget):
     def _on_failed(self, error: Exception) -> None:
         self._live = None
         self.bar.show_idle("Stopped by an error; see the notification.")
-        if isinstance(error, MissingWeights):
+        if isinstance(error, MissingWeights) and not error.weights.bundled:
             self._ask_for(error.weights)
         else:
             show_error(str(error))
