@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 def dice(predicted: NDArray[Any], truth: NDArray[Any]) -> float:
-    """Return 2 |A n B| / (|A| + |B|) of two masks of one shape; 1 if both are empty."""
+    """Return ``2 |A n B| / (|A| + |B|)`` of two masks of one shape; 1 if both are empty."""
     predicted, truth = np.asarray(predicted, bool), np.asarray(truth, bool)
     if predicted.shape != truth.shape:
         raise ValueError(f"Both masks must have one shape; got {predicted.shape} and {truth.shape}.")
