@@ -1,0 +1,33 @@
+"""Configuration of the documentation: Sphinx, Markdown pages, reference generated from the code."""
+
+from __future__ import annotations
+
+import sys
+from importlib.metadata import version as version_of
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).parent / "_extensions"))
+
+project = "napari-iclsam"
+author = "napari-iclsam developers"
+project_copyright = "2026, napari-iclsam developers"
+release = version_of("napari-iclsam")
+version = release.split("+", maxsplit=1)[0]
+
+extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.napoleon", "from_the_code"]
+exclude_patterns = ["_build", "notebooks"]
+
+myst_enable_extensions = ["colon_fence", "deflist"]
+myst_heading_anchors = 3
+
+default_role = "code"
+autodoc_typehints = "none"  # the docstrings say more: shapes, ranges, orders of axes
+autodoc_member_order = "bysource"
+autodoc_class_signature = "mixed"
+napoleon_google_docstring = False
+napoleon_use_rtype = False
+
+html_theme = "furo"
+html_title = "napari-iclsam"
+html_copy_source = False
+html_show_sourcelink = False
