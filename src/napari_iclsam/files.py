@@ -249,8 +249,8 @@ def _write_picture(path: Path, labels: NDArray[Any], space: Space) -> None:
     from PIL import Image
 
     dpi = tuple(1 / s for s in reversed(space.spacing)) if space.unit == "inch" and len(space.spacing) == 2 else None
-    image = Image.fromarray(labels)
-    image.save(path, **({"dpi": dpi} if dpi else {}))
+    options: dict[str, Any] = {"dpi": dpi} if dpi else {}
+    Image.fromarray(labels).save(path, **options)
 
 
 def _read_tiff(path: Path) -> ImageFile:
@@ -325,7 +325,7 @@ def _read_nifti(path: Path) -> ImageFile:
     from nibabel.spatialimages import HeaderDataError
 
     try:
-        image = nibabel.load(path)
+        image: Any = nibabel.load(path)
         array = np.asanyarray(image.dataobj)
     except (ImageFileError, HeaderDataError) as error:
         raise ValueError(str(error)) from error
@@ -347,7 +347,7 @@ def _write_nifti(path: Path, labels: NDArray[Any], space: Space) -> None:
     data, nifti = labels.T, space.nifti
     if nifti is None:
         spacing = [*reversed(space.spacing or (1.0,) * labels.ndim), 1.0][:3]
-        image = nibabel.Nifti1Image(data, np.diag([*spacing, 1.0]))
+        image: Any = nibabel.Nifti1Image(data, np.diag([*spacing, 1.0]))
         image.header.set_xyzt_units({"mm": "mm", "µm": "micron", "um": "micron", "micron": "micron"}.get(space.unit))
     else:
         header = nifti.header.copy()

@@ -111,7 +111,7 @@ def cells() -> Sample:
     except ModuleNotFoundError as error:
         raise _missing("scikit-image", "cells") from error
     section = immunohistochemistry()
-    stain = ndimage.gaussian_filter(rgb2hed(section)[..., 2], sigma=3)
+    stain = ndimage.gaussian_filter(rgb2hed(section)[..., 2], sigma=5)
     mask = _without_specks(ndimage.binary_opening(stain > threshold_otsu(stain), iterations=2))
     mask = ~_without_specks(~mask)
     return Sample(

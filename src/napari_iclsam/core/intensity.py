@@ -83,6 +83,13 @@ def check_image(image: NDArray[Any], name: str = "image") -> NDArray[Any]:
     return image
 
 
+def check_contrast(image: NDArray[Any], name: str = "image") -> None:
+    """Raise ValueError if all values of an image or stack are equal: there is nothing to tell apart in it."""
+    low, high = image.min(), image.max()
+    if low == high:
+        raise ValueError(f"The {name} has the value {low} everywhere: there is nothing to see in it.")
+
+
 def unit_channels(rgb: NDArray[np.uint8], channels: int, channel: Channel = "luminance") -> NDArray[np.float32]:
     """Make the in-context model's input of an 8-bit RGB image: (channels, H, W) in [0, 255], not yet scaled.
 

@@ -24,7 +24,7 @@ from napari_iclsam.core.fusion import (
     sam_score,
 )
 from napari_iclsam.core.geometry import resize
-from napari_iclsam.core.intensity import as_rgb8, check_image
+from napari_iclsam.core.intensity import as_rgb8, check_contrast, check_image
 from napari_iclsam.core.method import Clock, Examples, Learnt, Maps, learn, look
 from napari_iclsam.core.networks import Networks, NetworkSource
 from napari_iclsam.core.results import Prediction, Progress, Provenance
@@ -207,8 +207,10 @@ class Task:
         Raises
         ------
         ValueError, TypeError
-            If it is not one plane of finite numbers.
+            If it is not one plane of finite numbers, or has the same value everywhere. (Empty planes of a stack are
+            no error: nothing is found in them.)
         """
+        check_contrast(check_image(image))
         return _drain(self.steps(image))
 
     def steps(self, image: NDArray[Any]) -> Generator[Progress, None, Prediction]:
@@ -274,7 +276,7 @@ class Task:
 
     def save(self, path: str | Path) -> None:
         """Save the examples, the settings and the names of the models as a ``.iclsam`` file; see `save_task`."""
-        from napari_iclsam.core.task import save_task  # noqa: PLC0415 (it needs this module)
+        from napari_iclsam.core.task import save_task
 
         save_task(self, path)
 

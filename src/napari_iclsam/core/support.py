@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_iclsam.core.intensity import check_image
+from napari_iclsam.core.intensity import check_contrast, check_image
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,8 +62,8 @@ class SupportSet:
         Raises
         ------
         ValueError
-            If there is no pair, the numbers differ, sizes of a pair differ, labels are negative or all background, or
-            an image is not a plane of finite numbers.
+            If there is no pair, the numbers differ, sizes of a pair differ, labels are negative or all background, an
+            image is not a plane of finite numbers, or one with labels has the same value everywhere.
         TypeError
             If labels are not integers.
         """
@@ -138,6 +138,8 @@ def _check_pair(number: int, image: NDArray[Any], labels: NDArray[Any]) -> tuple
             f"Example {number}: labels must be 0 (background) or positive and below 2**31; got values from {low} to "
             f"{high}."
         )
+    if high > 0:
+        check_contrast(image, f"image of example {number}")
     return _frozen(image), _frozen(labels.astype(np.int32))
 
 

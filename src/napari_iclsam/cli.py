@@ -1,0 +1,311 @@
+"""The command `napari-iclsam`: its options, and errors as one line. What the commands do is in `commands`."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
+
+if TYPE_CHECKING:
+    from napari_iclsam.commands.segment import Destination, Model
+
+C = TypeVar("C", bound=Callable[..., Any])
+
+BAD_INPUT = 2
+"""Exit status when the user can mend what is wrong."""
+
+_PATH = click.Path(path_type=Path)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command and return its exit status: 0, 2 at bad input (one line on the error stream), 130 if stopped."""
+    given = list(sys.argv[1:] if arguments is None else arguments)
+    try:
+        result = application.main(given, prog_name="napari-iclsam", standalone_mode=False)
+    except click.exceptions.NoArgsIsHelpError as error:
+        click.echo(error.format_message())
+        return 0
+    except click.ClickException as error:
+        return _complain(error.format_message(), getattr(error, "ctx", None))
+    except (KeyboardInterrupt, click.Abort):
+        click.echo("Stopped.", err=True)
+        return 130
+    except BrokenPipeError:  # whoever read the output has enough of it
+        sys.stderr.close()
+        return 0
+    except (ValueError, TypeError, OSError, MemoryError, ImportError) as error:
+        if "--traceback" in given:
+            raise
+        return _complain(_in_words(error))
+    return result if isinstance(result, int) else 0
+
+
+def _complain(message: str, context: click.Context | None = None) -> int:
+    hint = f" See {context.command_path} --help." if context is not None else ""
+    click.echo(f"Error: {' '.join(message.split())}{hint}", err=True)
+    return BAD_INPUT
+
+
+def _in_words(error: BaseException) -> str:
+    """Return what an error says; of the system's errors without their number."""
+    if isinstance(error, OSError) and error.filename and error.strerror:
+        return f"{error.filename}: {error.strerror}."
+    return str(error) or type(error).__name__
+
+
+def _options(*options: Callable[[C], C]) -> Callable[[C], C]:
+    """Make one decorator of several options, shown in this order."""
+
+    def add(command: C) -> C:
+        for option in reversed(options):
+            command = option(command)
+        return command
+
+    return add
+
+
+_support = click.option(
+    "--support",
+    "support",
+    nargs=2,
+    multiple=True,
+    required=True,
+    type=_PATH,
+    metavar="IMAGE LABELS",
+    help="An example: an image and its labels (0 background, 1, 2, ... objects). Repeat it for more. Of a stack and "
+    "labels of the same size, every plane that has labels is an example.",
+)
+_query = click.option(
+    "--query",
+    "queries",
+    multiple=True,
+    required=True,
+    type=_PATH,
+    metavar="IMAGE",
+    help="An image or a stack to segment. Repeat it for more.",
+)
+_axis = click.option(
+    "--axis",
+    default=0,
+    show_default=True,
+    metavar="N",
+    help="Axis that the planes of a stack lie along, counted from 0; of a NIfTI file 0 is its third axis (z).",
+)
+_device = click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda, cuda:1, mps.")
+_overwrite = click.option("--overwrite", is_flag=True, help="Replace files that exist already.")
+_report = click.option(
+    "--json", "report", type=_PATH, metavar="REPORT", help="Write what was found, and by which models, as JSON."
+)
+_model = _options(
+    click.option(
+        "--models", default="starter", show_default=True, metavar="NAME", help="Promptable model: a name or a file."
+    ),
+    click.option("--icl", metavar="NAME", help="In-context model: a name or a file.  [default: starter]"),
+    _device,
+    click.option(
+        "--mode", metavar="auto|paper", help="auto: with known gaps closed. paper: step by step as published."
+    ),
+    click.option(
+        "--setting", "assignments", multiple=True, metavar="NAME=VALUE", help="Any other setting. Repeat it for more."
+    ),
+)
+_destination = _options(
+    click.option(
+        "--output",
+        required=True,
+        type=_PATH,
+        metavar="PATH",
+        help="File for the labels, or a folder (which several queries need): IMAGE_labels, in the kind of the image.",
+    ),
+    _report,
+    _overwrite,
+)
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.option("--traceback", is_flag=True, help="At an error, show where in the program it came from.")
+@click.version_option(package_name="napari-iclsam")
+def application(traceback: bool) -> None:
+    """Segment images and stacks from a few labelled examples (ICL-SAM, Hu et al. 2024).
+
+    Without files of your own, begin with `napari-iclsam demo`.
+    """
+
+
+@application.command()
+@click.option("--headless", is_flag=True, help="Open no window, even if there is a display.")
+@click.option(
+    "--output",
+    type=_PATH,
+    default="napari-iclsam-demo",
+    show_default=True,
+    metavar="DIR",
+    help="Folder for the results.",
+)
+@click.option("--sample", type=click.Choice(["brain", "cells"]), default="brain", show_default=True)
+@_model
+@_overwrite
+def demo(headless: bool, output: Path, sample: str, overwrite: bool, **model: Any) -> None:
+    """Segment a sample, say how well it went, and show it in napari if there is a display."""
+    from napari_iclsam.commands.demo import demo as run
+
+    run(sample, output, _model_of(**model), headless=headless, overwrite=overwrite)
+
+
+@application.command()
+@_support
+@_query
+@_destination
+@_axis
+@_model
+def segment(
+    support: Sequence[tuple[Path, Path]],
+    queries: Sequence[Path],
+    output: Path,
+    report: Path | None,
+    overwrite: bool,
+    axis: int,
+    **model: Any,
+) -> None:
+    """Segment images or stacks by examples.
+
+    TIFF, PNG, JPEG and NIfTI files are read; labels are written in the kind of the image, with its spatial metadata.
+    """
+    from napari_iclsam.commands import segment as run
+
+    run.segment(support, queries, axis, _model_of(**model), _destination_of(output, report, overwrite))
+
+
+@application.command()
+@_support
+@click.option("--output", required=True, type=_PATH, metavar="X.iclsam", help="File to write.")
+@_overwrite
+@_axis
+@_model
+def fit(support: Sequence[tuple[Path, Path]], output: Path, overwrite: bool, axis: int, **model: Any) -> None:
+    """Keep examples and settings in a file, for `predict`, for napari, or for a colleague."""
+    from napari_iclsam.commands import segment as run
+
+    run.fit(support, axis, _model_of(**model), output, overwrite=overwrite)
+
+
+@application.command()
+@click.option("--task", required=True, type=_PATH, metavar="X.iclsam", help="File that `fit` or napari has written.")
+@_query
+@_destination
+@_axis
+@_device
+def predict(
+    task: Path,
+    queries: Sequence[Path],
+    output: Path,
+    report: Path | None,
+    overwrite: bool,
+    axis: int,
+    device: str,
+) -> None:
+    """Segment images or stacks by the examples in a task file."""
+    from napari_iclsam.commands import segment as run
+
+    run.predict(task, queries, axis, device, _destination_of(output, report, overwrite))
+
+
+@application.command()
+@_support
+@_axis
+@_model
+@_report
+@_overwrite
+def check(support: Sequence[tuple[Path, Path]], axis: int, report: Path | None, overwrite: bool, **model: Any) -> None:
+    """Segment each example by the others: what to expect, and which part of the method to trust."""
+    from napari_iclsam.commands import segment as run
+
+    run.check(support, axis, _model_of(**model), report, overwrite=overwrite)
+
+
+@application.group(invoke_without_command=True)
+@click.pass_context
+def models(context: click.Context) -> None:
+    """List, download and verify the weights of models."""
+    if context.invoked_subcommand is None:
+        context.invoke(models_list)
+
+
+@models.command("list")
+def models_list() -> None:
+    """Show all models, their licences, and which are on this computer."""
+    from napari_iclsam.commands import weights
+
+    weights.show_models()
+
+
+@models.command()
+@click.argument("name")
+@click.option("--from", "file", type=_PATH, metavar="FILE", help="Copy it from this file instead of downloading it.")
+def download(name: str, file: Path | None) -> None:
+    """Download the weights NAME from their publisher, check them, and keep them."""
+    from napari_iclsam.commands import weights
+
+    weights.download(name, file)
+
+
+@models.command()
+@click.argument("names", nargs=-1, metavar="[NAME or FILE]...")
+def verify(names: Sequence[str]) -> None:
+    """Compare weights with what their publishers say: by default all that are here."""
+    from napari_iclsam.commands import weights
+
+    weights.verify_models(names)
+
+
+@models.command()
+@click.argument("name", required=False)
+def path(name: str | None) -> None:
+    """Print the folder of downloaded weights, or the file of the weights NAME."""
+    from napari_iclsam.commands import weights
+
+    weights.show_path(name)
+
+
+@application.group(invoke_without_command=True)
+@click.pass_context
+def cache(context: click.Context) -> None:
+    """Embeddings of images, kept so that they are computed once."""
+    if context.invoked_subcommand is None:
+        context.invoke(info)
+
+
+@cache.command()
+def info() -> None:
+    """Show where they are and how much room they take."""
+    from napari_iclsam.commands import weights
+
+    weights.show_cache()
+
+
+@cache.command()
+def clear() -> None:
+    """Delete them all."""
+    from napari_iclsam.commands import weights
+
+    weights.clear_cache()
+
+
+def _model_of(models: str, icl: str | None, device: str, mode: str | None, assignments: Sequence[str]) -> Model:
+    from napari_iclsam.commands.inputs import read_settings
+    from napari_iclsam.commands.segment import Model
+
+    return Model(models, icl, device, read_settings(mode, assignments))
+
+
+def _destination_of(output: Path, report: Path | None, overwrite: bool) -> Destination:
+    from napari_iclsam.commands.segment import Destination
+
+    return Destination(output, report, overwrite)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

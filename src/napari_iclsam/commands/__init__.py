@@ -1,0 +1,1 @@
+"""What each command does: reads files, runs the method, writes files and says what happened. Knows no options."""

@@ -1,0 +1,91 @@
+"""Where results go: names beside each other, files that appear all together or not at all."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+
+from napari_iclsam.files import labels_suffix, stem, suffix
+
+
+def output_paths(output: Path, queries: Sequence[Path]) -> list[Path]:
+    """Return where the labels of each query go.
+
+    Parameters
+    ----------
+    output : Path
+        A folder, or a file (it has a suffix) if there is one query. In a folder, the labels of ``a.tif`` are called
+        ``a_labels.tif``.
+    queries : sequence of Path
+
+    Raises
+    ------
+    ValueError
+        One file is named for several queries.
+    """
+    if output.is_dir() or not suffix(output):
+        return [output / f"{stem(query)}_labels{labels_suffix(query)}" for query in queries]
+    if len(queries) > 1:
+        raise ValueError(f"There are {len(queries)} queries: name a folder as --output, not the file {output}.")
+    return [output]
+
+
+@contextmanager
+def written_together(targets: Sequence[Path], *, overwrite: bool) -> Iterator[Mapping[Path, Path]]:
+    """Give each file a temporary name; when the block ends well, all of them appear under their own, else none.
+
+    Parameters
+    ----------
+    targets : sequence of Path
+        Folders that do not exist are made.
+    overwrite : bool
+        Whether files that exist may be replaced.
+
+    Yields
+    ------
+    mapping of Path to Path
+        Where to write each target for the time being. What is not written does not appear.
+
+    Raises
+    ------
+    FileExistsError, IsADirectoryError, PermissionError, NotADirectoryError
+        Before anything is done.
+    ValueError
+        Two of them are the same file.
+    """
+    for target in targets:
+        if target.is_dir():
+            raise IsADirectoryError(f"{target} is a folder, and a file of this name was to be written.")
+        if target.exists() and not overwrite:
+            raise FileExistsError(f"{target} exists already: give --overwrite to replace it, or another name.")
+    if len({target.absolute() for target in targets}) < len(targets):
+        names = [target.absolute() for target in targets]
+        twice = next(name for name in names if names.count(name) > 1)
+        raise ValueError(f"Two results would both be {twice}: run images of the same name one by one.")
+    with ExitStack() as stack:
+        folders = {parent: stack.enter_context(_folder_beside(parent)) for parent in {t.parent for t in targets}}
+        places = {target: folders[target.parent] / f"{n}-{target.name}" for n, target in enumerate(targets)}
+        yield places
+        for target, place in places.items():
+            if place.exists():
+                target.parent.mkdir(parents=True, exist_ok=True)
+                place.replace(target)
+
+
+@contextmanager
+def _folder_beside(folder: Path) -> Iterator[Path]:
+    """Make a temporary folder on the same disk as one that may not exist yet."""
+    existing = next(each for each in (folder, *folder.absolute().parents) if each.exists())
+    if not existing.is_dir():
+        raise NotADirectoryError(f"{existing} is a file: nothing can be written to {folder}.")
+    try:
+        temporary = Path(tempfile.mkdtemp(prefix=".napari-iclsam-", dir=existing))
+    except OSError as error:
+        raise PermissionError(f"{existing} cannot be written to ({error.strerror}).") from error
+    try:
+        yield temporary
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)

@@ -1,0 +1,58 @@
+"""Steps of the method shown as progress bars on the error stream, so that the output can go to a file."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator, Iterator
+from contextlib import contextmanager
+from typing import TypeVar
+
+import rich.progress as bars
+from rich.console import Console
+
+from napari_iclsam.core.results import Progress
+from napari_iclsam.weights.transfer import Transfer
+
+T = TypeVar("T")
+
+
+def follow(steps: Generator[Progress, None, T], title: str, on_step: Callable[[Progress], object] | None = None) -> T:
+    """Run steps to their end, show how far they are, and return what they return."""
+    with _bar(bars.MofNCompleteColumn()) as progress:
+        task = progress.add_task(title, total=None)
+        while True:
+            try:
+                step = next(steps)
+            except StopIteration as end:
+                return end.value  # type: ignore[no-any-return]
+            if on_step is not None:
+                on_step(step)
+            total = step.total if step.total > 1 else None  # a single image has no count worth showing
+            progress.update(task, completed=step.done, total=total, description=f"{title}: {step.message}")
+
+
+@contextmanager
+def transfer_bar(title: str) -> Iterator[Callable[[Transfer], None]]:
+    """Show how far a download or a check is; yields what to call at each step."""
+    with _bar(bars.DownloadColumn(), bars.TransferSpeedColumn(), bars.TimeRemainingColumn()) as progress:
+        task = progress.add_task(title, total=None)
+
+        def show(transfer: Transfer) -> None:
+            description = f"{title}: {transfer.stage}"
+            progress.update(task, completed=transfer.done, total=transfer.total, description=description)
+
+        yield show
+
+
+def _bar(*columns: bars.ProgressColumn) -> bars.Progress:
+    """Return a bar that vanishes when it is done, and is not there at all unless somebody watches."""
+    console = Console(stderr=True)
+    return bars.Progress(
+        bars.SpinnerColumn(),
+        bars.TextColumn("{task.description}", markup=False),
+        bars.BarColumn(bar_width=24),
+        *columns,
+        bars.TimeElapsedColumn(),
+        console=console,
+        transient=True,
+        disable=not console.is_terminal,
+    )

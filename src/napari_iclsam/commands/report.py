@@ -1,0 +1,140 @@
+"""What was made of one query, gathered plane by plane, for people and as JSON."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from napari_iclsam.commands.inputs import Query
+from napari_iclsam.core.results import Prediction, Provenance
+
+
+@dataclass(slots=True)
+class Outcome:
+    """What is known of a query so far; grows by a prediction a plane.
+
+    Attributes
+    ----------
+    query : Query
+    output : Path
+    names : mapping of int to str
+        What the labels are called.
+    labels : ndarray, of the shape of the query, int32
+    boxes : mapping of int to list of Box
+    seconds : Counter
+        By stage.
+    notes : mapping of str to list of int
+        Each note with the planes that it is about; none for a single plane.
+    provenance : Provenance, optional
+        Once there is a prediction.
+    """
+
+    query: Query
+    output: Path
+    names: Mapping[int, str]
+    labels: NDArray[np.int32]
+    boxes: dict[int, list[Box]] = field(default_factory=dict)
+    seconds: Counter[str] = field(default_factory=Counter)
+    notes: dict[str, list[int]] = field(default_factory=dict)
+    provenance: Provenance | None = None
+
+    def add(self, prediction: Prediction, plane: int | None = None) -> None:
+        """Take in the prediction of one plane."""
+        axis = self.query.axis or 0
+        self.labels[(...,) if plane is None else (slice(None),) * axis + (plane,)] = prediction.labels
+        for label, found in prediction.boxes.items():
+            self.boxes.setdefault(label, []).extend(Box(tuple(map(int, box)), plane) for box in found)
+        self.seconds.update(prediction.seconds)
+        for note in prediction.notes:
+            self.notes.setdefault(note, []).extend(() if plane is None else (plane,))
+        self.provenance = prediction.provenance
+
+    def pixels(self) -> dict[int, int]:
+        """Count the pixels of each label."""
+        return {label: int((self.labels == label).sum()) for label in self.names}
+
+    def lines(self) -> list[str]:
+        """Say in a few lines what was found."""
+        pixels, total = self.pixels(), self.labels.size
+        lines = [f"{self.query.path} -> {self.output}  ({sum(self.seconds.values()):.1f} s)"]
+        for label, name in self.names.items():
+            count = len(self.boxes.get(label, ()))
+            share = f"{100 * pixels[label] / total:.1f} %"
+            lines.append(f"  {name}: {pixels[label]} pixels ({share}), {count} {'box' if count == 1 else 'boxes'}")
+        return lines + [f"  {note}" for note in self.said()]
+
+    def said(self) -> list[str]:
+        """Return the notes, each with its planes."""
+        return [f"{note} (planes {_ranges(planes)})" if planes else note for note, planes in self.notes.items()]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return all but the pixels, ready for JSON."""
+        assert self.provenance is not None
+        pixels, made = self.pixels(), self.provenance
+        return {
+            "query": str(self.query.path),
+            "output": str(self.output),
+            "shape": list(self.query.shape),
+            "axis": self.query.axis,
+            "spacing": list(self.query.space.spacing),
+            "unit": self.query.space.unit,
+            "labels": [
+                {
+                    "label": label,
+                    "name": name,
+                    "pixels": pixels[label],
+                    "boxes": [box.to_dict() for box in self.boxes.get(label, ())],
+                }
+                for label, name in self.names.items()
+            ],
+            "seconds": {stage: round(value, 4) for stage, value in self.seconds.items()},
+            "notes": self.said(),
+            "models": {
+                role: {"name": name, "hash": made.hashes.get(role, ""), "licence": made.licences.get(role, "")}
+                for role, name in made.models.items()
+            },
+            "settings": dict(made.settings),
+            "support": {"fingerprint": made.support, "examples": made.examples},
+            "device": made.device,
+            "precision": made.precision,
+            "version": made.version,
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class Box:
+    """A box prompt: x0, y0, x1, y1, pixel indices that are inside, and its plane in a stack."""
+
+    corners: tuple[int, ...]
+    plane: int | None = None
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return it ready for JSON."""
+        return {"box": list(self.corners)} | ({} if self.plane is None else {"plane": self.plane})
+
+
+def write_report(path: Path, outcomes: Sequence[Outcome], support: Sequence[tuple[Path, Path]]) -> None:
+    """Write what was made of all queries, and of which files, as JSON."""
+    report = {
+        "support": [{"image": str(image), "labels": str(labels)} for image, labels in support],
+        "queries": [outcome.to_dict() for outcome in outcomes],
+    }
+    path.write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
+
+
+def _ranges(numbers: Sequence[int]) -> str:
+    """Write ascending numbers as "0-12, 15"."""
+    parts: list[list[int]] = []
+    for number in numbers:
+        if parts and number == parts[-1][-1] + 1:
+            parts[-1].append(number)
+        else:
+            parts.append([number])
+    return ", ".join(str(part[0]) if len(part) == 1 else f"{part[0]}-{part[-1]}" for part in parts)

@@ -1,0 +1,121 @@
+"""The commands models and cache."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import click
+from rich.console import Console
+from rich.table import Table
+
+from napari_iclsam.commands.progress import transfer_bar
+from napari_iclsam.weights import folders
+from napari_iclsam.weights.catalogue import CATALOGUE, Weights, lookup
+from napari_iclsam.weights.checks import CheckFailed
+from napari_iclsam.weights.download import MissingWeights, fetch, install_from, status, verify
+
+_WIDTH = 140
+"""Columns of a table that does not go to a terminal."""
+
+
+def show_models() -> None:
+    """Print a table of all weights."""
+    console = Console()
+    if not console.is_terminal:
+        console = Console(width=_WIDTH)
+    table = Table("name", "good for", "size", "licence of the weights", "file", "here")
+    table.columns[2].justify = "right"
+    for column in (table.columns[0], table.columns[2]):
+        column.no_wrap = True
+    table.columns[4].overflow = "fold"  # names are there to be copied
+    for kind, title in (("sam", "promptable models: --models"), ("icl", "in-context models: --icl")):
+        table.add_section()
+        table.add_row(f"[bold]{title}[/bold]")
+        for weights in CATALOGUE.values():
+            if weights.kind == kind:
+                table.add_row(
+                    weights.name,
+                    weights.good_for,
+                    _megabytes(weights.about_size),
+                    weights.licence,
+                    weights.filename,
+                    _place(weights),
+                )
+    console.print(table)
+    click.echo("Research-only licences are said so. A path of a SAM checkpoint of your own works as --models, too.")
+
+
+def download(name: str, file: Path | None) -> None:
+    """Bring weights into the folder of this package, from their address or from a file."""
+    weights = lookup(name)
+    click.echo(f"{weights.title}, {_megabytes(weights.about_size)}")
+    click.echo(f"  licence: {weights.licence} {weights.licence_url}")
+    click.echo(f"  cite: {weights.citation}")
+    with transfer_bar(weights.name) as show:
+        path = fetch(weights, on_progress=show) if file is None else install_from(weights, file, on_progress=show)
+    click.echo(f"{path}: checked, ready as {weights.name}.")
+
+
+def verify_models(names: Sequence[str]) -> None:
+    """Compare files with what their publishers say: those named, or all that are here.
+
+    Raises
+    ------
+    CheckFailed
+        If one differs, after all were looked at.
+    """
+    wrong = []
+    for name in names or [each for each, weights in CATALOGUE.items() if status(weights).path is not None]:
+        result = verify(name)
+        known = "as published" if result.expected else "no published check to compare with"
+        click.echo(f"{name}: {result.path}\n  found {result.found}")
+        if result.matches:
+            click.echo(f"  {known}")
+        else:
+            click.echo(f"  expected {result.expected}")
+            wrong.append(name)
+    if wrong:
+        raise CheckFailed(
+            f"Not the published file: {', '.join(wrong)}. Nothing was changed; move it and download again."
+        )
+
+
+def show_path(name: str | None) -> None:
+    """Print the folder of downloaded weights, or where the file of some weights is."""
+    if name is None:
+        click.echo(folders.weights_folder())
+        return
+    path = status(lookup(name)).path
+    if path is None:
+        raise MissingWeights(lookup(name))
+    click.echo(path)
+
+
+def show_cache() -> None:
+    """Print where embeddings are kept and how many there are."""
+    from napari_iclsam.core.embeddings import EmbeddingCache, default_folder  # torch
+
+    info = EmbeddingCache(default_folder()).info()
+    click.echo(f"{info.folder}: {info.count} embeddings, {_megabytes(info.size)} of at most {_megabytes(info.limit)}")
+
+
+def clear_cache() -> None:
+    """Delete all embeddings."""
+    from napari_iclsam.core.embeddings import EmbeddingCache, default_folder
+
+    cache = EmbeddingCache(default_folder())
+    info = cache.info()
+    cache.clear()
+    click.echo(f"{info.folder}: {info.count} embeddings deleted, {_megabytes(info.size)} freed")
+
+
+def _megabytes(size: int) -> str:
+    return f"{size / 1e6:.0f} MB" if size >= 10e6 or not size else f"{size / 1e6:.1f} MB"
+
+
+def _place(weights: Weights) -> str:
+    found = status(weights)
+    if found.place is not None:
+        return {"bundled": "in the package", "cache": "yes", "torch hub": "yes (torch hub)"}[found.place]
+    return f"{_megabytes(found.partial)} of it" if found.partial else "no"
