@@ -160,7 +160,7 @@ def train(config: IclConfig, workers: int = 1, until: int | None = None) -> Stat
 
 
 def _run(state: State, loader: DataLoader[Batch], checks: list[Batch], config: IclConfig, log: TextIO) -> None:
-    """Take the steps that the loader holds; log step, seconds, loss, Dice, norm (means over 50 steps) and validation."""
+    """Take the steps that the loader holds; log step, seconds, loss, Dice, norm (50-step means) and validation."""
     began, recent = time.monotonic(), []
     for batch in loader:
         recent.append(train_step(state, batch, config))
