@@ -49,7 +49,9 @@ def load_network(path: Path) -> UniverSeg:
     return network.eval()
 
 
-def draw(rng: Rng, samples: Sequence[Sample], label: int, supports: int, queries: int) -> tuple[list[Sample], list[Sample]]:
+def draw(
+    rng: Rng, samples: Sequence[Sample], label: int, supports: int, queries: int
+) -> tuple[list[Sample], list[Sample]]:
     """Draw support and queries of different subjects (of different images where there is one subject)."""
     holding = [sample for sample in samples if (sample.mask == label).any()]
     keys = [sample.subject for sample in holding]
@@ -123,7 +125,8 @@ def set_mean(rows: list[Row], name: str, supports: int) -> float:
 def table(rows: list[Row]) -> str:
     """Return the rows as Markdown: Dice and, in brackets, the deviation between draws; then the mean over sets."""
     numbers = sorted({row.supports for row in rows})
-    lines = ["| set | label | " + " | ".join(f"K={number}" for number in numbers) + " |", "|---|---|" + "---|" * len(numbers)]
+    head = " | ".join(f"K={number}" for number in numbers)
+    lines = [f"| set | label | {head} |", "|---|---|" + "---|" * len(numbers)]
     for row in rows:
         if row.supports == numbers[0]:
             alike = [r for r in rows if (r.set, r.task, r.label) == (row.set, row.task, row.label)]
