@@ -1,0 +1,112 @@
+"""Who may import what when: the modules that must be quick to import leave torch alone."""
+
+from __future__ import annotations
+
+import ast
+import importlib.util
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+SPEC = importlib.util.find_spec("napari_iclsam")
+assert SPEC is not None
+assert SPEC.submodule_search_locations is not None
+PACKAGE = Path(next(iter(SPEC.submodule_search_locations)))
+
+WITHOUT_TORCH = {
+    "__init__.py",
+    "cli.py",
+    "sample_data.py",
+    "core/__init__.py",
+    "core/intensity.py",
+    "core/prompts.py",
+    "core/results.py",
+    "core/settings.py",
+    "core/slices.py",
+    "core/support.py",
+    *(
+        path.relative_to(PACKAGE).as_posix()
+        for folder in ("weights", "_qt")
+        for path in (PACKAGE / folder).rglob("*.py")
+    ),
+}
+HEAVY = {"torch", "torchvision", "segment_anything", "timm", "safetensors"}
+NAPARI_AND_QT = {"napari", "qtpy", "magicgui", "superqt", "PyQt5", "PyQt6", "PySide2", "PySide6"}
+
+
+def imported_at_once(body: list[ast.stmt]) -> Iterator[str]:
+    """Yield the top-level names that running a module imports: not those of its functions, nor those for types only."""
+    for statement in body:
+        match statement:
+            case ast.Import(names=names):
+                yield from (name.name.split(".")[0] for name in names)
+            case ast.ImportFrom(module=str(module), level=0):
+                yield module.split(".")[0]
+            case ast.FunctionDef() | ast.AsyncFunctionDef():
+                pass
+            case ast.If(test=ast.Name(id="TYPE_CHECKING"), orelse=orelse):
+                yield from imported_at_once(orelse)
+            case _:
+                for field in ("body", "orelse", "finalbody"):
+                    yield from imported_at_once(getattr(statement, field, []))
+                for handler in getattr(statement, "handlers", []):
+                    yield from imported_at_once(handler.body)
+
+
+def test_imports_are_found_wherever_a_module_runs_them() -> None:
+    source = """
+import a.b, c
+from d.e import f
+from typing import TYPE_CHECKING
+if TYPE_CHECKING:
+    import never
+else:
+    import g
+try:
+    import h
+except ImportError:
+    import i
+class K:
+    import j
+    def method(self):
+        import never
+def function():
+    import never
+"""
+    assert sorted(imported_at_once(ast.parse(source).body)) == ["a", "c", "d", "g", "h", "i", "j", "typing"]
+
+
+@pytest.mark.parametrize("name", sorted(WITHOUT_TORCH))
+def test_importing_the_module_does_not_import_torch(name: str) -> None:
+    module = ast.parse((PACKAGE / name).read_text(encoding="utf-8"))
+    assert HEAVY.isdisjoint(imported_at_once(module.body))
+
+
+def test_the_modules_without_torch_do_not_bring_it_by_way_of_others() -> None:
+    names = [name for name in sorted(WITHOUT_TORCH) if not name.startswith("_qt")]
+    modules = ["napari_iclsam." + name.removesuffix(".py").replace("/", ".") for name in names]
+    modules = [module.removesuffix(".__init__") for module in modules]
+    program = f"""
+import importlib, sys
+for module in {modules}:
+    importlib.import_module(module)
+    loaded = {HEAVY | NAPARI_AND_QT} & set(sys.modules)
+    assert not loaded, (module, loaded)
+"""
+    result = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False, timeout=120)
+    assert result.returncode == 0, result.stderr
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        pytest.param(path, id=path.relative_to(PACKAGE).as_posix())
+        for path in sorted(PACKAGE.rglob("*.py"))
+        if path.relative_to(PACKAGE).parts[0] != "_qt"
+    ],
+)
+def test_only_the_dock_widget_knows_napari_and_qt_when_imported(path: Path) -> None:
+    assert NAPARI_AND_QT.isdisjoint(imported_at_once(ast.parse(path.read_text(encoding="utf-8")).body))
