@@ -13,21 +13,22 @@ LayerData = tuple[NDArray[Any], dict[str, Any], str]
 
 
 def brain() -> list[LayerData]:
-    """Return the brain template, and labels of grey and white matter on three of its slices."""
-    return _layers(samples.brain())
+    """Return the brain template, the truth (hidden), and labels of grey and white matter on three of its slices."""
+    return _layers(samples.brain(), ("z", "y", "x"))
 
 
 def cells() -> list[LayerData]:
-    """Return tiles of a stained tissue section, and labels of its glands in three of them."""
-    return _layers(samples.cells())
+    """Return tiles of a stained tissue section, the truth (hidden), and labels of its glands in three of them."""
+    return _layers(samples.cells(), ("tile", "y", "x"))
 
 
-def _layers(sample: samples.Sample) -> list[LayerData]:
-    place: dict[str, Any] = {"scale": sample.spacing, "units": (sample.unit,) * 3}
+def _layers(sample: samples.Sample, axes: tuple[str, ...]) -> list[LayerData]:
+    place: dict[str, Any] = {"scale": sample.spacing, "units": (sample.unit,) * 3, "axis_labels": axes}
     names = {0: "background", **sample.names}
     features = {"index": list(names), "name": list(names.values())}
     image = {"name": sample.name, "metadata": {"source": sample.source}, **place}
     if sample.image.ndim == 4:
         image["rgb"] = True
     labels = {"name": f"{sample.name} labels", "features": features, **place}
-    return [(sample.image, image, "image"), (sample.labels, labels, "labels")]
+    truth = {**labels, "name": f"{sample.name} truth", "visible": False}
+    return [(sample.image, image, "image"), (sample.truth, truth, "labels"), (sample.labels, labels, "labels")]
