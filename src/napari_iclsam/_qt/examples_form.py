@@ -55,7 +55,6 @@ class ExamplesForm(QWidget):
         self._viewer = viewer
         self._found: WeakKeyDictionary[Layer, Mapping[Cut, list[Position]]] = WeakKeyDictionary()
         self._scanning: dict[int, Layer] = {}
-        self._picturing: list[Example] = []
         self._dismissed: set[Any] = set()
         self._own: set[Any] = set()
         self._picked = False
@@ -102,7 +101,7 @@ class ExamplesForm(QWidget):
     def _connect(self) -> None:
         self._pause.timeout.connect(self._on_pause)
         self.reader.returned.connect(self._on_read)
-        self.reader.failed.connect(self.failed)
+        self.reader.failed.connect(self._on_reading_failed)
         self.opener.returned.connect(self._on_files_read)
         self.opener.failed.connect(self.failed)
         self.image.picked.connect(self._on_picked)
@@ -233,9 +232,8 @@ class ExamplesForm(QWidget):
             self._scanning = {}
             self._fill()
             return
-        rows = [Row(e, p) for e, p in zip(self._picturing, value.pictures, strict=True) if p is not None]
-        present = self.table.keys()
-        self.table.put([row for row in rows if row.example.key in present])
+        examples = [row.example for row in self.table.rows() if row.example.key in value.pictures]
+        self.table.put([Row(example, value.pictures[example.key]) for example in examples])
         self._say()
 
     def _fill(self) -> None:
@@ -307,8 +305,7 @@ class ExamplesForm(QWidget):
         return best_cut(dict(found), layers.displayed_cut(labels, self._viewer.dims.order))
 
     def _draw(self) -> None:
-        self._picturing = [row.example for row in self.table.rows()]
-        pairs = [example.pair() for example in self._picturing]
+        pairs = {row.example.key: row.example.pair() for row in self.table.rows()}
         if pairs and not self._scanning:
             self.reader.start(partial(picture_steps, pairs))
 
@@ -390,6 +387,13 @@ class ExamplesForm(QWidget):
         row = self.table.current()
         if row is not None:
             self.preview.show_row(row)
+
+    def _on_reading_failed(self, error: Exception) -> None:
+        self._found.update((each, {}) for each in self._scanning.values())
+        self._scanning = {}
+        self._say()
+        self.changed.emit()
+        self.failed.emit(error)
 
     def _on_files(self, paths: Sequence[str]) -> None:
         tasks = [path for path in paths if path.lower().endswith(".iclsam")]

@@ -42,7 +42,7 @@ def shape(layer: Layer, level: int = 0) -> tuple[int, ...]:
 
 def in_words(sizes: Sequence[int]) -> str:
     """Return sizes as a user reads them."""
-    return " × ".join(map(str, sizes))  # noqa: RUF001
+    return " × ".join(map(str, sizes))
 
 
 def level_of(image: Layer, labels: Layer | None, side: int = 2048) -> int:
@@ -59,7 +59,7 @@ def level_of(image: Layer, labels: Layer | None, side: int = 2048) -> int:
 def misfit(image: Layer | None, labels: Layer | None) -> str:
     """Return why an image and labels are no pair, in words; empty if they are one."""
     if image is None:
-        return "There is no image layer: open an image first."
+        return "There is no image layer: open an image first, or a sample (File > Open Sample > ICL-SAM)."
     if labels is None:
         return "There are no labels: add a labels layer and paint at least one slice."
     if image.ndim < 2 or any(n < 2 for n in shape(image)[-2:]):

@@ -70,6 +70,7 @@ class QueryForm(QWidget):
         super().__init__(parent)
         self._stack: Stack | None = None
         self._layers: list[Layer] = []
+        self._own_ticks = False
         self.image = LayerCombo("The image to segment.")
         self.scope = QComboBox(toolTip="Which slices to segment.")
         for key, text in SCOPES.items():
@@ -86,7 +87,7 @@ class QueryForm(QWidget):
         self.further.activated.connect(self._on_chosen)
         self.first.valueChanged.connect(self._on_first)
         self.last.valueChanged.connect(self._on_last)
-        self.others.itemChanged.connect(self._on_chosen)
+        self.others.itemChanged.connect(self._on_ticked)
 
     def _lay_out(self) -> None:
         span = QHBoxLayout()
@@ -135,8 +136,8 @@ class QueryForm(QWidget):
         self.level.setVisible(bool(text))
 
     def offer(self, layers: Sequence[Layer], ticked: Collection[Layer] = ()) -> None:
-        """Offer other image layers; ticks stay."""
-        kept = {*self.ticked_layers(), *ticked}
+        """Offer other image layers, some of them ticked; what the user ticked stays as it is."""
+        kept = set(self.ticked_layers() if self._own_ticks else ticked)
         self._layers = list(layers)
         with QSignalBlocker(self.others):
             self.others.clear()
@@ -238,6 +239,10 @@ class QueryForm(QWidget):
     def _on_chosen(self) -> None:
         self._update()
         self.changed.emit()
+
+    def _on_ticked(self) -> None:
+        self._own_ticks = True
+        self._on_chosen()
 
     def _on_axis(self) -> None:
         self._show_range()

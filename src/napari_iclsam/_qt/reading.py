@@ -37,9 +37,9 @@ class Scanned:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Pictured:
-    """Small pictures of pairs, in order; None of a pair that is no picture."""
+    """Small pictures of pairs by key."""
 
-    pictures: tuple[Picture | None, ...]
+    pictures: Mapping[Any, Picture]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -59,14 +59,15 @@ def scan_all_steps(arrays: Mapping[int, ArrayLike]) -> Generator[None, None, Sca
     return Scanned(found)
 
 
-def picture_steps(pairs: Sequence[Pair]) -> Generator[None, None, Pictured]:
+def picture_steps(pairs: Mapping[Any, Pair]) -> Generator[None, None, Pictured]:
     """Make small pictures of pairs."""
-    pictures = []
-    for pair in pairs:
+    pictures = {}
+    for key, pair in pairs.items():
         yield
         image, labels = arrays_of(pair)
-        pictures.append(picture(image, labels) if image.shape[:2] == labels.shape else None)
-    return Pictured(tuple(pictures))
+        if image.shape[:2] == labels.shape:
+            pictures[key] = picture(image, labels)
+    return Pictured(pictures)
 
 
 def open_task_steps(path: str) -> Generator[None, None, SavedTask]:

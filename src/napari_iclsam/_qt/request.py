@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Callable, Generator, Mapping
 from dataclasses import dataclass, field
@@ -11,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_iclsam._qt.planes import Planes
-from napari_iclsam.core.results import Prediction
+from napari_iclsam.core.results import Prediction, Progress
 from napari_iclsam.core.settings import Settings
 from napari_iclsam.core.support import LabelStyle, SupportSet
 
@@ -159,7 +160,7 @@ class Session:
         done, spent, missing = 0, 0.0, dict.fromkeys(support.ids, 0)
         for job in request.jobs:
             began = time.perf_counter()
-            for progress in task.stack_steps(job.planes):
+            for progress in _named_steps(task, job):
                 prediction, plane = progress.prediction, progress.plane
                 if prediction is None:
                     message = f"Looking at slice {done + 1} of {total}"
@@ -210,6 +211,19 @@ class Session:
         new = EmbeddingCache(default_folder(), disk_limit=self._cache_bytes or DISK_LIMIT)
         cache = new if self._segmenter is None else self._segmenter.cache
         return ICLSAM(models.sam, icl=models.icl, device=models.device, settings=settings, cache=cache)
+
+
+def _named_steps(task: Task, job: Job) -> Generator[Progress, None, None]:
+    """Segment the planes of a job; an error names the image and where the plane lies in it."""
+    try:
+        yield from task.stack_steps(job.planes)
+    except (ValueError, TypeError) as error:
+        found = re.match(r"Plane (\d+): ", str(error))
+        if found is None:
+            raise
+        where = ", ".join(map(str, job.planes.positions[int(found[1])]))
+        place = f"{job.name}, slice {where}: " if where else f"{job.name}: "
+        raise type(error)(place + str(error)[found.end() :]) from error
 
 
 def support_of(request: Request) -> SupportSet:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Generator
+from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
@@ -102,8 +103,8 @@ class Runner(QObject):
     def _on_returned(self, value: Any) -> None:
         if not self._is_current:
             return
-        if isinstance(value, EXPECTED):
-            self.failed.emit(value)
+        if isinstance(value, _Failure):
+            self.failed.emit(value.error)
         else:
             self.returned.emit(value)
 
@@ -118,9 +119,16 @@ class Runner(QObject):
         self.idle.emit()
 
 
+@dataclass(frozen=True, slots=True)
+class _Failure:
+    """An expected error as a value: a worker raises exceptions that it is given to return."""
+
+    error: Exception
+
+
 def _guarded(steps: Steps) -> Generator[Any, None, Any]:
     """Turn expected errors into a returned value."""
     try:
         return (yield from steps())
     except EXPECTED as error:
-        return error
+        return _Failure(error)

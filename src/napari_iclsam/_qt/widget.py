@@ -235,7 +235,7 @@ class ICLSAMWidget(QWidget):
             self.query.image.set_layer(self.examples.image.layer)
         self._show_stack(follow=not self._scope_chosen)
         image = self.query.image.layer
-        self.query.offer([each for each in every if each is not image or image.ndim == 2], flat)
+        self.query.offer([each for each in every if each is not image], flat)
         if not self._scope_chosen:
             self.query.choose(self._sensible_scope(flat))
 

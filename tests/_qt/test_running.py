@@ -1,0 +1,215 @@
+"""While a run is on: cancel, another run, layers that change or vanish, windows that close."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Generator, Iterator
+from typing import Any
+
+import numpy as np
+import pytest
+from qtpy.QtCore import QThreadPool
+
+from napari_iclsam._qt.request import Session
+from napari_iclsam._qt.runner import Runner
+from tests._qt.conftest import Dock, some, stack
+
+
+class Gate:
+    """Holds a run before each plane until it is let through."""
+
+    def __init__(self, session: Session) -> None:
+        self._steps = session.steps
+        self._pass = threading.Semaphore(0)
+        self.started = 0
+
+    def steps(self, request: Any) -> Generator[Any, None, Any]:
+        self.started += 1
+        steps = self._steps(request)
+        while True:
+            try:
+                step = next(steps)
+            except StopIteration as end:
+                return end.value
+            yield step
+            if step.prediction is not None:
+                assert self._pass.acquire(timeout=60)
+
+    def let(self, planes: int) -> None:
+        self._pass.release(planes)
+
+
+@pytest.fixture
+def gate(dock: Dock) -> Iterator[Gate]:
+    image, labels = stack(planes=8)
+    dock.viewer.add_image(image, name="scan")
+    dock.viewer.add_labels(some(labels, 2, 4), name="painted")
+    dock.settle()
+    gate = Gate(dock.widget.session)
+    dock.widget.session = gate
+    yield gate
+    gate.let(100)
+
+
+def press(dock: Dock, qtbot: Any, planes: int = 1) -> None:
+    """Press Segment and wait for so many planes."""
+    before = dock.widget._live
+    dock.widget.bar.segment.click()
+    qtbot.waitUntil(lambda: dock.widget._live not in (None, before), timeout=60_000)
+    qtbot.waitUntil(lambda: dock.widget.bar.progress.value() >= planes, timeout=60_000)
+
+
+def test_cancel_keeps_what_is_done(dock: Dock, gate: Gate, qtbot: Any) -> None:
+    press(dock, qtbot)
+    assert dock.widget.bar.cancel.isEnabled()
+    dock.widget.bar.cancel.click()
+    gate.let(1)
+    dock.finish()
+    result = dock.result()
+    assert result.data[0].any()
+    assert not result.data[[1, 3, 5, 6, 7]].any()
+    np.testing.assert_array_equal(result.data[2], dock.viewer.layers["painted"].data[2])
+    assert dock.widget.bar.message.text() == "Cancelled. What was done is kept."
+    assert not dock.widget.bar.cancel.isEnabled()
+    assert dock.widget.bar.segment.isEnabled()
+
+
+def test_segmenting_again_supersedes_the_run(dock: Dock, gate: Gate, qtbot: Any) -> None:
+    press(dock, qtbot)
+    dock.widget.bar.segment.click()
+    assert dock.widget.runner.is_running
+    gate.let(100)
+    dock.finish()
+    assert gate.started == 2
+    assert dock.widget.bar.message.text().startswith("Done: 6 slices")
+    assert sum(layer.name.startswith("scan [ICL-SAM]") for layer in dock.viewer.layers) == 1
+
+
+def test_removing_the_image_and_the_labels_does_not_stop_the_run(dock: Dock, gate: Gate, qtbot: Any) -> None:
+    press(dock, qtbot)
+    dock.viewer.layers.remove("painted")
+    dock.viewer.layers.remove("scan")
+    gate.let(100)
+    dock.finish()
+    assert all(dock.result().data[plane].any() for plane in range(8))
+    assert not dock.widget.bar.segment.isEnabled()
+
+
+def test_renaming_layers_and_turning_dimensions_does_no_harm(dock: Dock, gate: Gate, qtbot: Any) -> None:
+    press(dock, qtbot)
+    dock.viewer.layers["scan"].name = "other"
+    dock.viewer.layers["painted"].name = "strokes"
+    dock.viewer.dims.order = (1, 0, 2)
+    dock.viewer.dims.ndisplay = 3
+    dock.viewer.dims.ndisplay = 2
+    gate.let(100)
+    dock.finish()
+    assert all(dock.result().data[plane].any() for plane in range(8))
+    assert dock.widget.examples.image.currentText() == "other"
+    assert dock.widget.examples.table.item(0).text().startswith("other, ")
+
+
+def test_deleting_the_result_stops_the_run(dock: Dock, gate: Gate, qtbot: Any) -> None:
+    press(dock, qtbot)
+    dock.viewer.layers.remove("scan [ICL-SAM]")
+    assert not dock.widget.runner.is_running
+    gate.let(100)
+    dock.finish()
+    assert "scan [ICL-SAM]" not in dock.viewer.layers
+    assert dock.widget.bar.message.text() == "Stopped: the result layer was deleted."
+
+
+def test_closing_the_widget_ends_the_worker_and_the_viewer_lives_on(dock: Dock, gate: Gate, qtbot: Any) -> None:
+    press(dock, qtbot)
+    worker = dock.widget.runner._worker
+    dock.viewer.window.remove_dock_widget(dock.widget)
+    gate.let(100)
+    qtbot.waitUntil(lambda: not worker.is_running, timeout=60_000)
+    assert QThreadPool.globalInstance().waitForDone(60_000)
+    dock.viewer.layers["painted"].paint((5, 20, 20), 1)
+    dock.viewer.add_image(np.zeros((4, 4)))
+    dock.viewer.layers.clear()
+
+
+def test_closing_the_window_ends_the_worker(
+    make_napari_viewer_proxy: Callable[..., Any], qtbot: Any, small: Callable[[], Session]
+) -> None:
+    viewer = make_napari_viewer_proxy(show=True)
+    dock = Dock(viewer, qtbot)
+    dock.widget.session = small()
+    image, labels = stack(planes=8)
+    viewer.add_image(image, name="scan")
+    viewer.add_labels(some(labels, 2, 4), name="painted")
+    dock.settle()
+    dock.widget.bar.segment.click()
+    worker = dock.widget.runner._worker
+    viewer.close()
+    qtbot.waitUntil(lambda: not worker.is_running, timeout=60_000)
+    assert QThreadPool.globalInstance().waitForDone(60_000)
+
+
+def test_an_error_is_said_in_words_and_the_widget_stays_usable(dock: Dock, qtbot: Any, capture: list[str]) -> None:
+    image, labels = stack(planes=4)
+    broken = image.astype(np.float32)
+    broken[3, 5, 5] = np.nan
+    dock.viewer.add_image(broken, name="scan", contrast_limits=(0, 255))
+    dock.viewer.add_labels(some(labels, 1), name="painted")
+    dock.segment()
+    assert any("not finite" in message and "slice 3" in message.lower() for message in capture), capture
+    assert dock.widget.bar.message.text() == "Stopped by an error; see the notification."
+    assert dock.result().data[0].any()
+    dock.viewer.layers["scan"].data = np.nan_to_num(broken)
+    dock.segment()
+    assert dock.widget.bar.message.text().startswith("Done: 3 slices")
+
+
+@pytest.fixture
+def capture() -> Iterator[list[str]]:
+    """Collect what napari notifies."""
+    from napari.utils.notifications import notification_manager
+
+    heard: list[str] = []
+
+    def hear(notification: Any) -> None:
+        heard.append(notification.message)
+
+    notification_manager.notification_ready.connect(hear)
+    yield heard
+    notification_manager.notification_ready.disconnect(hear)
+
+
+def test_of_several_waiting_runs_only_the_last_begins(qtbot: Any) -> None:
+    gate, began, returned = threading.Event(), [], []
+
+    def steps(name: str) -> Callable[[], Generator[int, None, str]]:
+        def run() -> Generator[int, None, str]:
+            began.append(name)
+            yield 0
+            gate.wait(30)
+            yield 1
+            return name
+
+        return run
+
+    runner = Runner()
+    runner.returned.connect(returned.append)
+    runner.start(steps("first"))
+    qtbot.waitUntil(lambda: began == ["first"])
+    runner.start(steps("second"))
+    runner.start(steps("third"))
+    gate.set()
+    qtbot.waitUntil(lambda: not runner.is_busy)
+    assert began == ["first", "third"]
+    assert returned == ["third"]
+
+
+def test_an_expected_error_is_handed_over_and_an_unexpected_one_is_not_swallowed(qtbot: Any) -> None:
+    def fail() -> Generator[int, None, None]:
+        yield 0
+        raise ValueError("too small")
+
+    runner, failed = Runner(), []
+    runner.failed.connect(failed.append)
+    runner.start(fail)
+    qtbot.waitUntil(lambda: not runner.is_busy)
+    assert [str(error) for error in failed] == ["too small"]

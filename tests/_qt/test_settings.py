@@ -1,0 +1,185 @@
+"""Settings, models and states: controls built from their description, remembered, disabled with a reason."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from qtpy.QtWidgets import QCheckBox, QComboBox, QDoubleSpinBox, QLabel, QSpinBox
+
+from napari_iclsam._qt import widget as widget_module
+from napari_iclsam._qt.model_form import ModelForm
+from napari_iclsam._qt.preferences import Preferences
+from napari_iclsam._qt.request import Models, Outcome
+from napari_iclsam._qt.run_bar import in_time
+from napari_iclsam._qt.settings_panel import SettingsPanel
+from napari_iclsam.core.settings import Settings, describe
+from napari_iclsam.weights.catalogue import CATALOGUE
+from tests._qt.conftest import Dock, some, stack
+
+KINDS = {bool: QCheckBox, int: QSpinBox, float: QDoubleSpinBox, str: QComboBox}
+
+
+@pytest.mark.parametrize("name", describe())
+def test_each_setting_has_a_control_with_its_limits_and_its_explanation(qtbot: Any, name: str) -> None:
+    panel, description = SettingsPanel(), describe()[name]
+    qtbot.addWidget(panel)
+    control = panel.controls[name]
+    assert type(control) is KINDS[description.kind]
+    assert description.text in control.toolTip()
+    if description.limits:
+        assert (control.minimum(), control.maximum()) == (description.limits.low, description.limits.high)
+    if description.choices:
+        assert tuple(control.itemText(n) for n in range(control.count())) == description.choices
+
+
+def test_the_panel_shows_and_returns_any_settings(qtbot: Any) -> None:
+    panel = SettingsPanel()
+    qtbot.addWidget(panel)
+    settings = Settings(mode="paper", icl_guidance=0.45, use_sam=False, max_examples=7, seed=3)
+    panel.show_settings(settings)
+    assert panel.settings() == settings
+    panel.reset.click()
+    assert panel.settings() == Settings()
+    assert not panel.reset.isEnabled()
+
+
+def test_settings_are_remembered(dock: Dock) -> None:
+    dock.widget.settings.controls["max_boxes"].setValue(9)
+    assert Preferences().settings == Settings(max_boxes=9)
+
+
+@pytest.mark.parametrize("text", ["", "[1]", '{"settings": {"gone": 1}}', '{"settings": {"max_boxes": "many"}}'])
+def test_unreadable_memories_are_forgotten(text: str) -> None:
+    preferences = Preferences()
+    preferences.remember_settings(Settings(seed=1))
+    preferences._file.write_text(text, encoding="utf-8")
+    assert Preferences().settings == Settings()
+
+
+def test_the_speed_is_remembered_for_each_combination() -> None:
+    preferences = Preferences()
+    preferences.remember_seconds(Models(), 0.8)
+    assert Preferences().seconds(Models()) == 0.8
+    assert Preferences().seconds(Models(device="cuda")) is None
+
+
+def test_models_are_remembered_without_a_page_in_the_preferences(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("napari_iclsam._qt.preferences._page", lambda: None)
+    Preferences().remember_models(Models("medsam_vit_b", "starter_icl", "cpu"))
+    assert Preferences().models == Models("medsam_vit_b", "starter_icl", "cpu")
+
+
+def test_the_preferences_page_has_what_the_fallback_has() -> None:
+    from npe2 import PluginManifest
+
+    from napari_iclsam._qt.preferences import _DEFAULTS
+
+    manifest = PluginManifest.from_distribution("napari-iclsam")
+    page = manifest.contributions.configurations["general"].properties
+    assert {key: value.default for key, value in page.items()} == _DEFAULTS
+    for key, kind in (("models", "sam"), ("icl", "icl")):
+        assert page[key].enum == [name for name, entry in CATALOGUE.items() if entry.kind == kind]
+
+
+def test_the_line_says_what_runs_where_and_how_long_it_takes(dock: Dock) -> None:
+    dock.widget._preferences.remember_seconds(dock.widget.models.models(), 0.84)
+    dock.widget._on_device_found("cpu")
+    assert dock.widget.bar.line.text() == "starter, CPU, about 0.8 s a slice"
+
+
+def test_a_better_model_is_offered_for_download(qtbot: Any) -> None:
+    form, wanted = ModelForm(), []
+    qtbot.addWidget(form)
+    form.download_wanted.connect(wanted.append)
+    assert form.download.text().startswith("Download MedSAM ViT-B (375 MB)")
+    form.download.click()
+    assert wanted == [CATALOGUE["medsam_vit_b"]]
+
+
+def test_missing_weights_are_asked_for_before_the_run(dock: Dock, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[str] = []
+
+    def refuse(wanted: Any, parent: Any = None) -> bool:
+        asked.extend(each.name for each in wanted)
+        return False
+
+    monkeypatch.setattr(widget_module, "obtain", refuse)
+    image, labels = stack(planes=4)
+    dock.viewer.add_image(image, name="scan")
+    dock.viewer.add_labels(some(labels, 1), name="painted")
+    dock.settle()
+    dock.widget.models.show_models(Models("mobile_sam", "starter_icl", "cpu"))
+    dock.widget.bar.segment.click()
+    assert asked == ["mobile_sam"]
+    assert not dock.widget.runner.is_running
+    assert dock.widget.bar.segment.isEnabled()
+
+
+def test_what_the_examples_make_expect_is_said(dock: Dock) -> None:
+    image, labels = stack(planes=4)
+    dock.viewer.add_image(image, name="scan")
+    dock.viewer.add_labels(some(labels, 1, 2), name="painted")
+    dock.segment()
+    assert "Dice about" in dock.widget.bar.message.text()
+
+
+@pytest.mark.parametrize(
+    ("seconds", "words"), [(0.84, "0.8 s"), (12.4, "12 s"), (86, "1:26 min"), (3725, "1:02:05 h")], ids=str
+)
+def test_times_are_written_as_people_read_them(seconds: float, words: str) -> None:
+    assert in_time(seconds) == words
+
+
+@pytest.mark.parametrize("width", [300, 360])
+def test_nothing_is_clipped_in_a_narrow_dock(dock: Dock, width: int, qtbot: Any) -> None:
+    image, labels = stack(planes=4)
+    dock.viewer.add_image(image, name="an image with a rather long name that does not fit")
+    dock.viewer.add_labels(some(labels, 1), name="labels with a rather long name that does not fit")
+    dock.settle()
+    for section in dock.widget.sections.values():
+        section.button.setChecked(True)
+    dock.widget.setParent(None)
+    dock.widget.resize(width, 900)
+    dock.widget.show()
+    qtbot.waitExposed(dock.widget)
+    for child in dock.widget.findChildren((QLabel, QComboBox, QCheckBox)):
+        if child.isVisible():
+            right = child.mapTo(dock.widget, child.rect().topRight()).x()
+            assert right < width, (child, right)
+    dock.widget.hide()
+
+
+def test_the_outcome_is_remembered_for_the_estimate(dock: Dock) -> None:
+    image, labels = stack(planes=4)
+    dock.viewer.add_image(image, name="scan")
+    dock.viewer.add_labels(some(labels, 1), name="painted")
+    dock.segment()
+    seconds = Preferences().seconds(dock.widget.models.models())
+    assert seconds is not None
+    assert "a slice" in dock.widget.bar.line.text()
+
+
+def test_an_outcome_after_cancelling_changes_nothing(dock: Dock) -> None:
+    dock.settle()
+    dock.widget._on_finished(Outcome(3, 1.0, "cpu", ()))
+    assert dock.widget.bar.message.text() == ""
+
+
+def test_an_own_file_is_shown_by_its_name(qtbot: Any, tmp_path: Path) -> None:
+    form = ModelForm()
+    qtbot.addWidget(form)
+    path = str(tmp_path / "mine.pth")
+    form.show_models(Models(path, "starter_icl", "cpu"))
+    assert form.models() == Models(path, "starter_icl", "cpu")
+    assert form.sam.currentText() == "mine.pth"
+
+
+def test_the_plugin_is_reached_from_the_menu_of_layers(make_napari_viewer_proxy: Callable[..., Any]) -> None:
+    from napari._app_model import get_app_model
+
+    make_napari_viewer_proxy()
+    titles = {item.command.title for item in get_app_model().menus.get_menu("napari/layers/segment")}
+    assert any("ICL-SAM" in title for title in titles)
