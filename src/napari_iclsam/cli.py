@@ -145,14 +145,15 @@ def application(traceback: bool) -> None:
     metavar="DIR",
     help="Folder for the results.",
 )
+@click.option("--all", "every", is_flag=True, help="Segment all planes of the sample, not 16 of them.")
 @click.option("--sample", type=click.Choice(["brain", "cells"]), default="brain", show_default=True)
 @_model
 @_overwrite
-def demo(headless: bool, output: Path, sample: str, overwrite: bool, **model: Any) -> None:
+def demo(headless: bool, output: Path, every: bool, sample: str, overwrite: bool, **model: Any) -> None:
     """Segment a sample, say how well it went, and show it in napari if there is a display."""
     from napari_iclsam.commands.demo import demo as run
 
-    run(sample, output, _model_of(**model), headless=headless, overwrite=overwrite)
+    run(sample, output, _model_of(**model), every=every, headless=headless, overwrite=overwrite)
 
 
 @application.command()

@@ -353,7 +353,7 @@ def _write_nifti(path: Path, labels: NDArray[Any], space: Space) -> None:
         header = nifti.header.copy()
         header.set_data_dtype(labels.dtype)
         header["cal_min"] = header["cal_max"] = 0  # the window of the image, not of its labels
-        kind = nibabel.Nifti2Image if isinstance(header, nibabel.Nifti2Header) else nibabel.Nifti1Image
+        kind: Any = nibabel.Nifti2Image if isinstance(header, nibabel.Nifti2Header) else nibabel.Nifti1Image
         image = kind(data.reshape(nifti.shape), nifti.affine, header)
     image.header.set_intent("label")
     nibabel.save(image, path)

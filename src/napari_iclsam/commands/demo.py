@@ -26,6 +26,9 @@ from napari_iclsam.core.results import Progress
 from napari_iclsam.core.support import LabelStyle, SupportSet
 from napari_iclsam.files import Nifti, Space, write_labels
 
+_PLANES = 16
+"""Planes that are segmented unless all are wanted: enough to see, quick enough to wait for."""
+
 _DRAWN = 5
 """Columns of the picture."""
 
@@ -39,16 +42,30 @@ napari.run()
 """napari in a process of its own: here nothing of it is imported."""
 
 
-def demo(name: str, output: Path, model: Model, *, headless: bool, overwrite: bool) -> None:
-    """Segment a sample from its examples, print Dice of each label, write labels and a picture, open napari."""
+def demo(name: str, output: Path, model: Model, *, every: bool, headless: bool, overwrite: bool) -> None:
+    """Segment a sample from its examples, print Dice of each label, write labels and a picture, open napari.
+
+    Parameters
+    ----------
+    name : {"brain", "cells"}
+    output : Path
+        Folder.
+    model : Model
+    every : bool
+        Segment every plane instead of at most `_PLANES`, evenly spread.
+    headless : bool
+        Open no window.
+    overwrite : bool
+    """
     sample = {"brain": samples.brain, "cells": samples.cells}[name]
     labels_path = output / f"{name}_labels{'.nii.gz' if name == 'brain' else '.tif'}"
     picture_path = output / f"{name}.png"
     with written_together([labels_path, picture_path], overwrite=overwrite) as places:
         what = sample()
-        wanted = [n for n in range(len(what.image)) if n not in what.examples]
+        others = [n for n in range(len(what.image)) if n not in what.examples]
+        wanted = others if every else _spread(others, _PLANES)
         click.echo(f"{what.title} ({what.source})")
-        click.echo(f"{len(what.examples)} labelled planes, {len(wanted)} to segment, each {_size(what)} pixels.")
+        click.echo(f"{len(what.examples)} labelled planes; segmenting {len(wanted)} of {len(others)} others.")
         start = time.perf_counter()
         task = follow(model.segmenter().fit_steps(_support(what)), "Reading the examples")
         result = _segment(task, what, wanted)
@@ -82,8 +99,14 @@ def _segment(task: Task, sample: samples.Sample, wanted: list[int]) -> NDArray[n
 
 
 def _columns(sample: samples.Sample, wanted: list[int], result: NDArray[np.int32]) -> list[Column]:
-    drawn = [wanted[n] for n in np.linspace(0, len(wanted) - 1, _DRAWN + 2).round().astype(int)[1:-1]]
+    drawn = _spread(wanted, _DRAWN)
     return [Column(f"plane {n}", sample.image[n], sample.truth[n], result[n]) for n in drawn]
+
+
+def _spread(planes: list[int], count: int) -> list[int]:
+    """Choose planes evenly, each from the middle of its part."""
+    count = min(count, len(planes))
+    return [planes[int((n + 0.5) * len(planes) / count)] for n in range(count)]
 
 
 def _show_dice(sample: samples.Sample, wanted: list[int], result: NDArray[np.int32]) -> None:
@@ -128,7 +151,3 @@ def has_display() -> bool:
     if os.environ.get("QT_QPA_PLATFORM", "") in ("offscreen", "minimal"):
         return False
     return sys.platform in ("win32", "darwin") or any(os.environ.get(n) for n in ("DISPLAY", "WAYLAND_DISPLAY"))
-
-
-def _size(sample: samples.Sample) -> str:
-    return " x ".join(map(str, sample.truth.shape[1:]))
