@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import asdict, dataclass, fields, replace
 from typing import Annotated, Any, Literal, get_args, get_origin, get_type_hints
 
@@ -115,8 +114,8 @@ class Description:
             raise TypeError(f"{name} must be {self.kind.__name__}; got {value!r} of type {type(value).__name__}.")
         limits: Limits | None = self.limits
         number: Any = value
-        if limits and not (math.isfinite(number) and limits.low <= number <= limits.high):
-            raise ValueError(f"{name} must lie between {limits.low:g} and {limits.high:g}; got {value!r}.")
+        if limits and not limits.low <= number <= limits.high:
+            raise ValueError(f"{name} must lie between {limits.low:.10g} and {limits.high:.10g}; got {value!r}.")
 
 
 def describe() -> dict[str, Description]:

@@ -1,0 +1,67 @@
+"""Which axis and which plane of an array."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import dask.array as da
+import numpy as np
+import pytest
+import zarr
+from hypothesis import given
+from hypothesis import strategies as st
+
+from napari_iclsam.core.slices import is_rgb, plane, plane_indices, stack_axis
+
+VOLUME = np.arange(2 * 3 * 4).reshape(2, 3, 4)
+
+
+@pytest.mark.parametrize(
+    ("shape", "rgb"),
+    [((5, 6), False), ((5, 3), False), ((5, 6, 3), True), ((5, 6, 4), True), ((5, 6, 2), False), ((2, 5, 6, 3), True)],
+    ids=str,
+)
+def test_a_short_last_axis_behind_two_others_is_colour(shape: tuple[int, ...], rgb: bool) -> None:
+    assert is_rgb(shape) is rgb
+
+
+@pytest.mark.parametrize("shape", [(7, 8, 9), (7, 8, 9, 3), (7, 8, 9, 4)], ids=["grey", "rgb", "rgba"])
+@pytest.mark.parametrize(("axis", "expected"), [(0, 0), (1, 1), (2, 2), (-1, 2), (-2, 1), (-3, 0)])
+def test_axes_are_counted_from_either_end_without_colours(shape: tuple[int, ...], axis: int, expected: int) -> None:
+    assert stack_axis(shape, axis) == expected
+
+
+@pytest.mark.parametrize("axis", [3, -4, 17])
+def test_an_axis_that_is_not_there_is_refused(axis: int) -> None:
+    with pytest.raises(ValueError, match=f"The stack has axes 0 to 2; got axis {axis}"):
+        stack_axis((7, 8, 9, 3), axis)
+
+
+@pytest.mark.parametrize("shape", [(), (5,), (5, 6), (2, 5, 6, 7), (2, 2, 5, 6, 3)], ids=str)
+def test_what_is_no_stack_is_refused(shape: tuple[int, ...]) -> None:
+    with pytest.raises(ValueError, match="A stack must have three axes, or three and colours; got shape"):
+        stack_axis(shape, 0)
+
+
+@pytest.mark.parametrize("make", [np.asarray, da.from_array, zarr.array], ids=["numpy", "dask", "zarr"])
+@pytest.mark.parametrize("axis", [0, 1, 2])
+def test_a_plane_of_any_array_is_a_numpy_array(make: Any, axis: int) -> None:
+    got = plane(make(VOLUME), axis, 1)
+    assert isinstance(got, np.ndarray)
+    assert (got == VOLUME.take(1, axis=axis)).all()
+
+
+def test_planes_are_all_unless_some_are_named() -> None:
+    assert plane_indices(3, None) == (0, 1, 2)
+    assert plane_indices(3, iter([2, 0])) == (2, 0)
+    assert plane_indices(3, np.array([1])) == (1,)
+    assert plane_indices(3, []) == ()
+
+
+@given(count=st.integers(1, 9), index=st.integers(-20, 20))
+def test_a_plane_is_taken_if_and_only_if_it_is_there(count: int, index: int) -> None:
+    if 0 <= index < count:
+        assert plane_indices(count, [0, index]) == (0, index)
+    else:
+        with pytest.raises(ValueError, match=f"planes 0 to {count - 1}; got {index}"):
+            plane_indices(count, [0, index])
