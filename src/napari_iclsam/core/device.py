@@ -2,7 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Literal, cast, get_args
+
 import torch
+
+Precision = Literal["auto", "float32", "bfloat16", "float16"]
+"""How precisely an image encoder computes."""
 
 
 def choose_device(name: str = "auto") -> torch.device:
@@ -30,3 +36,42 @@ def available() -> list[str]:
     names = ["auto", "cpu"]
     names += [f"cuda:{n}" for n in range(torch.cuda.device_count())]
     return [*names, "mps"] if torch.backends.mps.is_available() else names
+
+
+def choose_precision(name: Precision, device: torch.device, *, large: bool) -> torch.dtype:
+    """Return in which precision the image encoder computes.
+
+    "auto" is half precision where that is faster and the encoder is large: bfloat16 on processors with instructions for
+    it (AVX512-BF16, AMX) and on graphics cards that know it, float16 on older ones, else float32.
+
+    Parameters
+    ----------
+    name : {"auto", "float32", "bfloat16", "float16"}
+    device : torch.device
+    large : bool
+        Whether it is one of SAM's vision transformers. The small encoders lose more by conversions than they win.
+
+    Raises
+    ------
+    ValueError
+        If there is no such precision.
+    """
+    if name not in get_args(Precision):
+        raise ValueError(f"Precision must be one of {', '.join(get_args(Precision))}; got {name!r}.")
+    if name != "auto":
+        return cast(torch.dtype, getattr(torch, name))
+    if not large:
+        return torch.float32
+    if device.type == "cuda":
+        return torch.bfloat16 if torch.cuda.is_bf16_supported(including_emulation=False) else torch.float16
+    return torch.bfloat16 if device.type == "cpu" and _multiplies_bfloat16(_cpu()) else torch.float32
+
+
+def _cpu() -> Mapping[str, object]:
+    """Return what the processor can do; nothing is known to PyTorch older than 2.10."""
+    ask = getattr(torch.cpu, "get_capabilities", dict)
+    return cast(Mapping[str, object], ask())
+
+
+def _multiplies_bfloat16(cpu: Mapping[str, object]) -> bool:
+    return bool(cpu.get("avx512_bf16") or cpu.get("amx_bf16"))

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from napari_iclsam.core.device import choose_device
+from napari_iclsam.core.device import Precision, choose_device, choose_precision
 from napari_iclsam.core.embeddings import Embedding, EmbeddingCache, embedding_key, on_device
 from napari_iclsam.core.geometry import Frame, resize
 from napari_iclsam.core.intensity import unit_channels
@@ -20,6 +20,8 @@ from napari_iclsam.core.settings import Channel
 from napari_iclsam.models.build import build_icl, build_sam, describe
 from napari_iclsam.models.features import Decoded, Features
 from napari_iclsam.models.universeg import UniverSeg
+
+_LARGE = frozenset({"vit_b", "vit_l", "vit_h"})
 
 PROMPTS_AT_ONCE = 16
 """Prompts decoded in one call: more would fill the memory without being faster."""
@@ -54,7 +56,7 @@ class Networks:
     icl : UniverSeg
     device : torch.device
     precision : str
-        Of the encoder: "float32" or "bfloat16".
+        Of the encoder: "float32", "bfloat16" or "float16".
     names, hashes, licences : mapping of str to str
         By role, "sam" and "icl".
     """
@@ -82,8 +84,7 @@ class Networks:
         frame, features = self.frame(rgb), cache.get(key)
         if features is None:
             pixels = self.promptable.normalise(frame.to_square(rgb).to(self.device))
-            with torch.autocast(self.device.type, torch.bfloat16, enabled=self.precision == "bfloat16"):
-                features = self.promptable.encode(frame.pad(pixels))
+            features = self.promptable.encode(frame.pad(pixels))
             cache.put(key, features)
         return Embedding(on_device(features, self.device), frame)
 
@@ -137,18 +138,21 @@ class NetworkSource:
     sam: str
     icl: str
     device: torch.device
+    dtype: torch.dtype
 
     @classmethod
-    def of(cls, sam: str, icl: str, device: str) -> NetworkSource:
+    def of(cls, sam: str, icl: str, device: str, precision: Precision = "float32") -> NetworkSource:
         """Check the names.
 
         Raises
         ------
         ValueError
-            If a name or the device is unknown.
+            If a name, the device or the precision is unknown.
         """
-        describe(sam, "sam"), describe(icl, "icl")
-        return cls(sam, icl, choose_device(device))
+        weights, there = describe(sam, "sam"), choose_device(device)
+        describe(icl, "icl")
+        large = weights.architecture in _LARGE
+        return cls(sam, icl, there, choose_precision(precision, there, large=large))
 
     def load(self) -> Networks:
         """Read both networks from disk.
@@ -158,12 +162,14 @@ class NetworkSource:
         FileNotFoundError
             If the weights are not on this computer.
         """
-        sam, icl = build_sam(self.sam), build_icl(self.icl)
+        here = self.device.type == "cpu"
+        sam, icl = build_sam(self.sam, self.dtype, here=here), build_icl(self.icl, here=here)
         built = {"sam": sam, "icl": icl}
         return Networks(
             sam.module.to(self.device),
             cast(UniverSeg, icl.module.to(self.device)),
             self.device,
+            str(sam.dtype).removeprefix("torch."),
             names={role: one.weights.name for role, one in built.items()},
             hashes={role: one.sha256 for role, one in built.items()},
             licences={role: one.weights.licence for role, one in built.items()},

@@ -12,6 +12,7 @@ import torch
 from numpy.typing import NDArray
 
 from napari_iclsam.core.calibration import Case, case_of, choose_weights, expected, folds
+from napari_iclsam.core.device import Precision
 from napari_iclsam.core.embeddings import EmbeddingCache, default_folder
 from napari_iclsam.core.evaluation import Score
 from napari_iclsam.core.fusion import (
@@ -52,11 +53,13 @@ class ICLSAM:
         By default a cache on disk, shared by all runs of this user.
     networks : Networks, optional
         Networks that are loaded already, instead of names and device.
+    precision : {"auto", "float32", "bfloat16", "float16"}
+        Of the image encoder. "auto" is half precision where it pays, see `choose_precision`, and float32 in paper mode.
 
     Raises
     ------
     ValueError
-        If a name or the device is unknown.
+        If a name, the device or the precision is unknown.
 
     Examples
     --------
@@ -74,10 +77,13 @@ class ICLSAM:
         settings: Settings | None = None,
         cache: EmbeddingCache | None = None,
         networks: Networks | None = None,
+        precision: Precision = "auto",
     ) -> None:
         self.settings = settings or Settings()
         self.cache = cache or EmbeddingCache(default_folder())
-        self._source = None if networks else NetworkSource.of(models, icl or "starter", device)
+        if precision == "auto" and self.settings.mode == "paper":
+            precision = "float32"
+        self._source = None if networks else NetworkSource.of(models, icl or "starter", device, precision)
         self._networks = networks
 
     @property
