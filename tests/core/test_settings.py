@@ -79,7 +79,7 @@ def test_a_choice_is_one_of_those_named_in_the_message(name: str) -> None:
         ("flips", 1),
         ("seed", None),
     ],
-    ids=lambda value: repr(value),
+    ids=repr,
 )
 def test_a_value_of_another_type_is_refused(name: str, value: Any) -> None:
     with pytest.raises(TypeError, match=f"{name} must be .*{type(value).__name__}"):

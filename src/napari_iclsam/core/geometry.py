@@ -58,27 +58,27 @@ class Frame:
     def grid_to_image(self, grid_map: Tensor) -> Tensor:
         """Resize what lies on the image, of a map over the square (B, C, G, G), bilinearly to (B, C, H, W)."""
         height, width = self.scaled
-        size = (self.height, self.width)
         if (height, width) == (self.side, self.side):
-            return resize(grid_map, size)
+            return resize(grid_map, (self.height, self.width))
         rows, columns = self.cells(grid_map.shape[-1])
         unit = grid_map.shape[-1] / self.side
-        y = _sample_positions(self.height, height * unit, rows, grid_map)
-        x = _sample_positions(self.width, width * unit, columns, grid_map)
-        where = torch.stack([x.expand(len(y), -1), y[:, None].expand(-1, len(x))], dim=-1)
-        return F.grid_sample(
-            grid_map[..., :rows, :columns],
-            where.expand(len(grid_map), -1, -1, -1),
-            mode="bilinear",
-            padding_mode="border",
-            align_corners=False,
-        )
+        y = _sample_positions(self.height, height * unit / self.height, rows, grid_map)
+        x = _sample_positions(self.width, width * unit / self.width, columns, grid_map)
+        return _sample(grid_map[..., :rows, :columns], y, x)
 
     def image_to_grid(self, image_map: Tensor, grid: int) -> Tensor:
-        """Resize a map over the image (B, C, H, W) bilinearly to the grid over the square; zero in the padding."""
+        """Resize a map over the image (B, C, h, w), of any size, bilinearly to the grid over the square (B, C, G, G).
+
+        Cells that lie in the padding only are zero.
+        """
+        height, width = self.scaled
+        if (height, width) == (self.side, self.side):
+            return resize(image_map, (grid, grid))
         rows, columns = self.cells(grid)
-        resized = resize(image_map, (rows, columns))
-        return F.pad(resized, (0, grid - columns, 0, grid - rows))
+        unit = grid / self.side
+        y = _sample_positions(rows, 1, height * unit, image_map)
+        x = _sample_positions(columns, 1, width * unit, image_map)
+        return F.pad(_sample(image_map, y, x), (0, grid - columns, 0, grid - rows))
 
     def logits_to_image(self, logits: Tensor) -> Tensor:
         """Bring mask logits (B, C, g, g) over the square to the image as SAM does, in two bilinear steps."""
@@ -104,7 +104,14 @@ def resize_mask(mask: NDArray[Any], size: tuple[int, int]) -> Tensor:
     return F.interpolate(tensor, size=size, mode="nearest")
 
 
-def _sample_positions(count: int, extent: float, cells: int, like: Tensor) -> Tensor:
-    """Centres of ``count`` pixels spread over ``extent`` of ``cells`` cells, in the units of `grid_sample`."""
-    pixels = torch.arange(count, dtype=torch.float32, device=like.device)
-    return (2 * (pixels + 0.5) * (extent / count) / cells - 1).to(like.dtype)
+def _sample_positions(count: int, step: float, extent: float, like: Tensor) -> Tensor:
+    """Centres of ``count`` steps from the start of a map of this extent, in the units of `grid_sample`."""
+    centres = (torch.arange(count, dtype=torch.float32, device=like.device) + 0.5) * step
+    return (2 * centres / extent - 1).to(like.dtype)
+
+
+def _sample(x: Tensor, rows: Tensor, columns: Tensor) -> Tensor:
+    """Sample (B, C, h, w) bilinearly at these rows and columns (units of `grid_sample`); its border goes on outside."""
+    where = torch.stack([columns.expand(len(rows), -1), rows[:, None].expand(-1, len(columns))], dim=-1)
+    where = where.expand(len(x), -1, -1, -1)
+    return F.grid_sample(x, where, mode="bilinear", padding_mode="border", align_corners=False)
