@@ -49,6 +49,24 @@ def mask_loss(logits: Tensor, iou: Tensor, target: Tensor, near: Tensor) -> Mask
     return MaskLoss((entropy + soft).mean(), (iou - actual).abs().mean(), 2 * both / sizes.clamp(min=1))
 
 
+def likeness_loss(fine: Tensor, coarse: Tensor, target: Tensor, near: Tensor) -> Tensor:
+    """Cross-entropy near the object of the likeness (-1 to 1, taken times 3 as logits) at both resolutions.
+
+    Parameters
+    ----------
+    fine : Tensor, (N, H / 2, W / 2);  coarse : Tensor, (N, H / 4, W / 4)
+    target, near : Tensor, (N, H, W)
+        As in `mask_loss`.
+    """
+    total = fine.new_zeros(())
+    for value in (fine, coarse):
+        factor = target.shape[-1] // value.shape[-1]
+        truth, weight = (F.avg_pool2d(x[:, None], factor)[:, 0] for x in (target, near))
+        entropy = F.binary_cross_entropy_with_logits(3 * value, truth, reduction="none")
+        total = total + ((entropy * weight).sum((1, 2)) / weight.sum((1, 2))).mean()
+    return total / 2
+
+
 def probe_loss(
     embedding: Tensor, labels: Tensor, support: Tensor, query: Tensor, scale: Tensor, ridge: float
 ) -> ProbeLoss:

@@ -21,7 +21,7 @@ from torch.nn import functional as F
 from napari_iclsam.models.starter import PromptMaps, StarterSam, prompt_maps
 from training.data import DataSet, Sample, load_sets
 from training.sam_batches import Batch, by_look, draw_batch
-from training.sam_losses import guidance, mask_loss, probe_loss
+from training.sam_losses import guidance, likeness_loss, mask_loss, probe_loss
 from training.synthetic import draw_task
 
 
@@ -49,8 +49,8 @@ class SamConfig:
     minutes: float = 87.0
     phases: tuple[Phase, ...] = (
         Phase(0.0, 192, 4, 2),
-        Phase(0.5, 256, 3, 3),
-        Phase(0.85, 512, 1, 4),
+        Phase(0.5, 256, 3, 2),
+        Phase(0.87, 512, 1, 3),
     )
     rate: float = 1e-3
     warmup_steps: int = 200
@@ -59,6 +59,7 @@ class SamConfig:
     average: float = 0.999
     probe_weight: float = 1.0
     iou_weight: float = 0.2
+    likeness_weight: float = 0.5
     ridge: float = 3e-3
     bias_chance: float = 0.6
     synthetic_share: float = 0.5
@@ -147,11 +148,15 @@ def run_step(
             has_bias[index] = True
     prompts = batch_maps(batch, grid, bias, has_bias, device)
     with torch.autocast(device.type, torch.bfloat16):
-        decoded = network.decoder(features, prompts, torch.tensor(batch.owners, device=device))
+        owners = torch.tensor(batch.owners, device=device)
+        likeness = network.decoder.likeness(features, prompts, owners)
+        decoded = network.decoder(features, prompts, owners, likeness)
     truth = torch.as_tensor(np.stack([prompt.target for prompt in batch.prompts])).float().to(device)
     target = F.avg_pool2d(truth[:, None], 2)[:, 0]
-    result = mask_loss(decoded.logits, decoded.iou, target, _near(target))
-    loss = loss + result.mask + config.iou_weight * result.iou
+    near = _near(target)
+    result = mask_loss(decoded.logits, decoded.iou, target, near)
+    alike = likeness_loss(likeness.fine[:, 0], likeness.coarse[:, 0], target, near)
+    loss = loss + result.mask + config.iou_weight * result.iou + config.likeness_weight * alike
     return StepResult(loss, float(result.mask.detach()), probe_value, float(result.dice.mean()), auc)
 
 
@@ -295,7 +300,8 @@ def advance(state: State, sets: Sequence[DataSet], chances: NDArray[np.float64],
 
 def export(network: StarterSam, path: Path) -> None:
     """Write the weights in half precision."""
-    save_file({name: value.half().contiguous() for name, value in network.state_dict().items()}, path)
+    tensors = {name: value.half().contiguous() for name, value in network.state_dict().items()}
+    save_file(tensors, path, {"image_size": str(network.image_size)})
 
 
 def train(data: Path, out: Path, config: SamConfig, device: torch.device) -> None:

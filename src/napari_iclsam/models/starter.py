@@ -7,7 +7,8 @@ SAM's two-way transformer, because that transformer needs far longer to learn fr
 * a box as its coverage, the position relative to its centre in half widths, and its size;
 * points as bumps of two widths, foreground apart from background;
 * a mask prompt as squashed logits;
-* prototypes: the cosine of every cell with the mean embedding inside the prompt and with that around it;
+* likeness: a ridge regression in closed form, fitted for each prompt on the cells inside it against those around it,
+  tells from the features how much every cell resembles the object (without it the decoder learns to fill the box);
 * guidance: SAM adds a bias of one value a cell to its attention logits; a convolution has none, so here the same bias
   enters as an input channel of the stride-8 level. The network was trained with such maps from linear probes.
 """
@@ -27,6 +28,9 @@ STRIDE = 8
 
 BOX_MAPS, POINT_MAPS, MASK_MAPS = 6, 4, 5
 
+_RIDGE = 0.02
+"""Weight of the squared norm in the likeness, relative to the mean variance of the features."""
+
 
 @dataclass(frozen=True, slots=True)
 class PromptMaps:
@@ -39,13 +43,29 @@ class PromptMaps:
     coarse : Tensor, (N, 2, G, G)
         Guidance (squashed bias) and its presence, at stride 8.
     inside, around : Tensor, (N, 1, G, G)
-        Weights, at least 0, of the cells that make the prototypes of the object and of its surroundings.
+        Weights, at least 0, of the cells that stand for the object and for its surroundings in the likeness.
     """
 
     fine: Tensor
     coarse: Tensor
     inside: Tensor
     around: Tensor
+
+
+@dataclass(frozen=True, slots=True)
+class Likeness:
+    """How much each cell resembles the object of each of N prompts: about 1 like it, about -1 like its surroundings.
+
+    Attributes
+    ----------
+    coarse : Tensor, (N, 1, G, G)
+        From the embedding.
+    fine : Tensor, (N, 1, 2 G, 2 G)
+        From the detail.
+    """
+
+    coarse: Tensor
+    fine: Tensor
 
 
 class _ChannelNorm(nn.LayerNorm):
@@ -149,8 +169,9 @@ class Decoder(nn.Module):
         super().__init__()
         self.detail = nn.Conv2d(detail_channels, widths[0], 1)
         self.embedding = nn.Conv2d(embedding_channels, widths[1], 1)
-        self.key = nn.Conv2d(embedding_channels, 64, 1)
-        self.fine = nn.Conv2d(BOX_MAPS + POINT_MAPS + MASK_MAPS, widths[0], 3, padding=1)
+        self.coarse_key = nn.Conv2d(embedding_channels, 64, 1)
+        self.fine_key = nn.Conv2d(detail_channels, 24, 1)
+        self.fine = nn.Conv2d(BOX_MAPS + POINT_MAPS + MASK_MAPS + 1, widths[0], 3, padding=1)
         self.coarse = nn.Conv2d(4, widths[1], 3, padding=1)
         self.descend = nn.ModuleList([_Block(width) for width in widths])
         self.downs = nn.ModuleList([_Down(widths[level], widths[level + 1]) for level in range(3)])
@@ -159,7 +180,15 @@ class Decoder(nn.Module):
         self.out = nn.Sequential(_ChannelNorm(widths[0]), nn.ReLU(), nn.Conv2d(widths[0], 4, 3, padding=1))
         self.quality = nn.Sequential(nn.Linear(2 * widths[1], 64), nn.ReLU(), nn.Linear(64, 1))
 
-    def forward(self, features: Features, maps: PromptMaps, owner: Tensor) -> Decoded:
+    def likeness(self, features: Features, maps: PromptMaps, owner: Tensor) -> Likeness:
+        """Compare the cells with the object of each prompt; parameters as of `forward`."""
+        assert features.detail is not None
+        return Likeness(
+            coarse=_regress(self.coarse_key(features.embedding), maps.inside, maps.around, owner),
+            fine=_regress(self.fine_key(features.detail), _double(maps.inside), _double(maps.around), owner),
+        )
+
+    def forward(self, features: Features, maps: PromptMaps, owner: Tensor, likeness: Likeness | None = None) -> Decoded:
         """Decode N prompts.
 
         Parameters
@@ -170,24 +199,27 @@ class Decoder(nn.Module):
             Of N prompts.
         owner : Tensor, (N,), int64
             The image that each prompt belongs to.
+        likeness : Likeness, optional
+            If it is at hand already.
         """
         assert features.detail is not None
-        key = F.normalize(self.key(features.embedding).float(), dim=1)[owner]
-        likeness = torch.cat([_prototype_cosine(key, maps.inside), _prototype_cosine(key, maps.around)], dim=1)
-        x = self.descend[0](self.detail(features.detail)[owner] + self.fine(maps.fine))
+        like = likeness or self.likeness(features, maps, owner)
+        fine = torch.cat([maps.fine, like.fine], dim=1)
+        coarse = torch.cat([like.coarse, F.avg_pool2d(like.fine, 2), maps.coarse], dim=1)
+        x = self.descend[0](self.detail(features.detail)[owner] + self.fine(fine))
         skips = [x]
         x = self.downs[0](x) + self.embedding(features.embedding)[owner]
-        x = self.descend[1](x + self.coarse(torch.cat([likeness.to(maps.coarse.dtype), maps.coarse], dim=1)))
+        x = self.descend[1](x + self.coarse(coarse))
         skips.append(x)
         for level in (1, 2):
             x = self.descend[level + 1](self.downs[level](x))
             skips.append(x)
         for level in (2, 1):
             x = self.ascend[level](skips[level] + _double(self.ups[level](x)))
-        coarse = x
+        deep = x
         x = self.ascend[0](skips[0] + _double(self.ups[0](x)))
         logits = F.pixel_shuffle(self.out(x), 2)[:, 0].float()
-        return Decoded(logits=logits, iou=self._quality_of(coarse.float(), logits.detach()))
+        return Decoded(logits=logits, iou=self._quality_of(deep.float(), logits.detach()))
 
     def _quality_of(self, coarse: Tensor, logits: Tensor) -> Tensor:
         """Estimate the IoU from the features inside the mask and over the whole frame."""
@@ -380,7 +412,31 @@ def bias_maps(bias: Tensor, grid: int) -> Tensor:
     return torch.cat([squashed, torch.ones_like(squashed)], dim=1)
 
 
-def _prototype_cosine(key: Tensor, weight: Tensor) -> Tensor:
-    """Cosine of the unit vectors of all cells with their weighted mean: (N, C, G, G), (N, 1, G, G) -> (N, 1, G, G)."""
-    prototype = F.normalize((key * weight).sum((2, 3), keepdim=True), dim=1)
-    return (key * prototype).sum(dim=1, keepdim=True)
+def _regress(keys: Tensor, inside: Tensor, around: Tensor, owner: Tensor) -> Tensor:
+    """Fit 1 inside and -1 around by a ridge regression on the features, for each prompt, and evaluate it everywhere.
+
+    Parameters
+    ----------
+    keys : Tensor, (B, C, h, w)
+        Features of B images.
+    inside, around : Tensor, (N, 1, h, w)
+        Weights of the cells; each side counts as much as the other.
+    owner : Tensor, (N,), int64
+
+    Returns
+    -------
+    Tensor, (N, 1, h, w), float32
+        Clipped to -2 .. 2.
+    """
+    with torch.autocast(keys.device.type, enabled=False):
+        cells = keys.float().flatten(2).transpose(1, 2)[owner]  # (N, n, C)
+        sides = [w.float().flatten(2).transpose(1, 2) for w in (inside, around)]
+        object_, rest = (w / (2 * w.sum(dim=1, keepdim=True) + 1e-6) for w in sides)
+        weight = object_ + rest
+        centred = cells - (weight * cells).sum(dim=1, keepdim=True)
+        covariance = centred.transpose(1, 2) @ (weight * centred)
+        size = covariance.diagonal(dim1=1, dim2=2).mean(dim=1)[:, None, None]
+        ridge = (_RIDGE * size + 1e-6) * torch.eye(cells.shape[2], device=cells.device)
+        target = centred.transpose(1, 2) @ (object_ - rest)
+        value = centred @ torch.linalg.solve(covariance + ridge, target)
+    return value.clamp(-2, 2).transpose(1, 2).reshape(len(owner), 1, *keys.shape[2:])
