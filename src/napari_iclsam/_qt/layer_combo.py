@@ -9,6 +9,14 @@ from qtpy.QtCore import QSignalBlocker, Signal
 from qtpy.QtWidgets import QComboBox, QSizePolicy, QWidget
 
 
+def shrinkable(combo: QComboBox) -> QComboBox:
+    """Let a box be narrower than its longest entry, and return it."""
+    combo.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
+    combo.setMinimumContentsLength(8)
+    combo.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
+    return combo
+
+
 class LayerCombo(QComboBox):
     """Layers by name. Renaming and reordering keep the choice; of a layer that is gone, the choice is empty.
 
@@ -23,9 +31,7 @@ class LayerCombo(QComboBox):
     def __init__(self, tooltip: str, parent: QWidget | None = None) -> None:
         super().__init__(parent, toolTip=tooltip)
         self._layers: list[Layer] = []
-        self.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
-        self.setMinimumContentsLength(8)
-        self.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
+        shrinkable(self)
         self.activated.connect(self._on_activated)
 
     @property

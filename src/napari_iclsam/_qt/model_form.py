@@ -5,8 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 
 from qtpy.QtCore import QSignalBlocker, Signal
-from qtpy.QtWidgets import QComboBox, QFileDialog, QFormLayout, QLabel, QPushButton, QSizePolicy, QWidget
+from qtpy.QtWidgets import QComboBox, QFileDialog, QFormLayout, QLabel, QPushButton, QWidget
 
+from napari_iclsam._qt.layer_combo import shrinkable
 from napari_iclsam._qt.request import Models
 from napari_iclsam._qt.weights_dialog import readable
 from napari_iclsam.weights.catalogue import CATALOGUE, Kind, Weights, lookup, names
@@ -146,11 +147,7 @@ def _entry(name: str, kind: Kind) -> Weights | None:
 
 
 def _combo(tooltip: str) -> QComboBox:
-    combo = QComboBox(toolTip=f"<p>{tooltip}</p>")
-    combo.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
-    combo.setMinimumContentsLength(8)
-    combo.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
-    return combo
+    return shrinkable(QComboBox(toolTip=f"<p>{tooltip}</p>"))
 
 
 def _fill(combo: QComboBox, kind: Kind, chosen: str) -> None:

@@ -19,7 +19,7 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
-from napari_iclsam._qt.layer_combo import LayerCombo
+from napari_iclsam._qt.layer_combo import LayerCombo, shrinkable
 from napari_iclsam._qt.planes import Cut, Position
 
 Scope = Literal["rest", "all", "current", "range", "layers"]
@@ -90,6 +90,10 @@ class QueryForm(QWidget):
         self.others.itemChanged.connect(self._on_ticked)
 
     def _lay_out(self) -> None:
+        for combo in (self.scope, self.axis, self.further):
+            shrinkable(combo)
+        for spin in (self.first, self.last):
+            spin.setMinimumWidth(74)
         span = QHBoxLayout()
         span.setContentsMargins(0, 0, 0, 0)
         span.addWidget(self.first, 1)

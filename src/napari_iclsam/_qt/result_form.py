@@ -5,12 +5,13 @@ from __future__ import annotations
 from qtpy.QtCore import Signal
 from qtpy.QtWidgets import QCheckBox, QComboBox, QFormLayout, QLabel, QWidget
 
+from napari_iclsam._qt.layer_combo import shrinkable
 from napari_iclsam._qt.results import Extra, Output, Target
 
 TARGETS: dict[Target, str] = {
     "update": "Update the previous result",
     "new": "New layer",
-    "fill": "Fill unlabelled pixels of the labels",
+    "fill": "Fill unlabelled pixels",
 }
 
 EXTRAS: dict[Extra, tuple[str, str]] = {
@@ -39,6 +40,7 @@ class ResultForm(QWidget):
             toolTip="<p>Updating writes into the last result of the image, if there is one. Planes that you corrected "
             "by hand stay as they are. Filling writes into your labels layer, only where nothing is painted.</p>"
         )
+        shrinkable(self.target)
         for key, text in TARGETS.items():
             self.target.addItem(text, key)
         self.replace = QCheckBox(

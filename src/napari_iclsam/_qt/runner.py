@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 from collections.abc import Callable, Generator
 from dataclasses import dataclass
 from functools import partial
@@ -13,6 +14,8 @@ from qtpy.QtCore import QObject, Signal, Slot
 Steps = Callable[[], Generator[Any, None, Any]]
 """Makes the generator that a run iterates; called in the main thread, run in the worker."""
 
+
+atexit.register(GeneratorWorker.await_workers)  # where no event loop ends, nothing else waits: the process would abort
 
 EXPECTED = (ValueError, TypeError, OSError, MemoryError)
 """Errors of the core whose messages are written for the user; any other is a defect and shows its traceback."""

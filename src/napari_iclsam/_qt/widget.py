@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -9,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 from napari.components import ViewerModel
 from napari.layers import Labels, Layer
 from napari.utils.notifications import show_error, show_info
-from qtpy.QtCore import QEvent, QObject, QTimer
-from qtpy.QtWidgets import QFileDialog, QFrame, QScrollArea, QVBoxLayout, QWidget
+from qtpy.QtCore import QEvent, QObject, Qt, QTimer
+from qtpy.QtWidgets import QAbstractSpinBox, QComboBox, QFileDialog, QFrame, QScrollArea, QVBoxLayout, QWidget
 
 from napari_iclsam._qt import layers, model_form
 from napari_iclsam._qt.example import LayerExample
@@ -38,6 +39,9 @@ if TYPE_CHECKING:
 
     from napari_iclsam.core.task import SavedTask
 
+_REDRAW = 100
+"""Milliseconds between two looks at what was written."""
+
 
 class ICLSAMWidget(QWidget):
     """Segment images from a few labelled examples.
@@ -64,7 +68,7 @@ class ICLSAMWidget(QWidget):
         self._watch: ViewerWatch | None = None
         self._scope_chosen = self._query_chosen = False
         self._automatic = ""
-        self._redraw = QTimer(self, singleShot=True, interval=100)
+        self._redraw = QTimer(self, singleShot=True, interval=_REDRAW)
         self._lay_out()
         self._connect()
         self.settings.show_settings(self._preferences.settings)
@@ -95,6 +99,9 @@ class ICLSAMWidget(QWidget):
         layout.addWidget(scroll, 1)
         layout.addWidget(self.bar)
         self.setMinimumWidth(300)
+        for control in (*form.findChildren(QComboBox), *form.findChildren(QAbstractSpinBox)):
+            control.setFocusPolicy(Qt.FocusPolicy.StrongFocus)
+            control.installEventFilter(self)
 
     def _connect(self) -> None:
         self.runner.stepped.connect(self._on_stepped)
@@ -158,7 +165,9 @@ class ICLSAMWidget(QWidget):
         return bool(super().event(event))
 
     def eventFilter(self, watched: QObject, event: QEvent) -> bool:
-        """Close down with the window."""
+        """Close down with the window; keep the wheel for scrolling, away from controls that are only passed over."""
+        if event.type() == QEvent.Type.Wheel:
+            return not watched.hasFocus()
         if watched is self.window() and not event.spontaneous():
             if event.type() in (QEvent.Type.Close, QEvent.Type.Hide):
                 self.close_down()
@@ -196,6 +205,8 @@ class ICLSAMWidget(QWidget):
                 where = self.results.corrected(labels)
                 new += [LayerExample(known.image, labels, known.cut, p, (), known.level) for p in where]
         if not new:
+            show_info("No slice of the result differs from what was segmented: correct one with the brush first.")
+            self._update()
             return
         self.examples.replace_at(new)
         self._follow()
@@ -341,7 +352,10 @@ class ICLSAMWidget(QWidget):
 
     def _on_redraw(self) -> None:
         if self._live is not None:
+            began = time.perf_counter()
             self._live.refresh()
+            spent = 1000 * (time.perf_counter() - began)
+            self._redraw.setInterval(max(_REDRAW, int(10 * spent)))  # large volumes in 3D take long to draw
 
     def _on_finished(self, outcome: Outcome) -> None:
         self._on_redraw()
