@@ -111,6 +111,32 @@ def test_all_prompts_reach_every_part_that_is_trained(network: StarterSam) -> No
     assert idle == []
 
 
+def test_the_likeness_separates_what_the_features_tell_apart(network: StarterSam) -> None:
+    generator = torch.Generator().manual_seed(3)
+    object_ = torch.zeros(24, 24)
+    object_[6:14, 4:12] = 1
+    detail = torch.randn(1, 32, 24, 24, generator=generator) + 3 * torch.sign(object_ - 0.5)
+    features = Features(torch.randn(1, 256, 12, 12, generator=generator), detail)
+    maps = prompt_maps(12, torch.tensor([[16.0, 24.0, 48.0, 56.0]]), None, None, None, None, detail)
+    like = network.decoder.likeness(features, maps, torch.zeros(1, dtype=torch.int64)).fine[0, 0]
+    assert like[object_ > 0].mean() > 0.7
+    assert like[object_ == 0].mean() < -0.7
+
+
+def test_the_likeness_of_an_image_without_any_contrast_is_flat(network: StarterSam) -> None:
+    features = Features(torch.ones(1, 256, 12, 12), torch.ones(1, 32, 24, 24))
+    maps = prompt_maps(12, BOXES, None, None, None, None, torch.zeros(()))
+    like = network.decoder.likeness(features, maps, torch.zeros(3, dtype=torch.int64))
+    assert like.fine.isfinite().all()
+    assert like.fine.flatten(1).std(dim=1).max() < 1e-3
+
+
+def test_a_box_that_misses_the_image_gives_finite_numbers(network: StarterSam, features: Features) -> None:
+    decoded = network.decode(features, torch.tensor([[300.0, 300.0, 300.0, 300.0]]))
+    assert decoded.logits.isfinite().all()
+    assert decoded.iou.isfinite().all()
+
+
 class TestMaps:
     def test_a_box_covers_its_own_pixels_and_parts_of_those_it_cuts(self) -> None:
         inside = box_maps(torch.tensor([[4.0, 8.0, 14.0, 16.0]]), 8)[0, 0]

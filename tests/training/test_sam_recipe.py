@@ -18,7 +18,7 @@ from training import evaluate_sam
 from training.data import DataSet, Sample, load_sets
 from training.plot_sam import draw_curves, read_log
 from training.sam_batches import by_look, draw_batch, warp
-from training.sam_losses import area_under_curve, guidance, mask_loss, probe_loss
+from training.sam_losses import area_under_curve, guidance, likeness_loss, mask_loss, probe_loss
 from training.sam_prompts import coarse_mask, draw_prompt, draw_target, jitter_box, tight_box
 from training.train_sam import Phase, SamConfig, chances_of, held_out, learning_rate, synthetic_set, train
 
@@ -170,6 +170,15 @@ class TestLosses:
             ridge=1e-2,
         )
         assert probed.loss < 0.5 * blind.loss
+
+    def test_a_likeness_that_agrees_with_the_object_loses_less(self) -> None:
+        target = torch.zeros(1, 16, 16)
+        target[:, 4:12, 4:12] = 1
+        near = torch.ones_like(target)
+        fine, coarse = 2 * target[:, ::2, ::2] - 1, 2 * target[:, ::4, ::4] - 1
+        right, wrong = likeness_loss(fine, coarse, target, near), likeness_loss(-fine, -coarse, target, near)
+        assert right < 0.06
+        assert wrong > 2.9
 
     def test_area_under_the_curve_counts_ordered_pairs(self) -> None:
         score = torch.tensor([[0.1, 0.4, 0.35, 0.8]])
