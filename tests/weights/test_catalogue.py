@@ -9,6 +9,7 @@ import sys
 import pytest
 
 from napari_iclsam.weights.catalogue import ALIASES, CATALOGUE, Kind, Weights, lookup, names
+from napari_iclsam.weights.download import find
 
 ENTRIES = pytest.mark.parametrize("entry", CATALOGUE.values(), ids=CATALOGUE.keys())
 DIGITS = {"sha256": 64, "md5": 32, "xxh128": 32, "git-blob-sha1": 40}
@@ -38,7 +39,14 @@ def test_an_entry_is_bundled_or_has_an_address_and_a_check(entry: Weights) -> No
 @ENTRIES
 def test_an_entry_needs_more_memory_than_its_file_is_long(entry: Weights) -> None:
     assert entry.memory > entry.about_size
-    assert abs(entry.about_size - 4 * entry.parameters) < 0.02 * entry.about_size
+    assert abs(entry.about_size - (2 if entry.bundled else 4) * entry.parameters) < 0.02 * entry.about_size
+
+
+@pytest.mark.parametrize("name", names("sam")[:1] + names("icl")[:1])
+def test_bundled_weights_are_as_long_as_said(name: str) -> None:
+    path = find(name)
+    assert path is not None
+    assert path.stat().st_size == pytest.approx(CATALOGUE[name].about_size, rel=0.02)
 
 
 def test_no_two_entries_share_a_file() -> None:

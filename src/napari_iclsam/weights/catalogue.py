@@ -74,8 +74,8 @@ class Weights:
 
     @property
     def about_size(self) -> int:
-        """Length in bytes, from the number of parameters where it is not known exactly."""
-        return self.size if self.size is not None else 4 * self.parameters
+        """Length in bytes, from the number of parameters where it is not known exactly; ours are in half precision."""
+        return self.size if self.size is not None else (2 if self.bundled else 4) * self.parameters
 
 
 _GB = 1_000_000_000
@@ -102,7 +102,7 @@ _ENTRIES = (
         licence_url="https://creativecommons.org/licenses/by-sa/4.0/",
         citation=_STARTER,
         preprocessing="starter",
-        parameters=6_000_000,
+        parameters=4_772_541,
         memory=600_000_000,
         cost="fractions of a second an image on a CPU",
         good_for="a first try, and computers without a graphics card; comes with the package",
@@ -118,7 +118,7 @@ _ENTRIES = (
         licence_url="https://creativecommons.org/licenses/by-sa/4.0/",
         citation=_STARTER,
         preprocessing="universeg",
-        parameters=1_182_785,
+        parameters=1_185_089,
         memory=400_000_000,
         cost="fractions of a second an image on a CPU",
         good_for="every image; comes with the package",

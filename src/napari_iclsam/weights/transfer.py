@@ -66,7 +66,7 @@ class Patience:
 
     connect: float = 10.0
     read: float = 20.0
-    attempts: int = 5
+    attempts: int = 4
     pause: float = 1.0
 
 
