@@ -18,10 +18,12 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from napari_iclsam.models.starter import PromptMaps, StarterSam, prompt_maps
+from napari_iclsam.models.features import Features
+from napari_iclsam.models.prompt_maps import PromptMaps, prompt_maps
+from napari_iclsam.models.starter import StarterSam
 from training.data import DataSet, Sample, load_sets
 from training.sam_batches import Batch, by_look, draw_batch
-from training.sam_losses import guidance, likeness_loss, mask_loss, probe_loss
+from training.sam_losses import ProbeLoss, guidance, likeness_loss, mask_loss, probe_loss
 from training.synthetic import draw_task
 
 
@@ -92,6 +94,14 @@ class StepResult:
     auc: float
 
 
+@dataclass(frozen=True, slots=True)
+class Probed:
+    """What the probes of a batch found, and which of them looked for (view, label values)."""
+
+    where: dict[tuple[int, tuple[int, ...]], int]
+    result: ProbeLoss
+
+
 @dataclass(slots=True)
 class State:
     """All that a checkpoint holds."""
@@ -117,36 +127,11 @@ def run_step(
 ) -> StepResult:
     """Embed a batch, probe it, decode its prompts under the probes' guidance, and sum the losses."""
     pixels = torch.stack([view.pixels for view in batch.views]).to(device)
-    size = pixels.shape[-1]
-    grid = size // 8
     with torch.autocast(device.type, torch.bfloat16):
         features = network.encode(network.normalise(pixels))
-    labels = torch.stack([torch.as_tensor(view.labels) for view in batch.views])[:, 4::8, 4::8].to(device)
-    chosen, pairs = [], []
-    for probe in batch.probes:
-        both = torch.stack([torch.isin(labels[i], torch.tensor(probe.values)) for i in (probe.support, probe.query)])
-        if both.any((1, 2)).all() and not both.all(2).all(1).any():
-            chosen.append(probe)
-            pairs.append(both.float())
-    loss, auc, maps = pixels.new_zeros(()), math.nan, pixels.new_zeros((0, grid, grid))
-    probe_value = math.nan
-    if chosen:
-        support = torch.tensor([probe.support for probe in chosen])
-        query = torch.tensor([probe.query for probe in chosen])
-        probed = probe_loss(features.embedding, torch.stack(pairs), support, query, scale.exp(), config.ridge)
-        loss, maps, auc = loss + config.probe_weight * probed.loss, probed.maps, float(probed.auc.mean())
-        probe_value = float(probed.loss.detach())
-    bias = torch.zeros((len(batch.prompts), grid, grid), device=device)
-    has_bias = torch.zeros(len(batch.prompts), dtype=torch.bool)
-    where = {(probe.query, probe.values): index for index, probe in enumerate(chosen)}
-    for index, (owner, prompt) in enumerate(zip(batch.owners, batch.prompts, strict=True)):
-        at = where.get((owner, prompt.value))
-        if at is not None and rng.random() < config.bias_chance:
-            sharpness = float(np.exp(rng.normal(0, 0.5)))
-            beta = torch.tensor([rng.uniform(0.5, 3.0)], dtype=torch.float32)
-            bias[index] = guidance(maps[at : at + 1] * sharpness, beta)[0]
-            has_bias[index] = True
-    prompts = batch_maps(batch, grid, bias, has_bias, device)
+    probed = probe_batch(features, scale, batch, config)
+    bias = guide_prompts(probed, batch, config, rng)
+    prompts = batch_maps(batch, features.embedding.shape[-1], bias, device)
     with torch.autocast(device.type, torch.bfloat16):
         owners = torch.tensor(batch.owners, device=device)
         likeness = network.decoder.likeness(features, prompts, owners)
@@ -156,14 +141,56 @@ def run_step(
     near = _near(target)
     result = mask_loss(decoded.logits, decoded.iou, target, near)
     alike = likeness_loss(likeness.fine[:, 0], likeness.coarse[:, 0], target, near)
-    loss = loss + result.mask + config.iou_weight * result.iou + config.likeness_weight * alike
-    return StepResult(loss, float(result.mask.detach()), probe_value, float(result.dice.mean()), auc)
+    loss = result.mask + config.iou_weight * result.iou + config.likeness_weight * alike
+    if probed is None:
+        return StepResult(loss, float(result.mask.detach()), math.nan, float(result.dice.mean()), math.nan)
+    return StepResult(
+        loss + config.probe_weight * probed.result.loss,
+        float(result.mask.detach()),
+        float(probed.result.loss.detach()),
+        float(result.dice.mean()),
+        float(probed.result.auc.mean()),
+    )
 
 
-def batch_maps(batch: Batch, grid: int, bias: Tensor, has_bias: Tensor, device: torch.device) -> PromptMaps:
+def probe_batch(features: Features, scale: Tensor, batch: Batch, config: SamConfig) -> Probed | None:
+    """Fit and ask all probes whose label is there, and not everything, in the cells of both views; None without any."""
+    device = features.embedding.device
+    labels = torch.stack([torch.as_tensor(view.labels) for view in batch.views])[:, 4::8, 4::8].to(device)
+    chosen, pairs = [], []
+    for probe in batch.probes:
+        values = torch.tensor(probe.values, device=device)
+        both = torch.stack([torch.isin(labels[view], values) for view in (probe.support, probe.query)])
+        if both.any((1, 2)).all() and not both.all(2).all(1).any():
+            chosen.append(probe)
+            pairs.append(both.float())
+    if not chosen:
+        return None
+    support = torch.tensor([probe.support for probe in chosen], device=device)
+    query = torch.tensor([probe.query for probe in chosen], device=device)
+    result = probe_loss(features.embedding, torch.stack(pairs), support, query, scale.exp(), config.ridge)
+    return Probed({(probe.query, probe.values): index for index, probe in enumerate(chosen)}, result)
+
+
+def guide_prompts(
+    probed: Probed | None, batch: Batch, config: SamConfig, rng: np.random.Generator
+) -> list[Tensor | None]:
+    """Guidance (1, G * G) for a share of the prompts whose label a probe looked for, of varying sharpness and beta."""
+    biases: list[Tensor | None] = []
+    for owner, prompt in zip(batch.owners, batch.prompts, strict=True):
+        at = None if probed is None else probed.where.get((owner, prompt.value))
+        if probed is None or at is None or rng.random() >= config.bias_chance:
+            biases.append(None)
+            continue
+        maps = probed.result.maps[at : at + 1] * float(np.exp(rng.normal(0, 0.5)))
+        biases.append(guidance(maps, maps.new_tensor([rng.uniform(0.5, 3.0)])).flatten(1))
+    return biases
+
+
+def batch_maps(batch: Batch, grid: int, biases: Sequence[Tensor | None], device: torch.device) -> PromptMaps:
     """Draw the prompts of a batch as maps, the kinds that each prompt shows and no others."""
     maps: list[PromptMaps] = []
-    for prompt, one, guided in zip(batch.prompts, bias, has_bias.tolist(), strict=True):
+    for prompt, bias in zip(batch.prompts, biases, strict=True):
         maps.append(
             prompt_maps(
                 grid,
@@ -171,8 +198,8 @@ def batch_maps(batch: Batch, grid: int, bias: Tensor, has_bias: Tensor, device: 
                 torch.as_tensor(prompt.points)[None].to(device) if prompt.has_points else None,
                 torch.as_tensor(prompt.point_labels)[None].to(device) if prompt.has_points else None,
                 torch.as_tensor(prompt.mask)[None, None].to(device) if prompt.has_mask else None,
-                one.flatten()[None] if guided else None,
-                like=bias,
+                bias,
+                like=torch.zeros((), device=device),
             )
         )
     return PromptMaps(*[torch.cat([getattr(one, field.name) for one in maps]) for field in fields(PromptMaps)])
