@@ -43,7 +43,7 @@ def test_every_stage_of_every_set_is_scored(data: Path, tmp_path: Path) -> None:
     ]
     for row in summary:
         assert all(0 <= row[stage] <= 1 for stage in accuracy.STAGES)
-        assert row["fill_truth"] == pytest.approx(2 * 316 / (316 + 21 * 21), abs=0.08)
+        assert row["fill_truth"] == pytest.approx(2 * 305 / (305 + 19 * 19))  # pixels of a disc, and of its box
         assert row["pixels"] > 0.9
 
 
