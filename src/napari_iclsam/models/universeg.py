@@ -10,11 +10,14 @@ published weights. A block with target ``u`` and support ``v_1 .. v_S`` is publi
 A convolution is linear, so its target half is computed once instead of S times, ``mean_i z_i`` needs the mean of the
 support alone, the first block's support half does not depend on the query at all (`UniverSeg.encode_support` computes
 it once a task), and the last decoder block, whose support output nobody reads, needs only the mean of its support.
+
+The pairs of a support set only ever meet in sums. They pass through the network in groups small enough for a
+processor's cache, channels last, and nothing of all of them at full resolution is laid out but `SupportFeatures`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import cast
@@ -25,6 +28,13 @@ from torch.nn import functional as F
 
 SLOPE = 0.01
 """Negative slope of the leaky rectifiers."""
+
+
+Groups = Sequence[Tensor]
+"""A support tensor (B, S, C, H, W) as groups of pairs, (B, s, C, H, W) each."""
+
+_GROUP = 4
+"""Pairs of a group."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,14 +111,18 @@ class CrossBlock(nn.Module):
 
     def target_output(self, z_mean: Tensor) -> Tensor:
         """Return u' of mean_i z_i."""
-        return F.leaky_relu(self.target.vmapped.conv(z_mean), SLOPE)
+        return F.leaky_relu(self.target.vmapped.conv(z_mean), SLOPE, inplace=True)
 
-    def forward(self, u: Tensor, v: Tensor) -> tuple[Tensor, Tensor]:
-        """Return u' (B, F, H, W) and v' (B, S, F, H, W) of u (B, Cu, H, W) and v (B, S, Cv, H, W)."""
+    def forward(self, u: Tensor, v: Iterable[Tensor]) -> tuple[Tensor, Groups]:
+        """Return u' (B, F, H, W) and the groups of v' with F channels, of u (B, Cu, H, W) and groups with Cv."""
         half_u = self.cross_target(u)
-        half_v = _over_pairs(self.cross_support, v)
-        v_out = _over_pairs(self.support.vmapped.conv, half_v + half_u[:, None])
-        return self.target_output(half_u + half_v.mean(dim=1)), F.leaky_relu(v_out, SLOPE)
+        means, outputs = _Mean(), []
+        for group in v:
+            half_v = _over_pairs(self.cross_support, group)
+            means.add(half_v)
+            output = _over_pairs(self.support.vmapped.conv, half_v + half_u[:, None])
+            outputs.append(F.leaky_relu(output, SLOPE, inplace=True))
+        return self.target_output(half_u + means.value()), outputs
 
 
 class UniverSeg(nn.Module):
@@ -146,8 +160,12 @@ class UniverSeg(nn.Module):
             Their masks, in [0, 1].
         """
         block = cast(CrossBlock, self.enc_blocks[0])
-        half_v = _over_pairs(block.cross_support, torch.cat([images, masks], dim=2))
-        return SupportFeatures(half_v.mean(dim=1), _over_pairs(block.support.vmapped.conv, half_v))
+        means, outputs = _Mean(), []
+        for group in torch.cat([images, masks], dim=2).split(_GROUP, dim=1):
+            half_v = _over_pairs(block.cross_support, group)
+            means.add(half_v)
+            outputs.append(_over_pairs(block.support.vmapped.conv, half_v).movedim(2, -1))
+        return SupportFeatures(means.value(), torch.cat(outputs, dim=1).movedim(-1, 2))
 
     def forward(self, query: Tensor, support: SupportFeatures, guidance: Tensor | None = None) -> Tensor:
         """Segment Q queries with each of T support sets.
@@ -168,37 +186,38 @@ class UniverSeg(nn.Module):
         Tensor, (T * Q, 1, H, W)
             Logits.
         """
-        u, v, top = self._first_block(query, support, guided=guidance is not None)
+        guided = guidance is not None
+        u, v, top = self._first_block(query, support, guided=guided)
         top_u, u = u, _pool(u)
-        skips: list[tuple[Tensor, Tensor]] = []
+        skips: list[tuple[Tensor, Groups]] = []
         for level, block in enumerate(self.enc_blocks[1:], start=1):
             u, v = block(u, v)
             if level < len(self.enc_blocks) - 1:
                 skips.append((u, v))
-                u, v = _pool(u), _over_pairs(_pool, v)
+                u, v = _pool(u), [_over_pairs(_pool, group) for group in v]
         for block in self.dec_blocks[:-1]:
             skip_u, skip_v = skips.pop()
-            u = torch.cat([_up(u), skip_u], dim=1)
-            v = torch.cat([_over_pairs(_up, v), skip_v], dim=2)
-            u, v = block(u, v if guidance is None else _guide(v, guidance))
+            joined = _upsampled_beside(v, skip_v) if guidance is None else _guide(v, skip_v, guidance)
+            u, v = block(torch.cat([_up(u), skip_u], dim=1), joined)
         u = torch.cat([_up(u), top_u], dim=1)
-        return self._last_block(u, _join(_pool_upsampled(v, guided=guidance is not None), top), guidance)
+        return self._last_block(u, _join(_pool_upsampled(v, guided=guided), top), guidance)
 
-    def _first_block(self, query: Tensor, support: SupportFeatures, *, guided: bool) -> tuple[Tensor, Tensor, _Pooled]:
+    def _first_block(self, query: Tensor, support: SupportFeatures, *, guided: bool) -> tuple[Tensor, Groups, _Pooled]:
         """Return u', v' halved in size, and of v' at full size what the last block needs."""
         block = cast(CrossBlock, self.enc_blocks[0])
-        half_u = block.cross_target(query)
-        tasks, pairs = support.support.shape[:2]
+        half_u = block.cross_target(query).contiguous(memory_format=torch.channels_last)
+        tasks = len(support.support)
         grouped = half_u.unflatten(0, (tasks, -1))
         u = block.target_output((grouped + support.cross_mean[:, None]).flatten(0, 1))
         shared = F.conv2d(half_u, block.support.vmapped.conv.weight, None, padding=1).unflatten(0, (tasks, -1))
-        halved, total, energy = [], torch.zeros((), device=u.device), torch.zeros((), device=u.device)
-        for part in support.support.split(_CHUNK, dim=1):
-            v = F.leaky_relu(part[:, None] + shared[:, :, None], SLOPE).flatten(0, 1)
+        halved, means, energies = [], _Mean(), []
+        for part in support.support.split(_GROUP, dim=1):
+            v = F.leaky_relu(part[:, None] + shared[:, :, None], SLOPE, inplace=True).flatten(0, 1)
             halved.append(_over_pairs(_pool, v))
-            total = total + v.sum(dim=1)
-            energy = energy + v.square().sum(dim=(1, 2))[:, None] if guided else energy
-        return u, torch.cat(halved, dim=1), _Pooled(total / pairs, energy if guided else None)
+            means.add(v)
+            if guided:
+                energies.append(_energy(v))
+        return u, halved, _Pooled(means.value(), torch.stack(energies).sum(dim=0) if guided else None)
 
     def _last_block(self, u: Tensor, v: _Pooled, guidance: Tensor | None) -> Tensor:
         block = cast(CrossBlock, self.dec_blocks[-1])
@@ -207,13 +226,28 @@ class UniverSeg(nn.Module):
         return logits
 
 
-_CHUNK = 8
-"""Support pairs handled at once where full-resolution copies of all of them would fill the memory."""
+class _Mean:
+    """The mean over pairs of groups that come one after the other."""
+
+    def __init__(self) -> None:
+        self._sums: list[Tensor] = []
+        self._pairs = 0
+
+    def add(self, group: Tensor) -> None:
+        self._pairs += group.shape[1]
+        size, last = group.shape[2:], group.movedim(2, -1)  # as it lies in memory: ten times as fast to sum
+        total = last.flatten(2).sum(dim=1).view(-1, *size[1:], size[0]).movedim(-1, 1)
+        self._sums = [self._sums[0] + total] if self._sums else [total]
+
+    def value(self) -> Tensor:
+        """Return it, (B, C, H, W)."""
+        return self._sums[0] / self._pairs
 
 
 def _over_pairs(function: Callable[[Tensor], Tensor], v: Tensor) -> Tensor:
-    """Apply a function of (N, C, H, W) to (B, S, C, H, W)."""
-    result: Tensor = function(v.flatten(0, 1)).unflatten(0, v.shape[:2])
+    """Apply a function of (N, C, H, W), channels last, to (B, S, C, H, W)."""
+    flat = v.flatten(0, 1).contiguous(memory_format=torch.channels_last)
+    result: Tensor = function(flat).unflatten(0, v.shape[:2])
     return result
 
 
@@ -230,33 +264,48 @@ def _weights(guidance: Tensor, size: torch.Size) -> Tensor:
     return F.interpolate(guidance, size=size, mode="bilinear", align_corners=False).exp()
 
 
-def _guide(v: Tensor, guidance: Tensor) -> Tensor:
-    """Weight a support tensor (B, S, C, h, w) and give it back its L2 norm."""
-    weighted = v * _weights(guidance, v.shape[-2:])[:, None]
-    return weighted * _ratio(v.square().sum(dim=(1, 2, 3, 4)), weighted.square().sum(dim=(1, 2, 3, 4)))[:, None]
+def _upsampled_beside(v: Groups, skip: Groups) -> Iterator[Tensor]:
+    """Upsample each group and concatenate it with its skip."""
+    for deep, fine in zip(v, skip, strict=True):
+        joined = torch.cat([_up(deep.flatten(0, 1)), fine.flatten(0, 1)], dim=1)
+        yield joined.unflatten(0, fine.shape[:2])
+
+
+def _guide(v: Groups, skip: Groups, guidance: Tensor) -> Iterator[Tensor]:
+    """Do the same, weight the whole tensor and give it back its L2 norm."""
+    weights = _weights(guidance, skip[0].shape[-2:])
+    energies = [_energy(_over_pairs(_up, deep)) + _energy(fine) for deep, fine in zip(v, skip, strict=True)]
+    energy = torch.stack(energies).sum(dim=0)
+    factor = weights * _norm_kept(energy, weights)
+    return (group * factor[:, None] for group in _upsampled_beside(v, skip))
+
+
+def _energy(v: Tensor) -> Tensor:
+    """Sum the squares of (B, S, C, H, W) over pairs and channels, (B, 1, H, W)."""
+    return torch.linalg.vector_norm(v, dim=2).square().sum(dim=1, keepdim=True)
 
 
 def _guide_pooled(v: _Pooled, guidance: Tensor) -> Tensor:
     """Return the mean over pairs that `_guide` of the whole tensor would have."""
     assert v.energy is not None
     weights = _weights(guidance, v.mean.shape[-2:])
-    before, after = v.energy.sum(dim=(1, 2, 3)), (v.energy * weights.square()).sum(dim=(1, 2, 3))
-    return v.mean * weights * _ratio(before, after)
+    return v.mean * weights * _norm_kept(v.energy, weights)
 
 
-def _ratio(before: Tensor, after: Tensor) -> Tensor:
-    """Return the ratio of two L2 norms from their squares, (B,) -> (B, 1, 1, 1); 1 for an empty tensor."""
+def _norm_kept(energy: Tensor, weights: Tensor) -> Tensor:
+    """Return the factor (B, 1, 1, 1) by which a weighted tensor has its former L2 norm; 1 for an empty one."""
+    before, after = energy.sum(dim=(1, 2, 3)), (energy * weights.square()).sum(dim=(1, 2, 3))
     ratio = torch.where(after > 0, before / after.clamp_min(torch.finfo(after.dtype).tiny), 1.0)
     return ratio.sqrt()[:, None, None, None]
 
 
-def _pool_upsampled(v: Tensor, *, guided: bool) -> _Pooled:
-    """Pool over pairs as if all (B, S, C, h, w) had been upsampled: upsampling is linear, squaring is not."""
-    energy = None
-    if guided:
-        chunks = (_over_pairs(_up, part).square().sum(dim=(1, 2))[:, None] for part in v.split(_CHUNK, dim=1))
-        energy = torch.stack(list(chunks)).sum(dim=0)
-    return _Pooled(_up(v.mean(dim=1)), energy)
+def _pool_upsampled(v: Groups, *, guided: bool) -> _Pooled:
+    """Pool over pairs as if all had been upsampled: upsampling is linear, squaring is not."""
+    means = _Mean()
+    for group in v:
+        means.add(group)
+    energy = torch.stack([_energy(_over_pairs(_up, group)) for group in v]).sum(dim=0) if guided else None
+    return _Pooled(_up(means.value()), energy)
 
 
 def _join(deep: _Pooled, skip: _Pooled) -> _Pooled:
