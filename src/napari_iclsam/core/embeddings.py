@@ -6,8 +6,10 @@ import hashlib
 import os
 import tempfile
 import threading
+import time
 from collections import OrderedDict
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -24,6 +26,9 @@ from napari_iclsam.weights.folders import home
 MEMORY_LIMIT = 1 << 30
 DISK_LIMIT = 4 << 30
 """Bytes that a cache may hold unless told otherwise."""
+
+_STALE = 3600.0
+"""Seconds after which an unfinished file has no writer any more."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,7 +99,7 @@ class EmbeddingCache:
         if self.folder is not None:
             try:
                 self._write(key, features)
-            except OSError:
+            except (OSError, SafetensorError):  # safetensors reports a full disk in its own way
                 return
             self._shrink_disk()
 
@@ -109,6 +114,7 @@ class EmbeddingCache:
             self._memory.clear()
         for path, _, _ in self._files():
             path.unlink(missing_ok=True)
+        self._remove_unfinished(age=0)
 
     def _remember(self, key: str, features: Features) -> None:
         with self._lock:
@@ -123,13 +129,15 @@ class EmbeddingCache:
         path = self.folder / f"{key}.safetensors"
         try:
             tensors = load_file(path)
-            os.utime(path)  # the time of last use decides what goes first
-            return Features(tensors["embedding"], tensors.get("detail"))
+            features = Features(tensors["embedding"], tensors.get("detail"))
         except FileNotFoundError:
             return None
         except (OSError, SafetensorError, KeyError):
-            path.unlink(missing_ok=True)
+            _remove(path)
             return None
+        with suppress(OSError):  # a folder that may only be read
+            os.utime(path)  # the time of last use decides what goes first
+        return features
 
     def _write(self, key: str, features: Features) -> None:
         assert self.folder is not None
@@ -151,8 +159,18 @@ class EmbeddingCache:
         for path, size, _ in files[:-1]:
             if excess <= 0:
                 break
-            path.unlink(missing_ok=True)
+            _remove(path)
             excess -= size
+        self._remove_unfinished(age=_STALE)
+
+    def _remove_unfinished(self, age: float) -> None:
+        """Remove what processes left behind that ended in the middle of writing, if it is older (seconds)."""
+        if self.folder is None or not self.folder.is_dir():
+            return
+        for path in self.folder.glob("*.part"):
+            with suppress(OSError):
+                if time.time() - path.stat().st_mtime >= age:
+                    path.unlink()
 
     def _files(self) -> Iterator[tuple[Path, int, float]]:
         if self.folder is None or not self.folder.is_dir():
@@ -175,14 +193,19 @@ class CacheInfo:
     limit: int
 
 
+def _remove(path: Path) -> None:
+    with suppress(OSError):  # another process was quicker, or the folder may only be read
+        path.unlink()
+
+
 def _map(features: Features, function: Callable[[torch.Tensor], torch.Tensor]) -> Features:
     detail = None if features.detail is None else function(features.detail)
     return Features(function(features.embedding), detail)
 
 
 def on_device(features: Features, device: torch.device) -> Features:
-    """Return features in float32 on a device."""
-    return _map(features, lambda t: t.to(device, torch.float32))
+    """Return features in float32 on a device, in one memory layout whether they were computed now or kept."""
+    return _map(features, lambda t: t.to(device, torch.float32).contiguous())
 
 
 def _size(features: Features) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Protocol, cast
@@ -80,13 +81,18 @@ class Networks:
 
     def embed(self, rgb: NDArray[np.uint8], cache: EmbeddingCache) -> Embedding:
         """Embed an 8-bit RGB image (H, W, 3), or take its embedding from the cache."""
-        key = embedding_key(rgb, self.hashes.get("sam", str(id(self.sam))), self.precision)
+        key = embedding_key(rgb, self._encoder_key(), self.precision)
         frame, features = self.frame(rgb), cache.get(key)
         if features is None:
             pixels = self.promptable.normalise(frame.to_square(rgb).to(self.device))
             features = self.promptable.encode(frame.pad(pixels))
             cache.put(key, features)
         return Embedding(on_device(features, self.device), frame)
+
+    def _encoder_key(self) -> str:
+        """Tell this encoder from others: by its weights, their preprocessing and the size of its input."""
+        weights = self.hashes.get("sam") or _digest(self.sam)
+        return f"{weights}/{getattr(self.sam, 'preprocessing', '')}/{self.promptable.image_size}"
 
     def icl_image(self, rgb: NDArray[np.uint8], channel: Channel, *, smooth: bool, stretch: bool) -> Tensor:
         """Make the in-context model's input of an 8-bit RGB image: (1, C, s, s), scaled to [0, 1] by its extremes.
@@ -174,6 +180,15 @@ class NetworkSource:
             hashes={role: one.sha256 for role, one in built.items()},
             licences={role: one.weights.licence for role, one in built.items()},
         )
+
+
+def _digest(module: nn.Module) -> str:
+    """Return the SHA-256 of a module's tensors, for one that was not read from a file."""
+    digest = hashlib.sha256()
+    for name, tensor in module.state_dict().items():
+        digest.update(f"{name}/{tensor.dtype}/{tuple(tensor.shape)}".encode())
+        digest.update(tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().data)
+    return digest.hexdigest()
 
 
 def _to_unit(values: Tensor) -> Tensor:
