@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import io
 import json
-import os
-import tempfile
+import uuid
 import zipfile
+import zlib
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path, PurePosixPath
@@ -26,6 +26,21 @@ FORMAT = 1
 """Version of the layout; raised when an older reader would misunderstand a file."""
 
 _INDEX = "task.json"
+
+_DAMAGE = (
+    zipfile.BadZipFile,
+    zlib.error,
+    tifffile.TiffFileError,
+    json.JSONDecodeError,
+    OSError,
+    EOFError,
+    KeyError,
+    IndexError,
+    TypeError,
+    AttributeError,
+    RuntimeError,  # encrypted, or compressed in a way that zipfile does not know
+)
+"""What reading a file raises that is not what `write_task` wrote."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,18 +92,19 @@ def write_task(saved: SavedTask, path: str | Path) -> None:
         "settings": saved.settings.to_dict(),
         "pairs": len(support),
         "fingerprint": support.fingerprint(),
+        "dtypes": [image.dtype.str for image in support.images],
         "styles": {str(label): asdict(style) for label, style in support.styles.items()},
     }
-    handle, name = tempfile.mkstemp(suffix=".part", dir=path.parent)
+    part = path.with_name(f"{path.name}.{uuid.uuid4().hex[:8]}.part")
     try:
-        with os.fdopen(handle, "wb") as file, zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as archive:
+        with zipfile.ZipFile(part, "x", zipfile.ZIP_DEFLATED) as archive:
             archive.writestr(_INDEX, json.dumps(index, indent=2))
             for n, (image, labels) in enumerate(zip(support.images, support.labels, strict=True)):
                 archive.writestr(f"{n}.image.tif", _to_tiff(image))
                 archive.writestr(f"{n}.labels.tif", _to_tiff(labels))
-        Path(name).replace(path)
+        part.replace(path)
     finally:
-        Path(name).unlink(missing_ok=True)
+        part.unlink(missing_ok=True)
 
 
 def read_task(path: str | Path) -> SavedTask:
@@ -107,7 +123,7 @@ def read_task(path: str | Path) -> SavedTask:
     try:
         with zipfile.ZipFile(path) as archive:
             return _read(archive, path)
-    except (zipfile.BadZipFile, EOFError, KeyError, OSError, json.JSONDecodeError, tifffile.TiffFileError) as error:
+    except _DAMAGE as error:
         raise ValueError(
             f"{path} is not a complete task file ({error}). Save the task again, or copy the file once more."
         ) from error
@@ -139,8 +155,8 @@ def _read(archive: zipfile.ZipFile, path: Path) -> SavedTask:
         )
     pairs = range(int(index["pairs"]))
     support = SupportSet.of(
-        [_from_tiff(archive.read(f"{n}.image.tif")) for n in pairs],
-        [_from_tiff(archive.read(f"{n}.labels.tif")) for n in pairs],
+        [_from_tiff(archive.read(f"{n}.image.tif"), index["dtypes"][n]) for n in pairs],
+        [_from_tiff(archive.read(f"{n}.labels.tif"), "<i4") for n in pairs],
         {int(label): _style(style) for label, style in index["styles"].items()},
     )
     if support.fingerprint() != index["fingerprint"]:
@@ -160,5 +176,6 @@ def _to_tiff(array: NDArray[Any]) -> bytes:
     return buffer.getvalue()
 
 
-def _from_tiff(data: bytes) -> NDArray[Any]:
-    return np.asarray(tifffile.imread(io.BytesIO(data)))
+def _from_tiff(data: bytes, dtype: str) -> NDArray[Any]:
+    """Read a TIFF in the dtype it was saved with: TIFF has no booleans, and its byte order may be another one."""
+    return np.asarray(tifffile.imread(io.BytesIO(data))).astype(np.dtype(dtype), copy=False)
