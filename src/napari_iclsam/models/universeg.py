@@ -282,7 +282,8 @@ def _guide(v: Groups, skip: Groups, guidance: Tensor) -> Iterator[Tensor]:
 
 def _energy(v: Tensor) -> Tensor:
     """Sum the squares of (B, S, C, H, W) over pairs and channels, (B, 1, H, W)."""
-    return torch.linalg.vector_norm(v, dim=2).square().sum(dim=1, keepdim=True)
+    norms: Tensor = torch.linalg.vector_norm(v, dim=2)
+    return norms.square().sum(dim=1, keepdim=True)
 
 
 def _guide_pooled(v: _Pooled, guidance: Tensor) -> Tensor:
