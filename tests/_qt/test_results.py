@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Generator
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -99,25 +101,37 @@ def test_maps_of_each_label_are_shown_on_request(filled: Dock) -> None:
         np.testing.assert_allclose(layers[title].scale, SPACE["scale"])
         assert layers[title].units == result.units
         assert layers[title].axis_labels == result.axis_labels
-    assert filled.viewer.layers[-1] is result
+    assert filled.viewer.layers[-1].name == result.name
 
 
-def test_boxes_lie_around_their_pixels_on_their_plane(filled: Dock, monkeypatch: pytest.MonkeyPatch) -> None:
+class Boxed:
+    """A session whose predictions have a box of label 1 on each plane."""
+
+    def __init__(self, session: Any) -> None:
+        self._session = session
+
+    def steps(self, request: Any) -> Generator[Any, None, Any]:
+        steps = self._session.steps(request)
+        while True:
+            try:
+                step = next(steps)
+            except StopIteration as end:
+                return end.value
+            if step.prediction is not None:
+                boxes = {1: np.array([[5, 6, 20, 25 + step.plane]])}
+                step = replace(step, prediction=replace(step.prediction, boxes=boxes))
+            yield step
+
+
+def test_boxes_lie_around_their_pixels_on_their_plane(filled: Dock) -> None:
+    filled.widget.session = Boxed(filled.widget.session)
     filled.widget.output.extras["boxes"].setChecked(True)
-    found: dict[int, Any] = {}
-    filled.widget.runner.stepped.connect(
-        lambda step: found.update({step.plane: step.prediction}) if step.prediction else None
-    )
     filled.segment()
     boxes = filled.viewer.layers["scan [ICL-SAM] boxes"]
-    wanted = []
-    for number, prediction in found.items():
-        plane = (0, 1, 3, 5)[number]
-        for each in prediction.boxes.values():
-            wanted += [(plane, y0 - 0.5, x0 - 0.5, y1 + 0.5, x1 + 0.5) for x0, y0, x1, y1 in each.tolist()]
-    assert wanted
+    wanted = [(plane, 5.5, 4.5, 25.5 + number, 20.5) for number, plane in enumerate((0, 1, 3, 5))]
     drawn = [(box[0, 0], *box[:, 1:].min(0), *box[:, 1:].max(0)) for box in boxes.data]
-    assert sorted(drawn) == sorted(wanted)
+    assert sorted(drawn) == wanted
+    np.testing.assert_allclose(boxes.scale, SPACE["scale"])
     filled.segment()
     assert len(boxes.data) == len(wanted)
 
