@@ -67,6 +67,14 @@ def _options(*options: Callable[[C], C]) -> Callable[[C], C]:
     return add
 
 
+def _in_pairs(context: click.Context, _: click.Parameter, pairs: Sequence[tuple[Path, Path]]) -> Any:
+    """Return the pairs unless the next option was taken for the second file of one."""
+    for pair in pairs:
+        if any(str(path).startswith("--") for path in pair):
+            raise click.UsageError(f"--support takes an image and its labels; got {pair[0]} and {pair[1]}.", context)
+    return pairs
+
+
 _support = click.option(
     "--support",
     "support",
@@ -74,6 +82,7 @@ _support = click.option(
     multiple=True,
     required=True,
     type=_PATH,
+    callback=_in_pairs,
     metavar="IMAGE LABELS",
     help="An example: an image and its labels (0 background, 1, 2, ... objects). Repeat it for more. Of a stack and "
     "labels of the same size, every plane that has labels is an example.",

@@ -21,7 +21,7 @@ from napari_iclsam.core.pipeline import ICLSAM, Task
 from napari_iclsam.core.results import Progress
 from napari_iclsam.core.settings import Settings
 from napari_iclsam.core.support import SupportSet
-from napari_iclsam.core.task import read_task
+from napari_iclsam.core.task import SavedTask, read_task, write_task
 from napari_iclsam.files import check_writable_as, write_labels
 
 
@@ -70,7 +70,8 @@ def fit(pairs: Sequence[tuple[Path, Path]], axis: int, model: Model, output: Pat
     support, segmenter = read_support(pairs, axis), model.segmenter()
     with written_together([output], overwrite=overwrite) as places:
         task = follow(segmenter.fit_steps(support), "Fitting")
-        task.save(places[output])
+        saved = SavedTask(support, model.settings, model.models, model.icl or "starter")  # the names as they were given
+        write_task(saved, places[output])
     click.echo(f"{len(support)} examples of {', '.join(map(support.name, support.ids))} -> {output}")
     _say_expectation(task)
 
