@@ -96,8 +96,9 @@ class QueryForm(QWidget):
             spin.setMinimumWidth(74)
         span = QHBoxLayout()
         span.setContentsMargins(0, 0, 0, 0)
+        span.setSpacing(3)
         span.addWidget(self.first, 1)
-        span.addWidget(QLabel("to"))
+        span.addWidget(QLabel("–"))  # noqa: RUF001
         span.addWidget(self.last, 1)
         self._span = QWidget()
         self._span.setLayout(span)
@@ -107,9 +108,9 @@ class QueryForm(QWidget):
         self._form.setFieldGrowthPolicy(QFormLayout.FieldGrowthPolicy.AllNonFixedFieldsGrow)
         self._form.addRow("Image", self.image)
         self._form.addRow("Segment", self.scope)
-        self._form.addRow("Stacked along", self.axis)
+        self._form.addRow("Along", self.axis)
         self._form.addRow("Slices", self._span)
-        self._form.addRow("Further axes", self.further)
+        self._form.addRow("Others", self.further)
         self._form.addRow(self.others)
         self._form.addRow(self.level)
 

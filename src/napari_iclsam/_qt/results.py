@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import zlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 from weakref import WeakKeyDictionary
@@ -55,6 +55,8 @@ class Written:
         Check of each plane as it was written.
     touched : set of Position
         Planes that were painted since.
+    taken : dict of Position to int
+        Check of each plane as it was when it became an example.
     """
 
     image: Layer
@@ -62,6 +64,7 @@ class Written:
     cut: Cut
     sums: dict[Position, int] = field(default_factory=dict)
     touched: set[Position] = field(default_factory=set)
+    taken: dict[Position, int] = field(default_factory=dict)
 
 
 class Results:
@@ -99,6 +102,17 @@ class Results:
         if known is None:
             return []
         return sorted(p for p in known.touched if known.sums.get(p) != _sum(layer.data[known.cut.key(p)]))
+
+    def unlearnt(self, layer: Labels) -> list[Position]:
+        """Return the corrected planes of a result that are no examples yet, or were corrected since."""
+        known = self._written.get(layer)
+        found = self.corrected(layer)
+        return [p for p in found if known and known.taken.get(p) != _sum(layer.data[known.cut.key(p)])]
+
+    def take(self, layer: Labels, positions: Iterable[Position]) -> None:
+        """Note that planes of a result are examples as they are now."""
+        known = self._written[layer]
+        known.taken.update((p, _sum(layer.data[known.cut.key(p)])) for p in positions)
 
     def open(self, image: Layer, level: int, planes: Planes, look: Look) -> Sheet:
         """Choose or make the layer that the planes of an image are written into."""

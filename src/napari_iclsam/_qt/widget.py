@@ -98,7 +98,7 @@ class ICLSAMWidget(QWidget):
         layout.setContentsMargins(0, 0, 0, 0)
         layout.addWidget(scroll, 1)
         layout.addWidget(self.bar)
-        self.setMinimumWidth(300)
+        self.setMinimumWidth(312)
         for control in (*form.findChildren(QComboBox), *form.findChildren(QAbstractSpinBox)):
             control.setFocusPolicy(Qt.FocusPolicy.StrongFocus)
             control.installEventFilter(self)
@@ -202,7 +202,8 @@ class ICLSAMWidget(QWidget):
         for labels in self._corrected_results():
             known = self.results.written(labels)
             if known is not None:
-                where = self.results.corrected(labels)
+                where = self.results.unlearnt(labels)
+                self.results.take(labels, where)
                 new += [LayerExample(known.image, labels, known.cut, p, (), known.level) for p in where]
         if not new:
             show_info("No slice of the result differs from what was segmented: correct one with the brush first.")
@@ -224,7 +225,7 @@ class ICLSAMWidget(QWidget):
         self._filer.start(partial(save_task_steps, partial(task_of, plan.request), target))
 
     def _corrected_results(self) -> list[Labels]:
-        return [each for each in self.results.of_image(self.query.image.layer) if self.results.corrected(each)]
+        return [each for each in self.results.of_image(self.query.image.layer) if self.results.unlearnt(each)]
 
     def _update(self) -> None:
         """Allow what is possible; say why the rest is not."""
@@ -233,7 +234,7 @@ class ICLSAMWidget(QWidget):
         reason = self._planner.reason(output)
         planes = 0 if reason else sum(len(target.positions) for target in self._planner.targets())
         self.bar.show_reason(reason, planes)
-        self.bar.show_corrections(sum(len(self.results.corrected(each)) for each in self._corrected_results()))
+        self.bar.show_corrections(sum(len(self.results.unlearnt(each)) for each in self._corrected_results()))
 
     def _follow(self) -> None:
         """Make the query follow the examples, as far as the user has not chosen otherwise."""
