@@ -180,3 +180,8 @@ def test_any_pixel_changes_the_fingerprint(pair: int, index: int, labels: bool) 
 def test_fingerprints_tell_apart(images: list[NDArray[Any]], labels: list[NDArray[Any]]) -> None:
     plain = SupportSet.of([IMAGE, IMAGE + 1], [LABELS, LABELS * 2])
     assert SupportSet.of(images, labels).fingerprint() != plain.fingerprint()
+
+
+def test_pairs_may_come_as_one_stacked_array_each() -> None:
+    images, labels = np.arange(2 * 4 * 5).reshape(2, 4, 5), np.ones((2, 4, 5), int)
+    assert SupportSet.of(images, labels).fingerprint() == SupportSet.of(list(images), list(labels)).fingerprint()

@@ -72,7 +72,7 @@ class SupportSet:
                 f"Each example needs one image and one label image; got {len(images)} images and {len(labels)} label "
                 "images."
             )
-        if not images:
+        if len(images) == 0:
             raise ValueError("At least one example (an image with labels) is needed; got none.")
         pairs = [_check_pair(n, *pair) for n, pair in enumerate(zip(images, labels, strict=True), start=1)]
         ids = sorted({int(i) for _, lab in pairs for i in np.unique(lab)} - {0})
