@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 _GRID = 64
 """Cells of SAM's embedding in each direction."""
 
-_ROOM = 1_400_000_000
+_ROOM = 800_000_000
 """Bytes beside its parameters that a ViT takes to embed one image."""
 
 

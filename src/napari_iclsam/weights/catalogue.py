@@ -36,7 +36,8 @@ class Weights:
     parameters : int
         Number of parameters.
     memory : int
-        Bytes of main memory that loading it and embedding one image takes, roughly, in single precision.
+        Bytes of main memory that loading it and embedding one image takes, roughly, in single precision, beside those
+        of Python and PyTorch.
     cost : str
         What one image costs, in words.
     good_for : str
@@ -78,8 +79,6 @@ class Weights:
         return self.size if self.size is not None else (2 if self.bundled else 4) * self.parameters
 
 
-_GB = 1_000_000_000
-
 _SAM = "Kirillov et al., Segment Anything, ICCV 2023, doi:10.1109/ICCV51070.2023.00371"
 _MICRO_SAM = "Archit et al., Segment Anything for Microscopy, Nature Methods 2025, doi:10.1038/s41592-024-02580-4"
 _STARTER = "napari-iclsam starter models (see the model card in the package)"
@@ -103,7 +102,7 @@ _ENTRIES = (
         citation=_STARTER,
         preprocessing="starter",
         parameters=4_772_541,
-        memory=600_000_000,
+        memory=500_000_000,
         cost="fractions of a second an image on a CPU",
         good_for="a first try, and computers without a graphics card; comes with the package",
         bundled=True,
@@ -135,7 +134,7 @@ _ENTRIES = (
         citation=_SAM,
         preprocessing="sam",
         parameters=_VIT_B_PARAMETERS,
-        memory=2 * _GB,
+        memory=1_200_000_000,
         cost=_VIT_B_COST,
         good_for="the published method on images of any kind",
         urls=(_META + "sam_vit_b_01ec64.pth", _MIRROR + "sam_vit_b_01ec64.pth"),
@@ -153,7 +152,7 @@ _ENTRIES = (
         citation=_SAM,
         preprocessing="sam",
         parameters=312_342_832,
-        memory=int(3.5 * _GB),
+        memory=2_200_000_000,
         cost="about 3 times ViT-B",
         good_for="a graphics card, when ViT-B is not good enough",
         urls=(_META + "sam_vit_l_0b3195.pth", _MIRROR + "sam_vit_l_0b3195.pth"),
@@ -170,7 +169,7 @@ _ENTRIES = (
         citation=_SAM,
         preprocessing="sam",
         parameters=641_090_608,
-        memory=6 * _GB,
+        memory=3_800_000_000,
         cost="about 6 times ViT-B",
         good_for="a graphics card with 8 GB or more",
         urls=(_META + "sam_vit_h_4b8939.pth", _MIRROR + "sam_vit_h_4b8939.pth"),
@@ -189,7 +188,7 @@ _ENTRIES = (
         "doi:10.1038/s41467-024-44824-z",
         preprocessing="medsam",
         parameters=_VIT_B_PARAMETERS,
-        memory=2 * _GB,
+        memory=1_200_000_000,
         cost=_VIT_B_COST,
         good_for="radiology, fundus and endoscopy images",
         urls=("https://zenodo.org/records/10689643/files/medsam_vit_b.pth",),
@@ -206,7 +205,7 @@ _ENTRIES = (
         citation="Zhang et al., Faster Segment Anything, 2023, arXiv:2306.14289",
         preprocessing="sam",
         parameters=10_130_092,
-        memory=_GB,
+        memory=700_000_000,
         cost="about a tenth of ViT-B",
         good_for="computers without a graphics card, and large stacks",
         urls=(
@@ -227,7 +226,7 @@ _ENTRIES = (
         citation=_MICRO_SAM,
         preprocessing="sam",
         parameters=_VIT_B_PARAMETERS,
-        memory=2 * _GB,
+        memory=1_200_000_000,
         cost=_VIT_B_COST,
         good_for="cells and nuclei in light microscopy",
         urls=(_ZOO + "diplomatic-bug/1.2/files/vit_b.pt",),
@@ -244,7 +243,7 @@ _ENTRIES = (
         citation=_MICRO_SAM,
         preprocessing="sam",
         parameters=_VIT_B_PARAMETERS,
-        memory=2 * _GB,
+        memory=1_200_000_000,
         cost=_VIT_B_COST,
         good_for="mitochondria and nuclei in electron microscopy",
         urls=(_ZOO + "noisy-ox/1.2/files/vit_b.pt",),
@@ -261,7 +260,7 @@ _ENTRIES = (
         citation="Archit et al., MedicoSAM, 2025, arXiv:2501.11734",
         preprocessing="sam",
         parameters=_VIT_B_PARAMETERS,
-        memory=2 * _GB,
+        memory=1_200_000_000,
         cost=_VIT_B_COST,
         good_for="medical images",
         urls=("https://owncloud.gwdg.de/index.php/s/f5Ol4FrjPQWfjUF/download",),
