@@ -6,6 +6,7 @@ import io
 import json
 import os
 import pickletools
+import shutil
 import stat
 import zipfile
 from collections.abc import Callable
@@ -26,6 +27,7 @@ from napari_iclsam.core.pipeline import ICLSAM
 from napari_iclsam.core.settings import Settings
 from napari_iclsam.core.support import LabelStyle, SupportSet
 from napari_iclsam.core.task import FORMAT, SavedTask, load_task, read_task, write_task
+from napari_iclsam.weights.folders import bundled_folder
 
 RNG = np.random.default_rng(0)
 LABELS = np.zeros((12, 17), np.int32)
@@ -313,3 +315,17 @@ def test_nothing_in_it_is_a_pickle(written: Path) -> None:
         for name in archive.namelist():
             with pytest.raises(ValueError, match=r"."):
                 list(pickletools.genops(archive.read(name)))
+
+
+@pytest.mark.parametrize("prefix", ["", "starter:"], ids=["path", "name and path"])
+def test_a_task_finds_weights_of_ones_own_from_any_folder(
+    prefix: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shutil.copy(bundled_folder() / "starter_icl.safetensors", tmp_path / "mine.safetensors")
+    monkeypatch.chdir(tmp_path)
+    grey = np.random.default_rng(0).integers(0, 255, (40, 40), dtype=np.uint8)
+    task = ICLSAM(icl=f"{prefix}mine.safetensors").fit([grey], [grey > 100])
+    task.save(tmp_path / "a.iclsam")
+    monkeypatch.chdir("/")
+    assert read_task(tmp_path / "a.iclsam").icl == f"{prefix}{tmp_path / 'mine.safetensors'}"
+    assert load_task(tmp_path / "a.iclsam").segmenter.networks.hashes == task.segmenter.networks.hashes

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Protocol, cast
 
 import numpy as np
@@ -18,9 +19,10 @@ from napari_iclsam.core.embeddings import Embedding, EmbeddingCache, embedding_k
 from napari_iclsam.core.geometry import Frame, resize
 from napari_iclsam.core.intensity import unit_channels
 from napari_iclsam.core.settings import Channel
-from napari_iclsam.models.build import build_icl, build_sam, describe
+from napari_iclsam.models.build import Built, build_icl, build_sam, describe
 from napari_iclsam.models.features import Decoded, Features
 from napari_iclsam.models.universeg import UniverSeg
+from napari_iclsam.weights.catalogue import CATALOGUE
 
 _LARGE = frozenset({"vit_b", "vit_l", "vit_h"})
 
@@ -176,10 +178,18 @@ class NetworkSource:
             cast(UniverSeg, icl.module.to(self.device)),
             self.device,
             str(sam.dtype).removeprefix("torch."),
-            names={role: one.weights.name for role, one in built.items()},
+            names={"sam": _lasting(self.sam, sam), "icl": _lasting(self.icl, icl)},
             hashes={role: one.sha256 for role, one in built.items()},
             licences={role: one.weights.licence for role, one in built.items()},
         )
+
+
+def _lasting(name: str, built: Built) -> str:
+    """Return a name under which a network is found again, whatever the working folder: a file's whole path."""
+    if built.weights.name in CATALOGUE:
+        return built.weights.name
+    prefix = "" if Path(name).expanduser().is_file() else name.partition(":")[0] + ":"
+    return prefix + str(built.path.resolve())
 
 
 def _digest(module: nn.Module) -> str:
