@@ -47,7 +47,7 @@ def drop(dock: Dock, paths: list[Path]) -> None:
 def test_each_row_shows_image_and_labels(filled: Dock) -> None:
     table = filled.widget.examples.table
     assert table.count() == 3
-    assert table.item(0).text() == "scan, axis 0 1\n40 × 48 · 1 shell, 2 core"
+    assert table.item(0).text() == "scan, axis 0 1 · 40 × 48\n1 shell, 2 core"
     picture = table.item(0).icon().pixmap(56, 56).toImage()
     middle, corner = picture.pixelColor(28, 28), picture.pixelColor(2, 14)
     assert middle != corner

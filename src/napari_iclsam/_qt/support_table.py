@@ -37,7 +37,7 @@ class Row:
             return f"{self.example.title()}\n"
         styles = self.styles
         named = [f"{i} {styles[i].name}".strip() if i in styles else str(i) for i in self.picture.ids]
-        return f"{self.example.title()}\n{in_words(self.picture.size)} · {', '.join(named) or 'no labels'}"
+        return f"{self.example.title()} · {in_words(self.picture.size)}\n{', '.join(named) or 'no labels'}"
 
 
 class SupportTable(QListWidget):
@@ -197,7 +197,7 @@ class SupportTable(QListWidget):
     def _fit(self) -> None:
         """Take the height of one to four rows."""
         rows = min(max(self.count(), 1), 4)
-        self.setFixedHeight(rows * (SIDE + 6) + 2 * self.frameWidth() + 4)
+        self.setFixedHeight(rows * (SIDE + 8) + 2 * self.frameWidth() + 6)
 
     def _on_item_changed(self, item: QListWidgetItem) -> None:
         self.changed.emit()
