@@ -16,6 +16,30 @@ from training.sam_prompts import Prompt, draw_prompt, draw_target
 
 
 @dataclass(frozen=True, slots=True)
+class Phase:
+    """What batches are like from some share of the training time on.
+
+    Attributes
+    ----------
+    start : float
+        Share of the time, 0 to 1.
+    size : int
+        Side of the views in pixels.
+    pairs, prompts : int
+        Pairs of views a batch; prompts a view.
+    mask_chance, bias_chance : float
+        How often a box comes with a coarse mask, and a prompt with guidance where a probe has a map for it.
+    """
+
+    start: float
+    size: int
+    pairs: int
+    prompts: int
+    mask_chance: float = 0.45
+    bias_chance: float = 0.6
+
+
+@dataclass(frozen=True, slots=True)
 class View:
     """A sample as the network sees it: pixels (3, S, S) float, 0 to 255, labels and objects (S, S).
 
@@ -57,17 +81,15 @@ class Batch:
     probes: list[Probe]
 
 
-def draw_batch(
-    rng: np.random.Generator, sets: Sequence[DataSet], chances: NDArray[np.float64], size: int, pairs: int, prompts: int
-) -> Batch:
-    """Draw ``pairs`` pairs of S x S views with ``prompts`` prompts a view."""
+def draw_batch(rng: np.random.Generator, sets: Sequence[DataSet], chances: NDArray[np.float64], phase: Phase) -> Batch:
+    """Draw the pairs of views of a batch, and their prompts."""
     views: list[View] = []
     found: list[Prompt] = []
     owners: list[int] = []
     probes: list[Probe] = []
-    while len(views) < 2 * pairs:
+    while len(views) < 2 * phase.pairs:
         data = sets[rng.choice(len(sets), p=chances)]
-        couple = [_augment(rng, view) for view in _couple(rng, data, size)]
+        couple = [_augment(rng, view) for view in _couple(rng, data, phase.size)]
         tasks = _tasks(rng, couple)
         if not tasks:
             continue
@@ -75,11 +97,11 @@ def draw_batch(
         start = len(views)
         views += couple
         for offset, view in enumerate(couple):
-            for _ in range(prompts):
+            for _ in range(phase.prompts):
                 values = tasks[rng.integers(len(tasks))]
                 target = draw_target(rng, view.labels, view.instances, values)
                 if target is not None:
-                    found.append(draw_prompt(rng, target))
+                    found.append(draw_prompt(rng, target, phase.mask_chance))
                     owners.append(start + offset)
         for values in tasks[:2]:
             probes += [Probe(start, start + 1, values), Probe(start + 1, start, values)]

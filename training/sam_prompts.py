@@ -85,10 +85,10 @@ def draw_target(
     return Target(objects == rng.choice(candidates, p=chance / chance.sum()), label, values)
 
 
-def draw_prompt(rng: np.random.Generator, target: Target) -> Prompt:
-    """Point at a target by a box nine times in ten, by a coarse mask half of the time, sometimes by points."""
+def draw_prompt(rng: np.random.Generator, target: Target, mask_chance: float = 0.45) -> Prompt:
+    """Point at a target by a box nine times in ten, by a coarse mask as often as told, sometimes by points."""
     has_box = bool(rng.random() < 0.9)
-    has_mask = bool(rng.random() < (0.45 if has_box else 0.6))
+    has_mask = bool(rng.random() < (mask_chance if has_box else 0.6))
     has_points = bool(rng.random() < 0.12) or not (has_box or has_mask)
     points = draw_points(rng, target.mask, 4)
     source = target.label if rng.random() < 0.6 else target.mask

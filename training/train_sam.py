@@ -22,7 +22,7 @@ from napari_iclsam.models.features import Features
 from napari_iclsam.models.prompt_maps import PromptMaps, prompt_maps
 from napari_iclsam.models.starter import StarterSam
 from training.data import DataSet, Sample, load_sets
-from training.sam_batches import Batch, by_look, draw_batch
+from training.sam_batches import Batch, Phase, by_look, draw_batch
 from training.sam_losses import ProbeLoss, guidance, likeness_loss, mask_loss, probe_loss
 from training.synthetic import draw_task
 
@@ -35,16 +35,6 @@ class _Writer(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class Phase:
-    """From which share of the time on, with which views: side in pixels, pairs a batch, prompts a view."""
-
-    start: float
-    size: int
-    pairs: int
-    prompts: int
-
-
-@dataclass(frozen=True, slots=True)
 class SamConfig:
     """Every number of the recipe. Time is training time in minutes, so that a schedule fits the machine at hand."""
 
@@ -52,7 +42,7 @@ class SamConfig:
     phases: tuple[Phase, ...] = (
         Phase(0.0, 192, 4, 2),
         Phase(0.5, 256, 3, 2),
-        Phase(0.87, 512, 1, 3),
+        Phase(0.82, 256, 3, 2, mask_chance=0.25, bias_chance=0.35),
     )
     rate: float = 1e-3
     warmup_steps: int = 200
@@ -63,7 +53,6 @@ class SamConfig:
     iou_weight: float = 0.2
     likeness_weight: float = 0.5
     ridge: float = 3e-3
-    bias_chance: float = 0.6
     synthetic_share: float = 0.5
     real_chances: tuple[tuple[str, float], ...] = (
         ("axon_sem", 1.2),
@@ -123,14 +112,15 @@ def held_out(data: DataSet, validation: bool) -> DataSet:
 
 
 def run_step(
-    network: StarterSam, scale: Tensor, batch: Batch, config: SamConfig, rng: np.random.Generator, device: torch.device
+    network: StarterSam, scale: Tensor, batch: Batch, config: SamConfig, rng: np.random.Generator, bias_chance: float
 ) -> StepResult:
     """Embed a batch, probe it, decode its prompts under the probes' guidance, and sum the losses."""
+    device = scale.device
     pixels = torch.stack([view.pixels for view in batch.views]).to(device)
     with torch.autocast(device.type, torch.bfloat16):
         features = network.encode(network.normalise(pixels))
     probed = probe_batch(features, scale, batch, config)
-    bias = guide_prompts(probed, batch, config, rng)
+    bias = guide_prompts(probed, batch, bias_chance, rng)
     prompts = batch_maps(batch, features.embedding.shape[-1], bias, device)
     with torch.autocast(device.type, torch.bfloat16):
         owners = torch.tensor(batch.owners, device=device)
@@ -172,14 +162,12 @@ def probe_batch(features: Features, scale: Tensor, batch: Batch, config: SamConf
     return Probed({(probe.query, probe.values): index for index, probe in enumerate(chosen)}, result)
 
 
-def guide_prompts(
-    probed: Probed | None, batch: Batch, config: SamConfig, rng: np.random.Generator
-) -> list[Tensor | None]:
+def guide_prompts(probed: Probed | None, batch: Batch, chance: float, rng: np.random.Generator) -> list[Tensor | None]:
     """Guidance (1, G * G) for a share of the prompts whose label a probe looked for, of varying sharpness and beta."""
     biases: list[Tensor | None] = []
     for owner, prompt in zip(batch.owners, batch.prompts, strict=True):
         at = None if probed is None else probed.where.get((owner, prompt.value))
-        if probed is None or at is None or rng.random() >= config.bias_chance:
+        if probed is None or at is None or rng.random() >= chance:
             biases.append(None)
             continue
         maps = probed.result.maps[at : at + 1] * float(np.exp(rng.normal(0, 0.5)))
@@ -234,16 +222,16 @@ def chances_of(sets: Sequence[DataSet], config: SamConfig) -> NDArray[np.float64
     return share
 
 
-def validate(network: StarterSam, scale: Tensor, sets: Sequence[DataSet], config: SamConfig, size: int) -> StepResult:
+def validate(network: StarterSam, scale: Tensor, sets: Sequence[DataSet], config: SamConfig) -> StepResult:
     """Mean Dice and AUC over a fixed drawing of held-out subjects."""
-    rng = np.random.default_rng(config.seed + 1)
+    rng, phase = np.random.default_rng(config.seed + 1), Phase(0.0, 256, 2, 4)
     real = [data for data in sets if data.samples]
     chances = chances_of(real, replace(config, synthetic_share=0.0))
     results = []
     with torch.inference_mode():
         for _ in range(config.validation_batches):
-            batch = draw_batch(rng, real, chances, size, 2, 4)
-            results.append(run_step(network, scale, batch, config, rng, scale.device))
+            batch = draw_batch(rng, real, chances, phase)
+            results.append(run_step(network, scale, batch, config, rng, phase.bias_chance))
     return StepResult(
         torch.stack([r.loss for r in results]).mean(),
         *[float(np.nanmean([getattr(r, name) for r in results])) for name in ("mask", "probe", "dice", "auc")],
@@ -306,10 +294,10 @@ def advance(state: State, sets: Sequence[DataSet], chances: NDArray[np.float64],
     """Do one step of training; a batch without any prompt or probe is drawn again."""
     share = state.seconds / (60 * config.minutes)
     phase = [phase for phase in config.phases if phase.start <= share][-1]
-    batch = draw_batch(state.rng, sets, chances, phase.size, phase.pairs, phase.prompts)
+    batch = draw_batch(state.rng, sets, chances, phase)
     while not batch.prompts:
-        batch = draw_batch(state.rng, sets, chances, phase.size, phase.pairs, phase.prompts)
-    result = run_step(state.network, state.scale, batch, config, state.rng, state.scale.device)
+        batch = draw_batch(state.rng, sets, chances, phase)
+    result = run_step(state.network, state.scale, batch, config, state.rng, phase.bias_chance)
     for group in state.optimiser.param_groups:
         group["lr"] = learning_rate(config, state.step, share)
     state.optimiser.zero_grad(set_to_none=True)
@@ -366,7 +354,7 @@ def train(data: Path, out: Path, config: SamConfig, device: torch.device) -> Non
             if time.monotonic() - saved > 60 * config.checkpoint_minutes or state.seconds >= 60 * config.minutes:
                 save_state(state, checkpoint)
                 export(state.average, out / "starter_sam.safetensors")
-                _write_row(log, "validate", state, [validate(state.average, state.scale, validation, config, 256)])
+                _write_row(log, "validate", state, [validate(state.average, state.scale, validation, config)])
                 file.flush()
                 saved = time.monotonic()
 

@@ -17,10 +17,10 @@ from napari_iclsam.models.starter import StarterSam
 from training import evaluate_sam
 from training.data import DataSet, Sample, load_sets
 from training.plot_sam import draw_curves, read_log
-from training.sam_batches import by_look, draw_batch, warp
+from training.sam_batches import Phase, by_look, draw_batch, warp
 from training.sam_losses import area_under_curve, guidance, likeness_loss, mask_loss, probe_loss
 from training.sam_prompts import coarse_mask, draw_prompt, draw_target, jitter_box, tight_box
-from training.train_sam import Phase, SamConfig, chances_of, held_out, learning_rate, synthetic_set, train
+from training.train_sam import SamConfig, chances_of, held_out, learning_rate, synthetic_set, train
 
 
 def disc(size: int, x: float, y: float, radius: float) -> np.ndarray:
@@ -112,7 +112,7 @@ class TestViews:
         assert grey[view.labels == 2].mean() < 70
 
     def test_padding_is_grey_whatever_the_acquisition(self, rng: np.random.Generator, data: DataSet) -> None:
-        views = [view for _ in range(6) for view in draw_batch(rng, [data], np.ones(1), 64, 1, 1).views]
+        views = [view for _ in range(6) for view in draw_batch(rng, [data], np.ones(1), Phase(0.0, 64, 1, 1)).views]
         padded = [view for view in views if view.padding.any()]
         assert padded
         assert all((view.pixels[:, view.padding[0]] == 127.5).all() for view in padded)
@@ -128,7 +128,7 @@ class TestViews:
     def test_a_batch_has_pairs_of_views_with_prompts_and_probes_both_ways(
         self, rng: np.random.Generator, data: DataSet
     ) -> None:
-        batch = draw_batch(rng, [data], np.ones(1), 64, pairs=2, prompts=3)
+        batch = draw_batch(rng, [data], np.ones(1), Phase(0.0, 64, 2, 3))
         assert len(batch.views) == 4
         assert 0 < len(batch.prompts) == len(batch.owners) <= 12
         directions = {(probe.support, probe.query) for probe in batch.probes}
@@ -137,7 +137,9 @@ class TestViews:
             assert set(np.unique(batch.views[owner].labels[prompt.target])) <= set(prompt.value)
 
     def test_the_same_seed_draws_the_same_batch(self, data: DataSet) -> None:
-        first, second = (draw_batch(np.random.default_rng(5), [data], np.ones(1), 64, 1, 2) for _ in range(2))
+        first, second = (
+            draw_batch(np.random.default_rng(5), [data], np.ones(1), Phase(0.0, 64, 1, 2)) for _ in range(2)
+        )
         assert all(torch.equal(a.pixels, b.pixels) for a, b in zip(first.views, second.views, strict=True))
 
 
