@@ -79,10 +79,10 @@ class Timed:
     cpu: float
 
 
-def alternate(runs: Mapping[str, Callable[[], Any]], repeats: int) -> dict[str, Timed]:
-    """Time functions in turn, once each before that without a clock."""
+def alternate(runs: Mapping[str, Callable[[], Any]], repeats: int, *, warm: bool = False) -> dict[str, Timed]:
+    """Time functions in turn; unless they are warm, once each before that without a clock."""
     times: dict[str, list[tuple[float, float]]] = {name: [] for name in runs}
-    for turn in range(repeats + 1):
+    for turn in range(int(warm), repeats + 1):
         for name, run in runs.items():
             wall, cpu = time.perf_counter(), time.process_time()
             run()
@@ -163,7 +163,7 @@ def encoder_section(repeats: int) -> list[Row]:
     image, made = torch.randn(1, 3, 1024, 1024), encoders()
     results = {name: network(image) for name, network in made.items()}
     truth, notes = results["segment-anything"], {}
-    timed = alternate({name: partial(network, image) for name, network in made.items()}, repeats)
+    timed = alternate({name: partial(network, image) for name, network in made.items()}, repeats, warm=True)
     for name, t in timed.items():
         rate = gemm_rate(torch.bfloat16 if name == "bfloat16" else torch.float32)
         seconds = t.cpu if torch.get_num_threads() == 1 else t.wall
@@ -207,7 +207,7 @@ def icl_section(repeats: int) -> list[Row]:
         }
         plain, ours = (run() for run in runs.values())
         difference = ((ours[0] - plain).abs().max() / plain.std()).item()
-        timed = alternate(runs, repeats)
+        timed = alternate(runs, repeats, warm=True)
         names = list(runs)
         notes = {name: f"{peak(kind, str(pairs)):.0f} MB" for name, kind in zip(names, ("plain", "icl"), strict=True)}
         notes[names[1]] += f", difference {difference:.1e} of a deviation, once a task {once:.2f} s"
