@@ -14,7 +14,7 @@ from sklearn.linear_model import LogisticRegression
 from torch import Tensor
 
 from napari_iclsam.core.embeddings import Embedding
-from napari_iclsam.core.geometry import resize_mask
+from napari_iclsam.core.geometry import Frame
 from napari_iclsam.core.settings import Settings
 
 
@@ -54,7 +54,7 @@ def fit_probe(
     """Fit a logistic regression for each label on the cells of the support embeddings.
 
     Class weights are balanced and C = 1 (Hu et al. 2024). The class of a cell is the support mask resized to the grid
-    by nearest neighbours. Cells in the padding do not count.
+    by nearest neighbours (in "auto" mode at the centre of the cell). Cells in the padding do not count.
 
     Parameters
     ----------
@@ -78,7 +78,8 @@ def fit_probe(
         grid = features.shape[-1]
         valid = frame.crop_grid(features)
         cells.append(valid.flatten(1).T.float().cpu().numpy())
-        classes.append(np.stack([_cell_classes(m, frame.scaled, frame.side, grid, valid.shape[-2:]) for m in mask]))
+        at = 0.0 if settings.mode == "paper" else 0.5
+        classes.append(np.stack([_cell_classes(m, frame, grid, at) for m in mask]))
     samples, targets = np.concatenate(cells), np.concatenate(classes, axis=1)
     if len(samples) > settings.probe_cells:
         chosen = np.random.default_rng(settings.seed).choice(len(samples), settings.probe_cells, replace=False)
@@ -91,15 +92,16 @@ def fit_probe(
     )
 
 
-def _cell_classes(
-    mask: NDArray[np.bool_], scaled: tuple[int, int], side: int, grid: int, valid: Sequence[int]
-) -> NDArray[np.bool_]:
-    """Resize a mask by nearest neighbours to the valid part of the grid, flat."""
-    if scaled == (side, side):
-        return (resize_mask(mask, (grid, grid))[0, 0] > 0.5).numpy().ravel()
-    rows = np.minimum((np.arange(valid[0]) * side / grid * mask.shape[0] / scaled[0]).astype(int), mask.shape[0] - 1)
-    columns = np.minimum((np.arange(valid[1]) * side / grid * mask.shape[1] / scaled[1]).astype(int), mask.shape[1] - 1)
-    return mask[np.ix_(rows, columns)].ravel()
+def _cell_classes(mask: NDArray[np.bool_], frame: Frame, grid: int, at: float) -> NDArray[np.bool_]:
+    """Return the class of each cell on the image, flat: the mask's where ``at`` is, from 0 (top left) to 0.5 (centre).
+
+    The published code reads the top left corner, as resizing by nearest neighbours does.
+    """
+    axes = []
+    for cells, scaled, pixels in zip(frame.cells(grid), frame.scaled, mask.shape, strict=True):
+        places = (np.arange(cells) + at) * (frame.side / grid) * (pixels / scaled)
+        axes.append(np.minimum(places.astype(int), pixels - 1))
+    return mask[np.ix_(*axes)].ravel()
 
 
 def _fit_one(
