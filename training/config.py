@@ -27,7 +27,7 @@ class Stage:
 
 @dataclass(frozen=True, slots=True)
 class IclConfig:
-    """Settings of `training.train_icl`; defaults are those of the bundled weights.
+    """Settings of `training.train_icl`; defaults are those of the bundled weights at their start (README, "The run").
 
     Attributes
     ----------
@@ -67,7 +67,7 @@ class IclConfig:
 
     data: Path
     run: Path
-    stages: tuple[Stage, ...] = (Stage(64, 1800, 36), Stage(128, 700, 14))
+    stages: tuple[Stage, ...] = (Stage(64, 1200, 36), Stage(128, 470, 14))
     supports: tuple[int, ...] = (1, 2, 3, 4, 5, 6, 8, 12, 16, 24, 32)
     support_weights: tuple[float, ...] = (0.14, 0.16, 0.14, 0.14, 0.08, 0.08, 0.12, 0.06, 0.05, 0.02, 0.01)
     real: float = 0.4
@@ -78,13 +78,13 @@ class IclConfig:
     pool_size: int = 128
     optimiser: str = "muon"
     initialisation: str = "variance"
-    learning_rate: float = 3e-3
+    learning_rate: float = 2e-3
     weight_decay: float = 0.02
     clip: float = 0.5
-    warmup: int = 60
-    decay_share: float = 0.3
+    warmup: int = 200
+    decay_share: float = 0.5
     skip_loss: float = 4.0
-    average: float = 0.99
+    average: float = 0.985
     held_out: float = 0.2
     seed: int = 1
     checkpoint_every: int = 100

@@ -122,6 +122,7 @@ def export(average: dict[str, Tensor], path: Path, size: int) -> None:
     halves = {name: value.detach().cpu().half().contiguous() for name, value in average.items()}
     path.parent.mkdir(parents=True, exist_ok=True)
     save_file(halves, path, metadata=metadata)
+    path.chmod(0o644)
 
 
 def sources(config: IclConfig) -> tuple[list[Source], list[Source]]:
