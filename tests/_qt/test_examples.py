@@ -18,6 +18,9 @@ from napari_iclsam.core.settings import Settings
 from napari_iclsam.core.task import read_task
 from tests._qt.conftest import NAMES, Dock, some, stack
 
+# PySide calls the constructors of drag and drop deprecated; tests have no others.
+pytestmark = pytest.mark.filterwarnings("ignore:Function. .Q(Drag|Drop).*:DeprecationWarning")
+
 
 @pytest.fixture
 def filled(dock: Dock) -> Dock:

@@ -156,7 +156,7 @@ def test_an_error_is_said_in_words_and_the_widget_stays_usable(dock: Dock, qtbot
     dock.viewer.add_labels(some(labels, 1, 2), name="painted")
     dock.segment()
     assert any("not finite" in message and "slice 3" in message.lower() for message in capture), capture
-    assert dock.widget.bar.message.text() == "Stopped by an error; see the notification."
+    assert "not finite" in dock.widget.bar.message.text()
     assert dock.result().data[0].any()
     dock.viewer.layers["scan"].data = np.nan_to_num(broken)
     dock.segment()

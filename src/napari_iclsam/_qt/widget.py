@@ -378,7 +378,7 @@ class ICLSAMWidget(QWidget):
 
     def _on_failed(self, error: Exception) -> None:
         self._live = None
-        self.bar.show_idle("Stopped by an error; see the notification.")
+        self.bar.show_idle(f"Stopped: {error}")
         if isinstance(error, MissingWeights) and not error.weights.bundled:
             self._ask_for(error.weights)
         else:
