@@ -19,6 +19,7 @@ from napari_iclsam._qt.query_form import QueryForm
 from napari_iclsam._qt.request import Job, Models, Request
 from napari_iclsam._qt.results import Look, Output
 from napari_iclsam.core.settings import Settings
+from napari_iclsam.core.support import LabelStyle
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -111,8 +112,18 @@ class Planner:
             goals[number] = Goal(target.image, target.level, tuple(ours))
         labels = examples.labels.layer
         dtype = _roomy(None if labels is None else np.dtype(labels.dtype), max(styles, default=1))
-        look = Look(output, styles, dtype, labels if isinstance(labels, Labels) else None)
+        look = Look(output, styles, dtype, self._colormap(styles), labels if isinstance(labels, Labels) else None)
         return Plan(Request(models, settings, examples.ready_pairs(), styles, tuple(jobs)), goals, look)
+
+    def _colormap(self, styles: Mapping[int, LabelStyle]) -> Any:
+        """Return the colour map of the labels that the examples come from.
+
+        Taking it as it is keeps all colours, and spares napari the compilation of a new one, which takes a second.
+        """
+        for row in self._examples.table.ticked():
+            if isinstance(row.example, LayerExample):
+                return row.example.labels.colormap
+        return layers.colour_map(styles)
 
     def _every(self, image: Layer) -> Target:
         """Return all planes of an image, cut like the examples if it has as many axes."""

@@ -138,9 +138,8 @@ class Results:
             features=layers.features(look.styles) or None,
             **layers.spatial(image, level),
         )
-        colours = layers.colour_map(look.styles)
-        if colours is not None:
-            labels.colormap = colours
+        if look.colormap is not None:
+            labels.colormap = look.colormap
         return self._viewer.add_layer(labels)
 
 
@@ -154,6 +153,8 @@ class Look:
     styles : mapping of int to LabelStyle
     dtype : dtype
         Of new labels layers.
+    colormap : LabelColormapBase, optional
+        Of new labels layers; by default napari's.
     fill : Labels, optional
         The user's labels, if they are to be filled.
     """
@@ -161,6 +162,7 @@ class Look:
     output: Output
     styles: Mapping[int, LabelStyle]
     dtype: np.dtype[Any]
+    colormap: Any = None
     fill: Labels | None = None
 
 
@@ -257,7 +259,7 @@ class Sheet:
         return self._extra(title, Image, np.float32, contrast_limits=(0, 1), colormap="inferno", blending="additive")
 
     def _labels_layer(self, title: str) -> Labels:
-        return self._extra(title, Labels, self._look.dtype, colormap=layers.colour_map(self._look.styles))
+        return self._extra(title, Labels, self._look.dtype, colormap=self._look.colormap)
 
     def _extra(self, title: str, kind: type[Layer], dtype: Any, **options: Any) -> Any:
         name = f"{self._image.name} [ICL-SAM] {title}"

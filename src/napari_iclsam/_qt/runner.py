@@ -6,6 +6,7 @@ import atexit
 from collections.abc import Callable, Generator
 from dataclasses import dataclass
 from functools import partial
+from threading import Event
 from typing import Any
 
 from napari.qt.threading import GeneratorWorker
@@ -16,6 +17,9 @@ Steps = Callable[[], Generator[Any, None, Any]]
 
 
 atexit.register(GeneratorWorker.await_workers)  # where no event loop ends, nothing else waits: the process would abort
+
+_PATIENCE = 1.0
+"""Seconds that a worker waits for the main thread: where no event loop runs any more, nobody takes what it yields."""
 
 EXPECTED = (ValueError, TypeError, OSError, MemoryError)
 """Errors of the core whose messages are written for the user; any other is a defect and shows its traceback."""
@@ -49,6 +53,7 @@ class Runner(QObject):
         self._worker: GeneratorWorker | None = None
         self._waiting: Steps | None = None
         self._wanted = False
+        self._taken = Event()
 
     @property
     def is_running(self) -> bool:
@@ -80,13 +85,15 @@ class Runner(QObject):
         """Stop for good: no signal comes after this. The worker ends at its next step."""
         self.cancel()
         worker, self._worker = self._worker, None
+        self._taken.set()
         if worker is not None:
             worker.yielded.disconnect(self._on_yielded)
             worker.returned.disconnect(self._on_returned)
             worker.finished.disconnect(self._on_finished)
 
     def _begin(self, steps: Steps) -> None:
-        worker = GeneratorWorker(partial(_guarded, steps))
+        self._taken = Event()
+        worker = GeneratorWorker(partial(_guarded, steps, self._taken))
         worker.yielded.connect(self._on_yielded)
         worker.returned.connect(self._on_returned)
         worker.finished.connect(self._on_finished)
@@ -99,8 +106,11 @@ class Runner(QObject):
 
     @Slot(object)
     def _on_yielded(self, value: Any) -> None:
-        if self._is_current:
-            self.stepped.emit(value)
+        try:
+            if self._is_current:
+                self.stepped.emit(value)
+        finally:
+            self._taken.set()
 
     @Slot(object)
     def _on_returned(self, value: Any) -> None:
@@ -129,9 +139,20 @@ class _Failure:
     error: Exception
 
 
-def _guarded(steps: Steps) -> Generator[Any, None, Any]:
-    """Turn expected errors into a returned value."""
+def _guarded(steps: Steps, taken: Event) -> Generator[Any, None, Any]:
+    """Hand on what a generator yields, wait until it was taken, and turn expected errors into a returned value.
+
+    While the main thread writes and draws a result, the worker rests: two threads of Python would hold each other up.
+    """
     try:
-        return (yield from steps())
+        inner = steps()
+        while True:
+            try:
+                value = next(inner)
+            except StopIteration as end:
+                return end.value
+            taken.clear()
+            yield value
+            taken.wait(_PATIENCE)
     except EXPECTED as error:
         return _Failure(error)
