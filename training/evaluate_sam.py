@@ -9,7 +9,7 @@ from __future__ import annotations
 import argparse
 import json
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 
 import numpy as np
@@ -26,13 +26,16 @@ from napari_iclsam.core.geometry import Frame
 from napari_iclsam.core.settings import Settings
 from napari_iclsam.models.starter import StarterSam
 from training.data import DataSet, Sample, load_sets
-from training.sam_losses import area_under_curve
+from training.sam_losses import area_under_curve, guidance
 from training.sam_prompts import coarse_mask, jitter_box, tight_box
 
 
 @dataclass(frozen=True, slots=True)
 class BoxScores:
-    """Mean Dice over images, labels averaged within a set: of the network, and of the boxes filled."""
+    """Mean Dice over images, labels averaged within a set: of the network, of the boxes filled, of the coarse masks.
+
+    ``guided`` is tight boxes under the guidance of a probe on four other images.
+    """
 
     tight: float
     jittered: float
@@ -40,6 +43,7 @@ class BoxScores:
     filled_jittered: float
     with_mask: float
     mask_alone: float
+    guided: float
     by_label: dict[str, float]
 
 
@@ -94,10 +98,21 @@ def score_boxes(network: StarterSam, data: DataSet, limit: int, rng: np.random.G
     """Measure boxes on up to ``limit`` images of a set, evenly spaced."""
     rows: dict[int, list[tuple[float, ...]]] = {value: [] for value in data.labels}
     samples = data.samples[:: max(1, len(data.samples) // limit)][:limit]
+    asked = {sample.subject for sample in samples}
+    apart = [s for s in data.samples if s.subject not in asked] or data.samples[1 :: max(1, len(data.samples) // limit)]
+    support = [apart[index] for index in rng.choice(len(apart), min(4, len(apart)), replace=False)]
+    probe = fit_probe(
+        [embed(network, one) for one in support],
+        [np.stack([one.mask == value for value in data.labels]) for one in support],
+        Settings(),
+    )
     for sample in samples:
         embedding = embed(network, sample)
         shape = (sample.mask.shape[0], sample.mask.shape[1])
-        for value in data.labels:
+        maps = embedding.frame.crop_grid(probe.logits(embedding))[:, 0]
+        biases = guidance(maps, torch.full((len(maps),), 2.0))
+        biases = F.pad(biases, (0, network.grid - biases.shape[-1], 0, network.grid - biases.shape[-2])).flatten(1)
+        for value, bias in zip(data.labels, biases, strict=True):
             truth = sample.mask == value
             if not truth.any():
                 continue
@@ -113,13 +128,14 @@ def score_boxes(network: StarterSam, data: DataSet, limit: int, rng: np.random.G
                     dice(fill(loose, shape), truth),
                     dice(draw(network, embedding, loose, masks=rough.expand(len(boxes), -1, -1, -1)), truth),
                     dice(crude, truth),
+                    dice(draw(network, embedding, boxes, bias=bias), truth),
                 )
             )
     means = {value: np.mean(row, axis=0) for value, row in rows.items() if row}
     overall = np.mean(list(means.values()), axis=0)
     by_label = {data.labels[value]: float(mean[0]) for value, mean in means.items()}
-    tight, jittered, filled, filled_jittered, with_mask, mask_alone = (float(x) for x in overall)
-    return BoxScores(tight, jittered, filled, filled_jittered, with_mask, mask_alone, by_label)
+    names = [field.name for field in fields(BoxScores) if field.name != "by_label"]
+    return BoxScores(by_label=by_label, **dict(zip(names, overall.tolist(), strict=True)))
 
 
 def rough_logits(rng: np.random.Generator, truth: NDArray[np.bool_], frame: Frame) -> torch.Tensor:
@@ -169,6 +185,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--weights", type=Path, required=True)
     parser.add_argument("--data", type=Path, required=True, help="folder of sets")
+    parser.add_argument("--sets", nargs="*", help="only these")
     parser.add_argument("--limit", type=int, default=40, help="images a set for the boxes")
     parser.add_argument("--support", type=int, nargs="*", default=[1, 4, 16])
     parser.add_argument("--draws", type=int, default=4)
@@ -179,6 +196,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     report = {}
     with torch.inference_mode():
         for data in load_sets(options.data):
+            if options.sets and data.name not in options.sets:
+                continue
             rng = np.random.default_rng(0)
             boxes = score_boxes(network, data, options.limit, rng)
             auc = {k: score_probe(network, data, k, options.draws, options.queries, rng) for k in options.support}
