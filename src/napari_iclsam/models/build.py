@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+import sys
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
@@ -260,14 +262,13 @@ def _assemble(
         module = StarterSam(int(metadata(path).get("image_size", 512)))
         load_strictly(module, _owned(tensors, torch.float32), what)
         return module
-    # Imported here: it brings torchvision, which takes seconds, and with it triton, whose LLVM crashes beside Mesa's.
-    from napari_iclsam.models.sam import Sam, vit_encoder
+    with _triton_left_alone():  # imported here: it brings torchvision, which takes seconds
+        from napari_iclsam.models import tiny_vit
+        from napari_iclsam.models.sam import Sam, vit_encoder
 
     preprocessing = cast("Preprocessing", scaling)
     unneeded: frozenset[str] = frozenset()
     if architecture == "vit_t":
-        from napari_iclsam.models import tiny_vit
-
         tensors, unneeded = tiny_vit.from_published(tensors), tiny_vit.UNNEEDED
         module = Sam(tiny_vit.TinyVitEncoder(), preprocessing=preprocessing)
     else:
@@ -279,6 +280,22 @@ def _assemble(
     if dtype != torch.float32:
         module.image_encoder = HalfPrecision(module.image_encoder, dtype)
     return module
+
+
+@contextmanager
+def _triton_left_alone() -> Iterator[None]:
+    """Keep torchvision from loading triton where there is no CUDA device, which alone could use it.
+
+    Triton's LLVM and that of Mesa's software OpenGL, with which a window may be drawn already, crash in one process.
+    """
+    if torch.cuda.is_available() or "triton" in sys.modules:
+        yield
+        return
+    sys.modules["triton"] = None  # type: ignore[assignment]  # its import fails, as where it is not installed
+    try:
+        yield
+    finally:
+        del sys.modules["triton"]
 
 
 def _owned(
