@@ -129,6 +129,14 @@ def test_a_file_cut_anywhere_is_a_value_error(
         read_tensors(file)
 
 
+def test_a_file_that_claims_to_span_disks_is_a_value_error(file: Path) -> None:
+    changed = bytearray(FORMATS["torch"])
+    changed[changed.rindex(b"PK\x06\x07") + 4] = 1  # the locator of the directory names another disk
+    file.write_bytes(bytes(changed))
+    with pytest.raises(ValueError, match=r"weights\.pt is damaged \(zipfiles that span multiple disks"):
+        read_tensors(file)
+
+
 @settings(max_examples=300, deadline=None)
 @given(data=st.data(), kind=st.sampled_from(sorted(FORMATS)))
 def test_a_file_with_a_changed_byte_is_read_or_a_value_error(

@@ -74,7 +74,10 @@ def _read_safetensors(path: Path) -> Mapping[str, object]:
 
 
 def _read_torch(path: Path, start: bytes) -> object:
-    zipped = zipfile.is_zipfile(path)
+    try:
+        zipped = zipfile.is_zipfile(path)
+    except zipfile.BadZipFile as error:  # a damaged end may claim several disks
+        raise ValueError(f"{path} is damaged ({error}): get it again") from error
     if start.startswith(b"PK") and not zipped:
         raise ValueError(f"{path} is truncated ({path.stat().st_size} bytes, its end is missing): get it again")
     by_name = path.suffix == ".safetensors"  # torch would go by the name, and the content says otherwise
