@@ -43,6 +43,13 @@ def test_what_is_no_stack_is_refused(shape: tuple[int, ...]) -> None:
         stack_axis(shape, 0)
 
 
+def test_one_colour_image_is_no_stack_unless_its_last_axis_is_asked_for() -> None:
+    with pytest.raises(ValueError, match="one colour image"):
+        stack_axis((40, 50, 3), 0)
+    assert stack_axis((40, 50, 3), 2) == 2
+    assert stack_axis((40, 50, 3), -1) == 2
+
+
 @pytest.mark.parametrize("make", [np.asarray, da.from_array, zarr.array], ids=["numpy", "dask", "zarr"])
 @pytest.mark.parametrize("axis", [0, 1, 2])
 def test_a_plane_of_any_array_is_a_numpy_array(make: Any, axis: int) -> None:
@@ -55,6 +62,8 @@ def test_planes_are_all_unless_some_are_named() -> None:
     assert plane_indices(3, None) == (0, 1, 2)
     assert plane_indices(3, iter([2, 0])) == (2, 0)
     assert plane_indices(3, np.array([1])) == (1,)
+    with pytest.raises(TypeError):
+        plane_indices(3, [0.5])
     assert plane_indices(3, []) == ()
 
 

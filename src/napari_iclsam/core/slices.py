@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from operator import index
 from typing import Any, Protocol
 
 import numpy as np
@@ -29,7 +30,8 @@ def stack_axis(shape: tuple[int, ...], axis: int) -> int:
     Raises
     ------
     ValueError
-        If the array is not a stack of planes, or has no such axis, or the axis is that of the colours.
+        If the array is not a stack of planes (one colour image is none), or has no such axis, or the axis is that of
+        the colours.
     """
     spatial = len(shape) - 1 if len(shape) == 4 and is_rgb(shape) else len(shape)
     if spatial != 3:
@@ -39,12 +41,17 @@ def stack_axis(shape: tuple[int, ...], axis: int) -> int:
         )
     if not -spatial <= axis < spatial:
         raise ValueError(f"The stack has axes 0 to {spatial - 1}; got axis {axis}.")
+    if len(shape) == 3 and is_rgb(shape) and axis % spatial != 2:
+        raise ValueError(
+            f"An array of shape {shape} is one colour image, not a stack: segment it by itself. "
+            "If its last axis counts planes, stack along axis 2."
+        )
     return axis % spatial
 
 
-def plane(volume: ArrayLike, axis: int, index: int) -> NDArray[Any]:
+def plane(volume: ArrayLike, axis: int, number: int) -> NDArray[Any]:
     """Return one plane in memory: (H, W) or (H, W, C). Of dask and zarr arrays only that plane is computed."""
-    key = (slice(None),) * axis + (index,)
+    key = (slice(None),) * axis + (number,)
     return np.asarray(volume[key])
 
 
@@ -55,10 +62,12 @@ def plane_indices(count: int, planes: Any) -> tuple[int, ...]:
     ------
     ValueError
         If an index is outside the stack.
+    TypeError
+        If one is not an integer.
     """
     if planes is None:
         return tuple(range(count))
-    indices = tuple(int(p) for p in planes)
+    indices = tuple(index(p) for p in planes)
     outside = [p for p in indices if not 0 <= p < count]
     if outside:
         raise ValueError(f"The stack has planes 0 to {count - 1}; got {outside[0]}.")
