@@ -156,6 +156,13 @@ def colour_map(known: Mapping[int, LabelStyle]) -> DirectLabelColormap | None:
     return DirectLabelColormap(color_dict={**colours, 0: "transparent", None: (0.6, 0.6, 0.6, 1.0)})
 
 
+def prepare_colours(known: Mapping[int, LabelStyle]) -> None:
+    """Have napari compile how labels of such colours are drawn: a second, once a process, off the main thread."""
+    colours = colour_map(known)
+    if colours is not None:
+        Labels(np.zeros((1, 1), np.int32), colormap=colours)
+
+
 def features(known: Mapping[int, LabelStyle]) -> dict[str, list[Any]]:
     """Return names of labels as a layer's features, which napari shows under the pointer."""
     named = {0: "background", **{i: s.name for i, s in known.items() if s.name}}

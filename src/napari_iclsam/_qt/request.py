@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from napari_iclsam._qt import layers
 from napari_iclsam._qt.planes import Planes
 from napari_iclsam.core.results import Prediction, Progress
 from napari_iclsam.core.settings import Settings
@@ -156,6 +157,7 @@ class Session:
         total = request.total
         yield Step("Loading the models", 0, total)
         support = support_of(request)
+        layers.prepare_colours(support.styles)
         task = yield from self._task_steps(request, support)
         done, spent, missing = 0, 0.0, dict.fromkeys(support.ids, 0)
         for job in request.jobs:
