@@ -18,16 +18,19 @@ class Stage:
         Optimiser steps.
     budget : float
         Work a step: a batch of T tasks with S supports is chosen so that T (S + 2) is about this.
+    doubled : float
+        Share of batches of twice the size, of a quarter of the work and at most eight supports.
     """
 
     size: int
     steps: int
     budget: float
+    doubled: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
 class IclConfig:
-    """Settings of `training.train_icl`; defaults are those of the bundled weights at their start (README, "The run").
+    """Settings of `training.train_icl`.
 
     Attributes
     ----------
@@ -42,17 +45,16 @@ class IclConfig:
     pool_start, pool_growth, pool_tasks : int, float, int
         Synthetic tasks at step 0, more of them a step, and their largest number. Each is drawn once and kept on disk.
     pool_count, pool_size : int
-        Images of a synthetic task, and their size in pixels.
-    optimiser : str
-        ``muon`` (orthogonalised momentum for the 3 x 3 convolutions, AdamW for the rest) or ``adamw``.
-    initialisation : str
-        ``variance`` (keeps the scale of activations from block to block) or ``torch`` (the library's default).
+        Images of a synthetic task, and their size in pixels. For doubled batches there are half as many tasks, of half
+        as many images of twice the size.
     learning_rate, weight_decay, clip : float
         Peak rate, decoupled decay, largest norm of the gradient.
     warmup : int
         Steps of linear rise.
     decay_share : float
         Last share of all steps, over which the rate falls linearly to zero.
+    likeness_loss : float
+        Weight of the likeness's own cross-entropy.
     skip_loss : float
         A step with a larger loss is skipped.
     average : float
@@ -67,24 +69,23 @@ class IclConfig:
 
     data: Path
     run: Path
-    stages: tuple[Stage, ...] = (Stage(64, 1200, 36), Stage(128, 470, 14))
+    stages: tuple[Stage, ...] = (Stage(64, 2000, 48), Stage(128, 3400, 36, doubled=0.4))
     supports: tuple[int, ...] = (1, 2, 3, 4, 5, 6, 8, 12, 16, 24, 32)
     support_weights: tuple[float, ...] = (0.14, 0.16, 0.14, 0.14, 0.08, 0.08, 0.12, 0.06, 0.05, 0.02, 0.01)
     real: float = 0.4
-    pool_start: int = 400
-    pool_growth: float = 0.3
+    pool_start: int = 780
+    pool_growth: float = 0.15
     pool_tasks: int = 4000
     pool_count: int = 20
     pool_size: int = 128
-    optimiser: str = "muon"
-    initialisation: str = "variance"
     learning_rate: float = 2e-3
     weight_decay: float = 0.02
-    clip: float = 0.5
+    clip: float = 1.0
     warmup: int = 200
     decay_share: float = 0.5
-    skip_loss: float = 4.0
-    average: float = 0.985
+    likeness_loss: float = 0.5
+    skip_loss: float = 6.0
+    average: float = 0.998
     held_out: float = 0.2
     seed: int = 1
     checkpoint_every: int = 100

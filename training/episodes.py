@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from training.augment import Pairs, augment, crop, own_range
-from training.config import IclConfig, Stage
+from training.config import IclConfig
 from training.data import DataSet, Sample
 from training.fields import Rng
 from training.pool import Pool
@@ -73,7 +73,9 @@ class Episodes(torch.utils.data.Dataset[Batch]):
         self._config = config
         self._sources = sources
         self._weights = np.array([config.set_weights.get(source.name, 1.0) for source in sources])
-        self._pool = Pool(config.run / "pool", config.seed, config.pool_size, config.pool_count)
+        size, count = config.pool_size, config.pool_count
+        self._pool = Pool(config.run / "pool", config.seed, size, count)
+        self._large = Pool(config.run / "pool_doubled", config.seed, 2 * size, max(2, count // 2))
 
     def __len__(self) -> int:
         return self._config.steps
@@ -82,21 +84,24 @@ class Episodes(torch.utils.data.Dataset[Batch]):
         config, rng = self._config, np.random.default_rng([self._config.seed, 7, step])
         stage = config.stage(step)
         supports = int(rng.choice(config.supports, p=np.array(config.support_weights) / sum(config.support_weights)))
-        tasks = max(1, round(stage.budget / (supports + 2)))
         limit = min(config.pool_tasks, int(config.pool_start + config.pool_growth * step))
-        drawn = [self._task(rng, stage, supports + 1, limit) for _ in range(tasks)]
+        size, budget, pool = stage.size, stage.budget, self._pool
+        if rng.random() < stage.doubled:
+            size, budget, pool, limit, supports = 2 * size, budget / 4, self._large, limit // 2, min(supports, 8)
+        tasks = max(1, round(budget / (supports + 2)))
+        drawn = [self._task(rng, pool, size, supports + 1, limit) for _ in range(tasks)]
         images = torch.from_numpy(np.stack([pairs.images for pairs in drawn]))
         masks = torch.from_numpy(np.stack([pairs.masks for pairs in drawn]))
         return Batch(images[:, 0], masks[:, 0], images[:, 1:], masks[:, 1:])
 
-    def _task(self, rng: Rng, stage: Stage, count: int, limit: int) -> Pairs:
+    def _task(self, rng: Rng, pool: Pool, size: int, count: int, limit: int) -> Pairs:
         """Draw tasks until one has foreground in a support, and in the query (or, one in ten, has not)."""
         while True:
             if self._sources and rng.random() < self._config.real:
                 source = self._sources[rng.choice(len(self._sources), p=self._weights / self._weights.sum())]
-                pairs = real_task(rng, source, stage.size, count)
+                pairs = real_task(rng, source, size, count)
             else:
-                pairs = synthetic_task(rng, self._pool.task(int(rng.integers(limit))), stage.size, count)
+                pairs = synthetic_task(rng, pool.task(int(rng.integers(limit))), size, count)
             pairs = augment(rng, pairs)
             area = pairs.masks.mean(axis=(1, 2, 3))
             if area[1:].max() > 0.002 and area.max() < 0.98 and (area[0] > 0.001 or rng.random() < 0.1):

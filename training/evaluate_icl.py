@@ -12,13 +12,14 @@ import zlib
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import cast
 
 import numpy as np
 import torch
-from safetensors.torch import load_file
 from torch.nn import functional as F
 
-from napari_iclsam.models.universeg import UniverSeg
+from napari_iclsam.core.networks import InContext
+from napari_iclsam.models.build import build_icl
 from training.augment import crop, own_range
 from training.data import DataSet, Sample, load_sets
 from training.fields import Float, Rng
@@ -38,15 +39,6 @@ class Row:
     mean: float
     spread: float
     queries: list[list[float]]
-
-
-def load_network(path: Path) -> UniverSeg:
-    """Build the network that a file of weights is for."""
-    tensors = {name: value.float() for name, value in load_file(path).items()}
-    channels = tensors["enc_blocks.0.cross.cross_conv.weight"].shape[1] // 2
-    network = UniverSeg(image_channels=channels)
-    network.load_state_dict(tensors)
-    return network.eval()
 
 
 def draw(
@@ -81,7 +73,7 @@ def _pixels(samples: Sequence[Sample], label: int, channels: int, size: int) -> 
 
 
 @torch.inference_mode()
-def score(network: UniverSeg, support: list[Sample], queries: list[Sample], label: int, size: int) -> list[float]:
+def score(network: InContext, support: list[Sample], queries: list[Sample], label: int, size: int) -> list[float]:
     """Return the Dice of each query at its own size."""
     images, masks = _pixels(support, label, network.image_channels, size)
     asked, _ = _pixels(queries, label, network.image_channels, size)
@@ -97,7 +89,7 @@ def score(network: UniverSeg, support: list[Sample], queries: list[Sample], labe
 
 
 def evaluate(
-    network: UniverSeg, sets: list[DataSet], supports: list[int], draws: int, queries: int, size: int
+    network: InContext, sets: list[DataSet], supports: list[int], draws: int, queries: int, size: int
 ) -> list[Row]:
     """Score every label of every set (and of every task of a mixed set)."""
     rows = []
@@ -150,7 +142,7 @@ def main() -> None:
     parser.add_argument("--json", type=Path)
     arguments = parser.parse_args()
     rows = evaluate(
-        load_network(arguments.weights),
+        cast(InContext, build_icl(str(arguments.weights.resolve())).module),
         load_sets(arguments.data),
         arguments.support,
         arguments.draws,

@@ -24,7 +24,7 @@ from napari_iclsam.core.embeddings import Embedding
 from napari_iclsam.core.evaluation import dice
 from napari_iclsam.core.geometry import Frame
 from napari_iclsam.core.settings import Settings
-from napari_iclsam.models.starter import StarterSam
+from napari_iclsam.models.starter_sam import StarterSam
 from training.data import DataSet, Sample, load_sets
 from training.sam_losses import area_under_curve, guidance
 from training.sam_prompts import coarse_mask, jitter_box, tight_box

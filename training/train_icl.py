@@ -17,32 +17,30 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
-from napari_iclsam.models.universeg import UniverSeg
+from napari_iclsam.models.starter_icl import StarterIcl
 from training.config import IclConfig, Stage
 from training.data import load_sets
 from training.episodes import Batch, Episodes, Source, as_source, split, validation_tasks
-from training.optimisation import dice, keep_variance, optimisers, segmentation_loss
+from training.optimisation import dice, likeness_loss, segmentation_loss
 
 
 @dataclass(slots=True)
 class State:
     """What a checkpoint holds."""
 
-    network: UniverSeg
+    network: StarterIcl
     average: dict[str, Tensor]
-    optimisers: list[torch.optim.Optimizer]
+    optimiser: torch.optim.Optimizer
     step: int
 
 
 def fresh_state(config: IclConfig, device: torch.device) -> State:
     """Build a network from scratch."""
     torch.manual_seed(config.seed)
-    network = UniverSeg(image_channels=3)
-    if config.initialisation == "variance":
-        keep_variance(network)
-    network = network.to(device)
+    network = StarterIcl().to(device)
     average = {name: value.detach().clone() for name, value in network.state_dict().items()}
-    return State(network, average, optimisers(network, config.optimiser, config.learning_rate, config.weight_decay), 0)
+    optimiser = torch.optim.AdamW(network.parameters(), betas=(0.9, 0.98), weight_decay=config.weight_decay)
+    return State(network, average, optimiser, 0)
 
 
 def save(state: State, path: Path) -> None:
@@ -50,7 +48,7 @@ def save(state: State, path: Path) -> None:
     content: dict[str, Any] = {
         "network": state.network.state_dict(),
         "average": state.average,
-        "optimisers": [optimiser.state_dict() for optimiser in state.optimisers],
+        "optimiser": state.optimiser.state_dict(),
         "step": state.step,
     }
     torch.save(content, path.with_suffix(".tmp"))
@@ -62,8 +60,7 @@ def restore(state: State, path: Path) -> None:
     content = torch.load(path, weights_only=True)
     state.network.load_state_dict(content["network"])
     state.average = {name: value.to(state.average[name].device) for name, value in content["average"].items()}
-    for optimiser, saved in zip(state.optimisers, content["optimisers"], strict=True):
-        optimiser.load_state_dict(saved)
+    state.optimiser.load_state_dict(content["optimiser"])
     state.step = int(content["step"])
 
 
@@ -75,24 +72,23 @@ def rate(config: IclConfig, step: int) -> float:
 
 def train_step(state: State, batch: Batch, config: IclConfig) -> dict[str, float]:
     """Take one optimiser step (or skip it, if the loss is out of bounds) and return what is logged."""
-    for optimiser in state.optimisers:
-        for group in optimiser.param_groups:
-            group["lr"] = rate(config, state.step)
-        optimiser.zero_grad(set_to_none=True)
+    for group in state.optimiser.param_groups:
+        group["lr"] = rate(config, state.step)
+    state.optimiser.zero_grad(set_to_none=True)
     device = next(state.network.parameters()).device
     target = batch.target.to(device)
     with torch.autocast(device.type, dtype=torch.bfloat16):
         support = state.network.encode_support(batch.images.to(device), batch.masks.to(device))
-        logits = state.network(batch.query.to(device), support).float()
-    loss = segmentation_loss(logits, target)
+        likeness = state.network.likeness(batch.query.to(device), support)
+        logits = state.network(batch.query.to(device), support, likeness=likeness).float()
+    loss = segmentation_loss(logits, target) + config.likeness_loss * likeness_loss(likeness, target)
     value = float(loss.detach())
     norm = float("nan")
     if value < config.skip_loss:
         loss.backward()
         norm = float(nn.utils.clip_grad_norm_(state.network.parameters(), config.clip))
         if math.isfinite(norm):
-            for optimiser in state.optimisers:
-                optimiser.step()
+            state.optimiser.step()
     state.step += 1
     keep = min(config.average, (1 + state.step) / (10 + state.step))
     with torch.no_grad():
@@ -105,7 +101,7 @@ def train_step(state: State, batch: Batch, config: IclConfig) -> dict[str, float
 def validate(state: State, batches: list[Batch]) -> float:
     """Return the mean Dice of the averaged weights over tasks that training never sees."""
     device = next(state.network.parameters()).device
-    network = UniverSeg(image_channels=3).to(device)
+    network = StarterIcl().to(device)
     network.load_state_dict(state.average)
     scores = []
     for batch in batches:
@@ -117,8 +113,8 @@ def validate(state: State, batches: list[Batch]) -> float:
 
 
 def export(average: dict[str, Tensor], path: Path, size: int) -> None:
-    """Write the averaged weights in half precision, under the published names."""
-    metadata = {"architecture": "universeg", "image_channels": "3", "size": str(size), "licence": "CC-BY-SA-4.0"}
+    """Write the averaged weights in half precision."""
+    metadata = {"architecture": "starter_icl", "size": str(size), "licence": "CC-BY-SA-4.0"}
     halves = {name: value.detach().cpu().half().contiguous() for name, value in average.items()}
     path.parent.mkdir(parents=True, exist_ok=True)
     save_file(halves, path, metadata=metadata)
@@ -197,7 +193,8 @@ def main() -> None:
     config = dataclasses.replace(IclConfig(arguments.data, arguments.run), **changes)
     state = train(config, until=arguments.until)
     if arguments.export:
-        export(state.average, arguments.export, config.stages[-1].size)
+        last = config.stages[-1]
+        export(state.average, arguments.export, 2 * last.size if last.doubled else last.size)
 
 
 if __name__ == "__main__":

@@ -20,7 +20,7 @@ from torch.nn import functional as F
 
 from napari_iclsam.models.features import Features
 from napari_iclsam.models.prompt_maps import PromptMaps, prompt_maps
-from napari_iclsam.models.starter import StarterSam
+from napari_iclsam.models.starter_sam import StarterSam
 from training.data import DataSet, Sample, load_sets
 from training.sam_batches import Batch, Phase, by_look, draw_batch
 from training.sam_losses import ProbeLoss, guidance, likeness_loss, mask_loss, probe_loss

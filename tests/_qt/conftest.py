@@ -16,7 +16,7 @@ from napari_iclsam.core.embeddings import EmbeddingCache
 from napari_iclsam.core.networks import Networks
 from napari_iclsam.core.pipeline import ICLSAM
 from napari_iclsam.core.settings import Settings
-from napari_iclsam.models.starter import StarterSam
+from napari_iclsam.models.starter_sam import StarterSam
 from napari_iclsam.models.universeg import UniverSeg
 
 SPACE = {

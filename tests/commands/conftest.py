@@ -16,7 +16,7 @@ from PIL import Image
 
 from napari_iclsam.cli import main
 from napari_iclsam.core.networks import Networks, NetworkSource
-from napari_iclsam.models.starter import StarterSam
+from napari_iclsam.models.starter_sam import StarterSam
 from napari_iclsam.models.universeg import UniverSeg
 
 SIZE = (40, 48)

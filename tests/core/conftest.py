@@ -15,7 +15,7 @@ from napari_iclsam.core.embeddings import EmbeddingCache
 from napari_iclsam.core.networks import Networks
 from napari_iclsam.core.pipeline import ICLSAM
 from napari_iclsam.core.settings import Settings
-from napari_iclsam.models.starter import StarterSam
+from napari_iclsam.models.starter_sam import StarterSam
 from napari_iclsam.models.universeg import UniverSeg
 
 settings.register_profile("untimed", deadline=None)  # how fast a machine is, is no property of the code

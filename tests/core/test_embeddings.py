@@ -20,7 +20,7 @@ from napari_iclsam.core.embeddings import EmbeddingCache, default_folder, embedd
 from napari_iclsam.core.networks import Networks
 from napari_iclsam.models.features import Features
 from napari_iclsam.models.sam import Sam
-from napari_iclsam.models.starter import StarterSam
+from napari_iclsam.models.starter_sam import StarterSam
 
 RGB = np.random.default_rng(0).integers(0, 256, (5, 7, 3), np.uint8)
 SIZE = 4000

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from napari_iclsam.models import memory
 from napari_iclsam.models.build import HalfPrecision, build_icl, build_sam, describe, recognise, vit_shape
 from napari_iclsam.models.sam import Sam, vit_encoder
-from napari_iclsam.models.starter import StarterSam
+from napari_iclsam.models.starter_sam import StarterSam
 from napari_iclsam.models.universeg import UniverSeg
 from napari_iclsam.weights import folders
 from napari_iclsam.weights.catalogue import CATALOGUE

@@ -13,9 +13,10 @@ from napari_iclsam.models.universeg import UniverSeg
 def plain_block(block: torch.nn.Module, u: Tensor, v: Tensor) -> tuple[Tensor, Tensor]:
     """u (Cu, H, W), v (S, Cv, H, W): the formula as published, one convolution of the concatenation a pair."""
     z = block.cross.cross_conv(torch.cat([u.expand(len(v), *u.shape), v], dim=1))
+    target, support = block.target.vmapped, block.support.vmapped
     return (
-        F.leaky_relu(block.target.vmapped.conv(z.mean(dim=0, keepdim=True)), 0.01)[0],
-        F.leaky_relu(block.support.vmapped.conv(z), 0.01),
+        F.leaky_relu(target.norm(target.conv(z.mean(dim=0, keepdim=True))), 0.01)[0],
+        F.leaky_relu(support.norm(support.conv(z)), 0.01),
     )
 
 
@@ -57,6 +58,22 @@ def test_factorised_form_equals_the_published_formula(channels: int, pairs: int,
     ours = net(query[None], net.encode_support(images[None], masks[None]), None if guidance is None else guidance[None])
     plain = plain_universeg(net, query, images, masks, guidance)
     assert relative_difference(ours[0], plain) < 1e-5
+
+
+@pytest.mark.parametrize("guided", [False, True], ids=["plain", "guided"])
+@pytest.mark.parametrize("pairs", [1, 5])
+def test_factorised_form_equals_the_plain_one_with_normalisation_and_several_mask_channels(
+    pairs: int, guided: bool
+) -> None:
+    torch.manual_seed(pairs)
+    net = UniverSeg(5, (16, 24, 16), mask_channels=2, groups=4)
+    query, guidance = torch.rand(2, 5, 16, 24), 0.3 * torch.randn(2, 1, 16, 24) if guided else None
+    images, masks = torch.rand(2, pairs, 5, 16, 24), torch.rand(2, pairs, 2, 16, 24)
+
+    ours = net(query, net.encode_support(images, masks), guidance)
+    for n in range(2):
+        plain = plain_universeg(net, query[n], images[n], masks[n], None if guidance is None else guidance[n])
+        assert relative_difference(ours[n], plain) < 1e-5
 
 
 @pytest.mark.parametrize("guided", [False, True], ids=["plain", "guided"])

@@ -10,14 +10,14 @@ import imageio.v3 as iio
 import numpy as np
 import pytest
 import torch
-from safetensors import safe_open
+from torch.nn import functional as F
 
-from napari_iclsam.models.universeg import UniverSeg
+from napari_iclsam.models.build import build_icl
 from training.augment import Pairs, augment, crop, own_range
 from training.config import IclConfig, Stage
 from training.data import DataSet, load_set, load_sets
 from training.episodes import Episodes, as_source, real_task, split, synthetic_task
-from training.optimisation import Muon, dice, keep_variance, optimisers, orthogonalise, segmentation_loss
+from training.optimisation import dice, likeness_loss, segmentation_loss
 from training.train_icl import State, export, fresh_state, rate, train, train_step
 
 
@@ -174,44 +174,6 @@ def test_a_synthetic_task_repeats_supports_only_when_it_must() -> None:
     assert pairs.images.shape == (6, 3, 16, 16)
 
 
-def test_orthogonalising_brings_singular_values_near_one() -> None:
-    matrices = torch.randn(2, 8, 40, generator=torch.Generator().manual_seed(0))
-    values = torch.linalg.svdvals(orthogonalise(matrices))
-    assert values.min() > 0.5
-    assert values.max() < 1.4
-
-
-def test_muon_moves_a_weight_downhill() -> None:
-    weight = torch.nn.Parameter(torch.randn(4, 3, 3, 3, generator=torch.Generator().manual_seed(0)))
-    goal, optimiser = torch.zeros_like(weight), Muon([weight], lr=0.05)
-    before = float((weight - goal).square().sum().detach())
-    for _ in range(30):
-        optimiser.zero_grad()
-        (weight - goal).square().sum().backward()
-        optimiser.step()
-    assert float((weight - goal).square().sum().detach()) < 0.5 * before
-
-
-def test_every_weight_is_in_one_optimiser() -> None:
-    network = UniverSeg(image_channels=3, features=(16, 16, 16))
-    for kind in ("muon", "adamw"):
-        held = [
-            id(p) for o in optimisers(network, kind, 1e-3, 0.0) for group in o.param_groups for p in group["params"]
-        ]
-        assert sorted(held) == sorted(id(p) for p in network.parameters())
-    with pytest.raises(ValueError, match="sgd"):
-        optimisers(network, "sgd", 1e-3, 0.0)
-
-
-def test_the_start_keeps_activations_within_an_order_of_magnitude() -> None:
-    torch.manual_seed(0)
-    network = UniverSeg(image_channels=3)
-    keep_variance(network)
-    support = network.encode_support(torch.rand(1, 2, 3, 32, 32), torch.rand(1, 2, 1, 32, 32).round())
-    logits = network(torch.rand(1, 3, 32, 32), support)
-    assert 0.05 < float(logits.std().detach()) < 5
-
-
 def test_the_loss_is_small_for_the_truth_and_dice_counts_pixels() -> None:
     target = torch.zeros(2, 1, 8, 8)
     target[0, :, :4] = 1
@@ -220,6 +182,16 @@ def test_the_loss_is_small_for_the_truth_and_dice_counts_pixels() -> None:
     half = torch.full((2, 1, 8, 8), -1.0)
     half[0, :, :2] = 1
     assert dice(half, target).tolist() == pytest.approx([2 * 16 / 48, 1.0])
+
+
+def test_the_loss_of_a_likeness_counts_both_sides_alike() -> None:
+    target = torch.zeros(1, 1, 8, 8)
+    target[..., :2, :2] = 1
+    right = F.avg_pool2d(target, 2) * 6 - 3
+    assert float(likeness_loss(right, target)) < 0.01
+    assert float(likeness_loss(torch.full_like(right, -3), target)) == pytest.approx(
+        float(likeness_loss(torch.full_like(right, 3), target)), rel=1e-4
+    )
 
 
 def test_the_rate_rises_stays_and_falls(config: IclConfig) -> None:
@@ -233,10 +205,10 @@ def test_a_step_changes_the_weights_and_their_average_follows(config: IclConfig)
     before = {name: value.clone() for name, value in state.network.state_dict().items()}
     logged = train_step(state, Episodes(config, [as_source("toy", load_sets(config.data)[0].samples)])[0], config)
     moved = [name for name, value in state.network.state_dict().items() if not torch.equal(value, before[name])]
-    assert "enc_blocks.0.cross.cross_conv.weight" in moved
+    assert {"core.enc_blocks.0.cross.cross_conv.weight", "stem.levels.0.0.weight"} <= set(moved)
     assert np.isfinite(list(logged.values())).all()
     assert state.step == 1
-    assert not torch.equal(state.average["out_conv.conv.weight"], before["out_conv.conv.weight"])
+    assert not torch.equal(state.average["core.out_conv.conv.weight"], before["core.out_conv.conv.weight"])
 
 
 def test_a_step_with_an_absurd_loss_is_skipped(config: IclConfig) -> None:
@@ -261,9 +233,10 @@ def test_resumed_training_equals_uninterrupted_training(config: IclConfig) -> No
 def test_exported_weights_load_into_the_network_and_say_what_they_are(tmp_path: Path, config: IclConfig) -> None:
     state = fresh_state(config, torch.device("cpu"))
     path = tmp_path / "weights.safetensors"
-    export(state.average, path, 128)
-    with safe_open(path, "pt") as file:
-        assert file.metadata()["image_channels"] == "3"
-        tensors = {name: file.get_tensor(name).float() for name in file.keys()}  # noqa: SIM118 (not a mapping)
-    UniverSeg(image_channels=3).load_state_dict(tensors)
-    assert path.stat().st_size < 2.5e6
+    export(state.average, path, 64)
+    built = build_icl(str(path))
+    assert built.weights.architecture == "starter_icl"
+    assert built.module.image_size == 64
+    for name, value in built.module.network.state_dict().items():
+        assert torch.allclose(value, state.average[name], atol=1e-3), name
+    assert path.stat().st_size < 3e6

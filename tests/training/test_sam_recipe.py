@@ -13,7 +13,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from napari_iclsam.models.starter import StarterSam
+from napari_iclsam.models.starter_sam import StarterSam
 from training import evaluate_sam
 from training.data import DataSet, Sample, load_sets
 from training.plot_sam import draw_curves, read_log

@@ -17,12 +17,11 @@ from napari_iclsam.core.confidence import Probe, fit_probe
 from napari_iclsam.core.embeddings import Embedding
 from napari_iclsam.core.fusion import icl_guidance, sam_bias
 from napari_iclsam.core.geometry import resize, resize_mask
-from napari_iclsam.core.networks import Networks
+from napari_iclsam.core.networks import Context, Networks
 from napari_iclsam.core.prompts import boxes_of, open_until_shrunk
 from napari_iclsam.core.results import Progress, Stage
 from napari_iclsam.core.settings import Settings
 from napari_iclsam.core.support import SupportSet
-from napari_iclsam.models.universeg import SupportFeatures
 
 _FLIPS: tuple[tuple[int, ...], ...] = ((), (-1,), (-2,), (-2, -1))
 """Axes mirrored in each copy that the in-context model is averaged over."""
@@ -54,12 +53,12 @@ class Learnt:
     Attributes
     ----------
     probe : Probe
-    contexts : tuple of SupportFeatures
+    contexts : tuple of Context
         Of the in-context model, L tasks each; one a mirrored copy. Empty if each query chooses its own examples.
     """
 
     probe: Probe
-    contexts: tuple[SupportFeatures, ...]
+    contexts: tuple[Context, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,7 +127,7 @@ def learn(networks: Networks, examples: Examples, settings: Settings, start: Pro
     return Learnt(probe, encode_context(networks, examples, settings) if few else ())
 
 
-def encode_context(networks: Networks, examples: Examples, settings: Settings) -> tuple[SupportFeatures, ...]:
+def encode_context(networks: Networks, examples: Examples, settings: Settings) -> tuple[Context, ...]:
     """Give the support to the in-context model: for each mirrored copy, L tasks of K pairs."""
     size = (networks.icl.image_size,) * 2
     images = torch.cat([icl_input(networks, image, settings, stretch=True) for image in examples.images])[None]

@@ -6,7 +6,7 @@ import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Protocol, cast
+from typing import Any, Protocol, cast
 
 import numpy as np
 import torch
@@ -21,7 +21,8 @@ from napari_iclsam.core.intensity import unit_channels
 from napari_iclsam.core.settings import Channel
 from napari_iclsam.models.build import Built, build_icl, build_sam, describe
 from napari_iclsam.models.features import Decoded, Features
-from napari_iclsam.models.universeg import UniverSeg
+from napari_iclsam.models.starter_icl import StarterContext
+from napari_iclsam.models.universeg import SupportFeatures
 from napari_iclsam.weights.catalogue import CATALOGUE
 
 _LARGE = frozenset({"vit_b", "vit_l", "vit_h"})
@@ -48,6 +49,20 @@ class Promptable(Protocol):
     ) -> Decoded: ...
 
 
+Context = SupportFeatures | tuple[StarterContext, StarterContext]
+"""What an in-context network computes of a support set alone."""
+
+
+class InContext(Protocol):
+    """What the in-context networks have in common: see `napari_iclsam.models.universeg.UniverSeg`."""
+
+    image_size: int
+    image_channels: int
+
+    def encode_support(self, images: Tensor, masks: Tensor) -> Context: ...  # noqa: D102
+    def __call__(self, query: Tensor, support: Any, guidance: Tensor | None = None) -> Tensor: ...  # noqa: D102
+
+
 @dataclass(frozen=True, slots=True)
 class Networks:
     """A promptable and an in-context network, ready to run.
@@ -56,7 +71,8 @@ class Networks:
     ----------
     sam : nn.Module
         A `Promptable`.
-    icl : UniverSeg
+    icl : nn.Module
+        An `InContext`.
     device : torch.device
     precision : str
         Of the encoder: "float32", "bfloat16" or "float16".
@@ -65,7 +81,7 @@ class Networks:
     """
 
     sam: nn.Module
-    icl: UniverSeg
+    icl: InContext
     device: torch.device = field(default_factory=lambda: torch.device("cpu"))
     precision: str = "float32"
     names: Mapping[str, str] = field(default_factory=dict)
@@ -175,7 +191,7 @@ class NetworkSource:
         built = {"sam": sam, "icl": icl}
         return Networks(
             sam.module.to(self.device),
-            cast(UniverSeg, icl.module.to(self.device)),
+            cast(InContext, icl.module.to(self.device)),
             self.device,
             str(sam.dtype).removeprefix("torch."),
             names={"sam": _lasting(self.sam, sam), "icl": _lasting(self.icl, icl)},

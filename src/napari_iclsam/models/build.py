@@ -15,7 +15,8 @@ from torch import Tensor, nn
 
 from napari_iclsam.models import memory
 from napari_iclsam.models.checkpoint import load_strictly, metadata, read_tensors
-from napari_iclsam.models.starter import StarterSam
+from napari_iclsam.models.starter_icl import StarterIcl, TwoScales
+from napari_iclsam.models.starter_sam import StarterSam
 from napari_iclsam.models.universeg import UniverSeg
 from napari_iclsam.weights import checks, download
 from napari_iclsam.weights.catalogue import ALIASES, CATALOGUE, Architecture, Kind, Scaling, Weights, lookup
@@ -25,6 +26,9 @@ if TYPE_CHECKING:
 
 _GRID = 64
 """Cells of SAM's embedding in each direction."""
+
+IN_CONTEXT = frozenset({"starter_icl", "universeg"})
+"""Architectures of in-context models; the others are promptable."""
 
 _ROOM = 800_000_000
 """Bytes beside its parameters that a ViT takes to embed one image."""
@@ -163,7 +167,7 @@ def _build(name: str, kind: Kind, dtype: torch.dtype, *, here: bool) -> Built:
         raise ValueError(
             f"{path} holds {found}, expected {weights.architecture}: {weights.name} was put together wrongly"
         )
-    if (found == "universeg") != (kind == "icl"):
+    if (found in IN_CONTEXT) != (kind == "icl"):
         wanted = "a promptable model (SAM)" if kind == "sam" else "an in-context model (UniverSeg)"
         raise ValueError(f"{path} holds {found}, expected {wanted}")
     if own is not None:
@@ -177,7 +181,11 @@ def _build(name: str, kind: Kind, dtype: torch.dtype, *, here: bool) -> Built:
 def _described(weights: Weights, architecture: Architecture, kind: Kind, tensors: Mapping[str, Tensor]) -> Weights:
     """Complete the description of the user's own file from what is in it."""
     parameters = sum(value.numel() for value in tensors.values())
-    scaling: dict[Architecture, Scaling] = {"starter_sam": "starter", "universeg": "universeg"}
+    scaling: dict[Architecture, Scaling] = {
+        "starter_sam": "starter",
+        "starter_icl": "universeg",
+        "universeg": "universeg",
+    }
     known = weights.preprocessing if weights.preprocessing in {"sam", "medsam"} else "sam"
     return replace(
         weights,
@@ -209,6 +217,8 @@ def recognise(tensors: Mapping[str, Tensor], path: Path) -> Architecture:
     """
     if "enc_blocks.0.cross.cross_conv.weight" in tensors:
         return "universeg"
+    if "core.enc_blocks.0.cross.cross_conv.weight" in tensors:
+        return "starter_icl"
     if "image_encoder.patch_embed.seq.0.c.weight" in tensors:
         return "vit_t"
     if "image_encoder.patch_embed.proj.weight" in tensors:
@@ -218,7 +228,7 @@ def recognise(tensors: Mapping[str, Tensor], path: Path) -> Architecture:
         return "starter_sam"
     raise ValueError(
         f"{path} holds {len(tensors)} tensors of a network that is not known here (first: {next(iter(tensors))}); "
-        "expected SAM (ViT-B, L or H), MobileSAM, UniverSeg or starter-sam"
+        "expected SAM (ViT-B, L or H), MobileSAM, UniverSeg, starter-sam or starter-icl"
     )
 
 
@@ -254,9 +264,12 @@ def _assemble(
 ) -> nn.Module:
     """Build the network and load the tensors."""
     what = f"{path} does not fit {architecture}"
-    if architecture == "universeg":
-        module: nn.Module = _universeg(tensors, metadata(path))
-        load_strictly(module, _owned(tensors, torch.float32), what)
+    module: nn.Module
+    if architecture in IN_CONTEXT:
+        network = StarterIcl() if architecture == "starter_icl" else _universeg(tensors)
+        load_strictly(network, _owned(tensors, torch.float32), what)
+        module = network if isinstance(network, UniverSeg) else TwoScales(network)
+        module.image_size = int(metadata(path).get("size", module.image_size))  # pixels a side at which it was trained
         return module.to(dtype)
     if architecture == "starter_sam":
         module = StarterSam(int(metadata(path).get("image_size", 512)))
@@ -309,13 +322,11 @@ def _owned(
     return owned
 
 
-def _universeg(tensors: Mapping[str, Tensor], said: Mapping[str, str]) -> UniverSeg:
+def _universeg(tensors: Mapping[str, Tensor]) -> UniverSeg:
     """Build UniverSeg of the size of its tensors: 2 C + 1 channels enter the first block."""
     name = re.compile(r"enc_blocks\.\d+\.cross\.cross_conv\.weight")
     weights = [value for key, value in sorted(tensors.items()) if name.fullmatch(key)]
-    module = UniverSeg((weights[0].shape[1] - 1) // 2, [value.shape[0] for value in weights])
-    module.image_size = int(said.get("size", module.image_size))  # pixels a side at which it was trained
-    return module
+    return UniverSeg((weights[0].shape[1] - 1) // 2, [value.shape[0] for value in weights])
 
 
 class HalfPrecision(nn.Module):

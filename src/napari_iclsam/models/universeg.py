@@ -62,17 +62,32 @@ class _Pooled:
 
 
 class _Conv(nn.Module):
-    """A 3 x 3 convolution under the name that the published state dict gives it (``vmapped.conv`` or ``conv``)."""
+    """A convolution under the name that the published state dict gives it (``vmapped.conv`` or ``conv``)."""
 
     def __init__(self, channels_in: int, channels_out: int, size: int = 3) -> None:
         super().__init__()
         self.conv = nn.Conv2d(channels_in, channels_out, size, padding=size // 2)
 
 
+class _Activated(_Conv):
+    """The same, followed by a group normalisation (not in the published network) and a leaky rectifier."""
+
+    def __init__(self, channels: int, groups: int) -> None:
+        super().__init__(channels, channels)
+        self.norm = nn.GroupNorm(groups, channels) if groups else nn.Identity()
+
+    def activate(self, x: Tensor) -> Tensor:
+        """Finish what the convolution has computed."""
+        return F.leaky_relu(self.norm(x), SLOPE, inplace=True)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.activate(self.conv(x))
+
+
 class _Vmapped(nn.Module):
-    def __init__(self, channels_in: int, channels_out: int) -> None:
+    def __init__(self, channels: int, groups: int) -> None:
         super().__init__()
-        self.vmapped = _Conv(channels_in, channels_out)
+        self.vmapped = _Activated(channels, groups)
 
 
 class _CrossConv(nn.Module):
@@ -91,14 +106,16 @@ class CrossBlock(nn.Module):
         belong to the target.
     features : int
         Channels of both outputs.
+    groups : int
+        Of the normalisation of both outputs; 0 for none.
     """
 
-    def __init__(self, target: int, support: int, features: int) -> None:
+    def __init__(self, target: int, support: int, features: int, groups: int = 0) -> None:
         super().__init__()
         self._split = target
         self.cross = _CrossConv(target, support, features)
-        self.target = _Vmapped(features, features)
-        self.support = _Vmapped(features, features)
+        self.target = _Vmapped(features, groups)
+        self.support = _Vmapped(features, groups)
 
     def cross_target(self, u: Tensor) -> Tensor:
         """Return the target half of z, with the bias: (B, Cu, H, W) -> (B, F, H, W)."""
@@ -111,7 +128,8 @@ class CrossBlock(nn.Module):
 
     def target_output(self, z_mean: Tensor) -> Tensor:
         """Return u' of mean_i z_i."""
-        return F.leaky_relu(self.target.vmapped.conv(z_mean), SLOPE, inplace=True)
+        result: Tensor = self.target.vmapped(z_mean)
+        return result
 
     def forward(self, u: Tensor, v: Iterable[Tensor]) -> tuple[Tensor, Groups]:
         """Return u' (B, F, H, W) and the groups of v' with F channels, of u (B, Cu, H, W) and groups with Cv."""
@@ -120,8 +138,7 @@ class CrossBlock(nn.Module):
         for group in v:
             half_v = _over_pairs(self.cross_support, group)
             means.add(half_v)
-            output = _over_pairs(self.support.vmapped.conv, half_v + half_u[:, None])
-            outputs.append(F.leaky_relu(output, SLOPE, inplace=True))
+            outputs.append(_over_pairs(self.support.vmapped, half_v + half_u[:, None]))
         return self.target_output(half_u + means.value()), outputs
 
 
@@ -134,20 +151,31 @@ class UniverSeg(nn.Module):
         Channels of an image: 1 in the published weights, 3 for colour.
     features : Sequence[int]
         Features of each level, finest first. Published: four levels of 64.
+    mask_channels : int
+        Channels of a mask, and of the logits. Published: 1.
+    groups : int
+        Groups of the normalisation in each block. Published: 0, no normalisation.
     """
 
     image_size = 128
     """Side of the square images that the published weights were trained on; the network takes others, too."""
 
-    def __init__(self, image_channels: int = 1, features: Sequence[int] = (64, 64, 64, 64)) -> None:
+    def __init__(
+        self,
+        image_channels: int = 1,
+        features: Sequence[int] = (64, 64, 64, 64),
+        mask_channels: int = 1,
+        groups: int = 0,
+    ) -> None:
         super().__init__()
         self.image_channels = image_channels
         sizes = list(features)
-        inputs = [(image_channels, image_channels + 1), *((f, f) for f in sizes[:-1])]
-        self.enc_blocks = nn.ModuleList(CrossBlock(*cu_cv, f) for cu_cv, f in zip(inputs, sizes, strict=True))
-        widths = sizes[::-1]
-        self.dec_blocks = nn.ModuleList(CrossBlock(deep + skip, deep + skip, skip) for deep, skip in pairwise(widths))
-        self.out_conv = _Conv(sizes[0], 1, size=1)
+        inputs = [(image_channels, image_channels + mask_channels), *((f, f) for f in sizes[:-1])]
+        encoder = (CrossBlock(*cu_cv, f, groups) for cu_cv, f in zip(inputs, sizes, strict=True))
+        decoder = (CrossBlock(deep + skip, deep + skip, skip, groups) for deep, skip in pairwise(sizes[::-1]))
+        self.enc_blocks = nn.ModuleList(encoder)
+        self.dec_blocks = nn.ModuleList(decoder)
+        self.out_conv = _Conv(sizes[0], mask_channels, size=1)
 
     def encode_support(self, images: Tensor, masks: Tensor) -> SupportFeatures:
         """Compute what does not depend on the query.
@@ -212,7 +240,7 @@ class UniverSeg(nn.Module):
         shared = F.conv2d(half_u, block.support.vmapped.conv.weight, None, padding=1).unflatten(0, (tasks, -1))
         halved, means, energies = [], _Mean(), []
         for part in support.support.split(_GROUP, dim=1):
-            v = F.leaky_relu(part[:, None] + shared[:, :, None], SLOPE, inplace=True).flatten(0, 1)
+            v = _over_pairs(block.support.vmapped.activate, (part[:, None] + shared[:, :, None]).flatten(0, 1))
             halved.append(_over_pairs(_pool, v))
             means.add(v)
             if guided:

@@ -11,7 +11,7 @@ from typing import Literal
 Kind = Literal["sam", "icl"]
 """A promptable model, or an in-context model."""
 
-Architecture = Literal["starter_sam", "vit_b", "vit_l", "vit_h", "vit_t", "universeg"]
+Architecture = Literal["starter_sam", "starter_icl", "vit_b", "vit_l", "vit_h", "vit_t", "universeg"]
 
 Scaling = Literal["sam", "medsam", "starter", "universeg"]
 """How the model wants its pixels; a property of the weights."""
@@ -111,13 +111,13 @@ _ENTRIES = (
         name="starter_icl",
         title="Starter (in-context)",
         kind="icl",
-        architecture="universeg",
+        architecture="starter_icl",
         filename="starter_icl.safetensors",
         licence="CC-BY-SA-4.0",
         licence_url="https://creativecommons.org/licenses/by-sa/4.0/",
         citation=_STARTER,
         preprocessing="universeg",
-        parameters=1_185_089,
+        parameters=1_307_908,
         memory=400_000_000,
         cost="fractions of a second an image on a CPU",
         good_for="every image; comes with the package",

@@ -22,6 +22,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from napari_iclsam.models.features import Decoded, Features
+from napari_iclsam.models.likeness import fit_rule
 from napari_iclsam.models.prompt_maps import BOX_MAPS, MASK_MAPS, POINT_MAPS, PromptMaps, prompt_maps
 
 STRIDE = 8
@@ -300,14 +301,14 @@ class StarterSam(nn.Module):
 
 
 def _regress(keys: Tensor, inside: Tensor, around: Tensor, owner: Tensor) -> Tensor:
-    """Fit 1 inside and -1 around by a ridge regression on the features, for each prompt, and evaluate it everywhere.
+    """Fit the cells inside each prompt against those around it, and evaluate the rule everywhere.
 
     Parameters
     ----------
     keys : Tensor, (B, C, h, w)
         Features of B images.
     inside, around : Tensor, (N, 1, h, w)
-        Weights of the cells; each side counts as much as the other.
+        Weights of the cells.
     owner : Tensor, (N,), int64
 
     Returns
@@ -315,15 +316,6 @@ def _regress(keys: Tensor, inside: Tensor, around: Tensor, owner: Tensor) -> Ten
     Tensor, (N, 1, h, w), float32
         Clipped to -2 .. 2.
     """
-    with torch.autocast(keys.device.type, enabled=False):
-        cells = keys.float().flatten(2).transpose(1, 2)[owner]  # (N, n, C)
-        sides = [w.float().flatten(2).transpose(1, 2) for w in (inside, around)]
-        object_, rest = (w / (2 * w.sum(dim=1, keepdim=True) + 1e-6) for w in sides)
-        weight = object_ + rest
-        centred = cells - (weight * cells).sum(dim=1, keepdim=True)
-        covariance = centred.transpose(1, 2) @ (weight * centred)
-        size = covariance.diagonal(dim1=1, dim2=2).mean(dim=1)[:, None, None]
-        ridge = (_RIDGE * size + 1e-6) * torch.eye(cells.shape[2], device=cells.device)
-        target = centred.transpose(1, 2) @ (object_ - rest)
-        value: Tensor = centred @ torch.linalg.solve(covariance + ridge, target)
-    return value.clamp(-2, 2).transpose(1, 2).reshape(len(owner), 1, *keys.shape[2:])
+    cells = keys.flatten(2).mT[owner]
+    value = fit_rule(cells, inside.flatten(1), around.flatten(1), _RIDGE).apply(cells)
+    return value.clamp(-2, 2).reshape(len(owner), 1, *keys.shape[2:])

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from napari_iclsam.models.features import Features
 from napari_iclsam.models.prompt_maps import bias_maps, box_maps, mask_maps, point_maps, prompt_maps
-from napari_iclsam.models.starter import StarterSam
+from napari_iclsam.models.starter_sam import StarterSam
 
 BOXES = torch.tensor([[8.0, 16.0, 56.0, 80.0], [40.0, 8.0, 90.0, 60.0], [2.0, 2.0, 20.0, 20.0]])
 
