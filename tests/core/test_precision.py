@@ -9,7 +9,7 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from napari_iclsam import ICLSAM, Settings
+from napari_iclsam import ICLSAM, Settings, dice
 from napari_iclsam.core import device
 from napari_iclsam.core.device import choose_precision
 from napari_iclsam.core.embeddings import EmbeddingCache
@@ -97,3 +97,21 @@ def test_a_prediction_says_how_precise_it_is(
     encoder = segmenter.networks.sam.image_encoder
     assert isinstance(encoder, HalfPrecision) == (expected != "float32")
     assert next(encoder.parameters()).dtype == getattr(torch, expected)
+    assert segmenter.networks.icl_dtype == getattr(torch, expected)
+
+
+def test_the_bundled_in_context_model_finds_the_same_in_half_precision() -> None:
+    random = np.random.default_rng(0)
+    images, labels = random.normal(50, 10, (3, 120, 100)), np.zeros((3, 120, 100), np.int32)
+    for n in range(3):
+        labels[n, 20 + 10 * n : 60 + 10 * n, 30:70] = 1
+    images[labels > 0] += 60
+    found = {}
+    for precision in ("float32", "bfloat16"):
+        settings = Settings(use_sam=False, calibrate=False)
+        task = ICLSAM(precision=precision, device="cpu", settings=settings, cache=EmbeddingCache()).fit(
+            images[:2], labels[:2]
+        )
+        found[precision] = task.predict(images[2])
+    assert not np.array_equal(found["float32"].probabilities[1], found["bfloat16"].probabilities[1])
+    assert dice(found["float32"].labels, found["bfloat16"].labels) > 0.99

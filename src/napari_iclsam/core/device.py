@@ -8,7 +8,7 @@ from typing import Literal, cast, get_args
 import torch
 
 Precision = Literal["auto", "float32", "bfloat16", "float16"]
-"""How precisely an image encoder computes."""
+"""How precisely networks compute."""
 
 
 def choose_device(name: str = "auto") -> torch.device:
@@ -39,9 +39,9 @@ def available() -> list[str]:
 
 
 def choose_precision(name: Precision, device: torch.device, *, large: bool) -> torch.dtype:
-    """Return in which precision the image encoder computes.
+    """Return in which precision a network computes.
 
-    "auto" is half precision where that is faster and the encoder is large: bfloat16 on processors with instructions for
+    "auto" is half precision where that is faster and the network is large: bfloat16 on processors with instructions for
     it (AVX512-BF16, AMX) and on graphics cards that know it, float16 on older ones, else float32.
 
     Parameters
@@ -49,7 +49,8 @@ def choose_precision(name: Precision, device: torch.device, *, large: bool) -> t
     name : {"auto", "float32", "bfloat16", "float16"}
     device : torch.device
     large : bool
-        Whether it is one of SAM's vision transformers. The small encoders lose more by conversions than they win.
+        Whether it is one of SAM's vision transformers or an in-context model. Small encoders lose more by conversions
+        than they win.
 
     Raises
     ------

@@ -135,7 +135,7 @@ def encode_context(networks: Networks, examples: Examples, settings: Settings) -
         [torch.cat([resize_mask(m, size) for m in examples.masks(k)]) for k in range(len(examples.images))], dim=1
     ).to(images.device)
     images = images.expand(len(masks), -1, -1, -1, -1)
-    return tuple(networks.icl.encode_support(images.flip(axes), masks.flip(axes)) for axes in _copies(settings))
+    return tuple(networks.encode_support(images.flip(axes), masks.flip(axes)) for axes in _copies(settings))
 
 
 def icl_input(networks: Networks, rgb: NDArray[np.uint8], settings: Settings, *, stretch: bool) -> Tensor:
@@ -160,10 +160,12 @@ def segment_in_context(
         contexts, pairs = encode_context(networks, examples.subset(nearest), settings), len(nearest)
     guidance = icl_guidance(confidence, pairs, settings)
     logits = [
-        networks.icl(image.flip(axes).expand(len(confidence), -1, -1, -1), context, guidance.flip(axes)).flip(axes)
+        networks.segment_in_context(
+            image.flip(axes).expand(len(confidence), -1, -1, -1), context, guidance.flip(axes)
+        ).flip(axes)
         for axes, context in zip(_copies(settings), contexts, strict=True)
     ]
-    return torch.sigmoid(torch.stack(logits).float().mean(dim=0))
+    return torch.sigmoid(torch.stack(logits).mean(dim=0))
 
 
 def most_similar(embeddings: Sequence[Embedding], query: Embedding, count: int) -> list[int]:

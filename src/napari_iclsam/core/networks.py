@@ -76,6 +76,8 @@ class Networks:
     device : torch.device
     precision : str
         Of the encoder: "float32", "bfloat16" or "float16".
+    icl_dtype : torch.dtype
+        In which the in-context network computes (torch's autocast).
     names, hashes, licences : mapping of str to str
         By role, "sam" and "icl".
     """
@@ -84,6 +86,7 @@ class Networks:
     icl: InContext
     device: torch.device = field(default_factory=lambda: torch.device("cpu"))
     precision: str = "float32"
+    icl_dtype: torch.dtype = torch.float32
     names: Mapping[str, str] = field(default_factory=dict)
     hashes: Mapping[str, str] = field(default_factory=dict)
     licences: Mapping[str, str] = field(default_factory=dict)
@@ -131,6 +134,20 @@ class Networks:
         values = F.interpolate(values, size, mode="bilinear", antialias=True) if smooth else resize(values, size)
         return _to_unit(values) if stretch else values
 
+    def encode_support(self, images: Tensor, masks: Tensor) -> Context:
+        """Give a support set to the in-context model; see `UniverSeg.encode_support`."""
+        with self._icl_precision():
+            return self.icl.encode_support(images, masks)
+
+    def segment_in_context(self, query: Tensor, context: Context, guidance: Tensor) -> Tensor:
+        """Return the in-context model's logits, float32; see `UniverSeg.forward`."""
+        with self._icl_precision():
+            return self.icl(query, context, guidance).float()
+
+    def _icl_precision(self) -> torch.autocast:
+        half = self.icl_dtype != torch.float32
+        return torch.autocast(self.device.type, dtype=self.icl_dtype if half else None, enabled=half)
+
     def decode(self, embedding: Embedding, boxes: Tensor, bias: Tensor | None, masks: Tensor | None) -> Tensor:
         """Return SAM's logits over the square input for N boxes of one image, (N, 256, 256).
 
@@ -163,6 +180,7 @@ class NetworkSource:
     icl: str
     device: torch.device
     dtype: torch.dtype
+    icl_dtype: torch.dtype
 
     @classmethod
     def of(cls, sam: str, icl: str, device: str, precision: Precision = "float32") -> NetworkSource:
@@ -176,7 +194,8 @@ class NetworkSource:
         weights, there = describe(sam, "sam"), choose_device(device)
         describe(icl, "icl")
         large = weights.architecture in _LARGE
-        return cls(sam, icl, there, choose_precision(precision, there, large=large))
+        dtypes = (choose_precision(precision, there, large=heavy) for heavy in (large, True))
+        return cls(sam, icl, there, *dtypes)
 
     def load(self) -> Networks:
         """Read both networks from disk.
@@ -194,6 +213,7 @@ class NetworkSource:
             cast(InContext, icl.module.to(self.device)),
             self.device,
             str(sam.dtype).removeprefix("torch."),
+            self.icl_dtype,
             names={"sam": _lasting(self.sam, sam), "icl": _lasting(self.icl, icl)},
             hashes={role: one.sha256 for role, one in built.items()},
             licences={role: one.weights.licence for role, one in built.items()},
