@@ -167,10 +167,8 @@ def fit_pixels(support: Sequence[Sample], label: int, rng: np.random.Generator) 
     return LogisticRegression(class_weight="balanced").fit(features[some], target[some])
 
 
-def score(
-    task: Task, pixels: LogisticRegression, query: Sample, label: int, rng: np.random.Generator
-) -> dict[str, float]:
-    """Segment one query and score every stage."""
+def score(task: Task, pixels: LogisticRegression, query: Sample, label: int) -> dict[str, float]:
+    """Segment one query and score every stage that depends on the support."""
     truth, shape = query.mask == label, query.mask.shape
     prediction = task.predict(query.image)
     scores = {
@@ -182,10 +180,17 @@ def score(
     }
     if not truth.all():
         scores["auc"] = float(roc_auc_score(truth[::2, ::2].ravel(), prediction.confidence[1][::2, ::2].ravel()))
+    return scores
+
+
+def score_boxes(task: Task, query: Sample, label: int, rng: np.random.Generator) -> dict[str, float]:
+    """Score SAM with boxes of the ground truth alone, which no support changes."""
+    truth = query.mask == label
     boxes = tight_boxes(truth, query.instances)
-    for name, some in (("truth", boxes), ("jitter", jittered(boxes, shape, rng))):
+    scores = {}
+    for name, some in (("truth", boxes), ("jitter", jittered(boxes, truth.shape, rng))):
         scores[f"sam_{name}"] = dice(segment_boxes(task, query.image, some), truth)
-        scores[f"fill_{name}"] = dice(filled(some, shape), truth)
+        scores[f"fill_{name}"] = dice(filled(some, truth.shape), truth)
     return scores
 
 
@@ -196,6 +201,7 @@ def run(
     labels, samples = read_set(folder)
     for task_name in sorted({sample.task for sample in samples}):
         for label, name in labels.items():
+            boxes: dict[int, dict[str, float]] = {}  # by query
             with_label = [s for s in samples if s.task == task_name and (s.mask == label).any()]
             for pairs in supports:
                 for number in range(draws):
@@ -209,7 +215,9 @@ def run(
                     )
                     pixels = fit_pixels(support, label, rng)
                     for query in asked:
-                        scores = score(task, pixels, query, label, rng)
+                        if id(query) not in boxes:
+                            boxes[id(query)] = score_boxes(task, query, label, rng)
+                        scores = score(task, pixels, query, label) | boxes[id(query)]
                         yield Result(folder.name, f"{task_name} {name}".strip(), pairs, number, scores)
 
 
@@ -276,7 +284,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     changed = {name: json.loads(value) for name, value in options.setting}
     settings = replace(Settings(mode=options.mode), **changed)
     segmenter = ICLSAM(options.models, icl=options.icl, settings=settings, cache=EmbeddingCache())
-    console, results = Console(width=220), []
+    console, results = Console(width=220), list[Result]()
     for folder in track(folders, "Sets", console=Console(stderr=True)):
         results += run(segmenter, folder, options.support, options.draws, options.queries, options.seed)
         if options.json:
