@@ -16,6 +16,7 @@ from napari_iclsam.core.device import Precision
 from napari_iclsam.core.embeddings import EmbeddingCache, default_folder
 from napari_iclsam.core.evaluation import Score
 from napari_iclsam.core.fusion import (
+    STARTER_WEIGHTS,
     Weights,
     confidence_score,
     fuse,
@@ -32,6 +33,7 @@ from napari_iclsam.core.results import Prediction, Progress, Provenance
 from napari_iclsam.core.settings import Settings
 from napari_iclsam.core.slices import ArrayLike, plane, plane_indices, stack_axis
 from napari_iclsam.core.support import SupportSet
+from napari_iclsam.models.starter_sam import StarterSam
 from napari_iclsam.version import version
 
 T = TypeVar("T")
@@ -133,7 +135,8 @@ class ICLSAM:
         cases: list[Case] = []
         if settings.mode == "auto" and settings.calibrate and settings.use_sam and count > 1:
             cases = yield from self._hold_out_steps(examples, clock)
-        default = published_weights(count)
+        starter = settings.mode == "auto" and isinstance(networks.sam, StarterSam)
+        default = STARTER_WEIGHTS if starter else published_weights(count)
         indices = range(len(support.ids))
         weights = tuple(choose_weights(cases, label, default) for label in indices)
         scores = {i: expected(cases, n, weights[n]) for n, i in enumerate(support.ids)}
