@@ -32,9 +32,11 @@ def published_weights(pairs: int) -> Weights:
 
 
 STARTER_WEIGHTS = Weights(icl=0.625, sam=0.125, confidence=0.25)
-"""Where the search begins with starter-sam in auto mode, and what one example gets: near the best for one, four and
-sixteen examples over held-out subjects of the training sets. starter-sam is a weaker judge than SAM, which the published
-weights were made for."""
+"""Where the search begins with starter-sam in auto mode, and what one example gets.
+
+Near the best for one, four and sixteen examples over held-out subjects of the training sets: starter-sam is a weaker
+judge than SAM, which the published weights were made for.
+"""
 
 
 def icl_guidance(confidence: Tensor, pairs: int, settings: Settings) -> Tensor:
