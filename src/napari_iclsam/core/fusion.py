@@ -31,7 +31,7 @@ def published_weights(pairs: int) -> Weights:
     return Weights(icl=gamma, sam=1 - gamma)
 
 
-STARTER_WEIGHTS = Weights(icl=0.625, sam=0.125, confidence=0.25)
+STARTER_WEIGHTS = Weights(icl=0.75, sam=0.125, confidence=0.125)
 """Where the search begins with starter-sam in auto mode, and what one example gets.
 
 Near the best for one, four and sixteen examples over held-out subjects of the training sets: starter-sam is a weaker
