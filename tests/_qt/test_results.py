@@ -65,7 +65,7 @@ def test_corrected_planes_survive_an_update(filled: Dock) -> None:
     filled.segment()
     result = filled.result()
     result.data[3] = 0
-    result.paint((3, 20, 24), 2)
+    result.paint((3, 3, 3), 2)
     corrected = result.data[3].copy()
     choose(filled, "all")
     filled.segment()
@@ -78,7 +78,7 @@ def test_corrected_planes_are_replaced_when_told_to(filled: Dock) -> None:
     result = filled.result()
     before = result.data[3].copy()
     result.data[3] = 0
-    result.paint((3, 20, 24), 2)
+    result.paint((3, 3, 3), 2)
     filled.widget.output.replace.setChecked(True)
     filled.segment()
     np.testing.assert_array_equal(result.data[3], before)
@@ -142,8 +142,8 @@ def test_exactly_the_corrected_planes_become_examples(filled: Dock) -> None:
     assert not bar.improve.isEnabled()
     assert "Correct a slice" in bar.improve.toolTip()
     for plane in (1, 5):
-        result.paint((plane, 20, 24), 1)
-    result.paint((3, 20, 24), 1)
+        result.paint((plane, 3, 3), 1)
+    result.paint((3, 3, 3), 1)
     result.undo()
     result.selected_label = 2
     kept = {plane: result.data[plane].copy() for plane in (1, 5)}
