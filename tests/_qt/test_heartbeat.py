@@ -112,5 +112,5 @@ def test_the_worker_computes_what_the_direct_call_computes(
     seconds = (time.perf_counter() - began) / len(direct)
     print(f"\nin the worker: {worker} directly: {seconds:.2f} s a slice")
     for (plane,), expected in zip(request.jobs[0].planes.positions, direct, strict=True):
-        differing = dock.result().data[plane] != expected  # rounding depends on the number of threads
-        assert differing.mean() < 1e-3
+        differing = dock.result().data[plane] != expected
+        assert differing.sum() <= 2  # of 30,720 pixels: rounding may decide where the score is zero

@@ -7,14 +7,17 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 from qtpy.QtWidgets import QCheckBox, QComboBox, QDoubleSpinBox, QLabel, QSpinBox
 
 from napari_iclsam._qt import widget as widget_module
 from napari_iclsam._qt.model_form import ModelForm
 from napari_iclsam._qt.preferences import Preferences
-from napari_iclsam._qt.request import Models, Outcome
+from napari_iclsam._qt.request import Models, Outcome, Request, Session
 from napari_iclsam._qt.run_bar import in_time
 from napari_iclsam._qt.settings_panel import SettingsPanel
+from napari_iclsam.core.embeddings import EmbeddingCache
+from napari_iclsam.core.pipeline import ICLSAM
 from napari_iclsam.core.settings import Settings, describe
 from napari_iclsam.weights.catalogue import CATALOGUE
 from tests._qt.conftest import Dock, some, stack
@@ -183,3 +186,18 @@ def test_the_plugin_is_reached_from_the_menu_of_layers(make_napari_viewer_proxy:
     make_napari_viewer_proxy()
     titles = {item.command.title for item in get_app_model().menus.get_menu("napari/layers/segment")}
     assert any("ICL-SAM" in title for title in titles)
+
+
+def test_paper_mode_does_not_go_on_in_the_precision_of_auto_mode() -> None:
+    made: list[str] = []
+
+    def make(models: Models, settings: Settings) -> ICLSAM:
+        made.append(settings.mode)
+        return ICLSAM(models.sam, icl=models.icl, device="cpu", settings=settings, cache=EmbeddingCache())
+
+    session = Session(make=make)
+    for settings in (Settings(), Settings(seed=1), Settings(mode="paper")):
+        segmenter = session._segmenter_of(Request(Models("starter", "starter", "cpu"), settings, (), {}, ()))
+        assert segmenter.settings == settings
+    assert made == ["auto", "paper"]
+    assert segmenter.networks.icl_dtype == torch.float32

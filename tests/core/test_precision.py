@@ -94,6 +94,7 @@ def test_a_prediction_says_how_precise_it_is(
     prediction = segmenter.fit([image], [labels]).predict(image)
 
     assert prediction.provenance.precision == expected
+    assert prediction.provenance.icl_precision == expected
     encoder = segmenter.networks.sam.image_encoder
     assert isinstance(encoder, HalfPrecision) == (expected != "float32")
     assert next(encoder.parameters()).dtype == getattr(torch, expected)

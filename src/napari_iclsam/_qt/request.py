@@ -198,7 +198,7 @@ class Session:
         from napari_iclsam.core.pipeline import ICLSAM  # (torch)
 
         old = self._segmenter
-        if old is None or self._models != request.models:
+        if old is None or self._models != request.models or old.settings.mode != request.settings.mode:
             self._segmenter = self._make(request.models, request.settings)
             self._models = request.models
         elif old.settings != request.settings:

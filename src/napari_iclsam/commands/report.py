@@ -104,6 +104,7 @@ class Outcome:
             "support": {"fingerprint": made.support, "examples": made.examples},
             "device": made.device,
             "precision": made.precision,
+            "icl_precision": made.icl_precision,
             "version": made.version,
         }
 

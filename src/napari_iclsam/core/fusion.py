@@ -34,8 +34,8 @@ def published_weights(pairs: int) -> Weights:
 STARTER_WEIGHTS = Weights(icl=0.75, sam=0.125, confidence=0.125)
 """Where the search begins with starter-sam in auto mode, and what one example gets.
 
-Near the best for one, four and sixteen examples over held-out subjects of the training sets: starter-sam is a weaker
-judge than SAM, which the published weights were made for.
+Within half a point of the best for one, four and sixteen examples over held-out subjects of the training sets:
+starter-sam is a weaker judge than SAM, which the published weights were made for.
 """
 
 

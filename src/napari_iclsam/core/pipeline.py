@@ -173,6 +173,7 @@ class ICLSAM:
             examples=len(support),
             device=str(networks.device),
             precision=networks.precision,
+            icl_precision=str(networks.icl_dtype).removeprefix("torch."),
         )
 
 

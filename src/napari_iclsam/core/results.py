@@ -32,7 +32,9 @@ class Provenance:
         Fingerprint of the support set.
     examples : int
         Number of pairs in the support set.
-    device, precision : str
+    device : str
+    precision, icl_precision : str
+        Of the image encoder and of the in-context model.
     """
 
     version: str
@@ -44,6 +46,7 @@ class Provenance:
     examples: int
     device: str
     precision: str
+    icl_precision: str
 
 
 @dataclass(frozen=True, slots=True)

@@ -184,8 +184,8 @@ class UniverSeg(nn.Module):
         ----------
         images : Tensor, (B, S, C, H, W)
             Support images of B tasks, in [0, 1]; H and W divisible by 2 ** (levels - 1).
-        masks : Tensor, (B, S, 1, H, W)
-            Their masks, in [0, 1].
+        masks : Tensor, (B, S, M, H, W)
+            Their masks, in [0, 1]; M is ``mask_channels``.
         """
         block = cast(CrossBlock, self.enc_blocks[0])
         means, outputs = _Mean(), []
@@ -211,8 +211,8 @@ class UniverSeg(nn.Module):
 
         Returns
         -------
-        Tensor, (T * Q, 1, H, W)
-            Logits.
+        Tensor, (T * Q, M, H, W)
+            Logits; M is ``mask_channels``.
         """
         guided = guidance is not None
         u, v, top = self._first_block(query, support, guided=guided)
