@@ -62,9 +62,18 @@ class IclConfig:
     held_out : float
         Share of subjects of each real set that is kept for validation.
     seed : int
-        Everything random derives from it and from the step.
+        Everything random in training derives from it and from the step.
+    validation_seed : int
+        Held-out subjects and validation tasks derive from it alone, so that runs of other seeds are comparable, and a
+        run that begins with the weights of another is validated on subjects that neither has seen.
     checkpoint_every, validate_every : int
         Steps.
+    merge_steps, merge_tasks : int
+        Of `training.train_merge`: optimiser steps, and tasks of a step.
+    merge_sizes : tuple of int
+        Sizes of its images, each as often as the others.
+    merge_rate : float
+        Its peak learning rate, which falls linearly to zero.
     """
 
     data: Path
@@ -88,8 +97,13 @@ class IclConfig:
     average: float = 0.998
     held_out: float = 0.2
     seed: int = 1
+    validation_seed: int = 1
     checkpoint_every: int = 100
     validate_every: int = 300
+    merge_steps: int = 600
+    merge_tasks: int = 2
+    merge_sizes: tuple[int, ...] = (128, 256, 384)
+    merge_rate: float = 3e-3
     set_weights: dict[str, float] = field(
         default_factory=lambda: {"vocalfolds": 2.0, "drosophila_ovary": 0.4, "drosophila_disc": 0.6, "cxr_lungs": 0.7}
     )

@@ -73,9 +73,10 @@ class Episodes(torch.utils.data.Dataset[Batch]):
         self._config = config
         self._sources = sources
         self._weights = np.array([config.set_weights.get(source.name, 1.0) for source in sources])
-        size, count = config.pool_size, config.pool_count
-        self._pool = Pool(config.run / "pool", config.seed, size, count)
-        self._large = Pool(config.run / "pool_doubled", config.seed, 2 * size, max(2, count // 2))
+        self._pool = Pool(config.run / "pool", config.seed, config.pool_size, config.pool_count)
+        self._large = Pool(
+            config.run / "pool_doubled", config.seed, 2 * config.pool_size, max(2, config.pool_count // 2)
+        )
 
     def __len__(self) -> int:
         return self._config.steps
@@ -89,6 +90,15 @@ class Episodes(torch.utils.data.Dataset[Batch]):
         if rng.random() < stage.doubled:
             size, budget, pool, limit, supports = 2 * size, budget / 4, self._large, limit // 2, min(supports, 8)
         tasks = max(1, round(budget / (supports + 2)))
+        return self._draw(rng, pool, size, supports, limit, tasks)
+
+    def for_merge(self, step: int) -> Batch:
+        """Return a batch of `training.train_merge`."""
+        config, rng = self._config, np.random.default_rng([self._config.seed, 8, step])
+        size, supports = int(rng.choice(config.merge_sizes)), int(rng.choice((1, 2, 3, 4, 6, 8)))
+        return self._draw(rng, self._large, size, supports, config.pool_start // 2, config.merge_tasks)
+
+    def _draw(self, rng: Rng, pool: Pool, size: int, supports: int, limit: int, tasks: int) -> Batch:
         drawn = [self._task(rng, pool, size, supports + 1, limit) for _ in range(tasks)]
         images = torch.from_numpy(np.stack([pairs.images for pairs in drawn]))
         masks = torch.from_numpy(np.stack([pairs.masks for pairs in drawn]))
@@ -159,7 +169,7 @@ def validation_tasks(config: IclConfig, held: list[Source], size: int, supports:
     from training.synthetic import FAMILIES, draw_task
 
     batches = []
-    rng = np.random.default_rng([config.seed, 99, supports])
+    rng = np.random.default_rng([config.validation_seed, 99, supports])
     for family in FAMILIES:
         scenes = draw_task(rng, config.pool_size, supports + each, family)
         pixels = np.rint(scenes.images * 255).astype(np.uint8)

@@ -13,11 +13,11 @@ from pathlib import Path
 from typing import Any, TextIO
 
 import torch
-from safetensors.torch import save_file
+from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
-from napari_iclsam.models.starter_icl import StarterIcl
+from napari_iclsam.models.starter_icl import StarterIcl, TwoScales
 from training.config import IclConfig, Stage
 from training.data import load_sets
 from training.episodes import Batch, Episodes, Source, as_source, split, validation_tasks
@@ -34,10 +34,12 @@ class State:
     step: int
 
 
-def fresh_state(config: IclConfig, device: torch.device) -> State:
-    """Build a network from scratch."""
+def fresh_state(config: IclConfig, device: torch.device, weights: Path | None = None) -> State:
+    """Build a network from scratch, or with exported weights."""
     torch.manual_seed(config.seed)
     network = StarterIcl().to(device)
+    if weights is not None:
+        network.load_state_dict(load_weights(weights).network.state_dict())
     average = {name: value.detach().clone() for name, value in network.state_dict().items()}
     optimiser = torch.optim.AdamW(network.parameters(), betas=(0.9, 0.98), weight_decay=config.weight_decay)
     return State(network, average, optimiser, 0)
@@ -112,33 +114,40 @@ def validate(state: State, batches: list[Batch]) -> float:
     return sum(scores) / len(scores)
 
 
-def export(average: dict[str, Tensor], path: Path, size: int) -> None:
-    """Write the averaged weights in half precision."""
-    metadata = {"architecture": "starter_icl", "size": str(size), "licence": "CC-BY-SA-4.0"}
-    halves = {name: value.detach().cpu().half().contiguous() for name, value in average.items()}
+def export(module: TwoScales, path: Path) -> None:
+    """Write weights in half precision."""
+    metadata = {"architecture": "starter_icl", "licence": "CC-BY-SA-4.0"}
+    halves = {name: value.detach().cpu().half().contiguous() for name, value in module.state_dict().items()}
     path.parent.mkdir(parents=True, exist_ok=True)
     save_file(halves, path, metadata=metadata)
     path.chmod(0o644)
+
+
+def load_weights(path: Path) -> TwoScales:
+    """Read what `export` wrote, in single precision."""
+    module = TwoScales()
+    module.load_state_dict(load_file(path))
+    return module
 
 
 def sources(config: IclConfig) -> tuple[list[Source], list[Source]]:
     """Read the real sets and part each by subject: for training, for validation."""
     train, held = [], []
     for data in load_sets(config.data):
-        kept, left = split(data, config.held_out, config.seed)
+        kept, left = split(data, config.held_out, config.validation_seed)
         train.append(as_source(data.name, kept))
         if left:
             held.append(as_source(data.name, left))
     return train, held
 
 
-def train(config: IclConfig, workers: int = 1, until: int | None = None) -> State:
-    """Train to the end (or to a step), from the last checkpoint if there is one."""
+def train(config: IclConfig, workers: int = 1, until: int | None = None, weights: Path | None = None) -> State:
+    """Train to the end (or to a step), from the last checkpoint if there is one, else from weights or from scratch."""
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     config.run.mkdir(parents=True, exist_ok=True)
     (config.run / "config.json").write_text(json.dumps(dataclasses.asdict(config), default=str, indent=1))
     kept, held = sources(config)
-    state = fresh_state(config, device)
+    state = fresh_state(config, device, weights)
     if (config.run / "last.pt").exists():
         restore(state, config.run / "last.pt")
     end = config.steps if until is None else min(until, config.steps)
@@ -180,6 +189,7 @@ def main() -> None:
     parser.add_argument("--data", type=Path, required=True, help="folder of the training sets")
     parser.add_argument("--run", type=Path, required=True, help="folder of checkpoints and log")
     parser.add_argument("--export", type=Path, help="where to write the weights at the end")
+    parser.add_argument("--weights", type=Path, help="exported weights to begin with; by default from scratch")
     parser.add_argument("--until", type=int, help="stop at this step")
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument(
@@ -191,10 +201,11 @@ def main() -> None:
     if "stages" in changes:
         changes["stages"] = tuple(Stage(*stage) for stage in changes["stages"])
     config = dataclasses.replace(IclConfig(arguments.data, arguments.run), **changes)
-    state = train(config, until=arguments.until)
+    state = train(config, until=arguments.until, weights=arguments.weights)
     if arguments.export:
-        last = config.stages[-1]
-        export(state.average, arguments.export, 2 * last.size if last.doubled else last.size)
+        average = StarterIcl()
+        average.load_state_dict(state.average)
+        export(TwoScales(average), arguments.export)
 
 
 if __name__ == "__main__":

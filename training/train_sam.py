@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import csv
+import json
 import math
 import time
 from collections.abc import Sequence
@@ -14,7 +15,7 @@ from typing import Protocol
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from safetensors.torch import save_file
+from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -36,7 +37,10 @@ class _Writer(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class SamConfig:
-    """Every number of the recipe. Time is training time in minutes, so that a schedule fits the machine at hand."""
+    """Every number of the recipe. Time is training time in minutes, so that a schedule fits the machine at hand.
+
+    ``families`` is how often each family of synthetic tasks is drawn; by default as in `training.synthetic`.
+    """
 
     minutes: float = 87.0
     phases: tuple[Phase, ...] = (
@@ -67,6 +71,7 @@ class SamConfig:
     mixed_sets: tuple[str, ...] = ("dsb2018_nuclei",)
     synthetic_tasks: int = 400
     synthetic_size: int = 256
+    families: tuple[tuple[str, float], ...] = ()
     checkpoint_minutes: float = 5.0
     validation_batches: int = 8
     seed: int = 20261124
@@ -238,9 +243,13 @@ def validate(network: StarterSam, scale: Tensor, sets: Sequence[DataSet], config
     )
 
 
-def synthetic_set(rng: np.random.Generator, size: int) -> DataSet:
+def synthetic_set(rng: np.random.Generator, config: SamConfig) -> DataSet:
     """Draw one synthetic task of three images as a set."""
-    scenes = draw_task(rng, size, 3)
+    family = None
+    if config.families:
+        names, chances = zip(*config.families, strict=True)
+        family = str(rng.choice(names, p=np.array(chances) / sum(chances)))
+    scenes = draw_task(rng, config.synthetic_size, 3, family)
     images = (scenes.images * 255).round().astype(np.uint8)
     samples = [
         Sample(image, labels, None if scenes.instances is None else scenes.instances[index], str(index), "")
@@ -249,10 +258,12 @@ def synthetic_set(rng: np.random.Generator, size: int) -> DataSet:
     return DataSet(f"synthetic {scenes.family}", {}, samples)
 
 
-def new_state(config: SamConfig, device: torch.device) -> State:
-    """Random weights, their average, and an optimiser."""
+def new_state(config: SamConfig, device: torch.device, weights: Path | None = None) -> State:
+    """Random or given weights, their average, and an optimiser."""
     torch.manual_seed(config.seed)
     network = StarterSam().to(device).to(memory_format=torch.channels_last)
+    if weights is not None:
+        network.load_state_dict(load_file(weights))
     average = StarterSam().to(device).to(memory_format=torch.channels_last)
     average.load_state_dict(network.state_dict())
     scale = nn.Parameter(torch.tensor(1.0, device=device))
@@ -319,10 +330,10 @@ def export(network: StarterSam, path: Path) -> None:
     save_file(tensors, path, {"image_size": str(network.image_size)})
 
 
-def train(data: Path, out: Path, config: SamConfig, device: torch.device) -> None:
-    """Train until the configured time is spent, from the last checkpoint in ``out`` if there is one."""
+def train(data: Path, out: Path, config: SamConfig, device: torch.device, weights: Path | None = None) -> None:
+    """Train until the configured time is spent: from the last checkpoint in ``out``, else from weights or scratch."""
     out.mkdir(parents=True, exist_ok=True)
-    state = new_state(config, device)
+    state = new_state(config, device, weights)
     checkpoint = out / "checkpoint.pt"
     if checkpoint.is_file():
         load_state(state, checkpoint, config)
@@ -330,7 +341,7 @@ def train(data: Path, out: Path, config: SamConfig, device: torch.device) -> Non
     sets = [held_out(one, validation=False) for one in real]
     validation = [held_out(one, validation=True) for one in real]
     first = len(sets)
-    sets += [synthetic_set(state.rng, config.synthetic_size) for _ in range(config.synthetic_tasks)]
+    sets += [synthetic_set(state.rng, config) for _ in range(config.synthetic_tasks)]
     chances = chances_of(sets, config)
     (out / "config.txt").write_text("\n".join(f"{name} = {value}" for name, value in asdict(config).items()) + "\n")
     running: list[StepResult] = []
@@ -342,9 +353,7 @@ def train(data: Path, out: Path, config: SamConfig, device: torch.device) -> Non
         while state.seconds < 60 * config.minutes:
             begun = time.monotonic()
             if config.synthetic_tasks and state.step % 2 == 0:
-                sets[first + state.rng.integers(config.synthetic_tasks)] = synthetic_set(
-                    state.rng, config.synthetic_size
-                )
+                sets[first + state.rng.integers(config.synthetic_tasks)] = synthetic_set(state.rng, config)
             running.append(advance(state, sets, chances, config))
             state.seconds += time.monotonic() - begun
             if state.step % 50 == 0:
@@ -370,14 +379,22 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--data", type=Path, required=True, help="folder of training sets")
     parser.add_argument("--out", type=Path, required=True, help="folder of checkpoint, log and weights")
+    parser.add_argument("--weights", type=Path, help="exported weights to begin with; by default from scratch")
     parser.add_argument("--minutes", type=float, default=defaults.minutes)
     parser.add_argument("--seed", type=int, default=defaults.seed)
     parser.add_argument("--threads", type=int, default=0, help="0: as many as torch wants")
+    parser.add_argument(
+        "--set", nargs="*", default=[], metavar="NAME=VALUE", help="other settings of the configuration, as JSON"
+    )
     options = parser.parse_args()
     if options.threads:
         torch.set_num_threads(options.threads)
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    train(options.data, options.out, replace(defaults, minutes=options.minutes, seed=options.seed), device)
+    changes = {name: json.loads(value) for name, value in (entry.split("=", 1) for entry in options.set)}
+    if "phases" in changes:
+        changes["phases"] = tuple(Phase(*phase) for phase in changes["phases"])
+    config = replace(defaults, minutes=options.minutes, seed=options.seed, **changes)
+    train(options.data, options.out, config, device, options.weights)
 
 
 if __name__ == "__main__":

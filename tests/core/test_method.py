@@ -152,7 +152,8 @@ class TestWithMoreExamplesThanAsked:
         assert 3 in near
         few = examples.subset(near)
         with torch.inference_mode():
-            learnt = replace(task._learnt, contexts=method.encode_context(networks, few, settings))
+            side = networks.icl_size(examples.images)
+            learnt = replace(task._learnt, contexts=method.encode_context(networks, few, side, settings))
             confidence = task._learnt.probe.confidence(query)
             args = (rgb, query, confidence, settings)
             expected = method.segment_in_context(networks, learnt, few, *args)

@@ -68,7 +68,7 @@ def test_the_guidance_changes_the_answer_and_a_likeness_at_hand_does_not() -> No
         assert not torch.allclose(plain, net(images[2:], context, torch.randn(1, 1, 32, 32)), atol=1e-4)
 
 
-def test_two_scales_are_the_mean_of_the_answers_at_full_and_at_half_size() -> None:
+def test_two_scales_are_the_mean_of_the_answers_at_full_and_at_half_size_before_the_merge_has_learnt() -> None:
     torch.manual_seed(0)
     net = StarterIcl().eval()
     images, masks = red_squares(3, 64, seed=6)
@@ -81,11 +81,42 @@ def test_two_scales_are_the_mean_of_the_answers_at_full_and_at_half_size() -> No
         assert torch.allclose(found, (fine + F.interpolate(coarse, (64, 64), mode="bilinear")) / 2, atol=1e-5)
 
 
-def test_the_bundled_weights_fit_and_find_a_red_square_among_others() -> None:
+def test_the_traits_of_a_support_set_tell_thin_masks_and_sharp_images_from_others() -> None:
+    lines = (torch.arange(64) % 8 == 0).float().expand(2, 2, 1, 64, 64)
+    block = F.pad(torch.ones(2, 2, 1, 32, 32), (16, 16, 16, 16))
+    smooth = torch.linspace(0, 1, 64).expand(2, 2, 3, 64, 64)
+    noise = torch.rand(2, 2, 3, 64, 64, generator=torch.Generator().manual_seed(0))
+    both = TwoScales()
+    with torch.no_grad():
+        thin, thick, sharp = (
+            both.encode_support(*x).traits for x in ((smooth, lines), (smooth, block), (noise, block))
+        )
+    assert (thin[:, 0] > 5 * thick[:, 0]).all()
+    assert (sharp[:, 1] > 5 * thick[:, 1]).all()
+    assert torch.allclose(thick[:, 2], torch.tensor(0.5))
+
+
+def test_the_merge_weighs_tasks_one_by_one() -> None:
+    torch.manual_seed(1)
+    both = TwoScales()
+    torch.nn.init.normal_(both.merge.decide.weight)
+    images, masks = torch.rand(2, 3, 3, 64, 64), (torch.rand(2, 3, 1, 64, 64) > 0.5).float()
+    masks[1] = 0
+    masks[1, :, :, 20:40, 20:40] = 1
+    queries = torch.rand(4, 3, 64, 64)
+    with torch.no_grad():
+        together = both(queries, both.encode_support(images, masks))
+        for n in range(4):
+            one = both.encode_support(images[n // 2][None], masks[n // 2][None])
+            assert torch.allclose(both(queries[n][None], one)[0], together[n], atol=1e-4)
+
+
+@pytest.mark.parametrize("size", TwoScales.image_sizes)
+def test_the_bundled_weights_fit_and_find_a_red_square_among_others(size: int) -> None:
     net = build_icl("starter").module
     assert isinstance(net, TwoScales)
-    images, masks = red_squares(4, net.image_size, seed=4)
-    queries, truth = red_squares(4, net.image_size, seed=5)
+    images, masks = red_squares(4, size, seed=4)
+    queries, truth = red_squares(4, size, seed=5)
     with torch.no_grad():
         found = net(queries, net.encode_support(images[None], masks[None])) > 0
     overlap = (found & (truth > 0)).sum()

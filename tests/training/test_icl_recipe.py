@@ -13,12 +13,14 @@ import torch
 from torch.nn import functional as F
 
 from napari_iclsam.models.build import build_icl
+from napari_iclsam.models.starter_icl import TwoScales
 from training.augment import Pairs, augment, crop, own_range
 from training.config import IclConfig, Stage
 from training.data import DataSet, load_set, load_sets
 from training.episodes import Episodes, as_source, real_task, split, synthetic_task
 from training.optimisation import dice, likeness_loss, segmentation_loss
-from training.train_icl import State, export, fresh_state, rate, train, train_step
+from training.train_icl import State, export, fresh_state, load_weights, rate, train, train_step
+from training.train_merge import train_merge
 
 
 def write_set(folder: Path, *, subjects: int = 4, grey: bool = False) -> None:
@@ -230,13 +232,36 @@ def test_resumed_training_equals_uninterrupted_training(config: IclConfig) -> No
         assert torch.equal(whole.average[name], parted.average[name]), name
 
 
-def test_exported_weights_load_into_the_network_and_say_what_they_are(tmp_path: Path, config: IclConfig) -> None:
-    state = fresh_state(config, torch.device("cpu"))
-    path = tmp_path / "weights.safetensors"
-    export(state.average, path, 64)
+def test_exported_weights_load_into_the_network_and_say_what_they_are(tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    module, path = TwoScales(), tmp_path / "weights.safetensors"
+    export(module, path)
     built = build_icl(str(path))
     assert built.weights.architecture == "starter_icl"
-    assert built.module.image_size == 64
-    for name, value in built.module.network.state_dict().items():
-        assert torch.allclose(value, state.average[name], atol=1e-3), name
+    for network in (built.module, load_weights(path)):
+        for name, value in network.state_dict().items():
+            assert torch.allclose(value, module.state_dict()[name], atol=1e-3), name
     assert path.stat().st_size < 3e6
+
+
+def test_a_training_begins_with_given_weights(tmp_path: Path, config: IclConfig) -> None:
+    torch.manual_seed(7)
+    module, path = TwoScales(), tmp_path / "weights.safetensors"
+    export(module, path)
+    state = fresh_state(config, torch.device("cpu"), path)
+    for name, value in module.network.state_dict().items():
+        assert torch.allclose(state.network.state_dict()[name], value, atol=1e-3), name
+        assert torch.allclose(state.average[name], value, atol=1e-3), name
+
+
+def test_the_merge_learns_and_the_network_stays(config: IclConfig) -> None:
+    torch.manual_seed(0)
+    module = TwoScales()
+    before = {name: value.clone() for name, value in module.state_dict().items()}
+    small = dataclasses.replace(config, merge_steps=20, merge_sizes=(32, 64))
+    train_merge(small, module, workers=0)
+    for name, value in module.network.state_dict().items():
+        assert torch.equal(value, before[f"network.{name}"]), name
+    assert module.merge.decide.weight.abs().max() > 0
+    lines = (config.run / "merge.csv").read_text().splitlines()
+    assert [line.split(",")[0] for line in lines] == ["step", "20"]

@@ -27,8 +27,8 @@ FOLDS = 4
 HELD_OUT = 12
 """At most so many examples are segmented by the others."""
 
-_SIDE = 128
-"""Maps are compared at this size."""
+_SIDE = 256
+"""Maps are compared at the size of the in-context model's, but at this size at most."""
 
 _PRIOR = 0.02
 """Dice that weights far from the default must gain for each unit of distance."""
@@ -58,12 +58,10 @@ class Case:
 
 def case_of(maps: Maps, masks: NDArray[np.bool_]) -> Case:
     """Reduce the maps of an example and its masks (L, H, W) to what the search needs."""
-    size = (maps.sam.shape[-2], maps.sam.shape[-1])
+    size, side = (maps.sam.shape[-2], maps.sam.shape[-1]), min(maps.icl.shape[-1], _SIDE)
     scores = (icl_score(maps.icl, size), sam_score(maps.sam), confidence_score(maps.confidence))
-    icl, sam, confidence = (
-        F.interpolate(s, (_SIDE, _SIDE), mode="bilinear", antialias=True).flatten(1) for s in scores
-    )
-    truth = torch.cat([resize_mask(m, (_SIDE, _SIDE)) for m in masks]).flatten(1) > 0.5
+    icl, sam, confidence = (F.interpolate(s, (side, side), mode="bilinear", antialias=True).flatten(1) for s in scores)
+    truth = torch.cat([resize_mask(m, (side, side)) for m in masks]).flatten(1) > 0.5
     return Case(icl, sam, confidence, truth.to(icl.device))
 
 

@@ -53,11 +53,14 @@ class Learnt:
     Attributes
     ----------
     probe : Probe
+    icl_size : int
+        Side of the in-context model's images.
     contexts : tuple of Context
         Of the in-context model, L tasks each; one a mirrored copy. Empty if each query chooses its own examples.
     """
 
     probe: Probe
+    icl_size: int
     contexts: tuple[Context, ...]
 
 
@@ -124,23 +127,24 @@ def learn(networks: Networks, examples: Examples, settings: Settings, start: Pro
     masks = [examples.masks(pair) for pair in range(len(examples.support))]
     probe = fit_probe(examples.embeddings, masks, settings, start)
     few = len(examples.support) <= settings.max_examples
-    return Learnt(probe, encode_context(networks, examples, settings) if few else ())
+    side = networks.icl_size(examples.images)
+    return Learnt(probe, side, encode_context(networks, examples, side, settings) if few else ())
 
 
-def encode_context(networks: Networks, examples: Examples, settings: Settings) -> tuple[Context, ...]:
+def encode_context(networks: Networks, examples: Examples, side: int, settings: Settings) -> tuple[Context, ...]:
     """Give the support to the in-context model: for each mirrored copy, L tasks of K pairs."""
-    size = (networks.icl.image_size,) * 2
-    images = torch.cat([icl_input(networks, image, settings, stretch=True) for image in examples.images])[None]
+    images = torch.cat([icl_input(networks, image, side, settings, stretch=True) for image in examples.images])[None]
     masks = torch.stack(
-        [torch.cat([resize_mask(m, size) for m in examples.masks(k)]) for k in range(len(examples.images))], dim=1
+        [torch.cat([resize_mask(m, (side, side)) for m in examples.masks(k)]) for k in range(len(examples.images))],
+        dim=1,
     ).to(images.device)
     images = images.expand(len(masks), -1, -1, -1, -1)
     return tuple(networks.encode_support(images.flip(axes), masks.flip(axes)) for axes in _copies(settings))
 
 
-def icl_input(networks: Networks, rgb: NDArray[np.uint8], settings: Settings, *, stretch: bool) -> Tensor:
+def icl_input(networks: Networks, rgb: NDArray[np.uint8], side: int, settings: Settings, *, stretch: bool) -> Tensor:
     """Make the in-context model's input of an image, (1, C, s, s); see `Networks.icl_image`."""
-    return networks.icl_image(rgb, settings.channel, smooth=settings.mode == "auto", stretch=stretch)
+    return networks.icl_image(rgb, side, settings.channel, smooth=settings.mode == "auto", stretch=stretch)
 
 
 def segment_in_context(
@@ -153,11 +157,11 @@ def segment_in_context(
     settings: Settings,
 ) -> Tensor:
     """Return the in-context model's probabilities of each label, (L, 1, s, s), guided by the confidence maps."""
-    image = icl_input(networks, rgb, settings, stretch=settings.mode == "auto")
+    image = icl_input(networks, rgb, learnt.icl_size, settings, stretch=settings.mode == "auto")
     contexts, pairs = learnt.contexts, len(examples.support)
     if not contexts:
         nearest = most_similar(examples.embeddings, query, settings.max_examples)
-        contexts, pairs = encode_context(networks, examples.subset(nearest), settings), len(nearest)
+        contexts, pairs = encode_context(networks, examples.subset(nearest), learnt.icl_size, settings), len(nearest)
     guidance = icl_guidance(confidence, pairs, settings)
     logits = [
         networks.segment_in_context(

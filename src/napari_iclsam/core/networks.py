@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+import math
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol, cast
@@ -21,7 +22,7 @@ from napari_iclsam.core.intensity import unit_channels
 from napari_iclsam.core.settings import Channel
 from napari_iclsam.models.build import Built, build_icl, build_sam, describe
 from napari_iclsam.models.features import Decoded, Features
-from napari_iclsam.models.starter_icl import StarterContext
+from napari_iclsam.models.starter_icl import TwoScalesContext
 from napari_iclsam.models.universeg import SupportFeatures
 from napari_iclsam.weights.catalogue import CATALOGUE
 
@@ -49,14 +50,14 @@ class Promptable(Protocol):
     ) -> Decoded: ...
 
 
-Context = SupportFeatures | tuple[StarterContext, StarterContext]
+Context = SupportFeatures | TwoScalesContext
 """What an in-context network computes of a support set alone."""
 
 
 class InContext(Protocol):
     """What the in-context networks have in common: see `napari_iclsam.models.universeg.UniverSeg`."""
 
-    image_size: int
+    image_sizes: tuple[int, ...]
     image_channels: int
 
     def encode_support(self, images: Tensor, masks: Tensor) -> Context: ...  # noqa: D102
@@ -115,12 +116,22 @@ class Networks:
         weights = self.hashes.get("sam") or _digest(self.sam)
         return f"{weights}/{getattr(self.sam, 'preprocessing', '')}/{self.promptable.image_size}"
 
-    def icl_image(self, rgb: NDArray[np.uint8], channel: Channel, *, smooth: bool, stretch: bool) -> Tensor:
+    def icl_size(self, images: Sequence[NDArray[np.uint8]]) -> int:
+        """Return at which side the in-context model takes the images of a task: the nearest to the largest example's.
+
+        By ratio; the size of an image of H x W is sqrt(H W), as it will be resized to a square.
+        """
+        pixels = max(image.shape[0] * image.shape[1] for image in images)
+        return min(self.icl.image_sizes, key=lambda side: abs(math.log(side * side / pixels)))
+
+    def icl_image(self, rgb: NDArray[np.uint8], side: int, channel: Channel, *, smooth: bool, stretch: bool) -> Tensor:
         """Make the in-context model's input of an 8-bit RGB image: (1, C, s, s), scaled to [0, 1] by its extremes.
 
         Parameters
         ----------
         rgb : ndarray, (H, W, 3), uint8
+        side : int
+            Of the input, s; see `icl_size`.
         channel : {"luminance", "red", "green", "blue"}
             What a model with one channel sees.
         smooth : bool
@@ -129,7 +140,7 @@ class Networks:
             Scale again after resizing. The published code does so for support images and not for queries.
         """
         values = torch.from_numpy(unit_channels(rgb, self.icl.image_channels, channel))[None].to(self.device)
-        size = (self.icl.image_size,) * 2
+        size = (side, side)
         values = _to_unit(values)
         values = F.interpolate(values, size, mode="bilinear", antialias=True) if smooth else resize(values, size)
         return _to_unit(values) if stretch else values

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from napari_iclsam.models import memory
 from napari_iclsam.models.checkpoint import load_strictly, metadata, read_tensors
-from napari_iclsam.models.starter_icl import StarterIcl, TwoScales
+from napari_iclsam.models.starter_icl import TwoScales
 from napari_iclsam.models.starter_sam import StarterSam
 from napari_iclsam.models.universeg import UniverSeg
 from napari_iclsam.weights import checks, download
@@ -217,7 +217,7 @@ def recognise(tensors: Mapping[str, Tensor], path: Path) -> Architecture:
     """
     if "enc_blocks.0.cross.cross_conv.weight" in tensors:
         return "universeg"
-    if "core.enc_blocks.0.cross.cross_conv.weight" in tensors:
+    if "network.core.enc_blocks.0.cross.cross_conv.weight" in tensors:
         return "starter_icl"
     if "image_encoder.patch_embed.seq.0.c.weight" in tensors:
         return "vit_t"
@@ -266,10 +266,8 @@ def _assemble(
     what = f"{path} does not fit {architecture}"
     module: nn.Module
     if architecture in IN_CONTEXT:
-        network = StarterIcl() if architecture == "starter_icl" else _universeg(tensors)
-        load_strictly(network, _owned(tensors, torch.float32), what)
-        module = network if isinstance(network, UniverSeg) else TwoScales(network)
-        module.image_size = int(metadata(path).get("size", module.image_size))  # pixels a side at which it was trained
+        module = TwoScales() if architecture == "starter_icl" else _universeg(tensors)
+        load_strictly(module, _owned(tensors, torch.float32), what)
         return module.to(dtype)
     if architecture == "starter_sam":
         module = StarterSam(int(metadata(path).get("image_size", 512)))

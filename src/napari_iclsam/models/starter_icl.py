@@ -10,7 +10,8 @@ Two additions make UniverSeg (`napari_iclsam.models.universeg`) cheaper to run a
   colour and texture are found anywhere.
 
 Its blocks are normalised by groups of channels. It is trained on images of several sizes and asked at two
-(`TwoScales`): thin things need the fine one, large ones the coarse one. Knows no files and no devices.
+(`TwoScales`): thin things need the fine one, large ones the coarse one, and a third, small network weighs the answers,
+pixel by pixel. Knows no files and no devices.
 """
 
 from __future__ import annotations
@@ -35,6 +36,8 @@ _LIKENESSES = 2
 
 _PLACE = 5
 """Descriptors of place, the last ones."""
+
+_TRAITS = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,39 +126,126 @@ class StarterIcl(nn.Module):
         return torch.cat([learnt, F.avg_pool2d(images.float(), PATCH), place], dim=1)
 
 
+@dataclass(frozen=True, slots=True)
+class TwoScalesContext:
+    """What `TwoScales.encode_support` computes of the support sets of T tasks alone.
+
+    Attributes
+    ----------
+    fine, coarse : StarterContext
+        At full and at half size.
+    traits : Tensor, (T, 3), float32
+        How much of the masks and of the images half the size loses, relative to them; the square root of the masks'
+        share of the image.
+    """
+
+    fine: StarterContext
+    coarse: StarterContext
+    traits: Tensor
+
+
+class Merge(nn.Module):
+    """Weighs, pixel by pixel, the answer at full size against that at half the size; untrained, it is their mean."""
+
+    def __init__(self, width: int = 16) -> None:
+        super().__init__()
+        channels = 3 + _LIKENESSES + _TRAITS
+        self.look = nn.Sequential(
+            nn.Conv2d(channels, width, 3, padding=1),
+            nn.LeakyReLU(SLOPE),
+            nn.Conv2d(width, width, 3, padding=2, dilation=2),
+            nn.LeakyReLU(SLOPE),
+        )
+        self.decide = nn.Conv2d(width, 2, 1)
+        nn.init.zeros_(self.decide.weight)
+        nn.init.zeros_(self.decide.bias)  # type: ignore[arg-type]
+
+    def forward(self, fine: Tensor, coarse: Tensor, likeness: Tensor, image: Tensor, traits: Tensor) -> Tensor:
+        """Merge logits.
+
+        Parameters
+        ----------
+        fine, coarse : Tensor, (B, 1, H, W)
+            Logits; the coarse ones resized to the size of the fine ones.
+        likeness : Tensor, (B, 2, H / 2, W / 2)
+            At full size.
+        image : Tensor, (B, 3, H, W)
+        traits : Tensor, (B, 3)
+            Of `TwoScalesContext`.
+        """
+        size = fine.shape[-2:]
+        logits = torch.cat([fine, coarse], dim=1)
+        seen = [
+            torch.tanh(logits / 4),
+            _resized(likeness, size),
+            _lost(image).mean(dim=1, keepdim=True) * 8,
+            traits[..., None, None].expand(-1, -1, *size),
+        ]
+        gate, change = self.decide(self.look(torch.cat([x.to(fine.dtype) for x in seen], dim=1))).split(1, dim=1)
+        merged: Tensor = torch.lerp(coarse, fine, torch.sigmoid(gate).to(fine.dtype)) + change
+        return merged
+
+
 class TwoScales(nn.Module):
-    """The in-context network behind ``starter``: asked at full and at half size, the mean of the logits is the answer.
+    """The in-context network behind ``starter``: asked at full and at half size; a small network merges the answers.
 
     What its methods take and give is what `UniverSeg`'s do; height and width are divisible by 32.
 
     Parameters
     ----------
-    network : StarterIcl
+    network : StarterIcl, optional
+        By default one of random weights.
     """
 
-    image_size = 256
-    """Side of the square images that the bundled weights were trained on; the network takes others, too."""
+    image_sizes = (128, 256, 384)
+    """Sides of square images to choose from, by the size of the examples; the network takes others, too."""
 
     image_channels = 3
 
-    def __init__(self, network: StarterIcl) -> None:
+    def __init__(self, network: StarterIcl | None = None) -> None:
         super().__init__()
-        self.network = network
+        self.network = network or StarterIcl()
+        self.merge = Merge()
 
-    def encode_support(self, images: Tensor, masks: Tensor) -> tuple[StarterContext, StarterContext]:
+    def encode_support(self, images: Tensor, masks: Tensor) -> TwoScalesContext:
         """Compute what does not depend on the query, at both scales. See `UniverSeg.encode_support`."""
         halved = (_halved(x.flatten(0, 1)).unflatten(0, x.shape[:2]) for x in (images, masks))
-        return self.network.encode_support(images, masks), self.network.encode_support(*halved)
+        return TwoScalesContext(
+            self.network.encode_support(images, masks), self.network.encode_support(*halved), _traits(images, masks)
+        )
 
-    def forward(
-        self, query: Tensor, support: tuple[StarterContext, StarterContext], guidance: Tensor | None = None
-    ) -> Tensor:
+    def forward(self, query: Tensor, support: TwoScalesContext, guidance: Tensor | None = None) -> Tensor:
         """Segment Q queries with each of T support sets. See `UniverSeg.forward`."""
-        fine, coarse = support
-        logits = self.network(_halved(query), coarse, guidance)
-        large = F.interpolate(logits, query.shape[-2:], mode="bilinear", align_corners=False)
-        mean: Tensor = (self.network(query, fine, guidance) + large) / 2
-        return mean
+        traits = support.traits.repeat_interleave(len(query) // len(support.traits), dim=0)
+        merged: Tensor = self.merge(*self.answers(query, support, guidance), query, traits)
+        return merged
+
+    def answers(
+        self, query: Tensor, support: TwoScalesContext, guidance: Tensor | None = None
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """Return the logits at full and at half size, and the likeness at full size; parameters as of `forward`."""
+        coarse = _resized(self.network(_halved(query), support.coarse, guidance), query.shape[-2:])
+        likeness = self.network.likeness(query, support.fine)
+        return self.network(query, support.fine, guidance, likeness=likeness), coarse, likeness
+
+
+def _traits(images: Tensor, masks: Tensor) -> Tensor:
+    """Return what `TwoScalesContext.traits` says, of images (T, S, 3, H, W) and masks (T, S, 1, H, W)."""
+    images, masks = images.float(), masks.float()
+    over = (1, 2, 3, 4)
+    thin = _lost(masks.flatten(0, 1)).unflatten(0, masks.shape[:2]).sum(over) / masks.sum(over).clamp_min(1)
+    spread = images.std(dim=(-2, -1)).mean(dim=(1, 2)).clamp_min(1e-3)
+    sharp = _lost(images.flatten(0, 1)).unflatten(0, images.shape[:2]).mean(over) / spread
+    return torch.stack([thin, 4 * sharp, masks.mean(over).sqrt()], dim=1)
+
+
+def _lost(x: Tensor) -> Tensor:
+    """Return the absolute difference that halving the size and doubling it again makes, (N, C, H, W)."""
+    return (x - _resized(_halved(x), x.shape[-2:])).abs()
+
+
+def _resized(x: Tensor, size: torch.Size) -> Tensor:
+    return F.interpolate(x, size, mode="bilinear", align_corners=False)
 
 
 def _halved(x: Tensor) -> Tensor:

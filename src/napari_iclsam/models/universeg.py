@@ -157,7 +157,7 @@ class UniverSeg(nn.Module):
         Groups of the normalisation in each block. Published: 0, no normalisation.
     """
 
-    image_size = 128
+    image_sizes: tuple[int, ...] = (128,)
     """Side of the square images that the published weights were trained on; the network takes others, too."""
 
     def __init__(

@@ -1,0 +1,145 @@
+"""Use the dock by mouse, from the sample to a corrected second run, and take the pictures of ``docs/images``.
+
+``xvfb-run -a -s "-screen 0 1400x900x24" python docs/tour.py FOLDER``; prints how long the event loop had to wait.
+"""
+
+from __future__ import annotations
+
+import argparse
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import napari
+import numpy as np
+from qtpy.QtCore import QPoint, Qt, QTimer
+from qtpy.QtTest import QTest
+from qtpy.QtWidgets import QAbstractButton
+
+
+class Heart:
+    """Beats in the event loop and notes the longest waits."""
+
+    def __init__(self) -> None:
+        self.waits: list[float] = []
+        self._last = time.perf_counter()
+        self._timer = QTimer(interval=5)
+        self._timer.timeout.connect(self._on_beat)
+        self._timer.start()
+
+    def _on_beat(self) -> None:
+        now = time.perf_counter()
+        self.waits.append(now - self._last)
+        self._last = now
+
+    def report(self, what: str) -> None:
+        """Print the five longest waits since the last report."""
+        longest = [round(1000 * wait) for wait in sorted(self.waits)[:-6:-1]]
+        print(f"{what}: longest waits of the event loop {longest} ms", flush=True)
+        self.waits.clear()
+
+
+class Tour:
+    """A viewer with the dock in it, used as a person does."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.viewer = napari.Viewer(title="napari-iclsam")
+        self.viewer.window.resize(1360, 860)
+        _, self.dock = self.viewer.window.add_plugin_dock_widget("napari-iclsam")
+        self.heart = Heart()
+
+    def wait(self, until: Callable[[], bool], seconds: float = 1200) -> None:
+        """Let the event loop run until something is so."""
+        end = time.monotonic() + seconds
+        while not until():
+            if time.monotonic() > end:
+                raise TimeoutError(self.dock.bar.message.text())
+            QTest.qWait(20)
+
+    def picture(self, name: str) -> None:
+        """Take a picture of the window."""
+        QTest.qWait(400)
+        self.viewer.screenshot(self.folder / f"{name}.png", canvas_only=False, flash=False)
+        self.heart.waits.clear()  # taking it takes time
+
+    def click(self, button: QAbstractButton) -> None:
+        """Click a button of the window."""
+        assert button.isVisible(), button.text()
+        assert button.isEnabled(), button.toolTip()
+        QTest.mouseClick(button, Qt.MouseButton.LeftButton, pos=button.rect().center())
+
+    def run(self, button: QAbstractButton, name: str, halfway: str = "") -> None:
+        """Click, wait for the end of the run, report."""
+        QTest.qWait(1500)
+        self.heart.waits.clear()
+        began, bar = time.monotonic(), self.dock.bar
+        self.click(button)
+        self.wait(lambda: self.dock.runner.is_busy, 10)
+        if halfway:
+            self.wait(lambda: bar.progress.maximum() > 0 and bar.progress.value() > 0.4 * bar.progress.maximum())
+            self.heart.report(f"{name}, first part")
+            self.picture(halfway)
+        self.wait(lambda: not self.dock.runner.is_busy)
+        self.heart.report(f"{name}, {time.monotonic() - began:.0f} s, {bar.message.text()}")
+        self.picture(name)
+
+    def settle(self) -> None:
+        """Wait until the forms have read all layers."""
+        form = self.dock.examples
+        self.wait(lambda: not form.is_reading and not form.reader.is_busy)
+
+    def paint(self, layer: Any, start: np.ndarray, end: np.ndarray) -> None:
+        """Draw a stroke with the mouse; points in pixels of the layer's plane."""
+        self.viewer.layers.selection.active = layer
+        layer.mode, layer.selected_label, layer.brush_size = "paint", 1, 12
+        canvas = self.viewer.window._qt_viewer.canvas
+        way = [self._on_canvas(layer, canvas, point) for point in np.linspace(start, end, 8)]
+        QTest.mousePress(canvas.native, Qt.MouseButton.LeftButton, pos=way[0])
+        for point in way[1:]:
+            QTest.mouseMove(canvas.native, point)
+            QTest.qWait(30)
+        QTest.mouseRelease(canvas.native, Qt.MouseButton.LeftButton, pos=way[-1])
+        QTest.qWait(300)
+        layer.mode = "pan_zoom"
+
+    def _on_canvas(self, layer: Any, canvas: Any, point: np.ndarray) -> QPoint:
+        """Where a point of the shown plane is on the canvas."""
+        world = np.array(layer.data_to_world((*self.viewer.dims.current_step[:1], *point)))[-2:]
+        centre = np.array(self.viewer.camera.center)[-2:]
+        y, x = (world - centre) * self.viewer.camera.zoom + np.array(canvas.size) / 2
+        return QPoint(round(x), round(y))
+
+
+def main() -> None:
+    """Take the tour."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("folder", type=Path)
+    tour = Tour(parser.parse_args().folder)
+    tour.folder.mkdir(parents=True, exist_ok=True)
+    bar, viewer = tour.dock.bar, tour.viewer
+    QTest.qWait(1000)
+    tour.picture("empty")
+    viewer.open_sample("napari-iclsam", "brain")
+    tour.settle()
+    tour.picture("filled")
+    for title in ("Models", "Settings"):
+        tour.click(tour.dock.sections[title].button)
+    tour.dock.sections["Examples"].button.click()
+    tour.picture("settings")
+    for title in ("Models", "Settings", "Examples"):
+        tour.dock.sections[title].button.click()
+    tour.run(bar.segment, "finished", halfway="running")
+    result = next(layer for layer in viewer.layers if layer.name.endswith("[ICL-SAM]"))
+    viewer.dims.set_current_step(0, viewer.dims.current_step[0] + 3)
+    middle = np.array(result.data.shape[1:]) / 2
+    reach = np.array([40, 0])
+    tour.paint(result, middle - reach, middle + reach)
+    print(bar.improve.text(), flush=True)
+    tour.run(bar.improve, "corrected")
+    viewer.close()
+
+
+if __name__ == "__main__":
+    main()
