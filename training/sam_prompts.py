@@ -94,7 +94,7 @@ def draw_prompt(rng: np.random.Generator, target: Target, mask_chance: float = 0
     source = target.label if rng.random() < 0.6 else target.mask
     return Prompt(
         target=target.mask,
-        box=draw_box(rng, target.mask),
+        box=draw_box(rng, target.mask, careful=not has_mask),
         points=points,
         point_labels=point_labels_of(rng, target.mask, points),
         mask=coarse_mask(rng, source) if has_mask else np.zeros([side // 2 for side in source.shape], np.float32),
@@ -122,16 +122,20 @@ def jitter_box(
     return np.concatenate([moved[:2], moved[:2] + small]).astype(np.float32)
 
 
-def draw_box(rng: np.random.Generator, mask: NDArray[np.bool_]) -> NDArray[np.float32]:
-    """Tight, jittered, too loose, or with a part of the object missing, as an in-context model makes them."""
+def draw_box(rng: np.random.Generator, mask: NDArray[np.bool_], *, careful: bool) -> NDArray[np.float32]:
+    """Draw a box as a person does (careful: tight, or off by a tenth), or as an in-context model does.
+
+    The latter may be too loose, or leave out a part of the object; but then a mask comes with it. Of a box alone the
+    network shall learn that the object reaches its sides: nothing else tells a ring from what it encloses.
+    """
     box = tight_box(mask)
     shape = (mask.shape[0], mask.shape[1])
     kind = rng.random()
-    if kind < 0.3:
+    if kind < (0.5 if careful else 0.25):
         return box
-    if kind < 0.75:
-        return jitter_box(rng, box, rng.uniform(0.02, 0.15), shape)
-    if kind < 0.9:
+    if kind < (0.95 if careful else 0.7):
+        return jitter_box(rng, box, rng.uniform(0.02, 0.1 if careful else 0.15), shape)
+    if kind < (1 if careful else 0.88):
         grow = rng.uniform(0, 0.3, 4) * np.array([box[2] - box[0], box[3] - box[1]] * 2) * np.array([-1, -1, 1, 1])
         return np.asarray(np.clip(box + grow, 0, [shape[1], shape[0]] * 2), np.float32)
     return jitter_box(rng, box, 0.3, shape)

@@ -98,7 +98,7 @@ def test_planes_appear_one_by_one(filled: Dock, qtbot: Any) -> None:
     seen: list[int] = []
 
     def note(step: Any) -> None:
-        if step.prediction is not None:
+        if step.done and step.prediction is not None:
             result = filled.result()
             seen.append(sum(bool(result.data[plane].any()) for plane in (0, 1, 3, 5, 7)))
 
@@ -106,6 +106,21 @@ def test_planes_appear_one_by_one(filled: Dock, qtbot: Any) -> None:
     filled.segment()
     filled.widget.runner.stepped.disconnect(note)
     assert seen == [1, 2, 3, 4, 5]
+
+
+def test_the_slice_on_view_is_shown_before_the_examples_are_checked(filled: Dock) -> None:
+    filled.viewer.dims.set_current_step(0, 5)
+    steps: list[Any] = []
+    filled.widget.runner.stepped.connect(steps.append)
+    filled.segment()
+    filled.widget.runner.stepped.disconnect(steps.append)
+    messages = [step.message for step in steps]
+    looks = [step for step in steps if step.prediction is not None]
+    positions = filled.widget._planner.targets()[0].positions
+    assert positions[looks[0].plane] == (5,)
+    assert messages.index(looks[0].message) < min(n for n, m in enumerate(messages) if m.startswith("Checking"))
+    assert [step.done for step in looks] == [0, 1, 2, 3, 4, 5]
+    np.testing.assert_array_equal(filled.result().data[5], looks[4].prediction.labels)
 
 
 def test_painting_another_slice_adds_an_example(filled: Dock) -> None:

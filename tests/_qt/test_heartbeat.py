@@ -69,7 +69,7 @@ def test_the_event_loop_beats_between_any_two_planes(
     heart, beats_at_plane = Heart(dock.widget.bar.message.text), []
 
     def note(step: Any) -> None:
-        if step.prediction is not None:
+        if step.prediction is not None and step.done:
             beats_at_plane.append(len(heart.waits))
 
     dock.widget.runner.stepped.connect(note)

@@ -16,7 +16,7 @@ from tests._qt.conftest import Dock, some, stack
 
 
 class Gate:
-    """Holds a run before each plane until it is let through."""
+    """Holds a run before each plane, the first look aside, until it is let through."""
 
     def __init__(self, session: Session) -> None:
         self._steps = session.steps
@@ -32,7 +32,7 @@ class Gate:
             except StopIteration as end:
                 return end.value
             yield step
-            if step.prediction is not None:
+            if step.prediction is not None and step.done:
                 assert self._pass.acquire(timeout=60)
 
     def let(self, planes: int) -> None:
@@ -72,6 +72,19 @@ def test_cancel_keeps_what_is_done(dock: Dock, gate: Gate, qtbot: Any) -> None:
     assert dock.widget.bar.message.text() == "Cancelled. What was done is kept."
     assert not dock.widget.bar.cancel.isEnabled()
     assert dock.widget.bar.segment.isEnabled()
+
+
+@pytest.mark.parametrize("replace", [False, True])
+def test_what_is_painted_while_it_runs_stays(dock: Dock, gate: Gate, qtbot: Any, replace: bool) -> None:
+    dock.widget.output.replace.setChecked(replace)
+    press(dock, qtbot)
+    result = dock.result()
+    result.paint((6, 3, 3), 1)
+    painted = result.data[6].copy()
+    gate.let(100)
+    dock.finish()
+    np.testing.assert_array_equal(result.data[6], painted)
+    assert dock.widget.bar.message.text().endswith("Kept as you corrected them: 1.")
 
 
 def test_segmenting_again_supersedes_the_run(dock: Dock, gate: Gate, qtbot: Any) -> None:

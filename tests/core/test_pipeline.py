@@ -18,6 +18,7 @@ from napari_iclsam.core.networks import Networks
 from napari_iclsam.core.pipeline import ICLSAM, Task
 from napari_iclsam.core.results import Prediction, Progress
 from napari_iclsam.core.settings import Settings
+from napari_iclsam.core.support import SupportSet
 
 Make = Callable[..., ICLSAM]
 Scene = Callable[..., Any]
@@ -221,6 +222,21 @@ class TestSteps:
         assert [p.done for p in seen[1:4]] == [0, 1, 2]
         assert {p.total for p in seen} == {3}
         assert fitted.weights == whole.weights
+
+    def test_a_first_look_comes_before_the_checks_and_is_fused_by_the_default_weights(
+        self, segmenter: Make, scene: Scene
+    ) -> None:
+        scenes, query = [scene(seed=seed) for seed in range(3)], scene(seed=5)[0]
+        images, labels = [s[0] for s in scenes], [s[1] for s in scenes]
+        plain, checked = segmenter(calibrate=False), segmenter(calibrate=True)
+        support = SupportSet.of(images, labels)
+        seen, _ = run(checked.fit_steps(support, query))
+        stages = [p.stage for p in seen]
+        assert stages.index("done") < stages.index("check")
+        looks = [p.prediction for p in seen if p.prediction is not None]
+        assert len(looks) == 1
+        assert np.array_equal(looks[0].labels, plain.fit(images, labels).predict(query).labels)
+        assert not any(p.prediction for p in run(plain.fit_steps(support, query))[0])
 
     def test_a_run_can_be_given_up_after_each_step(self, task: Task, scene: Scene) -> None:
         query = scene(seed=5)[0]

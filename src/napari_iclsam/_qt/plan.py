@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -113,7 +113,16 @@ class Planner:
         labels = examples.labels.layer
         dtype = _roomy(None if labels is None else np.dtype(labels.dtype), max(styles, default=1))
         look = Look(output, styles, dtype, self._colormap(styles), labels if isinstance(labels, Labels) else None)
-        return Plan(Request(models, settings, examples.ready_pairs(), styles, tuple(jobs)), goals, look)
+        first = None if output.target == "fill" else self._nearest(jobs, goals)  # what is filled cannot be improved
+        request = Request(models, settings, examples.ready_pairs(), styles, tuple(jobs), first)
+        return Plan(request, goals, look)
+
+    def _nearest(self, jobs: Sequence[Job], goals: Mapping[int, Goal]) -> tuple[int, int]:
+        """Return job and plane of what is segmented nearest to what the viewer shows."""
+        goal, planes = goals[0], jobs[0].planes
+        here = layers.position(goal.image, planes.cut, self._viewer.dims.point, goal.level)
+        gaps = [sum(abs(a - b) for a, b in zip(position, here, strict=True)) for position in planes.positions]
+        return 0, int(np.argmin(gaps))
 
     def _colormap(self, styles: Mapping[int, LabelStyle]) -> Any:
         """Return the colour map of the labels that the examples come from.

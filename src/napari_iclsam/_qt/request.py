@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from napari_iclsam._qt import layers
 from napari_iclsam._qt.planes import Planes
+from napari_iclsam.core.intensity import check_image
 from napari_iclsam.core.results import Prediction, Progress
 from napari_iclsam.core.settings import Settings
 from napari_iclsam.core.support import LabelStyle, SupportSet
@@ -67,13 +68,25 @@ class Job:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Request:
-    """All that a run needs: nothing is read from the viewer while it runs."""
+    """All that a run needs: nothing is read from the viewer while it runs.
+
+    Attributes
+    ----------
+    models : Models
+    settings : Settings
+    pairs : tuple of Pair
+    styles : mapping of int to LabelStyle
+    jobs : tuple of Job
+    first_look : (int, int), optional
+        Job and plane to show before the examples are checked against each other: what the user is looking at.
+    """
 
     models: Models
     settings: Settings
     pairs: tuple[Pair, ...]
     styles: Mapping[int, LabelStyle]
     jobs: tuple[Job, ...]
+    first_look: tuple[int, int] | None = None
 
     @property
     def total(self) -> int:
@@ -185,14 +198,16 @@ class Session:
         task = self._task
         if task is not None and task.segmenter is segmenter and _same(task.support, support):
             return task
-        steps = segmenter.fit_steps(support)
+        steps = segmenter.fit_steps(support, _first_look(request))
         while True:
             try:
                 progress = next(steps)
             except StopIteration as end:
                 self._task = end.value
                 return self._task
-            yield Step(progress.message, 0, request.total)
+            at = request.first_look if progress.prediction is not None else None
+            job, plane = at or (None, None)
+            yield Step(progress.message, 0, request.total, None, job, plane, progress.prediction)
 
     def _segmenter_of(self, request: Request) -> ICLSAM:
         from napari_iclsam.core.pipeline import ICLSAM  # (torch)
@@ -226,6 +241,17 @@ def _named_steps(task: Task, job: Job) -> Generator[Progress, None, None]:
         where = ", ".join(map(str, job.planes.positions[int(found[1])]))
         place = f"{job.name}, slice {where}: " if where else f"{job.name}: "
         raise type(error)(place + str(error)[found.end() :]) from error
+
+
+def _first_look(request: Request) -> NDArray[Any] | None:
+    """Read the plane that is shown first; None if it is no good, which is said when its turn comes."""
+    if request.first_look is None:
+        return None
+    job, plane = request.first_look
+    try:
+        return check_image(request.jobs[job].planes[plane])
+    except (ValueError, TypeError):
+        return None
 
 
 def support_of(request: Request) -> SupportSet:

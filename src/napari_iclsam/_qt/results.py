@@ -66,6 +66,12 @@ class Written:
     touched: set[Position] = field(default_factory=set)
     taken: dict[Position, int] = field(default_factory=dict)
 
+    def is_corrected(self, layer: Labels, position: Position) -> bool:
+        """Whether a plane of the layer was painted and differs from what was written."""
+        if position not in self.touched:
+            return False
+        return self.sums.get(position) != _sum(layer.data[self.cut.key(position)])
+
 
 class Results:
     """The result layers of a viewer and what was written into them."""
@@ -99,9 +105,7 @@ class Results:
     def corrected(self, layer: Labels) -> list[Position]:
         """Return the planes of a result that differ by hand from what was written: painted, and not undone."""
         known = self._written.get(layer)
-        if known is None:
-            return []
-        return sorted(p for p in known.touched if known.sums.get(p) != _sum(layer.data[known.cut.key(p)]))
+        return [] if known is None else sorted(p for p in known.touched if known.is_corrected(layer, p))
 
     def unlearnt(self, layer: Labels) -> list[Position]:
         """Return the corrected planes of a result that are no examples yet, or were corrected since."""
@@ -175,7 +179,7 @@ class Sheet:
         self.labels = labels
         self._results, self._image, self._planes, self._look = results, image, planes, look
         self._written = written
-        self._keep = set() if look.output.replace_corrections else set(results.corrected(labels))
+        self._replaceable = set(results.corrected(labels)) if look.output.replace_corrections else set()
         self._extras: dict[str, Layer] = {}
         self._dirty: set[Layer] = set()
         self._level = 0 if written is None else written.level
@@ -188,7 +192,7 @@ class Sheet:
 
     def copy(self, position: Position, labels: NDArray[Any]) -> None:
         """Put an example's own labels where they belong."""
-        if self._written is None or position in self._keep:
+        if self._written is None or self._stays(position):
             return
         self._put(self.labels, position, labels)
         self._remember(position)
@@ -201,7 +205,7 @@ class Sheet:
             key = self._fill_key(cut, position)
             plane = np.asarray(self.labels.data[key])
             self._put_at(self.labels, key, np.where(plane == 0, prediction.labels, plane))
-        elif position in self._keep:
+        elif self._stays(position):
             self.kept.add(position)
         else:
             self._put(self.labels, position, prediction.labels)
@@ -215,6 +219,11 @@ class Sheet:
             layer.refresh()
         self._dirty.clear()
 
+    def _stays(self, position: Position) -> bool:
+        """Whether a person has painted a plane, before the run or meanwhile, that is not to be replaced."""
+        assert self._written is not None
+        return position not in self._replaceable and self._written.is_corrected(self.labels, position)
+
     def _fill_key(self, cut: Cut, position: Position) -> tuple[int | slice, ...]:
         return cut.key(position)[cut.ndim - self.labels.ndim :]
 
@@ -222,6 +231,7 @@ class Sheet:
         assert self._written is not None
         self._written.sums[position] = _sum(self.labels.data[self._planes.cut.key(position)])
         self._written.touched.discard(position)
+        self._replaceable.discard(position)
 
     def _put(self, layer: Layer, position: Position, values: NDArray[Any]) -> None:
         self._put_at(layer, self._planes.cut.key(position), values)

@@ -117,8 +117,16 @@ class ICLSAM:
         """Define a task by a checked support set."""
         return _drain(self.fit_steps(support))
 
-    def fit_steps(self, support: SupportSet) -> Generator[Progress, None, Task]:
-        """Define a task step by step: embed the examples, fit the probe, keep what does not depend on the query."""
+    def fit_steps(self, support: SupportSet, first_look: NDArray[Any] | None = None) -> Generator[Progress, None, Task]:
+        """Define a task step by step: embed the examples, fit the probe, keep what does not depend on the query.
+
+        Parameters
+        ----------
+        support : SupportSet
+        first_look : ndarray, (H, W) or (H, W, 3 or 4), optional
+            An image to segment before the examples are checked against each other, which takes longest: a step with
+            stage "done" carries its prediction, fused by the default weights. Not used if nothing is checked.
+        """
         count, clock = len(support), Clock()
         yield Progress("load", "Loading the models", 0, count)
         networks, settings = self.networks, self.settings
@@ -132,11 +140,15 @@ class ICLSAM:
         yield Progress("fit", "Learning what to look for", count, count)
         with clock.step("fit"):
             learnt = learn(networks, examples, settings)
-        cases: list[Case] = []
-        if settings.mode == "auto" and settings.calibrate and settings.use_sam and count > 1:
-            cases = yield from self._hold_out_steps(examples, clock)
         starter = settings.mode == "auto" and isinstance(networks.sam, StarterSam)
         default = STARTER_WEIGHTS if starter else published_weights(count)
+        cases: list[Case] = []
+        if settings.mode == "auto" and settings.calibrate and settings.use_sam and count > 1:
+            if first_look is not None:
+                unchecked = Task(self, examples, learnt, (default,) * len(support.ids), {})
+                prediction = yield from unchecked.steps(first_look)
+                yield Progress("done", "A first look is done", count, count, prediction=prediction)
+            cases = yield from self._hold_out_steps(examples, clock)
         indices = range(len(support.ids))
         weights = tuple(choose_weights(cases, label, default) for label in indices)
         scores = {i: expected(cases, n, weights[n]) for n, i in enumerate(support.ids)}

@@ -98,7 +98,7 @@ class Progress:
     plane : int, optional
         Index of the plane along the stack's axis, of stacks.
     prediction : Prediction, optional
-        Given once, with stage "done", when a plane of a stack is finished.
+        Given with stage "done", when a plane of a stack, or a first look at one, is finished.
     """
 
     stage: Stage
