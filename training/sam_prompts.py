@@ -123,10 +123,10 @@ def jitter_box(
 
 
 def draw_box(rng: np.random.Generator, mask: NDArray[np.bool_], *, careful: bool) -> NDArray[np.float32]:
-    """Draw a box as a person does (careful: tight, or off by a tenth), or as an in-context model does.
+    """Draw a box as a person does (careful: tight, off by a tenth, seldom loose), or as an in-context model does.
 
-    The latter may be too loose, or leave out a part of the object; but then a mask comes with it. Of a box alone the
-    network shall learn that the object reaches its sides: nothing else tells a ring from what it encloses.
+    The latter is loose more often, or leaves out a part of the object; but then a mask comes with it. Of a box alone
+    the network shall learn that the object reaches its sides: nothing else tells a ring from what it encloses.
     """
     box = tight_box(mask)
     shape = (mask.shape[0], mask.shape[1])

@@ -25,6 +25,7 @@ from napari_iclsam.models.starter_sam import StarterSam
 from training.data import DataSet, Sample, load_sets
 from training.sam_batches import Batch, Phase, by_look, draw_batch
 from training.sam_losses import ProbeLoss, guidance, likeness_loss, mask_loss, probe_loss
+from training.sam_masks import InContextMasks
 from training.synthetic import draw_task
 
 
@@ -40,6 +41,7 @@ class SamConfig:
     """Every number of the recipe. Time is training time in minutes, so that a schedule fits the machine at hand.
 
     ``families`` is how often each family of synthetic tasks is drawn; by default as in `training.synthetic`.
+    ``icl_chance`` is the share of mask prompts that the in-context model makes, if its weights are given.
     """
 
     minutes: float = 87.0
@@ -72,6 +74,7 @@ class SamConfig:
     synthetic_tasks: int = 400
     synthetic_size: int = 256
     families: tuple[tuple[str, float], ...] = ()
+    icl_chance: float = 0.7
     checkpoint_minutes: float = 5.0
     validation_batches: int = 8
     seed: int = 20261124
@@ -301,13 +304,21 @@ def load_state(state: State, path: Path, config: SamConfig) -> None:
     state.rng = np.random.default_rng([config.seed, state.step])
 
 
-def advance(state: State, sets: Sequence[DataSet], chances: NDArray[np.float64], config: SamConfig) -> StepResult:
+def advance(
+    state: State,
+    sets: Sequence[DataSet],
+    chances: NDArray[np.float64],
+    config: SamConfig,
+    masks: InContextMasks | None = None,
+) -> StepResult:
     """Do one step of training; a batch without any prompt or probe is drawn again."""
     share = state.seconds / (60 * config.minutes)
     phase = [phase for phase in config.phases if phase.start <= share][-1]
     batch = draw_batch(state.rng, sets, chances, phase)
     while not batch.prompts:
         batch = draw_batch(state.rng, sets, chances, phase)
+    if masks is not None:
+        batch = masks.replaced(batch, config.icl_chance, state.rng)
     result = run_step(state.network, state.scale, batch, config, state.rng, phase.bias_chance)
     for group in state.optimiser.param_groups:
         group["lr"] = learning_rate(config, state.step, share)
@@ -330,8 +341,16 @@ def export(network: StarterSam, path: Path) -> None:
     save_file(tensors, path, {"image_size": str(network.image_size)})
 
 
-def train(data: Path, out: Path, config: SamConfig, device: torch.device, weights: Path | None = None) -> None:
+def train(
+    data: Path,
+    out: Path,
+    config: SamConfig,
+    device: torch.device,
+    weights: Path | None = None,
+    icl: Path | None = None,
+) -> None:
     """Train until the configured time is spent: from the last checkpoint in ``out``, else from weights or scratch."""
+    masks = None if icl is None else InContextMasks(icl, device)
     out.mkdir(parents=True, exist_ok=True)
     state = new_state(config, device, weights)
     checkpoint = out / "checkpoint.pt"
@@ -354,7 +373,7 @@ def train(data: Path, out: Path, config: SamConfig, device: torch.device, weight
             begun = time.monotonic()
             if config.synthetic_tasks and state.step % 2 == 0:
                 sets[first + state.rng.integers(config.synthetic_tasks)] = synthetic_set(state.rng, config)
-            running.append(advance(state, sets, chances, config))
+            running.append(advance(state, sets, chances, config, masks))
             state.seconds += time.monotonic() - begun
             if state.step % 50 == 0:
                 _write_row(log, "train", state, running)
@@ -380,6 +399,7 @@ def main() -> None:
     parser.add_argument("--data", type=Path, required=True, help="folder of training sets")
     parser.add_argument("--out", type=Path, required=True, help="folder of checkpoint, log and weights")
     parser.add_argument("--weights", type=Path, help="exported weights to begin with; by default from scratch")
+    parser.add_argument("--icl", type=Path, help="weights of starter-icl, which then makes mask prompts")
     parser.add_argument("--minutes", type=float, default=defaults.minutes)
     parser.add_argument("--seed", type=int, default=defaults.seed)
     parser.add_argument("--threads", type=int, default=0, help="0: as many as torch wants")
@@ -394,7 +414,7 @@ def main() -> None:
     if "phases" in changes:
         changes["phases"] = tuple(Phase(*phase) for phase in changes["phases"])
     config = replace(defaults, minutes=options.minutes, seed=options.seed, **changes)
-    train(options.data, options.out, config, device, options.weights)
+    train(options.data, options.out, config, device, options.weights, options.icl)
 
 
 if __name__ == "__main__":

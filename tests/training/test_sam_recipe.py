@@ -14,13 +14,15 @@ import torch
 from safetensors.torch import load_file
 
 from napari_iclsam.models.starter_sam import StarterSam
+from napari_iclsam.weights.folders import bundled_folder
 from training import evaluate_sam
 from training.data import DataSet, Sample, load_sets
 from training.plot_sam import draw_curves, read_log
 from training.sam_batches import Phase, by_look, draw_batch, warp
 from training.sam_losses import area_under_curve, guidance, likeness_loss, mask_loss, probe_loss
-from training.sam_prompts import coarse_mask, draw_prompt, draw_target, jitter_box, tight_box
-from training.train_sam import SamConfig, chances_of, held_out, learning_rate, synthetic_set, train
+from training.sam_masks import InContextMasks
+from training.sam_prompts import coarse_mask, draw_box, draw_prompt, draw_target, jitter_box, tight_box
+from training.train_sam import SamConfig, chances_of, export, held_out, learning_rate, new_state, synthetic_set, train
 
 
 def disc(size: int, x: float, y: float, radius: float) -> np.ndarray:
@@ -61,6 +63,16 @@ class TestPrompts:
         assert (np.abs(moved - box) <= np.array([4, 2, 4, 2]) + 1e-5).all()
         assert moved.min() >= 0
         assert np.abs(moved - box).max() > 3
+
+    def test_a_box_without_a_mask_is_seldom_off_by_more_than_a_tenth(self, rng: np.random.Generator) -> None:
+        mask = disc(100, 50, 50, 20)
+        tight, extent = tight_box(mask), 40
+        off = {
+            careful: [np.abs(draw_box(rng, mask, careful=careful) - tight).max() / extent for _ in range(300)]
+            for careful in (True, False)
+        }
+        assert np.mean(np.array(off[True]) > 0.11) < 0.1 < np.mean(np.array(off[False]) > 0.11)
+        assert np.median(off[True]) < np.median(off[False])
 
     def test_a_component_is_the_target_where_no_instances_are_known(self, rng: np.random.Generator) -> None:
         labels = np.zeros((40, 40), np.int64)
@@ -136,6 +148,28 @@ class TestViews:
         for prompt, owner in zip(batch.prompts, batch.owners, strict=True):
             assert set(np.unique(batch.views[owner].labels[prompt.target])) <= set(prompt.value)
 
+    def test_the_in_context_model_makes_masks_within_boxes_of_prompts_that_have_one(
+        self, rng: np.random.Generator, data: DataSet
+    ) -> None:
+        batch = draw_batch(rng, [data], np.ones(1), Phase(0, 64, 4, 4, mask_chance=0.5))
+        masks = InContextMasks(bundled_folder() / "starter_icl.safetensors", torch.device("cpu"))
+        changed = masks.replaced(batch, 1.0, rng)
+        assert changed.views is batch.views
+        different = 0
+        for old, new in zip(batch.prompts, changed.prompts, strict=True):
+            if new is old:
+                continue
+            different += 1
+            assert old.has_mask
+            assert new.mask.shape == old.mask.shape
+            rows, columns = np.nonzero(new.mask > 0)
+            if new.has_box:
+                margin = 0.1 * (new.box[2:] - new.box[:2]).max() + 2
+                assert 2 * columns.min() >= new.box[0] - margin
+                assert 2 * rows.max() <= new.box[3] + margin
+        assert different > 2
+        assert masks.replaced(batch, 0.0, rng).prompts == batch.prompts
+
     def test_the_same_seed_draws_the_same_batch(self, data: DataSet) -> None:
         first, second = (
             draw_batch(np.random.default_rng(5), [data], np.ones(1), Phase(0.0, 64, 1, 2)) for _ in range(2)
@@ -201,8 +235,21 @@ class TestRun:
         assert subjects[1]
 
     def test_synthetic_sets_take_their_share_together(self, data: DataSet, rng: np.random.Generator) -> None:
-        sets = [data, synthetic_set(rng, 64), synthetic_set(rng, 64)]
+        sets = [data, *(synthetic_set(rng, SamConfig(synthetic_size=64)) for _ in range(2))]
         np.testing.assert_allclose(chances_of(sets, replace(SamConfig(), synthetic_share=0.4)), [0.6, 0.2, 0.2])
+
+    def test_synthetic_tasks_are_of_the_families_that_are_told(self, rng: np.random.Generator) -> None:
+        config = SamConfig(synthetic_size=64, families=(("cells", 1.0), ("vessels", 0.0)))
+        assert {synthetic_set(rng, config).name for _ in range(5)} == {"synthetic cells"}
+
+    def test_a_training_begins_with_given_weights(self, tmp_path: Path) -> None:
+        torch.manual_seed(3)
+        network, path = StarterSam(), tmp_path / "weights.safetensors"
+        export(network, path)
+        state = new_state(SamConfig(), torch.device("cpu"), path)
+        for name, value in network.state_dict().items():
+            for begun in (state.network, state.average):
+                assert torch.allclose(begun.state_dict()[name], value, atol=1e-3), name
 
     def test_the_rate_warms_up_and_falls_to_nothing(self) -> None:
         config = SamConfig()
