@@ -62,7 +62,7 @@ def train_merge(config: IclConfig, module: TwoScales, workers: int = 1) -> None:
             falling.step()
             plain = dice(fine.float() + coarse.float(), target)
             recent.append(torch.stack([loss.detach(), dice(merged.detach(), target).mean(), plain.mean()]))
-            if step % 20 == 0:
+            if step % 20 == 0 or step == config.merge_steps:
                 row = [step, round(time.monotonic() - began, 1), *torch.stack(recent).mean(dim=0).tolist()]
                 log.writerow([round(value, 4) for value in row])
                 stream.flush()

@@ -258,10 +258,10 @@ def test_the_merge_learns_and_the_network_stays(config: IclConfig) -> None:
     torch.manual_seed(0)
     module = TwoScales()
     before = {name: value.clone() for name, value in module.state_dict().items()}
-    small = dataclasses.replace(config, merge_steps=20, merge_sizes=(32, 64))
+    small = dataclasses.replace(config, merge_steps=2, merge_sizes=(32, 64))
     train_merge(small, module, workers=0)
     for name, value in module.network.state_dict().items():
         assert torch.equal(value, before[f"network.{name}"]), name
     assert module.merge.decide.weight.abs().max() > 0
     lines = (config.run / "merge.csv").read_text().splitlines()
-    assert [line.split(",")[0] for line in lines] == ["step", "20"]
+    assert [line.split(",")[0] for line in lines] == ["step", "2"]
