@@ -233,7 +233,8 @@ def networks(precision: str = "auto") -> Networks:
     dtype = choose_precision(precision, device, large=True)
     name = str(dtype).removeprefix("torch.")
     sam = Sam(encoders()[name]).eval().requires_grad_(False)
-    return Networks(sam, build_icl("starter").module, device, name, hashes={"sam": name})
+    icl_dtype = choose_precision("auto", device, large=True)  # as `ICLSAM` does
+    return Networks(sam, build_icl("starter").module, device, name, icl_dtype, hashes={"sam": name})
 
 
 def scene(count: int, size: int, labels: int, seed: int = 0) -> tuple[list[NDArray[np.uint8]], list[NDArray[np.int32]]]:
