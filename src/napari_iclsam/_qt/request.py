@@ -269,8 +269,9 @@ def task_of(request: Request) -> SavedTask:
 
 
 def device_steps(name: str) -> Generator[None, None, str]:
-    """Find out, in the worker, what the device "auto" is here; this also loads torch before it is needed."""
+    """Find out, in the worker, what the device "auto" is here; this also imports all that a run needs."""
     yield
+    import napari_iclsam.core.pipeline  # noqa: F401 (takes a second, and holds up the window now and then)
     from napari_iclsam.core.device import choose_device
 
     return str(choose_device(name))
