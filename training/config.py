@@ -2,8 +2,16 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
+
+
+def settings_of(entries: Sequence[str]) -> dict[str, Any]:
+    """Read settings as the command lines take them: NAME=VALUE each, the value as JSON."""
+    return {name: json.loads(value) for name, value in (entry.split("=", 1) for entry in entries)}
 
 
 @dataclass(frozen=True, slots=True)

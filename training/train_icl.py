@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
 from napari_iclsam.models.starter_icl import StarterIcl, TwoScales
-from training.config import IclConfig, Stage
+from training.config import IclConfig, Stage, settings_of
 from training.data import load_sets
 from training.episodes import Batch, Episodes, Source, as_source, split, validation_tasks
 from training.optimisation import dice, likeness_loss, segmentation_loss
@@ -197,7 +197,7 @@ def main() -> None:
     )
     arguments = parser.parse_args()
     torch.set_num_threads(arguments.threads)
-    changes = {name: json.loads(value) for name, value in (entry.split("=", 1) for entry in arguments.set)}
+    changes = settings_of(arguments.set)
     if "stages" in changes:
         changes["stages"] = tuple(Stage(*stage) for stage in changes["stages"])
     config = dataclasses.replace(IclConfig(arguments.data, arguments.run), **changes)

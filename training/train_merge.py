@@ -8,7 +8,6 @@ from __future__ import annotations
 import argparse
 import csv
 import dataclasses
-import json
 import time
 from pathlib import Path
 
@@ -16,7 +15,7 @@ import torch
 from torch.utils.data import DataLoader, Dataset
 
 from napari_iclsam.models.starter_icl import Merge, TwoScales
-from training.config import IclConfig
+from training.config import IclConfig, settings_of
 from training.episodes import Batch, Episodes
 from training.optimisation import dice, segmentation_loss
 from training.train_icl import export, load_weights, sources
@@ -80,7 +79,7 @@ def main() -> None:
     parser.add_argument("--set", nargs="*", default=[], metavar="NAME=VALUE", help="other settings, as JSON")
     arguments = parser.parse_args()
     torch.set_num_threads(arguments.threads)
-    changes = {name: json.loads(value) for name, value in (entry.split("=", 1) for entry in arguments.set)}
+    changes = settings_of(arguments.set)
     module = load_weights(arguments.weights)
     train_merge(dataclasses.replace(IclConfig(arguments.data, arguments.run), **changes), module)
     export(module, arguments.export or arguments.weights)

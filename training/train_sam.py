@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import csv
-import json
 import math
 import time
 from collections.abc import Sequence
@@ -22,8 +21,10 @@ from torch.nn import functional as F
 from napari_iclsam.models.features import Features
 from napari_iclsam.models.prompt_maps import PromptMaps, prompt_maps
 from napari_iclsam.models.starter_sam import StarterSam
+from training.config import settings_of
 from training.data import DataSet, Sample, load_sets
 from training.sam_batches import Batch, Phase, by_look, draw_batch
+from training.sam_config import SamConfig
 from training.sam_losses import ProbeLoss, guidance, likeness_loss, mask_loss, probe_loss
 from training.sam_masks import InContextMasks
 from training.synthetic import draw_task
@@ -34,50 +35,6 @@ class _Writer(Protocol):
 
     def writerow(self, row: Sequence[object], /) -> object:
         """Write one row."""
-
-
-@dataclass(frozen=True, slots=True)
-class SamConfig:
-    """Every number of the recipe. Time is training time in minutes, so that a schedule fits the machine at hand.
-
-    ``families`` is how often each family of synthetic tasks is drawn; by default as in `training.synthetic`.
-    ``icl_chance`` is the share of mask prompts that the in-context model makes, if its weights are given.
-    """
-
-    minutes: float = 87.0
-    phases: tuple[Phase, ...] = (
-        Phase(0.0, 192, 4, 2),
-        Phase(0.5, 256, 3, 2),
-        Phase(0.82, 256, 3, 2, mask_chance=0.25, bias_chance=0.35),
-    )
-    rate: float = 1e-3
-    warmup_steps: int = 200
-    decay: float = 0.02
-    clip: float = 1.0
-    average: float = 0.999
-    probe_weight: float = 1.0
-    iou_weight: float = 0.2
-    likeness_weight: float = 0.5
-    ridge: float = 3e-3
-    synthetic_share: float = 0.5
-    real_chances: tuple[tuple[str, float], ...] = (
-        ("axon_sem", 1.2),
-        ("cxr_lungs", 0.8),
-        ("drosophila_disc", 0.5),
-        ("drosophila_ovary", 0.4),
-        ("dsb2018_nuclei", 1.5),
-        ("msd_hippocampus", 1.0),
-        ("usiigaci_phase", 0.8),
-        ("vocalfolds", 1.6),
-    )
-    mixed_sets: tuple[str, ...] = ("dsb2018_nuclei",)
-    synthetic_tasks: int = 400
-    synthetic_size: int = 256
-    families: tuple[tuple[str, float], ...] = ()
-    icl_chance: float = 0.7
-    checkpoint_minutes: float = 5.0
-    validation_batches: int = 8
-    seed: int = 20261124
 
 
 @dataclass(frozen=True, slots=True)
@@ -410,7 +367,7 @@ def main() -> None:
     if options.threads:
         torch.set_num_threads(options.threads)
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    changes = {name: json.loads(value) for name, value in (entry.split("=", 1) for entry in options.set)}
+    changes = settings_of(options.set)
     if "phases" in changes:
         changes["phases"] = tuple(Phase(*phase) for phase in changes["phases"])
     config = replace(defaults, minutes=options.minutes, seed=options.seed, **changes)

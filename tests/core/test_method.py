@@ -15,9 +15,13 @@ from napari_iclsam.core.embeddings import Embedding
 from napari_iclsam.core.geometry import Frame
 from napari_iclsam.core.intensity import as_rgb8
 from napari_iclsam.core.method import Clock, Maps, find_boxes, look, mask_prompts, most_similar
+from napari_iclsam.core.networks import Networks
 from napari_iclsam.core.pipeline import ICLSAM, Task
 from napari_iclsam.core.settings import Settings
 from napari_iclsam.models.features import Features
+from napari_iclsam.models.starter_icl import TwoScales
+from napari_iclsam.models.starter_sam import StarterSam
+from napari_iclsam.models.universeg import UniverSeg
 
 AUTO, PAPER = Settings(), Settings(mode="paper")
 Make = Callable[..., ICLSAM]
@@ -185,3 +189,21 @@ def test_guidance_moves_the_in_context_model(segmenter: Make, scene: Scene) -> N
         maps_of(segmenter(icl_guidance=alpha).fit([image], [labels]), query).icl for alpha in (0.0, 0.3, 2.0)
     )
     assert 0 < (weak - unguided).abs().mean() < (strong - unguided).abs().mean()
+
+
+@pytest.mark.parametrize(
+    ("shapes", "side"),
+    [
+        ([(120, 120)], 128),
+        ([(88, 203)], 128),
+        ([(233, 197)], 256),
+        ([(50, 40), (260, 380)], 384),
+        ([(2000, 1500)], 384),
+    ],
+)
+def test_the_in_context_model_takes_images_near_the_size_of_the_largest_example(
+    shapes: list[tuple[int, int]], side: int
+) -> None:
+    images = [np.zeros((*shape, 3), np.uint8) for shape in shapes]
+    assert Networks(StarterSam(64), TwoScales()).icl_size(images) == side
+    assert Networks(StarterSam(64), UniverSeg(1, (4, 4))).icl_size(images) == 128

@@ -19,10 +19,11 @@ from training import evaluate_sam
 from training.data import DataSet, Sample, load_sets
 from training.plot_sam import draw_curves, read_log
 from training.sam_batches import Phase, by_look, draw_batch, warp
+from training.sam_config import SamConfig
 from training.sam_losses import area_under_curve, guidance, likeness_loss, mask_loss, probe_loss
 from training.sam_masks import InContextMasks
 from training.sam_prompts import coarse_mask, draw_box, draw_prompt, draw_target, jitter_box, tight_box
-from training.train_sam import SamConfig, chances_of, export, held_out, learning_rate, new_state, synthetic_set, train
+from training.train_sam import chances_of, export, held_out, learning_rate, new_state, synthetic_set, train
 
 
 def disc(size: int, x: float, y: float, radius: float) -> np.ndarray:
