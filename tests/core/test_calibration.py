@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
 
 from napari_iclsam.core.calibration import HELD_OUT, Case, case_of, choose_weights, expected, folds
+from napari_iclsam.core.evidence import Evidence, combine, evidence_of
 from napari_iclsam.core.fusion import Weights
 from napari_iclsam.core.method import Maps
 
@@ -19,10 +22,19 @@ def cases(count: int, *, good: str) -> list[Case]:
     made = []
     for _ in range(count):
         truth = torch.from_numpy(rng.random((1, 400)) < 0.3)
-        scores = {name: torch.from_numpy(rng.standard_normal((1, 400))) for name in ("icl", "sam", "confidence")}
-        scores[good] = torch.where(truth, 1.0, -1.0).double()
-        made.append(Case(**scores, truth=truth))
+        odds = {name: torch.from_numpy(rng.standard_normal((1, 400))) for name in ("icl", "sam", "confidence")}
+        odds[good] = torch.where(truth, 2.0, -2.0).double()
+        made.append(Case(Evidence(**odds, trust=torch.ones(1)), truth))
     return made
+
+
+def same(odds: torch.Tensor, truth: torch.Tensor) -> Case:
+    """An example of which all parts say the same."""
+    return Case(Evidence(odds, odds, odds, torch.ones(1)), truth)
+
+
+def without_label(case: Case) -> Case:
+    return Case(case.evidence, torch.zeros_like(case.truth))
 
 
 @pytest.mark.parametrize("good", ["icl", "sam", "confidence"])
@@ -35,32 +47,56 @@ def test_the_part_that_is_right_gets_the_largest_weight(good: str) -> None:
     assert score.fused > 0.95
 
 
-def test_a_shifted_score_gets_its_threshold_back() -> None:
+def test_a_part_that_is_not_trusted_counts_for_nothing() -> None:
+    doubted = [Case(replace(c.evidence, trust=torch.zeros(1)), c.truth) for c in cases(3, good="sam")]
+    score = expected(doubted, 0, choose_weights(doubted, 0, DEFAULT))
+    assert score is not None
+    assert score.sam == 1
+    assert score.fused < 0.7
+
+
+def test_odds_that_are_too_high_everywhere_are_cut_higher() -> None:
     generator = torch.Generator().manual_seed(0)
-    shifted = [c.icl + 0.9 + 0.3 * torch.randn(c.icl.shape, generator=generator) for c in cases(5, good="icl")]
-    same = [Case(s, s, s, c.truth) for s, c in zip(shifted, cases(5, good="icl"), strict=True)]
-    weights = choose_weights(same, 0, DEFAULT)
-    assert weights.offset < 0
-    better, worse = expected(same, 0, weights), expected(same, 0, DEFAULT)
+    shifted = [
+        same(c.evidence.icl + 2.5 + 0.8 * torch.randn(c.truth.shape, generator=generator), c.truth)
+        for c in cases(5, good="icl")
+    ]
+    weights = choose_weights(shifted, 0, DEFAULT)
+    assert weights.offset > 0
+    better, worse = expected(shifted, 0, weights), expected(shifted, 0, DEFAULT)
     assert better is not None
     assert worse is not None
     assert better.fused > worse.fused
 
 
+def test_three_examples_do_not_move_the_cut() -> None:
+    shifted = [same(c.evidence.icl + 2.5, c.truth) for c in cases(3, good="icl")]
+    assert choose_weights(shifted, 0, DEFAULT).offset == 0
+
+
 def test_one_example_of_a_label_keeps_the_default() -> None:
     some = cases(3, good="sam")
-    empty = [Case(c.icl, c.sam, c.confidence, torch.zeros_like(c.truth)) for c in some[1:]]
-    assert choose_weights([some[0], *empty], 0, DEFAULT) == DEFAULT
+    assert choose_weights([some[0], *map(without_label, some[1:])], 0, DEFAULT) == DEFAULT
 
 
 def test_no_example_of_a_label_has_no_expectation() -> None:
-    empty = [Case(c.icl, c.sam, c.confidence, torch.zeros_like(c.truth)) for c in cases(2, good="sam")]
-    assert expected(empty, 0, DEFAULT) is None
+    assert expected(list(map(without_label, cases(2, good="sam"))), 0, DEFAULT) is None
 
 
 def test_equally_good_weights_leave_the_default() -> None:
-    same = [Case(c.icl, c.icl, c.icl, c.truth) for c in cases(4, good="icl")]
-    assert choose_weights(same, 0, DEFAULT) == DEFAULT
+    assert choose_weights([same(c.evidence.icl, c.truth) for c in cases(4, good="icl")], 0, DEFAULT) == DEFAULT
+
+
+def test_what_is_expected_is_the_dice_of_what_the_fusion_makes_of_it() -> None:
+    weights = Weights(0.25, 0.5, 0.25, 0.7, 0.5)
+    some = cases(4, good="confidence")
+    dice = []
+    for case in some:
+        found = combine(case.evidence, [weights]) > 0
+        dice.append(2 * int((found & case.truth).sum()) / int(found.sum() + case.truth.sum()))
+    score = expected(some, 0, weights)
+    assert score is not None
+    assert score.fused == pytest.approx(np.mean(dice), abs=1e-6)
 
 
 @pytest.mark.parametrize("count", [1, 2, 3, 4, 7, 12, 13, 64])
@@ -72,11 +108,13 @@ def test_folds_hold_out_each_example_at_most_once(count: int) -> None:
     assert all(len(part) < count for part in parts) or count == 1
 
 
-def test_the_maps_of_an_example_become_scores_beside_its_masks() -> None:
-    mask = np.zeros((1, 60, 90), bool)
-    mask[0, 20:40, 30:60] = True
+@pytest.mark.parametrize("size", [(60, 90), (300, 500)], ids=str)
+def test_the_maps_of_an_example_are_read_where_its_masks_are(size: tuple[int, int]) -> None:
+    mask = np.zeros((1, *size), bool)
+    mask[0, size[0] // 3 : 2 * size[0] // 3, size[1] // 3 : 2 * size[1] // 3] = True
     right = torch.from_numpy(mask)[None].float()
-    case = case_of(Maps(right, right, 4 * right - 2, (np.zeros((0, 4), np.int64),)), mask)
+    case = case_of(evidence_of(Maps(right, right, 4 * right - 2, (np.zeros((0, 4), np.int64),))), mask)
+    assert case.truth.shape[1] <= 2 * 128 * 128
     assert case.truth.float().mean().item() == pytest.approx(mask.mean(), abs=0.01)
-    for score in (case.icl, case.sam, case.confidence):
-        assert ((score > 0) == case.truth).float().mean() > 0.97
+    for odds in (case.evidence.icl, case.evidence.sam, case.evidence.confidence):
+        assert ((odds > 0) == case.truth).all()

@@ -127,15 +127,3 @@ class TestWithMoreCellsThanAsked:
         full = fit_probe(self.embeddings, self.masks, SETTINGS)
         few, all_of_them = (p.confidence(self.embeddings[0]).flatten() for p in (self.fit(1), full))
         assert np.corrcoef(few, all_of_them)[0, 1] > 0.98
-
-    def test_a_warm_start_ends_where_a_cold_one_does(self) -> None:
-        start = fit_probe(self.embeddings[:3], self.masks[:3], SETTINGS)
-        warm, cold = (fit_probe(self.embeddings, self.masks, SETTINGS, start=s) for s in (start, None))
-        assert (warm.confidence(self.embeddings[0]) - cold.confidence(self.embeddings[0])).abs().max() < 0.01
-        assert not torch.allclose(start.weights, cold.weights, atol=1e-3)
-
-    def test_a_warm_start_with_fewer_labels_fits_the_new_one_too(self) -> None:
-        start = fit_probe(self.embeddings, self.masks, SETTINGS)
-        more = [np.concatenate([m, m[:, ::-1]]) for m in self.masks]
-        warm, cold = (fit_probe(self.embeddings, more, SETTINGS, start=s) for s in (start, None))
-        assert torch.allclose(warm.weights, cold.weights, atol=0.02)

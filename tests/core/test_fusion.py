@@ -92,7 +92,7 @@ def test_the_published_weights_are_gamma_and_the_rest(pairs: int, gamma: float) 
     weights = published_weights(pairs)
     assert weights.icl == pytest.approx(gamma, abs=1e-4)
     assert weights.icl + weights.sam == pytest.approx(1)
-    assert (weights.confidence, weights.offset) == (0, 0)
+    assert (weights.confidence, weights.sharpness, weights.offset) == (0, 1, 0)
 
 
 @pytest.mark.parametrize("pairs", [1, 8])
@@ -100,16 +100,15 @@ def test_the_fusion_is_the_published_formula(pairs: int) -> None:
     p, m = some(3, 1, 16, 16), 10 * some(3, 1, 16, 16, seed=1) - 4
     gamma = 0.5 - 0.5 * math.exp(-0.1 * pairs)
     expected = (1 - gamma) * m.numpy() / std(m) + gamma * (p.numpy() - 0.5) / std(p)
-    got = fuse(icl_score(p, (16, 16)), sam_score(m), confidence_score(p), [published_weights(pairs)] * 3)
+    got = fuse(icl_score(p, (16, 16)), sam_score(m), [published_weights(pairs)] * 3)
     assert np.allclose(got, expected, atol=1e-4)
 
 
 def test_each_label_has_its_own_weights() -> None:
-    a, b, c = some(2, 1, 4, 4), some(2, 1, 4, 4, seed=1), some(2, 1, 4, 4, seed=2)
-    weights = [Weights(1, 2, 3, 4), Weights(-1, 0, 0.5, 0)]
-    got = fuse(a, b, c, weights)
-    assert torch.allclose(got[0], a[0] + 2 * b[0] + 3 * c[0] + 4, atol=1e-6)
-    assert torch.allclose(got[1], -a[1] + 0.5 * c[1], atol=1e-6)
+    a, b = some(2, 1, 4, 4), some(2, 1, 4, 4, seed=1)
+    got = fuse(a, b, [Weights(1, 2), Weights(-1, 0.5)])
+    assert torch.allclose(got[0], a[0] + 2 * b[0], atol=1e-6)
+    assert torch.allclose(got[1], -a[1] + 0.5 * b[1], atol=1e-6)
 
 
 def test_the_in_context_score_is_standardised_at_its_own_size_and_then_resized() -> None:

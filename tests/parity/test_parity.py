@@ -164,7 +164,7 @@ def test_sam_logits_on_the_image(case: Case) -> None:
 def test_fused_score_and_mask(case: Case) -> None:
     icl = fusion.icl_score(segment(case, PAPER), case.size)
     weights = [fusion.published_weights(len(case.examples.support))]
-    fused = fusion.fuse(icl, fusion.sam_score(refine(case)), fusion.confidence_score(case.confidence), weights)
+    fused = fusion.fuse(icl, fusion.sam_score(refine(case)), weights)
     assert difference(fused[0, 0, ::2, ::2], case.arrays["fused_sub"]) < TOLERANCE
     assert agreement(fused[0, 0] > 0, case.arrays["fused_mask_packed"]) >= 0.999
 

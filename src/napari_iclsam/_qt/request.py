@@ -78,7 +78,7 @@ class Request:
     styles : mapping of int to LabelStyle
     jobs : tuple of Job
     first_look : (int, int), optional
-        Job and plane to show before the examples are checked against each other: what the user is looking at.
+        Job and plane to show first, as the in-context model alone sees it: what the user is looking at.
     """
 
     models: Models

@@ -7,6 +7,7 @@ since each of its images can be segmented by the others.
 from __future__ import annotations
 
 import itertools
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -14,12 +15,10 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
-from torch.nn import functional as F
 
 from napari_iclsam.core.evaluation import Score
-from napari_iclsam.core.fusion import Weights, confidence_score, icl_score, sam_score
-from napari_iclsam.core.geometry import resize_mask
-from napari_iclsam.core.method import Maps
+from napari_iclsam.core.evidence import STEP, Evidence, best_bin, coefficients, from_bin_on, histogram
+from napari_iclsam.core.fusion import Weights
 
 FOLDS = 4
 """Parts of the support set that are held out one after the other."""
@@ -27,42 +26,41 @@ FOLDS = 4
 HELD_OUT = 12
 """At most so many examples are segmented by the others."""
 
-_SIDE = 256
-"""Maps are compared at the size of the in-context model's, but at this size at most."""
+_POINTS = 128 * 128
+"""About so many pixels of each example are compared, on a lattice."""
 
-_PRIOR = 0.02
+_PRICE = 0.02
 """Dice that weights far from the default must gain for each unit of distance."""
 
-_STEPS = 4
-"""Weights are searched in steps of one over this."""
-
-_OFFSETS = (-0.5, -0.25, 0.0, 0.25, 0.5)
+_QUARTERS = [(a / 4, b / 4, (4 - a - b) / 4) for a in range(5) for b in range(5 - a)]
+_SHARPNESS = (0.5, 0.7, 1.0, 1.5, 2.5)
+_OFFSETS = (0.0, -1.5, -1.0, -0.5, 0.5, 1.0, 1.5)
 
 
 @dataclass(frozen=True, slots=True)
 class Case:
-    """An example segmented by others: scores of L labels, (L, n) each, and the truth.
+    """An example segmented by others, at n of its pixels: what each part says of L labels, and the truth.
 
     Attributes
     ----------
-    icl, sam, confidence : Tensor, (L, n)
-        Scores as the fusion takes them, at reduced size.
+    evidence : Evidence
+        (L, n) each.
     truth : Tensor, (L, n), bool
     """
 
-    icl: Tensor
-    sam: Tensor
-    confidence: Tensor
+    evidence: Evidence
     truth: Tensor
 
 
-def case_of(maps: Maps, masks: NDArray[np.bool_]) -> Case:
-    """Reduce the maps of an example and its masks (L, H, W) to what the search needs."""
-    size, side = (maps.sam.shape[-2], maps.sam.shape[-1]), min(maps.icl.shape[-1], _SIDE)
-    scores = (icl_score(maps.icl, size), sam_score(maps.sam), confidence_score(maps.confidence))
-    icl, sam, confidence = (F.interpolate(s, (side, side), mode="bilinear", antialias=True).flatten(1) for s in scores)
-    truth = torch.cat([resize_mask(m, (side, side)) for m in masks]).flatten(1) > 0.5
-    return Case(icl, sam, confidence, truth.to(icl.device))
+def case_of(evidence: Evidence, masks: NDArray[np.bool_]) -> Case:
+    """Reduce the evidence on an example (L, 1, H, W) and its masks (L, H, W) to what the search needs."""
+    step = math.ceil(math.sqrt(masks[0].size / _POINTS))
+    truth = torch.from_numpy(np.ascontiguousarray(masks)).to(evidence.icl.device)[:, None]
+    icl, sam, confidence, truth = (
+        x[..., step // 2 :: step, step // 2 :: step].flatten(1)
+        for x in (evidence.icl, evidence.sam, evidence.confidence, truth)
+    )
+    return Case(Evidence(icl, sam, confidence, evidence.trust), truth)
 
 
 def folds(count: int) -> list[list[int]]:
@@ -88,9 +86,15 @@ def choose_weights(cases: Sequence[Case], label: int, default: Weights) -> Weigh
     known = [case for case in cases if case.truth[label].any()]
     if len(known) < 2:
         return default
-    offsets = _OFFSETS if len(known) >= 4 else (0.0,)
-    candidates = [default, *(_mix(parts, offset) for parts in _simplex(_STEPS) for offset in offsets)]
-    return max(candidates, key=lambda w: _mean_dice(known, label, w) - _PRIOR * _distance(w, default))
+    offsets = _OFFSETS if len(known) >= 4 else _OFFSETS[:1]
+    mixes = [default, *(Weights(*parts, sharpness) for parts in _QUARTERS for sharpness in _SHARPNESS)]
+    gains = torch.stack([_dice_table(case, label, mixes, offsets) for case in known]).mean(dim=0).tolist()
+    candidates = [Weights(m.icl, m.sam, m.confidence, m.sharpness, offset) for m in mixes for offset in offsets]
+    worth = [
+        gain - _PRICE * _distance(weights, default)
+        for gain, weights in zip(itertools.chain(*gains), candidates, strict=True)
+    ]
+    return candidates[worth.index(max(worth))]
 
 
 def expected(cases: Sequence[Case], label: int, weights: Weights) -> Score | None:
@@ -99,32 +103,27 @@ def expected(cases: Sequence[Case], label: int, weights: Weights) -> Score | Non
     if not known:
         return None
     return Score(
-        icl=_mean_dice(known, label, Weights(icl=1, sam=0)),
-        sam=_mean_dice(known, label, Weights(icl=0, sam=1)),
-        fused=_mean_dice(known, label, weights),
+        icl=float(np.mean([_dice(case.evidence.icl[label] > 0, case.truth[label]) for case in known])),
+        sam=float(np.mean([_dice(case.evidence.sam[label] > 0, case.truth[label]) for case in known])),
+        fused=float(np.mean([_dice_table(case, label, [weights], (weights.offset,)).item() for case in known])),
         examples=len(known),
     )
 
 
-def _mean_dice(cases: Sequence[Case], label: int, weights: Weights) -> float:
-    return float(np.mean([_dice(case, label, weights) for case in cases]))
+def _dice_table(case: Case, label: int, mixes: Sequence[Weights], offsets: Sequence[float]) -> Tensor:
+    """Return the Dice of one label under each mix and, instead of its own, each offset from the best cut, (R, O)."""
+    odds = coefficients(mixes, case.evidence.icl) @ case.evidence.parts(label)
+    counts, hits = histogram(odds), histogram(odds, case.truth[label])
+    found, right = from_bin_on(counts), from_bin_on(hits)
+    dice = 2 * right / (found + right[:, :1])
+    shifts = torch.tensor([round(offset / STEP) for offset in offsets], device=dice.device)
+    return dice.gather(1, (best_bin(counts)[:, None] + shifts).clamp(0, dice.shape[1] - 1))
 
 
-def _dice(case: Case, label: int, weights: Weights) -> float:
-    score = weights.icl * case.icl[label] + weights.sam * case.sam[label] + weights.confidence * case.confidence[label]
-    found, truth = score + weights.offset > 0, case.truth[label]
-    return float(2 * (found & truth).sum() / (found.sum() + truth.sum()).clamp_min(1))
-
-
-def _simplex(steps: int) -> list[tuple[float, float, float]]:
-    grid = itertools.product(range(steps + 1), repeat=2)
-    return [(a / steps, b / steps, (steps - a - b) / steps) for a, b in grid if a + b <= steps]
-
-
-def _mix(parts: tuple[float, float, float], offset: float) -> Weights:
-    return Weights(icl=parts[0], sam=parts[1], confidence=parts[2], offset=offset)
+def _dice(found: Tensor, truth: Tensor) -> float:
+    return float(2 * (found & truth).sum() / (found.sum() + truth.sum()))
 
 
 def _distance(a: Weights, b: Weights) -> float:
-    pairs = ((a.icl, b.icl), (a.sam, b.sam), (a.confidence, b.confidence), (a.offset, b.offset))
-    return sum(abs(x - y) for x, y in pairs)
+    parts = abs(a.icl - b.icl) + abs(a.sam - b.sam) + abs(a.confidence - b.confidence)
+    return parts + 0.5 * abs(math.log(a.sharpness / b.sharpness)) + abs(a.offset - b.offset)

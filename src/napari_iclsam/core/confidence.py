@@ -11,6 +11,7 @@ import torch
 from numpy.typing import NDArray
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import LogisticRegression
+from threadpoolctl import threadpool_limits
 from torch import Tensor
 
 from napari_iclsam.core.embeddings import Embedding
@@ -49,7 +50,6 @@ def fit_probe(
     embeddings: Sequence[Embedding],
     masks: Sequence[NDArray[np.bool_]],
     settings: Settings,
-    start: Probe | None = None,
 ) -> Probe:
     """Fit a logistic regression for each label on the cells of the support embeddings.
 
@@ -64,8 +64,6 @@ def fit_probe(
         Of the K support images, one mask a label.
     settings : Settings
         ``probe_cells`` bounds the number of cells; more are subsampled with ``seed``.
-    start : Probe, optional
-        Where the fit begins, for instance the probe of a smaller support set.
 
     Returns
     -------
@@ -84,7 +82,7 @@ def fit_probe(
     if len(samples) > settings.probe_cells:
         chosen = np.random.default_rng(settings.seed).choice(len(samples), settings.probe_cells, replace=False)
         samples, targets = samples[np.sort(chosen)], targets[:, np.sort(chosen)]
-    fits = [_fit_one(samples, target, start, index) for index, target in enumerate(targets)]
+    fits = [_fit_one(samples, target) for target in targets]
     like = embeddings[0].features.embedding
     return Probe(
         torch.from_numpy(np.stack([f[:-1] for f in fits])).to(like.device, torch.float32),
@@ -104,18 +102,12 @@ def _cell_classes(mask: NDArray[np.bool_], frame: Frame, grid: int, at: float) -
     return mask[np.ix_(*axes)].ravel()
 
 
-def _fit_one(
-    samples: NDArray[np.float32], target: NDArray[np.bool_], start: Probe | None, index: int
-) -> NDArray[np.float64]:
+def _fit_one(samples: NDArray[np.float32], target: NDArray[np.bool_]) -> NDArray[np.float64]:
     """Return the weights and, last, the intercept."""
     if target.all() or not target.any():
         return np.zeros(samples.shape[1] + 1)
-    model = LogisticRegression(C=1.0, class_weight="balanced", max_iter=300, warm_start=start is not None)
-    if start is not None and index < len(start.weights):
-        model.classes_ = np.array([False, True])
-        model.coef_ = start.weights[index : index + 1].double().cpu().numpy()
-        model.intercept_ = start.intercepts[index : index + 1].double().cpu().numpy()
-    with warnings.catch_warnings():
+    model = LogisticRegression(C=1.0, class_weight="balanced", max_iter=300)
+    with warnings.catch_warnings(), threadpool_limits(1, "blas"):  # more threads wait for each other at every step
         warnings.simplefilter("ignore", ConvergenceWarning)  # a map that is nearly converged guides as well
         model.fit(samples, target)
     return np.append(model.coef_[0], model.intercept_[0])

@@ -1,4 +1,4 @@
-"""Guidance from the confidence map, fusion of both models' maps, many labels -> one label map (Hu et al. 2024)."""
+"""Guidance from the confidence map, the published fusion, many labels -> one label map (Hu et al. 2024)."""
 
 from __future__ import annotations
 
@@ -17,11 +17,21 @@ from napari_iclsam.core.settings import Settings
 
 @dataclass(frozen=True, slots=True)
 class Weights:
-    """Weights of the in-context model, SAM and the confidence map in the fusion, and what is added to their sum."""
+    """Weights of the in-context model, SAM and the confidence map in the fusion.
+
+    Attributes
+    ----------
+    icl, sam, confidence : float
+    sharpness : float
+        What their sum is multiplied by: below 1 where the parts are too sure of themselves. For "auto" mode alone.
+    offset : float
+        What the foreground must exceed, on top of the best cut. For "auto" mode alone.
+    """
 
     icl: float
     sam: float
     confidence: float = 0.0
+    sharpness: float = 1.0
     offset: float = 0.0
 
 
@@ -29,14 +39,6 @@ def published_weights(pairs: int) -> Weights:
     """Return gamma and 1 - gamma of K pairs: gamma = 0.5 - 0.5 exp(-0.1 K)."""
     gamma = 0.5 - 0.5 * math.exp(-0.1 * pairs)
     return Weights(icl=gamma, sam=1 - gamma)
-
-
-STARTER_WEIGHTS = Weights(icl=0.75, sam=0.25)
-"""Where the search begins with starter-sam in auto mode, and what one example gets.
-
-The best for one example, and within half a point of the best for four and sixteen, over held-out subjects of the
-training sets and new synthetic tasks: starter-sam is a weaker judge than SAM, for which the published ones were made.
-"""
 
 
 def icl_guidance(confidence: Tensor, pairs: int, settings: Settings) -> Tensor:
@@ -79,7 +81,7 @@ def confidence_score(confidence: Tensor) -> Tensor:
     return standardise(confidence, centre=torch.full((1, 1, 1, 1), 0.5, device=confidence.device))
 
 
-def fuse(icl: Tensor, sam: Tensor, confidence: Tensor, weights: Sequence[Weights]) -> Tensor:
+def fuse(icl: Tensor, sam: Tensor, weights: Sequence[Weights]) -> Tensor:
     """Return the fused score of each label, (L, 1, H, W), positive where it is foreground.
 
     Parameters
@@ -88,14 +90,12 @@ def fuse(icl: Tensor, sam: Tensor, confidence: Tensor, weights: Sequence[Weights
         Of `icl_score`.
     sam : Tensor, (L, 1, H, W)
         Of `sam_score`.
-    confidence : Tensor, (L, 1, H, W)
-        Of `confidence_score`.
     weights : sequence of Weights
         One a label. With `published_weights`, (1 - gamma) m / std(m) + gamma u of Hu et al. 2024.
     """
-    table = torch.tensor([(w.icl, w.sam, w.confidence, w.offset) for w in weights], device=icl.device)
-    a, b, c, d = (column.view(-1, 1, 1, 1) for column in table.unbind(dim=1))
-    return a * icl + b * sam + c * confidence + d
+    table = torch.tensor([(w.icl, w.sam) for w in weights], device=icl.device)
+    a, b = (column.view(-1, 1, 1, 1) for column in table.unbind(dim=1))
+    return a * icl + b * sam
 
 
 def label_map(scores: Tensor, ids: Sequence[int]) -> NDArray[np.int32]:

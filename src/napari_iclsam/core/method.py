@@ -122,13 +122,41 @@ def look(
     return Maps(confidence, icl, sam, boxes)
 
 
-def learn(networks: Networks, examples: Examples, settings: Settings, start: Probe | None = None) -> Learnt:
-    """Fit the probe and encode the context."""
+def learn(
+    networks: Networks,
+    examples: Examples,
+    settings: Settings,
+    contexts: tuple[Context, ...] | None = None,
+) -> Learnt:
+    """Fit the probe, and encode the context if that was not done before."""
     masks = [examples.masks(pair) for pair in range(len(examples.support))]
-    probe = fit_probe(examples.embeddings, masks, settings, start)
-    few = len(examples.support) <= settings.max_examples
+    probe = fit_probe(examples.embeddings, masks, settings)
     side = networks.icl_size(examples.images)
-    return Learnt(probe, side, encode_context(networks, examples, side, settings) if few else ())
+    if len(examples.support) > settings.max_examples:
+        contexts = ()
+    elif contexts is None:
+        contexts = encode_context(networks, examples, side, settings)
+    return Learnt(probe, side, contexts)
+
+
+def glance(
+    networks: Networks, examples: Examples, rgb: NDArray[np.uint8], settings: Settings
+) -> tuple[tuple[Context, ...], Tensor]:
+    """Segment an image before anything is embedded, by the in-context model alone, without guidance.
+
+    Returns
+    -------
+    contexts : tuple of Context
+        Of the examples, or of ``max_examples`` of them, evenly spread.
+    probabilities : Tensor, (L, 1, s, s)
+    """
+    count = len(examples.support)
+    chosen = np.unique(np.linspace(0, count - 1, min(count, settings.max_examples)).round().astype(int)).tolist()
+    some = Examples(examples.support.subset(chosen), tuple(examples.images[pair] for pair in chosen), ())
+    side = networks.icl_size(examples.images)
+    contexts = encode_context(networks, some, side, settings)
+    unguided = torch.zeros((len(examples.support.ids), 1, *rgb.shape[:2]), device=networks.device)
+    return contexts, _ask(networks, contexts, side, rgb, unguided, settings)
 
 
 def encode_context(networks: Networks, examples: Examples, side: int, settings: Settings) -> tuple[Context, ...]:
@@ -157,19 +185,11 @@ def segment_in_context(
     settings: Settings,
 ) -> Tensor:
     """Return the in-context model's probabilities of each label, (L, 1, s, s), guided by the confidence maps."""
-    image = icl_input(networks, rgb, learnt.icl_size, settings, stretch=settings.mode == "auto")
     contexts, pairs = learnt.contexts, len(examples.support)
     if not contexts:
         nearest = most_similar(examples.embeddings, query, settings.max_examples)
         contexts, pairs = encode_context(networks, examples.subset(nearest), learnt.icl_size, settings), len(nearest)
-    guidance = icl_guidance(confidence, pairs, settings)
-    logits = [
-        networks.segment_in_context(
-            image.flip(axes).expand(len(confidence), -1, -1, -1), context, guidance.flip(axes)
-        ).flip(axes)
-        for axes, context in zip(_copies(settings), contexts, strict=True)
-    ]
-    return torch.sigmoid(torch.stack(logits).mean(dim=0))
+    return _ask(networks, contexts, learnt.icl_size, rgb, icl_guidance(confidence, pairs, settings), settings)
 
 
 def most_similar(embeddings: Sequence[Embedding], query: Embedding, count: int) -> list[int]:
@@ -233,6 +253,25 @@ def mask_prompts(icl: Tensor, query: Embedding, boxes: Tensor, owner: Tensor, si
 
 
 _LOGIT_LIMIT = 8.0
+
+
+def _ask(
+    networks: Networks,
+    contexts: Sequence[Context],
+    side: int,
+    rgb: NDArray[np.uint8],
+    guidance: Tensor,
+    settings: Settings,
+) -> Tensor:
+    """Return the in-context model's probabilities of L labels, (L, 1, s, s), the mean over the mirrored copies."""
+    image = icl_input(networks, rgb, side, settings, stretch=settings.mode == "auto")
+    logits = [
+        networks.segment_in_context(
+            image.flip(axes).expand(len(guidance), -1, -1, -1), context, guidance.flip(axes)
+        ).flip(axes)
+        for axes, context in zip(_copies(settings), contexts, strict=True)
+    ]
+    return torch.sigmoid(torch.stack(logits).mean(dim=0))
 
 
 def _copies(settings: Settings) -> tuple[tuple[int, ...], ...]:

@@ -10,24 +10,17 @@ from typing import Any, TypeVar
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
 from napari_iclsam.core.calibration import Case, case_of, choose_weights, expected, folds
 from napari_iclsam.core.device import Precision
 from napari_iclsam.core.embeddings import EmbeddingCache, default_folder
 from napari_iclsam.core.evaluation import Score
-from napari_iclsam.core.fusion import (
-    STARTER_WEIGHTS,
-    Weights,
-    confidence_score,
-    fuse,
-    icl_score,
-    label_map,
-    published_weights,
-    sam_score,
-)
+from napari_iclsam.core.evidence import STARTER_WEIGHTS, combine, evidence_of
+from napari_iclsam.core.fusion import Weights, fuse, icl_score, label_map, published_weights, sam_score
 from napari_iclsam.core.geometry import resize
 from napari_iclsam.core.intensity import as_rgb8, check_contrast, check_image
-from napari_iclsam.core.method import Clock, Examples, Learnt, Maps, learn, look
+from napari_iclsam.core.method import Clock, Examples, Learnt, Maps, glance, learn, look
 from napari_iclsam.core.networks import Networks, NetworkSource
 from napari_iclsam.core.results import Prediction, Progress, Provenance
 from napari_iclsam.core.settings import Settings
@@ -124,13 +117,21 @@ class ICLSAM:
         ----------
         support : SupportSet
         first_look : ndarray, (H, W) or (H, W, 3 or 4), optional
-            An image to segment before the examples are checked against each other, which takes longest: a step with
-            stage "done" carries its prediction, fused by the default weights. Not used if nothing is checked.
+            An image to segment before all else, by the in-context model alone: a step with stage "done" carries what it
+            found.
         """
         count, clock = len(support), Clock()
         yield Progress("load", "Loading the models", 0, count)
         networks, settings = self.networks, self.settings
         images = tuple(as_rgb8(image) for image in support.images)
+        contexts = None
+        if first_look is not None:
+            yield Progress("icl", "Taking a first look", 0, count)
+            with clock.step("icl"):
+                unread = Examples(support, images, ())
+                contexts, icl = glance(networks, unread, as_rgb8(first_look), settings)
+            prediction = self._unrefined(support, resize(icl, first_look.shape[:2]), clock)
+            yield Progress("done", "A first look is done", 0, count, prediction=prediction)
         embeddings = []
         for n, image in enumerate(images, start=1):
             yield Progress("embed", f"Reading the examples: {n} of {count}", n - 1, count)
@@ -139,15 +140,11 @@ class ICLSAM:
         examples = Examples(support, images, tuple(embeddings))
         yield Progress("fit", "Learning what to look for", count, count)
         with clock.step("fit"):
-            learnt = learn(networks, examples, settings)
+            learnt = learn(networks, examples, settings, contexts=contexts)
         starter = settings.mode == "auto" and isinstance(networks.sam, StarterSam)
         default = STARTER_WEIGHTS if starter else published_weights(count)
         cases: list[Case] = []
         if settings.mode == "auto" and settings.calibrate and settings.use_sam and count > 1:
-            if first_look is not None:
-                unchecked = Task(self, examples, learnt, (default,) * len(support.ids), {})
-                prediction = yield from unchecked.steps(first_look)
-                yield Progress("done", "A first look is done", count, count, prediction=prediction)
             cases = yield from self._hold_out_steps(examples, clock)
         indices = range(len(support.ids))
         weights = tuple(choose_weights(cases, label, default) for label in indices)
@@ -170,8 +167,25 @@ class ICLSAM:
                 image, query = examples.images[pair], examples.embeddings[pair]
                 maps = _drain(look(networks, learnt, rest, image, query, settings, clock))
                 with clock.step("check"):
-                    cases.append(case_of(maps, examples.masks(pair)))
+                    cases.append(case_of(evidence_of(maps), examples.masks(pair)))
         return cases
+
+    def _unrefined(self, support: SupportSet, icl: Tensor, clock: Clock) -> Prediction:
+        """Return what the in-context model's probabilities (L, 1, H, W) alone say of an image."""
+        ids, nothing = support.ids, np.zeros((0, 4), np.int64)
+        probabilities = dict(zip(ids, icl[:, 0].cpu().numpy(), strict=True))
+        labels = label_map(icl - 0.5, ids)
+        return Prediction(
+            labels=labels,
+            probabilities=probabilities,
+            confidence={i: np.full_like(p, 0.5) for i, p in probabilities.items()},
+            icl_labels=labels,
+            sam_labels=np.zeros_like(labels),
+            boxes=dict.fromkeys(ids, nothing),
+            seconds=dict(clock.seconds),
+            provenance=self._provenance(support),
+            notes=("A first look by the in-context model alone.",),
+        )
 
     def _provenance(self, support: SupportSet) -> Provenance:
         networks = self.networks
@@ -319,11 +333,12 @@ class Task:
         settings, ids = self.segmenter.settings, self.support.ids
         size = maps.sam.shape[-2], maps.sam.shape[-1]
         icl = resize(maps.icl, size) - 0.5
-        scores = icl
-        if settings.use_sam:
-            scores = fuse(
-                icl_score(maps.icl, size), sam_score(maps.sam), confidence_score(maps.confidence), self.weights
-            )
+        if not settings.use_sam:
+            scores = icl
+        elif settings.mode == "paper":
+            scores = fuse(icl_score(maps.icl, size), sam_score(maps.sam), self.weights)
+        else:
+            scores = combine(evidence_of(maps), self.weights)
         probabilities = torch.sigmoid(scores)[:, 0].cpu().numpy()
         missing = [self.support.name(i) for i, found in zip(ids, maps.boxes, strict=True) if not len(found)]
         return Prediction(

@@ -1,0 +1,120 @@
+"""The fusion of "auto" mode: what each part says in log-odds, weighed, and cut where the expected Dice is largest."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from napari_iclsam.core.fusion import Weights
+from napari_iclsam.core.geometry import resize
+from napari_iclsam.core.method import Maps
+
+STARTER_WEIGHTS = Weights(icl=0.5, sam=0.5)
+"""Where the search begins with starter-sam, and what one example gets: the best over held-out subjects of its training
+sets and new synthetic tasks. Starter-sam is a weaker judge than SAM, for which the published ones were made."""
+
+STEP = 0.05
+"""Log-odds a bin of `histogram`."""
+
+_LIMIT = 16.0
+"""Log-odds beyond this are as good as certain."""
+
+_LOWEST = -1.4
+"""Least log-odds of the foreground, a probability of 0.2: where less would be best, a Dice below 0.4 is expected, and
+probably nothing is there."""
+
+_DISTRUST, _TRUST = 0.8, 0.95
+"""Dice with the in-context model's mask up to which SAM's counts for nothing, and from which on it counts in full."""
+
+
+@dataclass(frozen=True, slots=True)
+class Evidence:
+    """Log-odds of the foreground by each part, for L labels.
+
+    Attributes
+    ----------
+    icl, sam, confidence : Tensor, (L, ...)
+        Of the in-context model, of SAM (its logits), and of the confidence map.
+    trust : Tensor, (L,)
+        How far SAM counts, from 0 to 1. It is shown where to look by the in-context model; where its mask is another,
+        it has segmented something else.
+    """
+
+    icl: Tensor
+    sam: Tensor
+    confidence: Tensor
+    trust: Tensor
+
+    def parts(self, label: int) -> Tensor:
+        """Return what counts for one label, (3, n): the in-context model, SAM as far as it is trusted, the map."""
+        icl, sam, confidence = (part[label].flatten() for part in (self.icl, self.sam, self.confidence))
+        return torch.stack([icl, torch.lerp(icl, sam, self.trust[label]), confidence])
+
+
+def evidence_of(maps: Maps) -> Evidence:
+    """Return what the maps of a query say, on the image."""
+    icl = resize(maps.icl, (maps.sam.shape[-2], maps.sam.shape[-1])).logit(1e-3)
+    trust = (_overlap(icl > 0, maps.sam > 0) - _DISTRUST) / (_TRUST - _DISTRUST)
+    return Evidence(icl, maps.sam.clamp(-10, 10), maps.confidence.logit(1e-3), trust.clamp(0, 1))
+
+
+def combine(evidence: Evidence, weights: Sequence[Weights]) -> Tensor:
+    """Return the fused score of each label, of the shape of the evidence, positive where it is foreground.
+
+    Parameters
+    ----------
+    evidence : Evidence
+    weights : sequence of Weights
+        One a label.
+    """
+    scores = []
+    for label, own in enumerate(weights):
+        odds = coefficients([own], evidence.icl) @ evidence.parts(label)
+        cut = cut_of(best_bin(histogram(odds))) + own.offset
+        scores.append((odds - cut[:, None]).reshape(evidence.icl.shape[1:]))
+    return torch.stack(scores)
+
+
+def coefficients(weights: Sequence[Weights], like: Tensor) -> Tensor:
+    """Return the factors of `Evidence.parts`, (R, 3)."""
+    table = [[w.sharpness * part for part in (w.icl, w.sam, w.confidence)] for w in weights]
+    return torch.tensor(table, dtype=like.dtype, device=like.device)
+
+
+def histogram(odds: Tensor, among: Tensor | None = None) -> Tensor:
+    """Count log-odds (R, n) in bins of width `STEP`, (R, B), all or those ``among`` (n,) which are meant."""
+    bins = round(2 * _LIMIT / STEP)
+    index = ((odds + _LIMIT) / STEP).long().clamp(0, bins - 1)
+    index += bins * torch.arange(len(odds), device=odds.device)[:, None]
+    if among is not None:
+        index = index[:, among]
+    return torch.bincount(index.flatten(), minlength=bins * len(odds)).reshape(len(odds), bins)
+
+
+def best_bin(counts: Tensor) -> Tensor:
+    """Return from which bin on (R,) the foreground must reach for the largest expected Dice, given `histogram`.
+
+    If each pixel is foreground with its probability p, that Dice is about 2 sum_F p / (|F| + sum p) for a foreground F.
+    """
+    probabilities = torch.sigmoid(cut_of(torch.arange(counts.shape[1], device=counts.device) + 0.5))
+    inside, found = from_bin_on(counts), from_bin_on(counts * probabilities)
+    return (2 * found / (inside + found[:, :1])).argmax(dim=1).clamp_min(round((_LOWEST + _LIMIT) / STEP))
+
+
+def from_bin_on(counts: Tensor) -> Tensor:
+    """Sum counts (R, B) from each bin to the last, (R, B)."""
+    return counts.flip(1).cumsum(1).flip(1)
+
+
+def cut_of(index: Tensor) -> Tensor:
+    """Return the least log-odds of a bin."""
+    return index * STEP - _LIMIT
+
+
+def _overlap(a: Tensor, b: Tensor) -> Tensor:
+    """Return the Dice of masks (L, 1, H, W) label by label, (L,); 0 if both are empty."""
+    both, either = (a & b).sum(dim=(1, 2, 3)), a.sum(dim=(1, 2, 3)) + b.sum(dim=(1, 2, 3))
+    return 2 * both / either.clamp_min(1)
