@@ -1,4 +1,8 @@
-"""Mask prompts as the in-context model makes them: each view of a pair is segmented by the other."""
+"""Mask prompts as the in-context model makes them: each view of a pair is segmented by the other.
+
+It knows the training sets too well, so it is made to err as it does elsewhere: half of the time the grey values of the
+example follow another curve than those of the query, and half of the masks are shifted towards too much or too little.
+"""
 
 from __future__ import annotations
 
@@ -16,6 +20,12 @@ from training.sam_prompts import Prompt
 from training.train_icl import load_weights
 
 _LIMIT = 8.0
+_SHIFT = 1.5
+"""Standard deviation of what is added to logits."""
+
+_CURVE = 0.4
+"""Standard deviation of the logarithm of the exponent of the example's grey values."""
+
 _MARGIN = 0.1
 """Of the box's extent: so far beyond its sides a mask prompt reaches, as in the pipeline."""
 
@@ -43,17 +53,21 @@ class InContextMasks:
                 continue
             key = (owner, prompt.value)
             if key not in known:
-                known[key] = self._segment(batch.views[owner], batch.views[owner ^ 1], prompt.value)
+                found = self._segment(batch.views[owner], batch.views[owner ^ 1], prompt.value, rng)
+                known[key] = found + np.float32(rng.normal(0, _SHIFT) if rng.random() < 0.5 else 0)
             mask = _within(known[key], prompt)
             if (mask > 0).any():
                 prompts[n] = replace(prompt, mask=mask)
         return replace(batch, prompts=prompts)
 
     @torch.inference_mode()
-    def _segment(self, query: View, support: View, values: tuple[int, ...]) -> NDArray[np.float32]:
+    def _segment(
+        self, query: View, support: View, values: tuple[int, ...], rng: np.random.Generator
+    ) -> NDArray[np.float32]:
         """Return logits (S / 2, S / 2) of labels of a view, with the other view as the one example."""
         mask = torch.from_numpy(np.isin(support.labels, values).astype(np.float32))[None, None]
-        images = torch.stack([_unit(query), _unit(support)]).to(self._device)
+        curve = float(np.exp(rng.normal(0, _CURVE))) if rng.random() < 0.5 else 1.0
+        images = torch.stack([_unit(query), _unit(support) ** curve]).to(self._device)
         with torch.autocast(self._device.type, torch.bfloat16):
             context = self._network.encode_support(images[1:, None], F.avg_pool2d(mask, 2)[None].to(self._device))
             logits = self._network(images[:1], context)
