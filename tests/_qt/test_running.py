@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import gc
 import threading
+import weakref
 from collections.abc import Callable, Generator, Iterator
 from typing import Any
 
@@ -10,7 +12,7 @@ import numpy as np
 import pytest
 from qtpy.QtCore import QThreadPool
 
-from napari_iclsam._qt.request import Session
+from napari_iclsam._qt.request import Session, _no_collection
 from napari_iclsam._qt.runner import Runner
 from tests._qt.conftest import Dock, some, stack
 
@@ -226,3 +228,30 @@ def test_an_expected_error_is_handed_over_and_an_unexpected_one_is_not_swallowed
     runner.start(fail)
     qtbot.waitUntil(lambda: not runner.is_busy)
     assert [str(error) for error in failed] == ["too small"]
+
+
+def test_what_stays_is_made_without_a_pass_of_the_garbage_collector_and_garbage_is_found_later() -> None:
+    class Node:
+        pass
+
+    passes: list[int] = []
+
+    def note(phase: str, info: dict[str, int]) -> None:
+        passes.append(info["generation"])
+
+    gc.callbacks.append(note)
+    try:
+        with _no_collection():
+            kept = [[n] for n in range(200_000)]
+            circle = Node()
+            circle.itself = circle  # type: ignore[attr-defined]
+            gone = weakref.ref(circle)
+            del circle
+        assert not passes
+    finally:
+        gc.callbacks.remove(note)
+    assert gc.isenabled()
+    assert gc.get_freeze_count() == 0
+    gc.collect()
+    assert gone() is None
+    assert len(kept) == 200_000

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import gc
 import re
 import time
-from collections.abc import Callable, Generator, Mapping
+from collections.abc import Callable, Generator, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -169,9 +171,12 @@ class Session:
         """
         total = request.total
         yield Step("Loading the models", 0, total)
+        segmenter = self._segmenter_of(request)
         support = support_of(request)
-        layers.prepare_colours(support.styles)
-        task = yield from self._task_steps(request, support)
+        with _no_collection():
+            segmenter.networks  # noqa: B018 (loads them)
+            layers.prepare_colours(support.styles)
+        task = yield from self._task_steps(segmenter, request, support)
         done, spent, missing = 0, 0.0, dict.fromkeys(support.ids, 0)
         for job in request.jobs:
             began = time.perf_counter()
@@ -192,9 +197,8 @@ class Session:
         sentences = tuple(_quality(task)) + ((f"Nothing found of: {', '.join(never)}.",) if never else ())
         return Outcome(done, spent / done if done else None, str(task.segmenter.networks.device), sentences)
 
-    def _task_steps(self, request: Request, support: SupportSet) -> Generator[Step, None, Task]:
+    def _task_steps(self, segmenter: ICLSAM, request: Request, support: SupportSet) -> Generator[Step, None, Task]:
         """Return the last task if it is this one, else fit it."""
-        segmenter = self._segmenter_of(request)
         task = self._task
         if task is not None and task.segmenter is segmenter and _same(task.support, support):
             return task
@@ -271,10 +275,28 @@ def task_of(request: Request) -> SavedTask:
 def device_steps(name: str) -> Generator[None, None, str]:
     """Find out, in the worker, what the device "auto" is here; this also imports all that a run needs."""
     yield
-    import napari_iclsam.core.pipeline  # noqa: F401 (takes a second, and holds up the window now and then)
-    from napari_iclsam.core.device import choose_device
+    with _no_collection():
+        import napari_iclsam.core.pipeline  # noqa: F401 (takes a second, and holds up the window now and then)
+        from napari_iclsam.core.device import choose_device
 
     return str(choose_device(name))
+
+
+@contextmanager
+def _no_collection() -> Iterator[None]:
+    """Make many objects that stay, without the garbage collector's passes over all there are.
+
+    A full pass stops the window for some tenths of a second; imports, networks and compiled code cause several.
+    """
+    was_on = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        gc.freeze()
+        gc.unfreeze()  # what was made has grown old now, without a pass
+        if was_on:
+            gc.enable()
 
 
 def _read(source: Planes | NDArray[Any]) -> NDArray[Any]:

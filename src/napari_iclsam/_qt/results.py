@@ -141,9 +141,8 @@ class Results:
             metadata={layers.PROVENANCE: {"image": image.name}},
             features=layers.features(look.styles) or None,
             **layers.spatial(image, level),
+            **({} if look.colormap is None else {"colormap": look.colormap}),
         )
-        if look.colormap is not None:
-            labels.colormap = look.colormap
         return self._viewer.add_layer(labels)
 
 
