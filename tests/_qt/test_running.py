@@ -146,10 +146,11 @@ def test_closing_the_widget_ends_the_worker_and_the_viewer_lives_on(dock: Dock, 
     dock.viewer.layers.clear()
 
 
+@pytest.mark.parametrize("show", [True, False], ids=["shown", "hidden"])
 def test_closing_the_window_ends_the_worker(
-    make_napari_viewer_proxy: Callable[..., Any], qtbot: Any, small: Callable[[], Session]
+    make_napari_viewer_proxy: Callable[..., Any], qtbot: Any, small: Callable[[], Session], show: bool
 ) -> None:
-    viewer = make_napari_viewer_proxy(show=True)
+    viewer = make_napari_viewer_proxy(show=show)
     dock = Dock(viewer, qtbot)
     dock.widget.session = small()
     image, labels = stack(planes=8)
@@ -159,6 +160,7 @@ def test_closing_the_window_ends_the_worker(
     dock.widget.bar.segment.click()
     worker = dock.widget.runner._worker
     viewer.close()
+    assert worker.abort_requested
     qtbot.waitUntil(lambda: not worker.is_running, timeout=60_000)
     assert QThreadPool.globalInstance().waitForDone(60_000)
 

@@ -160,9 +160,14 @@ class ICLSAMWidget(QWidget):
             if self.parent() is None:
                 self.close_down()
             else:
-                self.window().installEventFilter(self)
                 self.open_up()
+        elif event.type() == QEvent.Type.Show:
+            self._follow_window()
         return bool(super().event(event))
+
+    def _follow_window(self) -> None:
+        """Hear when the window closes. A dock is put into its window only after the widget was put into the dock."""
+        self.window().installEventFilter(self)
 
     def eventFilter(self, watched: QObject, event: QEvent) -> bool:
         """Close down with the window; keep the wheel for scrolling, away from controls that are only passed over."""
@@ -184,6 +189,7 @@ class ICLSAMWidget(QWidget):
         missing = self.models.missing()
         if missing and not self._ask_for(*missing):
             return
+        self._follow_window()
         plan = self._planner.plan(self.models.models(), self.settings.settings(), self.output.output())
         self._live = LiveRun(plan.request, plan.goals, plan.look, self.results)
         self.bar.show_step(Step("Starting", 0, plan.request.total))
