@@ -47,12 +47,15 @@ def test_the_part_that_is_right_gets_the_largest_weight(good: str) -> None:
     assert score.fused > 0.95
 
 
-def test_a_part_that_is_not_trusted_counts_for_nothing() -> None:
-    doubted = [Case(replace(c.evidence, trust=torch.zeros(1)), c.truth) for c in cases(3, good="sam")]
-    score = expected(doubted, 0, choose_weights(doubted, 0, DEFAULT))
+@pytest.mark.parametrize("doubt", [True, False])
+def test_a_sam_that_is_not_trusted_counts_for_nothing_if_it_is_doubted(doubt: bool) -> None:
+    strange = [Case(replace(c.evidence, trust=torch.zeros(1)), c.truth) for c in cases(3, good="sam")]
+    weights = choose_weights(strange, 0, replace(DEFAULT, doubt_sam=doubt))
+    assert weights.doubt_sam is doubt
+    score = expected(strange, 0, weights)
     assert score is not None
     assert score.sam == 1
-    assert score.fused < 0.7
+    assert (score.fused < 0.7) is doubt
 
 
 def test_odds_that_are_too_high_everywhere_are_cut_higher() -> None:

@@ -73,10 +73,15 @@ def test_each_label_has_its_own_weights_and_its_own_cut() -> None:
 
 
 def test_sam_without_trust_changes_nothing() -> None:
-    icl, weights = disc(20), [Weights(0.25, 0.75)]
+    icl, weights = disc(20), [Weights(0.25, 0.75, doubt_sam=True)]
     alone = combine(evidence(icl, icl), weights)
     assert torch.equal(combine(evidence(icl, disc(5), trust=0), weights), alone)
     assert not torch.allclose(combine(evidence(icl, disc(5)), weights), alone)
+
+
+def test_sam_that_is_not_doubted_counts_whatever_its_mask() -> None:
+    found = combine(evidence(disc(20), disc(5), trust=0), [Weights(0, 1)])
+    assert torch.equal(found, combine(evidence(disc(5), disc(5)), [ICL]))
 
 
 @pytest.mark.parametrize(("centre", "trust"), [(32, 1.0), (36, 0.5), (60, 0.0)])

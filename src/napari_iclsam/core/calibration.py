@@ -9,7 +9,7 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -87,9 +87,10 @@ def choose_weights(cases: Sequence[Case], label: int, default: Weights) -> Weigh
     if len(known) < 2:
         return default
     offsets = _OFFSETS if len(known) >= 4 else _OFFSETS[:1]
-    mixes = [default, *(Weights(*parts, sharpness) for parts in _QUARTERS for sharpness in _SHARPNESS)]
+    found = itertools.product(_QUARTERS, _SHARPNESS)
+    mixes = [default, *(Weights(*parts, sharpness, doubt_sam=default.doubt_sam) for parts, sharpness in found)]
     gains = torch.stack([_dice_table(case, label, mixes, offsets) for case in known]).mean(dim=0).tolist()
-    candidates = [Weights(m.icl, m.sam, m.confidence, m.sharpness, offset) for m in mixes for offset in offsets]
+    candidates = [replace(mix, offset=offset) for mix in mixes for offset in offsets]
     worth = [
         gain - _PRICE * _distance(weights, default)
         for gain, weights in zip(itertools.chain(*gains), candidates, strict=True)
@@ -111,8 +112,11 @@ def expected(cases: Sequence[Case], label: int, weights: Weights) -> Score | Non
 
 
 def _dice_table(case: Case, label: int, mixes: Sequence[Weights], offsets: Sequence[float]) -> Tensor:
-    """Return the Dice of one label under each mix and, instead of its own, each offset from the best cut, (R, O)."""
-    odds = coefficients(mixes, case.evidence.icl) @ case.evidence.parts(label)
+    """Return the Dice of one label under each mix and, instead of its own, each offset from the best cut, (R, O).
+
+    The mixes are of one mind about `Weights.doubt_sam`.
+    """
+    odds = coefficients(mixes, case.evidence.icl) @ case.evidence.parts(label, doubt_sam=mixes[0].doubt_sam)
     counts, hits = histogram(odds), histogram(odds, case.truth[label])
     found, right = from_bin_on(counts), from_bin_on(hits)
     dice = 2 * right / (found + right[:, :1])

@@ -12,7 +12,7 @@ from napari_iclsam.core.fusion import Weights
 from napari_iclsam.core.geometry import resize
 from napari_iclsam.core.method import Maps
 
-STARTER_WEIGHTS = Weights(icl=0.5, sam=0.5)
+STARTER_WEIGHTS = Weights(icl=0.5, sam=0.5, doubt_sam=True)
 """Where the search begins with starter-sam, and what one example gets: the best over held-out subjects of its training
 sets and new synthetic tasks. Starter-sam is a weaker judge than SAM, for which the published ones were made."""
 
@@ -39,8 +39,8 @@ class Evidence:
     icl, sam, confidence : Tensor, (L, ...)
         Of the in-context model, of SAM (its logits), and of the confidence map.
     trust : Tensor, (L,)
-        How far SAM counts, from 0 to 1. It is shown where to look by the in-context model; where its mask is another,
-        it has segmented something else.
+        How far SAM's mask is the in-context model's, from 0 to 1. That model shows SAM where to look; where the masks
+        differ much, a weak SAM has segmented something else.
     """
 
     icl: Tensor
@@ -48,10 +48,10 @@ class Evidence:
     confidence: Tensor
     trust: Tensor
 
-    def parts(self, label: int) -> Tensor:
-        """Return what counts for one label, (3, n): the in-context model, SAM as far as it is trusted, the map."""
+    def parts(self, label: int, *, doubt_sam: bool) -> Tensor:
+        """Return what counts for one label, (3, n): the in-context model, SAM (as far as it is trusted), the map."""
         icl, sam, confidence = (part[label].flatten() for part in (self.icl, self.sam, self.confidence))
-        return torch.stack([icl, torch.lerp(icl, sam, self.trust[label]), confidence])
+        return torch.stack([icl, torch.lerp(icl, sam, self.trust[label]) if doubt_sam else sam, confidence])
 
 
 def evidence_of(maps: Maps) -> Evidence:
@@ -72,7 +72,7 @@ def combine(evidence: Evidence, weights: Sequence[Weights]) -> Tensor:
     """
     scores = []
     for label, own in enumerate(weights):
-        odds = coefficients([own], evidence.icl) @ evidence.parts(label)
+        odds = coefficients([own], evidence.icl) @ evidence.parts(label, doubt_sam=own.doubt_sam)
         cut = cut_of(best_bin(histogram(odds))) + own.offset
         scores.append((odds - cut[:, None]).reshape(evidence.icl.shape[1:]))
     return torch.stack(scores)

@@ -26,6 +26,8 @@ class Weights:
         What their sum is multiplied by: below 1 where the parts are too sure of themselves. For "auto" mode alone.
     offset : float
         What the foreground must exceed, on top of the best cut. For "auto" mode alone.
+    doubt_sam : bool
+        Let SAM count only as far as its mask is the in-context model's. For "auto" mode alone.
     """
 
     icl: float
@@ -33,6 +35,7 @@ class Weights:
     confidence: float = 0.0
     sharpness: float = 1.0
     offset: float = 0.0
+    doubt_sam: bool = False
 
 
 def published_weights(pairs: int) -> Weights:
