@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import gc
 import threading
 import weakref
@@ -14,6 +15,8 @@ from qtpy.QtCore import QThreadPool
 
 from napari_iclsam._qt.request import Session, _no_collection
 from napari_iclsam._qt.runner import Runner
+from napari_iclsam.core.networks import Networks
+from napari_iclsam.core.pipeline import ICLSAM
 from tests._qt.conftest import Dock, some, stack
 
 
@@ -257,3 +260,30 @@ def test_what_stays_is_made_without_a_pass_of_the_garbage_collector_and_garbage_
     gc.collect()
     assert gone() is None
     assert len(kept) == 200_000
+
+
+def test_a_first_look_shows_at_once_and_replaces_no_result(dock: Dock, networks: Networks) -> None:
+    finds_all = copy.deepcopy(networks)
+    finds_all.icl.out_conv.conv.bias.add_(100)
+    dock.widget.session = Session(make=lambda _, settings: ICLSAM(settings=settings, networks=finds_all))
+    image, labels = stack(planes=8)
+    dock.viewer.add_image(image, name="scan")
+    dock.viewer.add_labels(some(labels, 2, 4), name="painted")
+    dock.settle()
+    looks: list[tuple[int, np.ndarray]] = []
+
+    def note(step: Any) -> None:
+        if step.is_first_look:
+            looks.append((step.plane, dock.result().data.copy()))
+
+    dock.widget.runner.stepped.connect(note)
+    dock.segment()
+    plane, shown = looks.pop()
+    where = [0, 1, 3, 5, 6, 7][plane]
+    assert shown[where].all()
+    assert not np.delete(shown, [where, 2, 4], axis=0).any()
+    dock.result().data[where, 0, 0] = 9  # no brush has been there, so the run is free to write over it
+    dock.widget.session._task = None  # as if the examples had changed
+    dock.segment()
+    assert looks.pop()[1][where, 0, 0] == 9
+    assert dock.result().data[where, 0, 0] != 9

@@ -47,7 +47,9 @@ class LiveRun:
         assert step.plane is not None
         if step.job not in self._sheets:
             self._sheets[step.job] = self._open(self.request.jobs[step.job])
-        self._sheets[step.job].write(step.plane, step.prediction)
+        sheet = self._sheets[step.job]
+        if not (step.is_first_look and sheet.has(step.plane)):  # the whole method has seen the plane before
+            sheet.write(step.plane, step.prediction)
 
     def refresh(self) -> None:
         """Show what was written."""

@@ -120,6 +120,11 @@ class Step:
     plane: int | None = None
     prediction: Prediction | None = field(default=None, repr=False)
 
+    @property
+    def is_first_look(self) -> bool:
+        """Whether the prediction is a first look, which the plane's own follows."""
+        return self.prediction is not None and not self.done
+
 
 @dataclass(frozen=True, slots=True)
 class Outcome:

@@ -196,6 +196,10 @@ class Sheet:
         self._put(self.labels, position, labels)
         self._remember(position)
 
+    def has(self, number: int) -> bool:
+        """Whether a plane was written before."""
+        return self._written is not None and self._planes.positions[number] in self._written.sums
+
     def write(self, number: int, prediction: Prediction) -> None:
         """Write the prediction of one plane; `refresh` shows it."""
         position = self._planes.positions[number]
