@@ -13,7 +13,8 @@ from napari.utils.colormaps import DirectLabelColormap
 from qtpy.QtCore import QMimeData, QPoint, QPointF, Qt, QUrl
 from qtpy.QtGui import QDragEnterEvent, QDropEvent
 
-from napari_iclsam._qt.request import Session
+from napari_iclsam._qt.reading import seen_steps
+from napari_iclsam._qt.request import Pair, Session
 from napari_iclsam.core.settings import Settings
 from napari_iclsam.core.task import read_task
 from tests._qt.conftest import NAMES, Dock, some, stack
@@ -105,13 +106,40 @@ def test_a_double_click_goes_to_the_slice(filled: Dock) -> None:
 
 
 def test_what_the_model_sees_is_shown(filled: Dock, qtbot: Any) -> None:
-    form = filled.widget.examples
-    form.look.click()
-    qtbot.waitUntil(lambda: bool(form.preview.icl_text.text()), timeout=20_000)
-    assert form.preview.isVisible()
-    assert "40 × 48" in form.preview.sam_text.text()
-    assert "128 × 128" in form.preview.icl_text.text()
-    assert not form.preview.icl.pixmap().isNull()
+    preview = filled.widget.preview
+    filled.widget.examples.look.click()
+    qtbot.waitUntil(lambda: bool(preview.icl_text.text()), timeout=20_000)
+    assert preview.isVisible()
+    assert "40 × 48" in preview.sam_text.text()
+    assert "colour, 128 × 128" in preview.icl_text.text()
+    assert not preview.icl.pixmap().isNull()
+
+
+@pytest.mark.parametrize(
+    ("icl", "sizes", "side", "grey"),
+    [
+        ("starter", [], 128, False),
+        ("starter", [(60, 70), (500, 500)], 384, False),
+        ("universeg", [(500, 500)], 128, True),
+    ],
+)
+def test_an_example_is_shown_as_the_chosen_model_sees_it(
+    icl: str, sizes: list[tuple[int, int]], side: int, grey: bool
+) -> None:
+    image = np.random.default_rng(0).integers(0, 255, (100, 120, 3)).astype(np.uint8)
+    labels = np.zeros((100, 120), np.uint8)
+    labels[:, 60:] = 7
+    steps = seen_steps(Pair(image, labels), icl, Settings(), sizes)
+    next(steps)
+    with pytest.raises(StopIteration) as end:
+        next(steps)
+    seen = end.value.value
+    assert seen.small.shape == (side, side, 3)
+    assert seen.small.min() == 0
+    assert seen.small.max() == 255
+    assert seen.is_grey is grey is bool((np.ptp(seen.small, axis=2) == 0).all())
+    assert (seen.small_labels[:, : side // 2] == 0).all()
+    assert (seen.small_labels[:, side // 2 :] == 7).all()
 
 
 def test_dropped_pictures_become_examples(dock: Dock, tmp_path: Path, qtbot: Any) -> None:

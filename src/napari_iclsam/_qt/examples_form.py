@@ -16,7 +16,6 @@ from napari_iclsam._qt import layers
 from napari_iclsam._qt.example import Example, FileExample, LayerExample
 from napari_iclsam._qt.layer_combo import LayerCombo
 from napari_iclsam._qt.planes import Cut, Position, best_cut, evenly
-from napari_iclsam._qt.preview import Preview
 from napari_iclsam._qt.reading import FilePair, Pictured, Scanned, open_pairs_steps, picture_steps, scan_all_steps
 from napari_iclsam._qt.request import Pair
 from napari_iclsam._qt.runner import Runner
@@ -40,6 +39,8 @@ class ExamplesForm(QWidget):
         The user wants to open or save a task file.
     task_dropped : Signal(object)
         The path of a task file that was dropped on the table.
+    look_wanted : Signal(object)
+        The user wants to see an example as the models do.
     image, labels : LayerCombo
     table : SupportTable
     """
@@ -49,6 +50,7 @@ class ExamplesForm(QWidget):
     open_wanted = Signal()
     save_wanted = Signal()
     task_dropped = Signal(object)
+    look_wanted = Signal(object)
 
     def __init__(self, viewer: ViewerModel, parent: QWidget | None = None) -> None:
         super().__init__(parent)
@@ -65,7 +67,6 @@ class ExamplesForm(QWidget):
         self.labels = LayerCombo("The labels that somebody painted on it.")
         self.summary = QLabel(wordWrap=True)
         self.table = SupportTable()
-        self.preview = Preview(self)
         self._lay_out()
         self._connect()
 
@@ -124,7 +125,6 @@ class ExamplesForm(QWidget):
         self._pause.stop()
         self.reader.close()
         self.opener.close()
-        self.preview.close_down()
 
     @property
     def is_reading(self) -> bool:
@@ -153,6 +153,10 @@ class ExamplesForm(QWidget):
     def ready_pairs(self) -> tuple[Pair, ...]:
         """Return the ticked examples as a run needs them."""
         return tuple(row.example.pair() for row in self.table.ticked())
+
+    def sizes(self) -> list[tuple[int, int]]:
+        """Return the sizes of the ticked examples, as far as they are known."""
+        return [row.picture.size for row in self.table.ticked() if row.picture is not None]
 
     def styles(self) -> dict[int, LabelStyle]:
         """Return names and colours of the labels of the ticked examples; the first example that has a label decides."""
@@ -386,7 +390,7 @@ class ExamplesForm(QWidget):
     def _on_look(self) -> None:
         row = self.table.current()
         if row is not None:
-            self.preview.show_row(row)
+            self.look_wanted.emit(row.example)
 
     def _on_reading_failed(self, error: Exception) -> None:
         self._found.update((each, {}) for each in self._scanning.values())

@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import partial
 
-import numpy as np
-from numpy.typing import NDArray
 from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QDialog, QGridLayout, QLabel, QWidget
 
+from napari_iclsam._qt.example import Example
 from napari_iclsam._qt.layers import in_words
 from napari_iclsam._qt.reading import Seen, seen_steps
 from napari_iclsam._qt.runner import Runner
-from napari_iclsam._qt.support_table import Row
 from napari_iclsam._qt.thumbnails import overlay, pixmap
+from napari_iclsam.core.settings import Settings
 
 _SIDE = 300
 
@@ -24,7 +24,7 @@ class Preview(QDialog):
     def __init__(self, parent: QWidget) -> None:
         super().__init__(parent)
         self.setWindowTitle("What the model sees")
-        self._row: Row | None = None
+        self._example: Example | None = None
         self._reader = Runner(self)
         self._reader.returned.connect(self._on_seen)
         self.title = QLabel()
@@ -38,11 +38,11 @@ class Preview(QDialog):
             layout.addWidget(picture, 1, column)
             layout.addWidget(text, 2, column)
 
-    def show_row(self, row: Row) -> None:
-        """Show an example."""
-        self._row = row
-        self.title.setText(row.example.title())
-        self._reader.start(partial(seen_steps, row.example.pair()))
+    def show_example(self, example: Example, icl: str, settings: Settings, sizes: Sequence[tuple[int, int]]) -> None:
+        """Show an example as a model sees it that has examples of these sizes; see `seen_steps`."""
+        self._example = example
+        self.title.setText(example.title())
+        self._reader.start(partial(seen_steps, example.pair(), icl, settings, sizes))
         self.show()
         self.raise_()
 
@@ -52,15 +52,12 @@ class Preview(QDialog):
         self.close()
 
     def _on_seen(self, seen: Seen) -> None:
-        assert self._row is not None
-        styles = dict(self._row.example.styles(seen.ids))
+        assert self._example is not None
+        styles = dict(self._example.styles(seen.ids))
         self.sam.setPixmap(pixmap(overlay(seen.rgb, seen.labels, styles), _SIDE))
-        self.icl.setPixmap(pixmap(overlay(_grey(seen.small), seen.small_labels, styles), _SIDE, smooth=False))
+        self.icl.setPixmap(pixmap(overlay(seen.small, seen.small_labels, styles), _SIDE, smooth=False))
         self.sam_text.setText(f"SAM: 8-bit colour, {in_words(seen.labels.shape)}, padded to a square.")
         self.icl_text.setText(
-            f"In-context model: grey, {in_words(seen.small.shape)}. Objects thinner than a pixel here are lost to it."
+            f"In-context model: {'grey' if seen.is_grey else 'colour'}, {in_words(seen.small_labels.shape)}. "
+            "Objects thinner than a pixel here are lost to it."
         )
-
-
-def _grey(values: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    return np.repeat(values[..., None], 3, axis=2)

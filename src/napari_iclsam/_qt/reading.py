@@ -9,21 +9,18 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.ndimage import zoom
 
 from napari_iclsam._qt.planes import Cut, Position, scan_steps
 from napari_iclsam._qt.request import Pair
 from napari_iclsam._qt.thumbnails import Picture, picture
 from napari_iclsam.core.intensity import as_rgb8, unit_channels
+from napari_iclsam.core.settings import Settings
 from napari_iclsam.core.slices import ArrayLike, is_rgb
 
 if TYPE_CHECKING:
     from napari_iclsam.core.task import SavedTask
 
 TASK_SUFFIX = ".iclsam"
-
-_ICL_SIDE = 128
-"""Pixels that the in-context model sees in each direction."""
 
 _LABEL_WORDS = ("label", "mask", "seg", "truth", "gt", "annotation")
 
@@ -148,10 +145,12 @@ class Seen:
     ----------
     rgb : ndarray, (H, W, 3), uint8
     labels : ndarray, (H, W)
-    small : ndarray, (128, 128), uint8
-        Grey values of the in-context model.
-    small_labels : ndarray, (128, 128)
+    small : ndarray, (s, s, 3), uint8
+        Colours or grey values of the in-context model.
+    small_labels : ndarray, (s, s)
     ids : tuple of int
+    is_grey : bool
+        Whether the in-context model sees no colours.
     """
 
     rgb: NDArray[np.uint8]
@@ -159,20 +158,39 @@ class Seen:
     small: NDArray[np.uint8]
     small_labels: NDArray[Any]
     ids: tuple[int, ...]
+    is_grey: bool
 
 
-def seen_steps(pair: Pair) -> Generator[None, None, Seen]:
-    """Show an example as the models see it: 8-bit colour for SAM, 128 x 128 grey for the in-context model."""
+def seen_steps(
+    pair: Pair, icl: str, settings: Settings, sizes: Sequence[tuple[int, int]]
+) -> Generator[None, None, Seen]:
+    """Show an example as the models see it.
+
+    Parameters
+    ----------
+    pair : Pair
+    icl : str
+        Name or path of the in-context model.
+    settings : Settings
+    sizes : sequence of (int, int)
+        Of the images of all examples.
+    """
     yield
+    import torch
+
+    from napari_iclsam.core.geometry import resize_mask
+    from napari_iclsam.core.networks import icl_image, nearest_side
+    from napari_iclsam.models.build import icl_class
+
     image, labels = arrays_of(pair)
-    rgb = as_rgb8(image)
-    grey = unit_channels(rgb, 1)[0]
-    small = zoom(grey, [_ICL_SIDE / n for n in grey.shape], order=1, grid_mode=True, mode="nearest")
-    low, high = float(small.min()), float(small.max())
-    scaled = (255 * (small - low) / max(high - low, 1e-6)).astype(np.uint8)
-    rows, columns = (((np.arange(_ICL_SIDE) + 0.5) * n / _ICL_SIDE).astype(int) for n in labels.shape)
+    rgb, network = as_rgb8(image), icl_class(icl)
+    side = nearest_side(network.image_sizes, [labels.shape, *sizes])
+    channels = torch.from_numpy(unit_channels(rgb, network.image_channels, settings.channel))
+    small = icl_image(channels, side, smooth=settings.mode == "auto", stretch=True)[0]
+    small = (255 * small).byte().expand(3, -1, -1).permute(1, 2, 0)
+    small_labels = resize_mask(labels, (side, side))[0, 0].numpy().astype(labels.dtype)
     ids = tuple(int(i) for i in np.unique(labels) if i)
-    return Seen(rgb, labels, scaled, labels[np.ix_(rows, columns)], ids)
+    return Seen(rgb, labels, small.numpy(), small_labels, ids, network.image_channels == 1)
 
 
 def arrays_of(pair: Pair) -> tuple[NDArray[Any], NDArray[Any]]:

@@ -14,12 +14,13 @@ from qtpy.QtCore import QEvent, QObject, Qt, QTimer
 from qtpy.QtWidgets import QAbstractSpinBox, QComboBox, QFileDialog, QFrame, QScrollArea, QVBoxLayout, QWidget
 
 from napari_iclsam._qt import layers, model_form
-from napari_iclsam._qt.example import LayerExample
+from napari_iclsam._qt.example import Example, LayerExample
 from napari_iclsam._qt.examples_form import ExamplesForm
 from napari_iclsam._qt.live_run import LiveRun
 from napari_iclsam._qt.model_form import ModelForm
 from napari_iclsam._qt.plan import Planner
 from napari_iclsam._qt.preferences import Preferences
+from napari_iclsam._qt.preview import Preview
 from napari_iclsam._qt.query_form import QueryForm, Scope, Stack
 from napari_iclsam._qt.reading import TASK_SUFFIX, open_task_steps, save_task_steps
 from napari_iclsam._qt.request import Models, Outcome, Session, Step, device_steps, task_of
@@ -62,7 +63,7 @@ class ICLSAMWidget(QWidget):
         self.examples = ExamplesForm(self._viewer)
         self.query, self.output = QueryForm(), ResultForm()
         self.settings, self.models = SettingsPanel(), ModelForm()
-        self.bar = RunBar()
+        self.bar, self.preview = RunBar(), Preview(self)
         self._planner = Planner(self._viewer, self.examples, self.query)
         self._live: LiveRun | None = None
         self._watch: ViewerWatch | None = None
@@ -117,6 +118,7 @@ class ICLSAMWidget(QWidget):
         self.examples.open_wanted.connect(self._on_open)
         self.examples.save_wanted.connect(self._on_save)
         self.examples.task_dropped.connect(self.open_task)
+        self.examples.look_wanted.connect(self._on_look)
         self.query.changed.connect(self._update)
         self.query.scope.activated.connect(self._on_scope_chosen)
         self.query.image.picked.connect(self._on_query_image)
@@ -151,6 +153,7 @@ class ICLSAMWidget(QWidget):
             runner.close()
         self._redraw.stop()
         self.examples.close_down()
+        self.preview.close_down()
         self._live = None
         self.bar.show_idle("")
 
@@ -400,6 +403,10 @@ class ICLSAMWidget(QWidget):
         path, _ = QFileDialog.getOpenFileName(self, "Open a task", "", f"Tasks (*{TASK_SUFFIX})")
         if path:
             self.open_task(path)
+
+    def _on_look(self, example: Example) -> None:
+        sizes = self.examples.sizes()
+        self.preview.show_example(example, self.models.models().icl, self.settings.settings(), sizes)
 
     def _on_save(self) -> None:
         path, _ = QFileDialog.getSaveFileName(self, "Save the task", "", f"Tasks (*{TASK_SUFFIX})")

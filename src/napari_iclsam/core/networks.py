@@ -117,33 +117,13 @@ class Networks:
         return f"{weights}/{getattr(self.sam, 'preprocessing', '')}/{self.promptable.image_size}"
 
     def icl_size(self, images: Sequence[NDArray[np.uint8]]) -> int:
-        """Return at which side the in-context model takes the images of a task: the nearest to the largest example's.
-
-        By ratio; the size of an image of H x W is sqrt(H W), as it will be resized to a square.
-        """
-        pixels = max(image.shape[0] * image.shape[1] for image in images)
-        return min(self.icl.image_sizes, key=lambda side: abs(math.log(side * side / pixels)))
+        """Return at which side the in-context model takes the images of a task; see `nearest_side`."""
+        return nearest_side(self.icl.image_sizes, [image.shape[:2] for image in images])
 
     def icl_image(self, rgb: NDArray[np.uint8], side: int, channel: Channel, *, smooth: bool, stretch: bool) -> Tensor:
-        """Make the in-context model's input of an 8-bit RGB image: (1, C, s, s), scaled to [0, 1] by its extremes.
-
-        Parameters
-        ----------
-        rgb : ndarray, (H, W, 3), uint8
-        side : int
-            Of the input, s; see `icl_size`.
-        channel : {"luminance", "red", "green", "blue"}
-            What a model with one channel sees.
-        smooth : bool
-            Average over what a pixel of the smaller image covers, instead of reading single pixels.
-        stretch : bool
-            Scale again after resizing. The published code does so for support images and not for queries.
-        """
-        values = torch.from_numpy(unit_channels(rgb, self.icl.image_channels, channel))[None].to(self.device)
-        size = (side, side)
-        values = _to_unit(values)
-        values = F.interpolate(values, size, mode="bilinear", antialias=True) if smooth else resize(values, size)
-        return _to_unit(values) if stretch else values
+        """Make the in-context model's input of an image, (1, C, s, s); see `icl_image`."""
+        channels = unit_channels(rgb, self.icl.image_channels, channel)
+        return icl_image(torch.from_numpy(channels).to(self.device), side, smooth=smooth, stretch=stretch)
 
     def encode_support(self, images: Tensor, masks: Tensor) -> Context:
         """Give a support set to the in-context model; see `UniverSeg.encode_support`."""
@@ -181,6 +161,34 @@ class Networks:
             )
             parts.append(decoded.logits.float())
         return torch.cat(parts)
+
+
+def nearest_side(sides: Sequence[int], shapes: Sequence[tuple[int, int]]) -> int:
+    """Return which of an in-context model's sides is nearest to the largest of a task's images (H, W).
+
+    By ratio; the size of an image of H x W is sqrt(H W), as it will be resized to a square.
+    """
+    pixels = max(height * width for height, width in shapes)
+    return min(sides, key=lambda side: abs(math.log(side * side / pixels)))
+
+
+def icl_image(channels: Tensor, side: int, *, smooth: bool, stretch: bool) -> Tensor:
+    """Make an in-context model's input: (1, C, s, s), scaled to [0, 1] by its extremes.
+
+    Parameters
+    ----------
+    channels : Tensor, (C, H, W), float32
+        Of `unit_channels`.
+    side : int
+        Of the input, s.
+    smooth : bool
+        Average over what a pixel of the smaller image covers, instead of reading single pixels.
+    stretch : bool
+        Scale again after resizing. The published code does so for support images and not for queries.
+    """
+    values, size = _to_unit(channels[None]), (side, side)
+    values = F.interpolate(values, size, mode="bilinear", antialias=True) if smooth else resize(values, size)
+    return _to_unit(values) if stretch else values
 
 
 @dataclass(frozen=True, slots=True)

@@ -99,6 +99,11 @@ def build_icl(name: str, dtype: torch.dtype = torch.float32, *, here: bool = Tru
     return _build(name, "icl", dtype, here=here)
 
 
+def icl_class(name: str) -> type[TwoScales] | type[UniverSeg]:
+    """Return what network `build_icl` builds, for what it says of its input; nothing is read."""
+    return TwoScales if describe(name, "icl").architecture == "starter_icl" else UniverSeg
+
+
 def describe(name: str, kind: Kind) -> Weights:
     """Return what a name or path of `build_sam` and `build_icl` stands for, without reading tensors.
 

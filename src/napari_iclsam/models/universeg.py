@@ -158,6 +158,7 @@ class UniverSeg(nn.Module):
     """
 
     image_sizes: tuple[int, ...] = (128,)
+    image_channels: int = 1
     """Side of the square images that the published weights were trained on; the network takes others, too."""
 
     def __init__(
