@@ -138,6 +138,15 @@ def main() -> None:
     tour.paint(result, middle - reach, middle + reach)
     print(bar.improve.text(), flush=True)
     tour.run(bar.improve, "corrected")
+    tour.click(tour.dock.examples.look)
+    tour.wait(lambda: bool(tour.dock.preview.icl_text.text()))
+    tour.dock.preview.grab().save(str(tour.folder / "model_sees.png"))
+    tour.dock.preview.close()
+    broken = viewer.layers["brain"].data.astype(np.float32)
+    broken[20, 0, 0] = np.nan
+    viewer.layers["brain"].data = broken
+    tour.settle()
+    tour.run(bar.segment, "error")
     viewer.close()
 
 
