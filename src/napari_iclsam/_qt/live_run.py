@@ -38,6 +38,9 @@ class LiveRun:
         self.request = request
         self._goals, self._look, self._results = goals, look, results
         self._sheets: dict[int, Sheet] = {}
+        goal, planes = goals[0], request.jobs[0].planes
+        target = results.target(goal.image, goal.level, planes, look)
+        self._blank = results.blank(goal.image, goal.level, look) if target is None else None
 
     def take(self, step: Step) -> None:
         """Write the prediction of a step, if it has one."""
@@ -69,7 +72,8 @@ class LiveRun:
 
     def _open(self, job: Job) -> Sheet:
         goal = self._goals[job.number]
-        sheet = self._results.open(goal.image, goal.level, job.planes, self._look)
+        sheet = self._results.open(goal.image, goal.level, job.planes, self._look, self._blank)
+        self._blank = None
         for example in goal.examples:
             labels = example.pair().labels
             if example.labels is not sheet.labels and isinstance(labels, np.ndarray):

@@ -118,24 +118,29 @@ class Results:
         known = self._written[layer]
         known.taken.update((p, _sum(layer.data[known.cut.key(p)])) for p in positions)
 
-    def open(self, image: Layer, level: int, planes: Planes, look: Look) -> Sheet:
-        """Choose or make the layer that the planes of an image are written into."""
-        size = layers.shape(image, level)
-        if look.output.target == "fill" and look.fill is not None:
-            return Sheet(self, look.fill, image, planes, look, None)
-        labels = self.previous(image, size) if look.output.target == "update" else None
-        if labels is None:
-            labels = self._new(image, level, look)
+    def open(self, image: Layer, level: int, planes: Planes, look: Look, blank: Labels | None = None) -> Sheet:
+        """Choose or add the layer that the planes of an image go into; a new one is `blank`, if it is given."""
+        target = self.target(image, level, planes, look)
+        labels = self._viewer.add_layer(blank or self.blank(image, level, look)) if target is None else target
+        if labels is look.fill and look.output.target == "fill":
+            return Sheet(self, labels, image, planes, look, None)
         known = self._written.get(labels)
         if known is None or known.cut != planes.cut:
-            corrections = known is not None and bool(self.corrected(labels))
-            if corrections and not look.output.replace_corrections:
-                labels = self._new(image, level, look)  # planes along another axis would run through the corrections
             known = self._written[labels] = Written(image, level, planes.cut)
         return Sheet(self, labels, image, planes, look, known)
 
-    def _new(self, image: Layer, level: int, look: Look) -> Labels:
-        labels = Labels(
+    def target(self, image: Layer, level: int, planes: Planes, look: Look) -> Labels | None:
+        """Return the layer of the viewer that the planes of an image are written into; None if it takes a new one."""
+        if look.output.target == "fill" and look.fill is not None:
+            return look.fill
+        labels = self.previous(image, layers.shape(image, level)) if look.output.target == "update" else None
+        if labels is None or self._written[labels].cut == planes.cut or look.output.replace_corrections:
+            return labels
+        return None if self.corrected(labels) else labels  # planes along another axis would run through corrections
+
+    def blank(self, image: Layer, level: int, look: Look) -> Labels:
+        """Make an empty result of an image, outside the viewer. Apart from adding it, since either takes a while."""
+        return Labels(
             np.zeros(layers.shape(image, level), look.dtype),
             name=f"{image.name} [ICL-SAM]",
             metadata={layers.PROVENANCE: {"image": image.name}},
@@ -143,7 +148,6 @@ class Results:
             **layers.spatial(image, level),
             **({} if look.colormap is None else {"colormap": look.colormap}),
         )
-        return self._viewer.add_layer(labels)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
