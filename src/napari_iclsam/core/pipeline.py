@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
+from torch.nn import functional as F
 
 from napari_iclsam.core.calibration import Case, case_of, choose_weights, expected, folds
 from napari_iclsam.core.device import Precision
@@ -339,6 +340,7 @@ class Task:
             scores = fuse(icl_score(maps.icl, size), sam_score(maps.sam), self.weights)
         else:
             scores = combine(evidence_of(maps), self.weights)
+        scores = F.hardshrink(scores, 1e-6)  # what rounds to a probability of one half is no foreground
         probabilities = torch.sigmoid(scores)[:, 0].cpu().numpy()
         missing = [self.support.name(i) for i, found in zip(ids, maps.boxes, strict=True) if not len(found)]
         return Prediction(
