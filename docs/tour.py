@@ -62,7 +62,8 @@ class Tour:
         """Take a picture of the window."""
         QTest.qWait(400)
         self.viewer.screenshot(self.folder / f"{name}.png", canvas_only=False, flash=False)
-        self.heart.waits.clear()  # taking it takes time
+        QTest.qWait(50)
+        self.heart.waits.clear()  # taking it takes time, which the next beat notes
 
     def click(self, button: QAbstractButton) -> None:
         """Click a button of the window."""

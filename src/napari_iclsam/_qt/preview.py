@@ -61,3 +61,4 @@ class Preview(QDialog):
             f"In-context model: {'grey' if seen.is_grey else 'colour'}, {in_words(seen.small_labels.shape)}. "
             "Objects thinner than a pixel here are lost to it."
         )
+        self.adjustSize()  # for the lines of text
