@@ -1,4 +1,4 @@
-"""The whole method on stacks and images, with SAM ViT-B (random weights) and the bundled in-context model."""
+"""The whole method: stacks with SAM ViT-B (random weights) and the bundled in-context model; masks by precision."""
 
 from __future__ import annotations
 
