@@ -49,13 +49,7 @@ class GuidedTwoWayTransformer(TwoWayTransformer):  # type: ignore[misc]
         """
         keys, key_pe = image_embedding.flatten(2).transpose(1, 2), image_pe.flatten(2).transpose(1, 2)
         tokens, token_pe = point_embedding, point_embedding
-        to_tokens, to_image = None, None
-        if bias is not None:
-            to_image = bias.new_zeros(bias.shape[0], 1, tokens.shape[1], bias.shape[1])
-            to_image[:, 0, _SINGLE_MASK] = bias
-            to_tokens = to_image.transpose(2, 3)
         for index, block in enumerate(self.layers):
-            last = index == len(self.layers) - 1
             if block.skip_first_layer_pe:
                 tokens = _attend(block.self_attn, tokens, tokens, tokens)
             else:
@@ -63,25 +57,65 @@ class GuidedTwoWayTransformer(TwoWayTransformer):  # type: ignore[misc]
                 tokens = tokens + _attend(block.self_attn, with_pe, with_pe, tokens)
             tokens = block.norm1(tokens)
             image_keys = keys + key_pe
-            tokens = block.norm2(tokens + _attend(block.cross_attn_token_to_image, tokens + token_pe, image_keys, keys))
+            attended = _tokens_to_image(block.cross_attn_token_to_image, tokens + token_pe, image_keys, keys)
+            tokens = block.norm2(tokens + attended)
             tokens = block.norm3(tokens + block.mlp(tokens))
-            attended = _attend(
-                block.cross_attn_image_to_token, image_keys, tokens + token_pe, tokens, to_tokens if last else None
+            guidance = bias if index == len(self.layers) - 1 else None
+            attended = _image_to_tokens(
+                block.cross_attn_image_to_token, image_keys, tokens + token_pe, tokens, guidance
             )
             keys = block.norm4(keys + attended)
-        attended = _attend(self.final_attn_token_to_image, tokens + token_pe, keys + key_pe, keys, to_image)
+        attended = _tokens_to_image(self.final_attn_token_to_image, tokens + token_pe, keys + key_pe, keys, bias)
         return self.norm_final_attn(tokens + attended), keys
 
 
-def _attend(attention: Attention, q: Tensor, k: Tensor, v: Tensor, bias: Tensor | None = None) -> Tensor:
-    """Run one of segment-anything's attention modules, with an additive bias on its logits."""
-    heads = attention.num_heads
+def _attend(attention: Attention, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+    """Run one of segment-anything's attention modules."""
     q, k, v = (
-        projection(x).unflatten(-1, (heads, -1)).transpose(1, 2)
+        projection(x).unflatten(-1, (attention.num_heads, -1)).transpose(1, 2)
         for projection, x in ((attention.q_proj, q), (attention.k_proj, k), (attention.v_proj, v))
     )
-    out = F.scaled_dot_product_attention(q, k, v, attn_mask=bias)
-    return attention.out_proj(out.transpose(1, 2).flatten(2))  # type: ignore[no-any-return]
+    return attention.out_proj(F.scaled_dot_product_attention(q, k, v).transpose(1, 2).flatten(2))  # type: ignore[no-any-return]
+
+
+def _tokens_to_image(attention: Attention, q: Tensor, k: Tensor, v: Tensor, bias: Tensor | None = None) -> Tensor:
+    """Let few tokens q (N, T, C) attend to many cells k, v (N, M, C); the bias (N, M) is for the single-mask token.
+
+    The cells are not projected: q . (W k) = (W^T q) . k, and the weighted mean of W v is W times that of v. What the
+    bias of W adds to the logits is the same for all cells.
+    """
+    q = _by_head(attention.q_proj(q), attention)
+    into_k, into_v = (_by_head(p.weight.T, attention) for p in (attention.k_proj, attention.v_proj))
+    logits = torch.einsum("nthd,chd->nhtc", q, into_k).flatten(1, 2) @ k.mT
+    logits = logits.unflatten(1, (q.shape[2], q.shape[1])) / q.shape[3] ** 0.5
+    if bias is not None:
+        logits[:, :, _SINGLE_MASK] += bias[:, None]
+    mixed = (logits.softmax(dim=-1).flatten(1, 2) @ v).unflatten(1, (q.shape[2], q.shape[1]))
+    out = torch.einsum("nhtc,chd->nthd", mixed, into_v).flatten(2) + attention.v_proj.bias
+    return attention.out_proj(out)  # type: ignore[no-any-return]
+
+
+def _image_to_tokens(attention: Attention, q: Tensor, k: Tensor, v: Tensor, bias: Tensor | None = None) -> Tensor:
+    """Let many cells q (N, M, C) attend to few tokens k, v (N, T, C); the bias (N, M) is for the single-mask token.
+
+    As in `_tokens_to_image`, the cells are not projected, neither before nor after.
+    """
+    k, v = (_by_head(p(x), attention) for p, x in ((attention.k_proj, k), (attention.v_proj, v)))
+    into_q = _by_head(attention.q_proj.weight.T, attention)
+    constant = torch.einsum("nthd,hd->nht", k, _by_head(attention.q_proj.bias, attention))
+    logits = torch.einsum("nthd,chd->nhtc", k, into_q).flatten(1, 2) @ q.mT
+    logits = (logits.unflatten(1, (k.shape[2], k.shape[1])) + constant[..., None]) / k.shape[3] ** 0.5
+    if bias is not None:
+        logits[:, :, _SINGLE_MASK] += bias[:, None]
+    out = torch.einsum("nthd,chd->nhtc", v, _by_head(attention.out_proj.weight, attention)).flatten(1, 2)
+    attended: Tensor = logits.softmax(dim=2).flatten(1, 2).mT @ out + attention.out_proj.bias
+    return attended
+
+
+def _by_head(x: Tensor, attention: Attention) -> Tensor:
+    """Split the last axis: (..., heads * d) -> (..., heads, d)."""
+    split: Tensor = x.unflatten(-1, (attention.num_heads, -1))
+    return split
 
 
 class GuidedMaskDecoder(MaskDecoder):  # type: ignore[misc]
@@ -105,10 +139,29 @@ class GuidedMaskDecoder(MaskDecoder):  # type: ignore[misc]
         outputs = torch.cat([self.iou_token.weight, self.mask_tokens.weight])
         tokens = torch.cat([outputs.expand(count, -1, -1), sparse], dim=1)
         tokens, image = self.transformer(embedding + dense, image_pe.expand(count, -1, -1, -1), tokens, bias)
-        upscaled = self.output_upscaling(image.transpose(1, 2).unflatten(2, embedding.shape[-2:]))
         weights = self.output_hypernetworks_mlps[0](tokens[:, _SINGLE_MASK])
-        logits = torch.einsum("nc,nchw->nhw", weights, upscaled)
+        logits = self._upscaled(image, weights, embedding.shape[-2], embedding.shape[-1])
         return Decoded(logits, self.iou_prediction_head(tokens[:, 0])[:, 0])
+
+    def _upscaled(self, image: Tensor, weights: Tensor, h: int, w: int) -> Tensor:
+        """Upscale cells (N, h * w, C) fourfold and weigh their channels by (N, c): logits (N, 4 h, 4 w).
+
+        A transposed convolution of stride and size two is a product for each cell, with its four parts in the order of
+        the cells; only the logits are put in the order of the image.
+        """
+        first, norm, activate, second, finish = self.output_upscaling
+        x = _quartered(first, image)
+        x = activate(F.layer_norm(x, norm.weight.shape, norm.weight, norm.bias, norm.eps))
+        logits: Tensor = finish(_quartered(second, x)).flatten(1, -2) @ weights[:, :, None]
+        return logits.view(-1, h, w, 2, 2, 2, 2).permute(0, 1, 3, 5, 2, 4, 6).reshape(-1, 4 * h, 4 * w)
+
+
+def _quartered(convolution: nn.ConvTranspose2d, x: Tensor) -> Tensor:
+    """Apply a transposed convolution of stride and size two, (..., C) -> (..., 2, 2, c), rows before columns."""
+    weight = convolution.weight.permute(2, 3, 1, 0)
+    assert convolution.bias is not None
+    quarters: Tensor = F.linear(x, weight.flatten(0, 2), convolution.bias.repeat(4)).unflatten(-1, weight.shape[:3])
+    return quarters
 
 
 class Sam(nn.Module):
