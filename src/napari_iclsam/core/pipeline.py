@@ -32,6 +32,9 @@ from napari_iclsam.version import version
 
 T = TypeVar("T")
 
+_UNDECIDED = 1e-6
+"""A score of no more than this rounds to a probability of one half, and is no foreground."""
+
 
 class ICLSAM:
     """Segment images from a few labelled examples.
@@ -175,7 +178,7 @@ class ICLSAM:
         """Return what the in-context model's probabilities (L, 1, H, W) alone say of an image."""
         ids, nothing = support.ids, np.zeros((0, 4), np.int64)
         probabilities = dict(zip(ids, icl[:, 0].cpu().numpy(), strict=True))
-        labels = label_map(icl - 0.5, ids)
+        labels = label_map(F.hardshrink(icl - 0.5, _UNDECIDED), ids)
         return Prediction(
             labels=labels,
             probabilities=probabilities,
@@ -340,7 +343,7 @@ class Task:
             scores = fuse(icl_score(maps.icl, size), sam_score(maps.sam), self.weights)
         else:
             scores = combine(evidence_of(maps), self.weights)
-        scores = F.hardshrink(scores, 1e-6)  # what rounds to a probability of one half is no foreground
+        scores = F.hardshrink(scores, _UNDECIDED)
         probabilities = torch.sigmoid(scores)[:, 0].cpu().numpy()
         missing = [self.support.name(i) for i, found in zip(ids, maps.boxes, strict=True) if not len(found)]
         return Prediction(

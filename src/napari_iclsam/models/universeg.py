@@ -236,8 +236,7 @@ class UniverSeg(nn.Module):
         block = cast(CrossBlock, self.enc_blocks[0])
         half_u = block.cross_target(query).contiguous(memory_format=torch.channels_last)
         tasks = len(support.support)
-        grouped = half_u.unflatten(0, (tasks, -1))
-        u = block.target_output((grouped + support.cross_mean[:, None]).flatten(0, 1))
+        u = block.target_output(half_u + support.cross_mean.repeat_interleave(len(query) // tasks, dim=0))
         shared = F.conv2d(half_u, block.support.vmapped.conv.weight, None, padding=1).unflatten(0, (tasks, -1))
         halved, means, energies = [], _Mean(), []
         for part in support.support.split(_GROUP, dim=1):
@@ -305,7 +304,7 @@ def _guide(v: Groups, skip: Groups, guidance: Tensor) -> Iterator[Tensor]:
     weights = _weights(guidance, skip[0].shape[-2:])
     energies = [_energy(_over_pairs(_up, deep)) + _energy(fine) for deep, fine in zip(v, skip, strict=True)]
     energy = torch.stack(energies).sum(dim=0)
-    factor = weights * _norm_kept(energy, weights)
+    factor = (weights * _norm_kept(energy, weights)).to(skip[0].dtype)
     return (group * factor[:, None] for group in _upsampled_beside(v, skip))
 
 
@@ -319,7 +318,7 @@ def _guide_pooled(v: _Pooled, guidance: Tensor) -> Tensor:
     """Return the mean over pairs that `_guide` of the whole tensor would have."""
     assert v.energy is not None
     weights = _weights(guidance, v.mean.shape[-2:])
-    return v.mean * weights * _norm_kept(v.energy, weights)
+    return v.mean * (weights * _norm_kept(v.energy, weights)).to(v.mean.dtype)
 
 
 def _norm_kept(energy: Tensor, weights: Tensor) -> Tensor:
