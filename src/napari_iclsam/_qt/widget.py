@@ -13,15 +13,16 @@ from napari.utils.notifications import show_error, show_info
 from qtpy.QtCore import QEvent, QObject, Qt, QTimer
 from qtpy.QtWidgets import QAbstractSpinBox, QComboBox, QFileDialog, QFrame, QScrollArea, QVBoxLayout, QWidget
 
-from napari_iclsam._qt import layers, model_form
+from napari_iclsam._qt import model_form
 from napari_iclsam._qt.example import Example, LayerExample
 from napari_iclsam._qt.examples_form import ExamplesForm
+from napari_iclsam._qt.follower import Follower
 from napari_iclsam._qt.live_run import LiveRun
 from napari_iclsam._qt.model_form import ModelForm
 from napari_iclsam._qt.plan import Planner
 from napari_iclsam._qt.preferences import Preferences
 from napari_iclsam._qt.preview import Preview
-from napari_iclsam._qt.query_form import QueryForm, Scope, Stack
+from napari_iclsam._qt.query_form import QueryForm
 from napari_iclsam._qt.reading import TASK_SUFFIX, open_task_steps, save_task_steps
 from napari_iclsam._qt.request import Models, Outcome, Session, Step, device_steps, task_of
 from napari_iclsam._qt.result_form import ResultForm
@@ -65,11 +66,12 @@ class ICLSAMWidget(QWidget):
         self.settings, self.models = SettingsPanel(), ModelForm()
         self.bar, self.preview = RunBar(), Preview(self)
         self._planner = Planner(self._viewer, self.examples, self.query)
+        self._follower = Follower(self._viewer, self.examples, self.query, self._planner)
         self._live: LiveRun | None = None
         self._watch: ViewerWatch | None = None
-        self._scope_chosen = self._query_chosen = False
         self._automatic = ""
         self._redraw = QTimer(self, singleShot=True, interval=_REDRAW)
+        self._soon = QTimer(self, singleShot=True, interval=0)
         self._lay_out()
         self._connect()
         self.settings.show_settings(self._preferences.settings)
@@ -113,6 +115,7 @@ class ICLSAMWidget(QWidget):
         self._filer.failed.connect(self._on_failed)
         self._finder.returned.connect(self._on_device_found)
         self._redraw.timeout.connect(self._on_redraw)
+        self._soon.timeout.connect(self._follow_layers)
         self.examples.changed.connect(self._on_examples_changed)
         self.examples.failed.connect(self._on_failed)
         self.examples.open_wanted.connect(self._on_open)
@@ -120,7 +123,6 @@ class ICLSAMWidget(QWidget):
         self.examples.task_dropped.connect(self.open_task)
         self.examples.look_wanted.connect(self._on_look)
         self.query.changed.connect(self._update)
-        self.query.scope.activated.connect(self._on_scope_chosen)
         self.query.image.picked.connect(self._on_query_image)
         self.output.changed.connect(self._update)
         self.settings.changed.connect(self._on_settings_changed)
@@ -152,6 +154,7 @@ class ICLSAMWidget(QWidget):
         for runner in (self.runner, self._filer, self._finder):
             runner.close()
         self._redraw.stop()
+        self._soon.stop()
         self.examples.close_down()
         self.preview.close_down()
         self._live = None
@@ -219,7 +222,7 @@ class ICLSAMWidget(QWidget):
             self._update()
             return
         self.examples.replace_at(new)
-        self._follow()
+        self._follower.follow()
         self.segment()
 
     def open_task(self, path: str) -> None:
@@ -244,45 +247,6 @@ class ICLSAMWidget(QWidget):
         planes = 0 if reason else sum(len(target.positions) for target in self._planner.targets())
         self.bar.show_reason(reason, planes)
         self.bar.show_corrections(sum(len(self.results.unlearnt(each)) for each in self._corrected_results()))
-
-    def _follow(self) -> None:
-        """Make the query follow the examples, as far as the user has not chosen otherwise."""
-        every = [each for each in reversed(self._viewer.layers) if layers.is_image(each)]
-        used = [row.example.image for row in self.examples.table.rows() if isinstance(row.example, LayerExample)]
-        flat = [each for each in every if each.ndim == 2 and each not in used]
-        self.query.image.offer(every)
-        if not self._query_chosen or self.query.image.layer is None:
-            self._query_chosen = False
-            self.query.image.set_layer(self.examples.image.layer)
-        self._show_stack(follow=not self._scope_chosen)
-        image = self.query.image.layer
-        self.query.offer([each for each in every if each is not image], flat)
-        if not self._scope_chosen:
-            self.query.choose(self._sensible_scope(flat))
-
-    def _sensible_scope(self, unlabelled: list[Layer]) -> Scope:
-        image, cut = self.query.image.layer, self.query.cut()
-        if image is not None and image.ndim > 2 and cut is not None:
-            ours = self._planner.on_image(image, cut)
-            every = len(cut.positions(layers.shape(image, self._planner.level(image))))
-            return "rest" if ours and len(ours) < every else "all"
-        return "layers" if unlabelled and image not in unlabelled else "current"
-
-    def _show_stack(self, *, follow: bool) -> None:
-        """Show the query's image in its form, stacked like the examples."""
-        image = self.query.image.layer
-        if image is None:
-            self.query.show_stack(None)
-            return
-        level, cut = self._planner.level(image), self.examples.cut()
-        axis = None
-        if follow and cut is not None and image.ndim >= cut.ndim > 2:
-            axis = cut.behind(image.ndim - cut.ndim).axis
-        names = tuple(layers.axis_names(image, self._viewer.dims.axis_labels))
-        self.query.show_stack(Stack(layers.shape(image, level), names), axis)
-        size = layers.in_words(layers.shape(image, level))
-        text = f"The image has {len(layers.levels(image))} resolutions; level {level} is segmented: {size}."
-        self.query.show_level(text if image.multiscale else "")
 
     def _show_models(self) -> None:
         models = self.models.models()
@@ -309,8 +273,14 @@ class ICLSAMWidget(QWidget):
         self._show_models()
 
     def _on_layers_changed(self) -> None:
+        if self._live is None:
+            self._follow_layers()
+        else:
+            self._soon.start()  # the run's own result: napari has enough to do with adding it
+
+    def _follow_layers(self) -> None:
         self.examples.update_layers()
-        self._follow()
+        self._follower.follow()
         self._update()
         self._show_models()
 
@@ -334,15 +304,11 @@ class ICLSAMWidget(QWidget):
             self._update()
 
     def _on_examples_changed(self) -> None:
-        self._follow()
+        self._follower.follow()
         self._update()
 
-    def _on_scope_chosen(self) -> None:
-        self._scope_chosen = True
-
     def _on_query_image(self) -> None:
-        self._query_chosen = True
-        self._follow()
+        self._follower.keep_image()
         self._update()
 
     def _on_settings_changed(self) -> None:
