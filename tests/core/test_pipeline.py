@@ -410,7 +410,7 @@ class TestStacks:
             else:
                 assert progress.prediction is None
 
-    def test_of_a_dask_array_one_plane_is_computed_at_a_time(
+    def test_of_a_dask_array_one_plane_is_computed_ahead(
         self, task: Task, volume: NDArray[np.uint8], expected: NDArray[np.int32]
     ) -> None:
         loaded: list[int] = []
@@ -420,13 +420,12 @@ class TestStacks:
             return block
 
         lazy = da.from_array(volume, chunks=(1, 30, 36)).map_blocks(load, dtype=volume.dtype, meta=volume[:0])
-        loads = []
         for progress in task.stack_steps(lazy):
             if progress.prediction is not None:
                 assert progress.plane is not None
                 assert (progress.prediction.labels == expected[progress.plane]).all()
-                loads.append(list(loaded))
-        assert loads == [[0], [0, 1], [0, 1, 2]]
+                assert progress.plane + 1 <= len(loaded) <= progress.plane + 2
+        assert loaded == [0, 1, 2]
 
     @pytest.mark.parametrize("axis", [0, 2])
     def test_of_a_zarr_array_one_plane_is_read_at_a_time(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from typing import Any
 
 import dask.array as da
@@ -10,8 +11,9 @@ import pytest
 import zarr
 from hypothesis import given
 from hypothesis import strategies as st
+from numpy.typing import NDArray
 
-from napari_iclsam.core.slices import is_rgb, plane, plane_indices, stack_axis
+from napari_iclsam.core.slices import is_rgb, plane, plane_indices, planes_ahead, stack_axis
 
 VOLUME = np.arange(2 * 3 * 4).reshape(2, 3, 4)
 
@@ -56,6 +58,48 @@ def test_a_plane_of_any_array_is_a_numpy_array(make: Any, axis: int) -> None:
     got = plane(make(VOLUME), axis, 1)
     assert isinstance(got, np.ndarray)
     assert (got == VOLUME.take(1, axis=axis)).all()
+
+
+STACK = VOLUME.transpose(2, 0, 1)
+
+
+class Slow:
+    """A volume that tells which of its planes are being read."""
+
+    shape, dtype = STACK.shape, STACK.dtype
+
+    def __init__(self) -> None:
+        self.reading = [threading.Event() for _ in STACK]
+
+    def __getitem__(self, key: tuple[int]) -> NDArray[Any]:
+        self.reading[key[0]].set()
+        return STACK[key]
+
+
+def test_a_plane_is_read_while_the_one_before_is_worked_on() -> None:
+    volume = Slow()
+    planes = planes_ahead(volume, 0, [1, 0])
+    assert (next(planes) == STACK[1]).all()
+    assert volume.reading[0].wait(10)
+    assert (next(planes) == STACK[0]).all()
+    assert next(planes, None) is None
+
+
+def test_no_more_than_one_plane_is_read_ahead_and_the_thread_ends() -> None:
+    volume, before = Slow(), threading.active_count()
+    planes = planes_ahead(volume, 0, range(len(STACK)))
+    next(planes)
+    assert volume.reading[1].wait(10)
+    planes.close()
+    assert not any(event.is_set() for event in volume.reading[2:])
+    assert threading.active_count() == before
+
+
+def test_an_error_in_reading_is_raised_when_its_plane_is_due() -> None:
+    planes = planes_ahead(Slow(), 0, [0, len(STACK)])
+    assert (next(planes) == STACK[0]).all()
+    with pytest.raises(IndexError):
+        next(planes)
 
 
 def test_planes_are_all_unless_some_are_named() -> None:

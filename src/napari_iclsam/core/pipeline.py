@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Generator, Iterable, Mapping, Sequence
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, TypeVar
@@ -25,7 +26,7 @@ from napari_iclsam.core.method import Clock, Examples, Learnt, Maps, glance, lea
 from napari_iclsam.core.networks import Networks, NetworkSource
 from napari_iclsam.core.results import Prediction, Progress, Provenance
 from napari_iclsam.core.settings import Settings
-from napari_iclsam.core.slices import ArrayLike, plane, plane_indices, stack_axis
+from napari_iclsam.core.slices import ArrayLike, plane_indices, planes_ahead, stack_axis
 from napari_iclsam.core.support import SupportSet
 from napari_iclsam.models.starter_sam import StarterSam
 from napari_iclsam.version import version
@@ -269,7 +270,7 @@ class Task:
     def predict_stack(
         self, volume: ArrayLike, axis: int = 0, *, planes: Iterable[int] | None = None
     ) -> NDArray[np.int32]:
-        """Segment the planes of a stack, one in memory at a time.
+        """Segment the planes of a stack; of dask and zarr arrays, one is read while another is worked on.
 
         Parameters
         ----------
@@ -303,16 +304,16 @@ class Task:
         """Segment the planes of a stack step by step; the steps with stage "done" carry a plane's prediction."""
         axis = stack_axis(volume.shape, axis)
         wanted = plane_indices(volume.shape[axis], planes)
-        for done, index in enumerate(wanted):
-            yield Progress("embed", f"Looking at slice {done + 1} of {len(wanted)}", done, len(wanted), index)
-            try:
-                image = check_image(plane(volume, axis, index))
-            except (ValueError, TypeError) as error:
-                raise type(error)(f"Plane {index}: {error}") from error
-            prediction = yield from self._plane_steps(image, done, len(wanted), index)
-            yield Progress(
-                "done", f"Slice {done + 1} of {len(wanted)} is done", done + 1, len(wanted), index, prediction
-            )
+        total = len(wanted)
+        with closing(planes_ahead(volume, axis, wanted)) as images:
+            for done, index in enumerate(wanted):
+                yield Progress("embed", f"Looking at slice {done + 1} of {total}", done, total, index)
+                try:
+                    image = check_image(next(images))
+                except (ValueError, TypeError) as error:
+                    raise type(error)(f"Plane {index}: {error}") from error
+                prediction = yield from self._plane_steps(image, done, total, index)
+                yield Progress("done", f"Slice {done + 1} of {total} is done", done + 1, total, index, prediction)
 
     def save(self, path: str | Path) -> None:
         """Save the examples, the settings and the names of the models as a ``.iclsam`` file; see `save_task`."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Generator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from operator import index
 from typing import Any, Protocol
 
@@ -53,6 +55,19 @@ def plane(volume: ArrayLike, axis: int, number: int) -> NDArray[Any]:
     """Return one plane in memory: (H, W) or (H, W, C). Of dask and zarr arrays only that plane is computed."""
     key = (slice(None),) * axis + (number,)
     return np.asarray(volume[key])
+
+
+def planes_ahead(volume: ArrayLike, axis: int, numbers: Sequence[int]) -> Generator[NDArray[Any], None, None]:
+    """Yield planes in turn, each read by a thread while the one before is worked on; see `plane`.
+
+    At most two are in memory. An error in reading is raised when its plane's turn comes.
+    """
+    with ThreadPoolExecutor(1, "napari-iclsam reads") as reader:
+        ahead = [reader.submit(plane, volume, axis, number) for number in numbers[:1]]
+        for following in range(1, len(numbers) + 1):
+            image = ahead.pop().result()
+            ahead = [reader.submit(plane, volume, axis, number) for number in numbers[following : following + 1]]
+            yield image
 
 
 def plane_indices(count: int, planes: Any) -> tuple[int, ...]:
