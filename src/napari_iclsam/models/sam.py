@@ -64,7 +64,7 @@ class GuidedTwoWayTransformer(TwoWayTransformer):  # type: ignore[misc]
             attended = _image_to_tokens(
                 block.cross_attn_image_to_token, image_keys, tokens + token_pe, tokens, guidance
             )
-            keys = block.norm4(keys + attended)
+            keys = block.norm4(attended.add_(keys))
         attended = _tokens_to_image(self.final_attn_token_to_image, tokens + token_pe, keys + key_pe, keys, bias)
         return self.norm_final_attn(tokens + attended), keys
 
@@ -98,7 +98,8 @@ def _tokens_to_image(attention: Attention, q: Tensor, k: Tensor, v: Tensor, bias
 def _image_to_tokens(attention: Attention, q: Tensor, k: Tensor, v: Tensor, bias: Tensor | None = None) -> Tensor:
     """Let many cells q (N, M, C) attend to few tokens k, v (N, T, C); the bias (N, M) is for the single-mask token.
 
-    As in `_tokens_to_image`, the cells are not projected, neither before nor after.
+    As in `_tokens_to_image`, the cells are not projected, neither before nor after. What is large is added in place:
+    fresh memory takes longer than the sum.
     """
     k, v = (_by_head(p(x), attention) for p, x in ((attention.k_proj, k), (attention.v_proj, v)))
     into_q = _by_head(attention.q_proj.weight.T, attention)
@@ -108,8 +109,8 @@ def _image_to_tokens(attention: Attention, q: Tensor, k: Tensor, v: Tensor, bias
     if bias is not None:
         logits[:, :, _SINGLE_MASK] += bias[:, None]
     out = torch.einsum("nthd,chd->nhtc", v, _by_head(attention.out_proj.weight, attention)).flatten(1, 2)
-    attended: Tensor = logits.softmax(dim=2).flatten(1, 2).mT @ out + attention.out_proj.bias
-    return attended
+    attended: Tensor = logits.softmax(dim=2).flatten(1, 2).mT @ out
+    return attended.add_(attention.out_proj.bias)
 
 
 def _by_head(x: Tensor, attention: Attention) -> Tensor:
