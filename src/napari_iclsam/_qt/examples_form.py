@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from functools import partial
 from typing import Any
-from weakref import WeakKeyDictionary
 
 from napari.components import ViewerModel
 from napari.layers import Labels, Layer
@@ -15,15 +14,13 @@ from qtpy.QtWidgets import QFormLayout, QHBoxLayout, QLabel, QToolButton, QVBoxL
 from napari_iclsam._qt import layers
 from napari_iclsam._qt.example import Example, FileExample, LayerExample
 from napari_iclsam._qt.layer_combo import LayerCombo
-from napari_iclsam._qt.planes import Cut, Position, best_cut, evenly
+from napari_iclsam._qt.painted import MOST, Painted
+from napari_iclsam._qt.planes import Cut
 from napari_iclsam._qt.reading import FilePair, Pictured, Scanned, open_pairs_steps, picture_steps, scan_all_steps
 from napari_iclsam._qt.request import Pair
 from napari_iclsam._qt.runner import Runner
 from napari_iclsam._qt.support_table import Row, SupportTable
 from napari_iclsam.core.support import LabelStyle, SupportSet
-
-MOST = 16
-"""So many labelled slices are taken by themselves; more are one click away."""
 
 
 class ExamplesForm(QWidget):
@@ -55,7 +52,7 @@ class ExamplesForm(QWidget):
     def __init__(self, viewer: ViewerModel, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self._viewer = viewer
-        self._found: WeakKeyDictionary[Layer, Mapping[Cut, list[Position]]] = WeakKeyDictionary()
+        self._painted = Painted(viewer)
         self._scanning: dict[int, Layer] = {}
         self._dismissed: set[Any] = set()
         self._own: set[Any] = set()
@@ -142,12 +139,12 @@ class ExamplesForm(QWidget):
 
     def forget(self, layer: Layer) -> None:
         """Drop what belongs to a layer that is gone."""
-        self._found.pop(layer, None)
+        self._painted.forget(layer)
         self.table.drop_layer(layer)
 
     def note_changed(self, layer: Layer) -> None:
         """Read a layer again soon: somebody paints in it, or its data were replaced."""
-        self._found.pop(layer, None)
+        self._painted.forget(layer)
         self._pause.start()
 
     def ready_pairs(self) -> tuple[Pair, ...]:
@@ -213,7 +210,7 @@ class ExamplesForm(QWidget):
 
     def _scan(self) -> None:
         """Read the labels that were not read yet, then fill the table."""
-        unknown = [each for each in self._candidates() if each not in self._found]
+        unknown = self._painted.unread(self.labels.layer)
         if unknown:
             self._scanning = dict(enumerate(unknown))
             arrays = {number: layers.levels(each)[0] for number, each in self._scanning.items()}
@@ -223,16 +220,11 @@ class ExamplesForm(QWidget):
         else:
             self._fill()
 
-    def _candidates(self) -> list[Layer]:
-        """Return the labels layers to look at: all that people paint, and the chosen one."""
-        every = [each for each in self._viewer.layers if isinstance(each, Labels) and each.ndim >= 2]
-        return [each for each in every if not layers.is_result(each) or each is self.labels.layer]
-
     def _on_read(self, value: Scanned | Pictured) -> None:
         if isinstance(value, Scanned):
             for number, found in value.found.items():
                 if number in self._scanning:
-                    self._found[self._scanning[number]] = found
+                    self._painted.note(self._scanning[number], found)
             self._scanning = {}
             self._fill()
             return
@@ -243,70 +235,19 @@ class ExamplesForm(QWidget):
     def _fill(self) -> None:
         """Choose layers, unless the user did, and show their labelled slices as examples."""
         if not self._picked:
-            self._choose()
-        wanted = self._labelled()
+            pair = self._painted.likely_pair(self.image.layer, self.labels.layer)
+            self.image.set_layer(pair[0])
+            self.labels.set_layer(pair[1])
+        wanted = self._painted.examples(self.image.layer, self.labels.layer)
         keys = {example.key for example in wanted} | self._own
         self.table.drop_rows(lambda example: isinstance(example, LayerExample) and example.key not in keys)
         self.add_examples((e for e in wanted if e.key not in self._dismissed), own=False)
         self._say()
         self.changed.emit()
 
-    def _choose(self) -> None:
-        """Choose the pair of image and labels in which somebody painted: the labels with the fewest slices."""
-        images = [each for each in reversed(self._viewer.layers) if layers.is_image(each)]
-        best = None
-        for labels in self._candidates():
-            fitting = [image for image in images if not layers.misfit(image, labels)]
-            count = min((len(found) for found in self._found.get(labels, {}).values()), default=0)
-            if fitting and not layers.is_result(labels):
-                rank = (count == 0, count)
-                likeness = [layers.likeness(image.name, labels.name) for image in fitting]
-                image = fitting[likeness.index(max(likeness))]
-                best = min(best, (rank, labels, image), key=lambda each: each[0]) if best else (rank, labels, image)
-        if best is not None:
-            self.labels.set_layer(best[1])
-            self.image.set_layer(best[2])
-            return
-        if self.image.layer is None and images:
-            self.image.set_layer(images[0])
-        if self.labels.layer is None and self._candidates():
-            self.labels.set_layer(self._candidates()[-1])
-
-    def _labelled(self) -> list[LayerExample]:
-        """Return the labelled slices of the chosen layers; of 2D layers, all pairs of image and labels."""
-        image, labels = self.image.layer, self.labels.layer
-        if image is None or labels is None or layers.misfit(image, labels):
-            return []
-        if labels.ndim == 2 and image.ndim == 2:
-            painted = [each for each in self._candidates() if any(self._found.get(each, {}).values())]
-            images = [each for each in self._viewer.layers if layers.is_image(each)]
-            first = [(image, labels)] if labels in painted else []
-            rest = layers.pairs_of(
-                [i for i in images if i is not image], [each for each in painted if each is not labels]
-            )
-            return [self._example(i, each, Cut.last(2), ()) for i, each in first + rest]
-        found = self._found.get(labels, {})
-        cut = self.cut()
-        if cut is None:
-            return []
-        chosen = evenly(found[cut], MOST)
-        return [self._example(image, labels, cut, p) for p in found[cut] if p in chosen]
-
-    def _example(self, image: Layer, labels: Layer, cut: Cut, where: Position) -> LayerExample:
-        level = layers.level_of(image, labels)
-        lead: Position = ()
-        if image.ndim > labels.ndim:
-            here = layers.position(image, Cut.last(image.ndim), self._viewer.dims.point, level)
-            lead = here[: image.ndim - labels.ndim]
-        return LayerExample(image, labels, cut, where, lead, level)
-
     def cut(self) -> Cut | None:
         """Return the cut along which the chosen labels are painted."""
-        labels = self.labels.layer
-        found = None if labels is None else self._found.get(labels)
-        if labels is None or not found:
-            return None
-        return best_cut(dict(found), layers.displayed_cut(labels, self._viewer.dims.order))
+        return None if self.labels.layer is None else self._painted.cut(self.labels.layer)
 
     def _draw(self) -> None:
         pairs = {row.example.key: row.example.pair() for row in self.table.rows()}
@@ -334,7 +275,7 @@ class ExamplesForm(QWidget):
         if cut.axis is None:
             return f"{_count(len(rows), 'labelled image')}{kinds}"
         along = " and ".join(layers.axis_names(labels, self._viewer.dims.axis_labels)[a] for a in cut.others)
-        total = len(self._found[labels][cut])
+        total = self._painted.count(labels, cut)
         of = "" if total <= MOST else f", {MOST} of them taken"
         return f"{_count(total, 'labelled slice')} found along {along}{of}{kinds}"
 
@@ -375,7 +316,7 @@ class ExamplesForm(QWidget):
         assert labels is not None
         cut = layers.displayed_cut(labels, self._viewer.dims.order)
         where = layers.position(labels, cut, self._viewer.dims.point)
-        self.add_examples([self._example(image, labels, cut, where)])
+        self.add_examples([self._painted.example(image, labels, cut, where)])
 
     def _on_removed(self, key: Any) -> None:
         self._dismissed.add(key)
@@ -393,7 +334,8 @@ class ExamplesForm(QWidget):
             self.look_wanted.emit(row.example)
 
     def _on_reading_failed(self, error: Exception) -> None:
-        self._found.update((each, {}) for each in self._scanning.values())
+        for each in self._scanning.values():
+            self._painted.note(each, {})
         self._scanning = {}
         self._say()
         self.changed.emit()
