@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -11,7 +13,17 @@ from hypothesis.extra import numpy as hnp
 from numpy.typing import NDArray
 from torch import Tensor
 
-from napari_iclsam.core.evidence import STEP, Evidence, best_bin, combine, cut_of, evidence_of, histogram
+from napari_iclsam.core.evidence import (
+    STARTER_WEIGHTS,
+    STEP,
+    Evidence,
+    best_bin,
+    combine,
+    cut_of,
+    evidence_of,
+    histogram,
+    starter_weights,
+)
 from napari_iclsam.core.fusion import Weights
 from napari_iclsam.core.method import Maps
 
@@ -100,3 +112,21 @@ def test_evidence_is_finite_where_a_part_is_certain() -> None:
     found = evidence_of(Maps(certain, certain, 1000 * certain - 500, (np.zeros((0, 4), np.int64),)))
     assert all(torch.isfinite(part).all() for part in (found.icl, found.sam, found.confidence))
     assert torch.isfinite(combine(found, [Weights(0.3, 0.3, 0.4, 2.5)])).all()
+
+
+def lines(width: int, side: int) -> NDArray[np.bool_]:
+    """Stripes of some width, four times as far apart."""
+    rows = np.arange(side) % (5 * width) < width
+    return np.repeat(rows[:, None], side, axis=1)
+
+
+@pytest.mark.parametrize("side", [128, 256, 512])
+def test_what_one_example_shows_to_be_thin_is_cut_later(side: int) -> None:
+    thin, thick = lines(side // 64, side), lines(side // 16, side)
+    nothing = np.zeros_like(thin)
+    assert starter_weights([thin]) == replace(STARTER_WEIGHTS, offset=0.5)
+    assert starter_weights([nothing, thin]).offset == 0.5
+    assert starter_weights([thick]) == STARTER_WEIGHTS
+    assert starter_weights([thin, thin]) == STARTER_WEIGHTS
+    assert starter_weights([nothing]) == STARTER_WEIGHTS
+    assert starter_weights([~nothing]) == STARTER_WEIGHTS

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
+from scipy import ndimage
 from torch import Tensor
 
 from napari_iclsam.core.fusion import Weights
@@ -15,6 +19,10 @@ from napari_iclsam.core.method import Maps
 STARTER_WEIGHTS = Weights(icl=0.5, sam=0.5, doubt_sam=True)
 """Where the search begins with starter-sam, and what one example gets: the best over held-out subjects of its training
 sets and new synthetic tasks. Starter-sam is a weaker judge than SAM, for which the published ones were made."""
+
+_THIN, _LATER = 1.5, 0.5
+"""Mean distance to the edge, on an image of 256 x 256, below which an object is thin; the offset of the cut of what one
+example shows to be thin. It comes out too wide otherwise, and nearly all of it is edge."""
 
 STEP = 0.05
 """Log-odds a bin of `histogram`."""
@@ -52,6 +60,22 @@ class Evidence:
         """Return what counts for one label, (3, n): the in-context model, SAM (as far as it is trusted), the map."""
         icl, sam, confidence = (part[label].flatten() for part in (self.icl, self.sam, self.confidence))
         return torch.stack([icl, torch.lerp(icl, sam, self.trust[label]) if doubt_sam else sam, confidence])
+
+
+def starter_weights(masks: Sequence[NDArray[np.bool_]]) -> Weights:
+    """Return the weights of a label with starter-sam before any is tried, given its masks (H, W) in the examples.
+
+    They are `STARTER_WEIGHTS`. Thin objects are cut later if one example is all there is: nothing can be tried.
+    """
+    known = [mask for mask in masks if mask.any()]
+    thin = len(known) == 1 and _depth(known[0]) < _THIN
+    return replace(STARTER_WEIGHTS, offset=_LATER) if thin else STARTER_WEIGHTS
+
+
+def _depth(mask: NDArray[np.bool_]) -> float:
+    """Return the mean distance of an object's pixels to its edge, in pixels of an image of 256 x 256."""
+    distances: NDArray[np.float64] = ndimage.distance_transform_edt(mask)
+    return float(distances[mask].mean() - 0.5) * 256 / math.sqrt(mask.size)
 
 
 def evidence_of(maps: Maps) -> Evidence:

@@ -18,7 +18,7 @@ from napari_iclsam.core.calibration import Case, case_of, choose_weights, expect
 from napari_iclsam.core.device import Precision
 from napari_iclsam.core.embeddings import EmbeddingCache, default_folder
 from napari_iclsam.core.evaluation import Score
-from napari_iclsam.core.evidence import STARTER_WEIGHTS, combine, evidence_of
+from napari_iclsam.core.evidence import combine, evidence_of, starter_weights
 from napari_iclsam.core.fusion import Weights, fuse, icl_score, label_map, published_weights, sam_score
 from napari_iclsam.core.geometry import resize
 from napari_iclsam.core.intensity import as_rgb8, check_contrast, check_image
@@ -146,13 +146,14 @@ class ICLSAM:
         yield Progress("fit", "Learning what to look for", count, count)
         with clock.step("fit"):
             learnt = learn(networks, examples, settings, contexts=contexts)
-        starter = settings.mode == "auto" and isinstance(networks.sam, StarterSam)
-        default = STARTER_WEIGHTS if starter else published_weights(count)
+        if settings.mode == "auto" and isinstance(networks.sam, StarterSam):
+            defaults = [starter_weights([support.mask(pair, label) for pair in range(count)]) for label in support.ids]
+        else:
+            defaults = [published_weights(count)] * len(support.ids)
         cases: list[Case] = []
         if settings.mode == "auto" and settings.calibrate and settings.use_sam and count > 1:
             cases = yield from self._hold_out_steps(examples, clock)
-        indices = range(len(support.ids))
-        weights = tuple(choose_weights(cases, label, default) for label in indices)
+        weights = tuple(choose_weights(cases, label, default) for label, default in enumerate(defaults))
         scores = {i: expected(cases, n, weights[n]) for n, i in enumerate(support.ids)}
         return Task(self, examples, learnt, weights, {i: score for i, score in scores.items() if score is not None})
 
