@@ -86,8 +86,19 @@ def test_no_example_of_a_label_has_no_expectation() -> None:
     assert expected(list(map(without_label, cases(2, good="sam"))), 0, DEFAULT) is None
 
 
-def test_equally_good_weights_leave_the_default() -> None:
-    assert choose_weights([same(c.evidence.icl, c.truth) for c in cases(4, good="icl")], 0, DEFAULT) == DEFAULT
+def test_equally_good_weights_stay_near_the_default() -> None:
+    weights = choose_weights([same(c.evidence.icl, c.truth) for c in cases(4, good="icl")], 0, DEFAULT)
+    assert (weights.icl, weights.sam) == pytest.approx((DEFAULT.icl, DEFAULT.sam), abs=0.05)
+    assert weights.confidence < 0.7 * DEFAULT.icl
+    assert abs(weights.offset) < 0.5
+
+
+def test_weights_between_which_the_examples_cannot_tell_are_averaged() -> None:
+    alike = [same(c.evidence.icl, c.truth) for c in cases(4, good="icl")]
+    both = [Case(replace(c.evidence, sam=torch.zeros_like(c.evidence.sam)), c.truth) for c in alike]
+    weights = choose_weights(both, 0, Weights(icl=0, sam=1))
+    assert weights.icl > 0.1
+    assert weights.confidence > 0.1
 
 
 def test_what_is_expected_is_the_dice_of_what_the_fusion_makes_of_it() -> None:
