@@ -90,7 +90,7 @@ def method_section() -> list[Row]:
 
     loaded.sam.encode = counted
     segmenter = ICLSAM(networks=loaded, settings=settings, cache=EmbeddingCache())
-    timed_stack(segmenter, 1, 1, 256, 1)  # warm up
+    timed_stack(segmenter, 1, 1, 128, 1)  # warm up
     found = []
     for size in (512, 256):
         first = timed_stack(segmenter, 2, 3, size, 1)

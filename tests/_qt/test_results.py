@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from napari.layers import Labels
 
 from tests._qt.conftest import NAMES, SPACE, Dock, some, stack
 from tests._qt.test_query import choose
@@ -39,6 +40,14 @@ def test_a_second_run_updates_the_first_result(filled: Dock) -> None:
     first = filled.result()
     filled.segment()
     assert results(filled) == [first]
+
+
+def test_the_tools_of_a_result_draw_like_those_of_any_labels(filled: Dock) -> None:
+    def visible(layer: Labels) -> dict[str, bool]:
+        return {name: overlay.visible for name, overlay in layer._overlays.items()}
+
+    filled.segment()
+    filled._qtbot.waitUntil(lambda: visible(filled.result()) == visible(Labels(np.zeros((2, 2), int))))
 
 
 def test_a_new_layer_is_made_on_request(filled: Dock) -> None:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import zlib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
+from functools import partial
 from typing import Any, Literal
 from weakref import WeakKeyDictionary
 
@@ -12,6 +14,7 @@ import numpy as np
 from napari.components import ViewerModel
 from napari.layers import Image, Labels, Layer, Shapes
 from numpy.typing import NDArray
+from qtpy.QtCore import QTimer
 
 from napari_iclsam._qt import layers
 from napari_iclsam._qt.planes import Cut, Planes, Position
@@ -120,8 +123,11 @@ class Results:
 
     def open(self, image: Layer, level: int, planes: Planes, look: Look, blank: Labels | None = None) -> Sheet:
         """Choose or add the layer that the planes of an image go into; a new one is `blank`, if it is given."""
-        target = self.target(image, level, planes, look)
-        labels = self._viewer.add_layer(blank or self.blank(image, level, look)) if target is None else target
+        labels = self.target(image, level, planes, look)
+        if labels is None:
+            labels = blank or self.blank(image, level, look)
+            with _tools_later(labels):
+                self._viewer.add_layer(labels)
         if labels is look.fill and look.output.target == "fill":
             return Sheet(self, labels, image, planes, look, None)
         known = self._written.get(labels)
@@ -327,9 +333,26 @@ class Sheet:
         stack = self._results._viewer.layers
         place = stack.index(self.labels) if self.labels in stack else len(stack)
         active = stack.selection.active
-        stack.insert(place, layer)
+        with _tools_later(layer):
+            stack.insert(place, layer)
         stack.selection.active = active
         return layer
+
+
+@contextmanager
+def _tools_later(layer: Layer) -> Iterator[None]:
+    """Add a layer without what its tools draw (the lines of polygon and brush); that follows piece by piece.
+
+    Making everything in one go stops the window for more than a tenth of a second.
+    """
+    visible = [overlay for overlay in getattr(layer, "_overlays", {}).values() if overlay.visible]
+    for overlay in visible:
+        overlay.visible = False
+    try:
+        yield
+    finally:
+        for turn, overlay in enumerate(visible, start=1):
+            QTimer.singleShot(20 * turn, partial(setattr, overlay, "visible", True))
 
 
 def _sum(plane: Any) -> int:

@@ -10,7 +10,7 @@ from threading import Event
 from typing import Any
 
 from napari.qt.threading import GeneratorWorker
-from qtpy.QtCore import QObject, Signal, Slot
+from qtpy.QtCore import QObject, QTimer, Signal, Slot
 
 Steps = Callable[[], Generator[Any, None, Any]]
 """Makes the generator that a run iterates; called in the main thread, run in the worker."""
@@ -110,7 +110,7 @@ class Runner(QObject):
             if self._is_current:
                 self.stepped.emit(value)
         finally:
-            self._taken.set()
+            QTimer.singleShot(0, self._taken.set)  # not before the window has drawn
 
     @Slot(object)
     def _on_returned(self, value: Any) -> None:

@@ -71,7 +71,7 @@ class ICLSAMWidget(QWidget):
         self._watch: ViewerWatch | None = None
         self._automatic = ""
         self._redraw = QTimer(self, singleShot=True, interval=_REDRAW)
-        self._soon = QTimer(self, singleShot=True, interval=0)
+        self._soon = QTimer(self, singleShot=True, interval=_REDRAW)
         self._lay_out()
         self._connect()
         self.settings.show_settings(self._preferences.settings)
