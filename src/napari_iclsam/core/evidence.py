@@ -17,8 +17,8 @@ from napari_iclsam.core.geometry import resize
 from napari_iclsam.core.method import Maps
 
 STARTER_WEIGHTS = Weights(icl=0.5, sam=0.5, doubt_sam=True)
-"""Where the search begins with starter-sam, and what one example gets: the best over held-out subjects of its training
-sets and new synthetic tasks. Starter-sam is a weaker judge than SAM, for which the published ones were made."""
+"""The default with starter-sam (see `starter_weights`): the best over held-out subjects of its training sets and new
+synthetic tasks. Starter-sam is a weaker judge than SAM, for which the published ones were made."""
 
 _THIN, _LATER = 1.5, 0.5
 """Mean distance to the edge, on an image of 256 x 256, below which an object is thin; the offset of the cut of what one
