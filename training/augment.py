@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -9,6 +10,7 @@ import torch
 from numpy.typing import NDArray
 from torch.nn import functional as F
 
+from napari_iclsam.core.windows import Window, mean_extent, region_of, share_of, window_at
 from training.acquisition import GREY
 from training.fields import Float, Rng, affine, blur, displacement, log_uniform, sample
 
@@ -45,29 +47,56 @@ def crop(
 ) -> Pairs:
     """Cut a square window and resize it; ``extent`` is its side relative to the shorter side, None is the whole image.
 
-    The window mostly lies on the foreground. Masks are read to the nearest pixel, images are smoothed before they
-    shrink if ``smooth``.
+    The window mostly lies on the foreground. See `cut_out`.
     """
     height, width = mask.shape
     if extent is None:
-        top, left, rows, columns = 0, 0, height, width
-    else:
-        rows = columns = max(8, min(round(min(height, width) * extent), height, width))
-        centre = np.array([rng.integers(height), rng.integers(width)])
-        if rng.random() < 0.8:
-            inside = np.flatnonzero(mask)
-            if len(inside):
-                chosen = inside[rng.integers(len(inside))]
-                centre = np.array([chosen // width, chosen % width]) + rng.integers(-rows // 3, rows // 3 + 1, 2)
-        top = int(np.clip(centre[0] - rows // 2, 0, height - rows))
-        left = int(np.clip(centre[1] - columns // 2, 0, width - columns))
-    window = (slice(top, top + rows), slice(left, left + columns))
-    pixels = torch.from_numpy(image[window].transpose(2, 0, 1).astype(np.float32))[None] / 255
+        return cut_out(image, mask, (slice(0, height), slice(0, width)), size, smooth=smooth)
+    side = max(8, min(round(min(height, width) * extent), height, width))
+    centre = np.array([rng.integers(height), rng.integers(width)])
+    if rng.random() < 0.8:
+        inside = np.flatnonzero(mask)
+        if len(inside):
+            chosen = inside[rng.integers(len(inside))]
+            centre = np.array([chosen // width, chosen % width]) + rng.integers(-side // 3, side // 3 + 1, 2)
+    top = int(np.clip(centre[0] - side // 2, 0, height - side))
+    left = int(np.clip(centre[1] - side // 2, 0, width - side))
+    return cut_out(image, mask, (slice(top, top + side), slice(left, left + side)), size, smooth=smooth)
+
+
+def cut_out(image: NDArray[np.uint8], mask: NDArray[np.bool_], window: Window, size: int, *, smooth: bool) -> Pairs:
+    """Resize a window of an image and its mask to size x size.
+
+    Masks are read to the nearest pixel, images are smoothed before they shrink if ``smooth``.
+    """
+    part, target = image[window], mask[window]
+    rows, columns = target.shape
+    pixels = torch.from_numpy(part.transpose(2, 0, 1).astype(np.float32))[None] / 255
     shrinks = smooth and min(rows, columns) > size
     pixels = F.interpolate(pixels, size=(size, size), mode="bilinear", align_corners=False, antialias=shrinks)
     lines = ((np.arange(size) + 0.5) * rows / size).astype(int)
     dots = ((np.arange(size) + 0.5) * columns / size).astype(int)
-    return Pairs(pixels.numpy(), mask[window][lines][:, dots][None, None].astype(np.float32))
+    return Pairs(pixels.numpy(), target[lines][:, dots][None, None].astype(np.float32))
+
+
+def closer_windows(rng: Rng, masks: Sequence[NDArray[np.bool_]]) -> list[Window] | None:
+    """Return windows about the foreground as a closer look takes them, the query's (the first) somewhat off.
+
+    See `napari_iclsam.core.windows`. None if a mask is empty, or the foreground takes most of the images.
+    """
+    regions = [region_of(mask) for mask in masks]
+    known = [region for region in regions if region]
+    extent = log_uniform(rng, 1.2, 2.5) * mean_extent(known) if len(known) == len(masks) else 1.0
+    if extent > 0.9:
+        return None
+    windows = []
+    for index, (region, mask) in enumerate(zip(known, masks, strict=True)):
+        share, off = share_of(extent, region), np.zeros(2)
+        if index == 0:
+            share *= float(np.exp(rng.normal(0, 0.15)))
+            off = rng.normal(0, 0.12, 2) * share
+        windows.append(window_at(region.row + off[0], region.column + off[1], share, mask.shape))
+    return windows
 
 
 def _orient(rng: Rng, pairs: Pairs) -> Pairs:

@@ -50,6 +50,8 @@ class IclConfig:
         Sizes of the support set and how often each is drawn.
     real : float
         Share of tasks from real images; the others are synthetic.
+    closer : float
+        Share of tasks seen in windows about the foreground, where that is possible, as closer looks see them.
     pool_start, pool_growth, pool_tasks : int, float, int
         Synthetic tasks at step 0, more of them a step, and their largest number. Each is drawn once and kept on disk.
     pool_count, pool_size : int
@@ -90,6 +92,7 @@ class IclConfig:
     supports: tuple[int, ...] = (1, 2, 3, 4, 5, 6, 8, 12, 16, 24, 32)
     support_weights: tuple[float, ...] = (0.14, 0.16, 0.14, 0.14, 0.08, 0.08, 0.12, 0.06, 0.05, 0.02, 0.01)
     real: float = 0.4
+    closer: float = 0.3
     pool_start: int = 780
     pool_growth: float = 0.15
     pool_tasks: int = 4000

@@ -9,7 +9,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from training.augment import Pairs, augment, crop, own_range
+from training.augment import Pairs, augment, closer_windows, crop, cut_out, own_range
 from training.config import IclConfig
 from training.data import DataSet, Sample
 from training.fields import Rng
@@ -107,19 +107,23 @@ class Episodes(torch.utils.data.Dataset[Batch]):
     def _task(self, rng: Rng, pool: Pool, size: int, count: int, limit: int) -> Pairs:
         """Draw tasks until one has foreground in a support, and in the query (or, one in ten, has not)."""
         while True:
+            closer = rng.random() < self._config.closer
             if self._sources and rng.random() < self._config.real:
                 source = self._sources[rng.choice(len(self._sources), p=self._weights / self._weights.sum())]
-                pairs = real_task(rng, source, size, count)
+                pairs = real_task(rng, source, size, count, closer=closer)
             else:
-                pairs = synthetic_task(rng, pool.task(int(rng.integers(limit))), size, count)
+                pairs = synthetic_task(rng, pool.task(int(rng.integers(limit))), size, count, closer=closer)
             pairs = augment(rng, pairs)
             area = pairs.masks.mean(axis=(1, 2, 3))
             if area[1:].max() > 0.002 and area.max() < 0.98 and (area[0] > 0.001 or rng.random() < 0.1):
                 return pairs
 
 
-def real_task(rng: Rng, source: Source, size: int, count: int) -> Pairs:
-    """Draw pairs of one label, or of a union of labels, of a real set; the query is of another subject if it can be."""
+def real_task(rng: Rng, source: Source, size: int, count: int, *, closer: bool = False) -> Pairs:
+    """Draw pairs of one label, or of a union of labels, of a real set; the query is of another subject if it can be.
+
+    With ``closer``, they are windows about the foreground where that is possible.
+    """
     label = int(rng.choice(list(source.holding)))
     chosen = [label]
     if len(source.holding) > 1 and rng.random() < 0.25:
@@ -137,6 +141,12 @@ def real_task(rng: Rng, source: Source, size: int, count: int) -> Pairs:
     extent = None if rng.random() < 0.5 else rng.uniform(0.35, 1.0)
     smooth = rng.random() < 0.7
     parts = []
+    if closer:
+        samples = [source.samples[index] for index in (query, *picks)]
+        masks = [np.isin(sample.mask, chosen) for sample in samples]
+        if windows := closer_windows(rng, masks):
+            images = [sample.image for sample in samples]
+            return _joined([cut_out(*part, size, smooth=smooth) for part in zip(images, masks, windows, strict=True)])
     for index in (query, *picks):
         sample = source.samples[index]
         own = None if extent is None else extent * rng.uniform(0.85, 1.15)
@@ -144,8 +154,8 @@ def real_task(rng: Rng, source: Source, size: int, count: int) -> Pairs:
     return _joined(parts)
 
 
-def synthetic_task(rng: Rng, task: NDArray[np.uint8], size: int, count: int) -> Pairs:
-    """Draw pairs of one label, or of a union of labels, of a synthetic task."""
+def synthetic_task(rng: Rng, task: NDArray[np.uint8], size: int, count: int, *, closer: bool = False) -> Pairs:
+    """Draw pairs of one label, or of a union of labels, of a synthetic task; ``closer`` as of `real_task`."""
     order = rng.permutation(len(task))
     query, rest = order[0], order[1:]
     picks = rest[: count - 1] if len(rest) >= count - 1 else rng.choice(rest, count - 1)
@@ -158,6 +168,11 @@ def synthetic_task(rng: Rng, task: NDArray[np.uint8], size: int, count: int) -> 
     whole = rng.random() < 0.6
     extent = rng.uniform(0.5, 1.0)
     parts = []
+    if closer:
+        images = [task[index, ..., :3] for index in (query, *picks)]
+        masks = [np.isin(task[index, ..., 3], chosen) for index in (query, *picks)]
+        if windows := closer_windows(rng, masks):
+            return _joined([cut_out(*part, size, smooth=True) for part in zip(images, masks, windows, strict=True)])
     for index in (query, *picks):
         own = None if whole else extent * rng.uniform(0.85, 1.15)
         parts.append(crop(rng, task[index, ..., :3], np.isin(task[index, ..., 3], chosen), size, own, smooth=True))

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from napari_iclsam.core.calibration import HELD_OUT, Case, case_of, choose_weights, expected, folds
-from napari_iclsam.core.evidence import Evidence, combine, evidence_of
+from napari_iclsam.core.evidence import Evidence, combine
 from napari_iclsam.core.fusion import Weights
 from napari_iclsam.core.method import Maps
 
@@ -24,17 +24,17 @@ def cases(count: int, *, good: str) -> list[Case]:
         truth = torch.from_numpy(rng.random((1, 400)) < 0.3)
         odds = {name: torch.from_numpy(rng.standard_normal((1, 400))) for name in ("icl", "sam", "confidence")}
         odds[good] = torch.where(truth, 2.0, -2.0).double()
-        made.append(Case(Evidence(**odds, trust=torch.ones(1)), truth))
+        made.append(Case(Evidence(**odds, trust=torch.ones(1)), odds["icl"] > 0, truth))
     return made
 
 
 def same(odds: torch.Tensor, truth: torch.Tensor) -> Case:
     """An example of which all parts say the same."""
-    return Case(Evidence(odds, odds, odds, torch.ones(1)), truth)
+    return Case(Evidence(odds, odds, odds, torch.ones(1)), odds > 0, truth)
 
 
 def without_label(case: Case) -> Case:
-    return Case(case.evidence, torch.zeros_like(case.truth))
+    return replace(case, truth=torch.zeros_like(case.truth))
 
 
 @pytest.mark.parametrize("good", ["icl", "sam", "confidence"])
@@ -49,7 +49,7 @@ def test_the_part_that_is_right_gets_the_largest_weight(good: str) -> None:
 
 @pytest.mark.parametrize("doubt", [True, False])
 def test_a_sam_that_is_not_trusted_counts_for_nothing_if_it_is_doubted(doubt: bool) -> None:
-    strange = [Case(replace(c.evidence, trust=torch.zeros(1)), c.truth) for c in cases(3, good="sam")]
+    strange = [replace(c, evidence=replace(c.evidence, trust=torch.zeros(1))) for c in cases(3, good="sam")]
     weights = choose_weights(strange, 0, replace(DEFAULT, doubt_sam=doubt))
     assert weights.doubt_sam is doubt
     score = expected(strange, 0, weights)
@@ -95,7 +95,7 @@ def test_equally_good_weights_stay_near_the_default() -> None:
 
 def test_weights_between_which_the_examples_cannot_tell_are_averaged() -> None:
     alike = [same(c.evidence.icl, c.truth) for c in cases(4, good="icl")]
-    both = [Case(replace(c.evidence, sam=torch.zeros_like(c.evidence.sam)), c.truth) for c in alike]
+    both = [replace(c, evidence=replace(c.evidence, sam=torch.zeros_like(c.evidence.sam))) for c in alike]
     weights = choose_weights(both, 0, Weights(icl=0, sam=1))
     assert weights.icl > 0.1
     assert weights.confidence > 0.1
@@ -127,8 +127,9 @@ def test_the_maps_of_an_example_are_read_where_its_masks_are(size: tuple[int, in
     mask = np.zeros((1, *size), bool)
     mask[0, size[0] // 3 : 2 * size[0] // 3, size[1] // 3 : 2 * size[1] // 3] = True
     right = torch.from_numpy(mask)[None].float()
-    case = case_of(evidence_of(Maps(right, right, 4 * right - 2, (np.zeros((0, 4), np.int64),))), mask)
+    case = case_of(Maps(right, right, 4 * right - 2, (np.zeros((0, 4), np.int64),), 1 - right), mask)
     assert case.truth.shape[1] <= 2 * 128 * 128
     assert case.truth.float().mean().item() == pytest.approx(mask.mean(), abs=0.01)
     for odds in (case.evidence.icl, case.evidence.sam, case.evidence.confidence):
         assert ((odds > 0) == case.truth).all()
+    assert (case.icl_alone != case.truth).all()

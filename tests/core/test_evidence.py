@@ -13,17 +13,8 @@ from hypothesis.extra import numpy as hnp
 from numpy.typing import NDArray
 from torch import Tensor
 
-from napari_iclsam.core.evidence import (
-    STARTER_WEIGHTS,
-    STEP,
-    Evidence,
-    best_bin,
-    combine,
-    cut_of,
-    evidence_of,
-    histogram,
-    starter_weights,
-)
+from napari_iclsam.core.cut import STEP, best_bin, cut_of, histogram
+from napari_iclsam.core.evidence import STARTER_WEIGHTS, Evidence, combine, evidence_of, starter_weights
 from napari_iclsam.core.fusion import Weights
 from napari_iclsam.core.method import Maps
 
@@ -34,6 +25,11 @@ def disc(radius: float, centre: float = 32) -> Tensor:
     """Log-odds of a soft disc, (1, 1, 64, 64)."""
     y, x = torch.meshgrid(torch.arange(64.0), torch.arange(64.0), indexing="ij")
     return (radius - torch.hypot(y - centre, x - 32))[None, None]
+
+
+def maps(confidence: Tensor, icl: Tensor, sam: Tensor) -> Maps:
+    """Maps of one label without boxes, of which the in-context model saw the whole image alone."""
+    return Maps(confidence, icl, sam, (np.zeros((0, 4), np.int64),), icl)
 
 
 def evidence(icl: Tensor, sam: Tensor, trust: float = 1) -> Evidence:
@@ -98,18 +94,18 @@ def test_sam_that_is_not_doubted_counts_whatever_its_mask() -> None:
 
 @pytest.mark.parametrize(("centre", "trust"), [(32, 1.0), (36, 0.5), (60, 0.0)])
 def test_sam_is_trusted_as_far_as_its_mask_is_the_in_context_model_s(centre: float, trust: float) -> None:
-    maps = Maps(disc(20), torch.sigmoid(disc(20)), disc(20, centre), (np.zeros((0, 4), np.int64),))
-    assert evidence_of(maps).trust.item() == pytest.approx(trust, abs=0.3)
+    found = evidence_of(maps(disc(20), torch.sigmoid(disc(20)), disc(20, centre)))
+    assert found.trust.item() == pytest.approx(trust, abs=0.3)
 
 
 def test_masks_of_nothing_are_no_agreement() -> None:
     nothing = torch.full((1, 1, 64, 64), 0.1)
-    assert evidence_of(Maps(nothing, nothing, nothing - 1, (np.zeros((0, 4), np.int64),))).trust.item() == 0
+    assert evidence_of(maps(nothing, nothing, nothing - 1)).trust.item() == 0
 
 
 def test_evidence_is_finite_where_a_part_is_certain() -> None:
     certain = (disc(20) > 0).float()
-    found = evidence_of(Maps(certain, certain, 1000 * certain - 500, (np.zeros((0, 4), np.int64),)))
+    found = evidence_of(maps(certain, certain, 1000 * certain - 500))
     assert all(torch.isfinite(part).all() for part in (found.icl, found.sam, found.confidence))
     assert torch.isfinite(combine(found, [Weights(0.3, 0.3, 0.4, 2.5)])).all()
 

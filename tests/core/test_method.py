@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
 
-from napari_iclsam.core import method
 from napari_iclsam.core.embeddings import Embedding
 from napari_iclsam.core.geometry import Frame
+from napari_iclsam.core.in_context import most_similar, refer, segment_in_context
 from napari_iclsam.core.intensity import as_rgb8
-from napari_iclsam.core.method import Clock, Maps, find_boxes, look, mask_prompts, most_similar
+from napari_iclsam.core.method import Clock, Maps, find_boxes, look, mask_prompts, refine_with_sam
 from napari_iclsam.core.networks import Networks
 from napari_iclsam.core.pipeline import ICLSAM, Task
 from napari_iclsam.core.settings import Settings
@@ -121,7 +120,7 @@ def test_of_several_boxes_the_largest_logit_counts(segmenter: Make, scene: Scene
 
     def refine(first: np.ndarray) -> torch.Tensor:
         settings = task.segmenter.settings
-        return method.refine_with_sam(networks, query, icl, confidence, (first, none), settings)
+        return refine_with_sam(networks, query, icl, confidence, (first, none), settings)
 
     together, alone = refine(boxes), [refine(one[None]) for one in boxes]
     assert torch.allclose(together[0], torch.stack(alone).amax(dim=0)[0], atol=1e-4)
@@ -156,13 +155,11 @@ class TestWithMoreExamplesThanAsked:
         assert 3 in near
         few = examples.subset(near)
         with torch.inference_mode():
-            side = networks.icl_size(examples.images)
-            learnt = replace(task._learnt, contexts=method.encode_context(networks, few, side, settings))
-            confidence = task._learnt.probe.confidence(query)
-            args = (rgb, query, confidence, settings)
-            expected = method.segment_in_context(networks, learnt, few, *args)
-            got = method.segment_in_context(networks, task._learnt, examples, *args)
-        assert torch.equal(got, expected)
+            args = (rgb, query, task._learnt.probe.confidence(query), settings)
+            expected = segment_in_context(networks, refer(networks, few, settings), few, *args)
+            got = segment_in_context(networks, task._learnt.reference, examples, *args)
+        assert task._learnt.reference is None
+        assert torch.equal(got.closer, expected.closer)
 
     def test_each_query_chooses_its_own(self, task: Task) -> None:
         embeddings = task._examples.embeddings
@@ -175,7 +172,7 @@ def test_with_flips_a_mirrored_world_has_a_mirrored_result(
     segmenter: Make, scene: Scene, flips: bool, same: bool
 ) -> None:
     (image, labels), (query, _) = scene(seed=0), scene(seed=1)
-    make = segmenter(flips=flips, icl_guidance=0.0, use_sam=False)
+    make = segmenter(flips=flips, icl_guidance=0.0, use_sam=False, closer_looks=False)
     plain = maps_of(make.fit([image], [labels]), query).icl
     mirrored = maps_of(make.fit([image[:, ::-1]], [labels[:, ::-1]]), query[:, ::-1]).icl
     # Masks are resized by nearest neighbours, which a mirror shifts by up to a pixel: near, not equal.

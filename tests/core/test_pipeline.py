@@ -208,7 +208,7 @@ def test_what_rounds_to_a_probability_of_one_half_is_background(segmenter: Make,
     task = segmenter(use_sam=False).fit([scene()[0]], [scene()[1]])
     half = torch.full((len(IDS), 1, 8, 8), 0.5)
     half[:, :, 4:] = torch.nextafter(half[:, :, 4:], torch.ones(()))  # the logistic function of 6e-8 is 0.5
-    prediction = task._fuse(Maps(half, half, half - 1, (np.zeros((0, 4), np.int64),) * len(IDS)), Clock())
+    prediction = task._fuse(Maps(half, half, half - 1, (np.zeros((0, 4), np.int64),) * len(IDS), half), Clock())
     assert not prediction.labels.any()
 
 
@@ -247,10 +247,10 @@ class TestSteps:
         shown = [images[i] for i in (range(3) if max_examples > 2 else (0, 2))]
         given = [labels[i] for i in (range(3) if max_examples > 2 else (0, 2))]
         alone = segmenter(use_sam=False, icl_guidance=0.0).fit(shown, given).predict(query)
-        assert np.array_equal(looks[0].labels, alone.labels)
+        assert np.array_equal(looks[0].labels, alone.icl_labels)
         assert looks[0].labels.any()
         assert tuple(looks[0].seconds) == ("icl",)
-        assert np.array_equal(looks[0].icl_labels, alone.labels)
+        assert np.array_equal(looks[0].icl_labels, alone.icl_labels)
         assert_equal(fitted.predict(query), make.fit_support(support).predict(query))
 
     def test_a_run_can_be_given_up_after_each_step(self, task: Task, scene: Scene) -> None:
@@ -283,6 +283,7 @@ class TestSettings:
         [
             {"flips": True},
             {"mask_prompt": False},
+            {"closer_looks": False},
             {"mode": "paper"},
             {"channel": "blue"},
             {"sam_guidance": 0.0},
@@ -296,7 +297,7 @@ class TestSettings:
         assert not (all(fused) and np.array_equal(plain.sam_labels, changed.sam_labels))  # SAM may not be trusted
 
     def test_without_sam_the_in_context_model_decides(self, segmenter: Make, scene: Scene) -> None:
-        prediction = self.predict(segmenter, scene, use_sam=False)
+        prediction = self.predict(segmenter, scene, use_sam=False, closer_looks=False)
         assert_sound(prediction, (48, 48))
         assert (prediction.labels == prediction.icl_labels).all()
         assert not prediction.sam_labels.any()

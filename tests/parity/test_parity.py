@@ -18,7 +18,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from napari_iclsam.core import fusion, method
+from napari_iclsam.core import fusion, in_context, method
 from napari_iclsam.core.confidence import Probe, fit_probe
 from napari_iclsam.core.embeddings import Embedding, EmbeddingCache
 from napari_iclsam.core.geometry import resize
@@ -93,9 +93,10 @@ def difference(ours: Tensor | np.ndarray, published: np.ndarray) -> float:
 
 
 def segment(case: Case, settings: Settings) -> Tensor:
-    return method.segment_in_context(
-        case.networks, case.learnt, case.examples, case.arrays["query"], case.query, case.confidence, settings
+    seen = in_context.segment_in_context(
+        case.networks, case.learnt.reference, case.examples, case.arrays["query"], case.query, case.confidence, settings
     )
+    return seen.closer
 
 
 def refine(case: Case) -> Tensor:

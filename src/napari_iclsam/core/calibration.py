@@ -16,9 +16,12 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from napari_iclsam.core.cut import STEP, best_bin, from_bin_on, histogram
 from napari_iclsam.core.evaluation import Score
-from napari_iclsam.core.evidence import STEP, Evidence, best_bin, coefficients, from_bin_on, histogram
+from napari_iclsam.core.evidence import Evidence, coefficients, evidence_of
 from napari_iclsam.core.fusion import Weights
+from napari_iclsam.core.geometry import resize
+from napari_iclsam.core.method import Maps
 
 FOLDS = 4
 """Parts of the support set that are held out one after the other."""
@@ -48,22 +51,27 @@ class Case:
     ----------
     evidence : Evidence
         (L, n) each.
+    icl_alone : Tensor, (L, n), bool
+        What the in-context model alone finds.
     truth : Tensor, (L, n), bool
     """
 
     evidence: Evidence
+    icl_alone: Tensor
     truth: Tensor
 
 
-def case_of(evidence: Evidence, masks: NDArray[np.bool_]) -> Case:
-    """Reduce the evidence on an example (L, 1, H, W) and its masks (L, H, W) to what the search needs."""
+def case_of(maps: Maps, masks: NDArray[np.bool_]) -> Case:
+    """Reduce the maps of an example and its masks (L, H, W) to what the search needs."""
+    evidence = evidence_of(maps)
+    alone = resize(maps.icl_alone, (masks.shape[1], masks.shape[2])) > 0.5
     step = math.ceil(math.sqrt(masks[0].size / _POINTS))
     truth = torch.from_numpy(np.ascontiguousarray(masks)).to(evidence.icl.device)[:, None]
-    icl, sam, confidence, truth = (
+    icl, sam, confidence, alone, truth = (
         x[..., step // 2 :: step, step // 2 :: step].flatten(1)
-        for x in (evidence.icl, evidence.sam, evidence.confidence, truth)
+        for x in (evidence.icl, evidence.sam, evidence.confidence, alone, truth)
     )
-    return Case(Evidence(icl, sam, confidence, evidence.trust), truth)
+    return Case(Evidence(icl, sam, confidence, evidence.trust), alone, truth)
 
 
 def folds(count: int) -> list[list[int]]:
@@ -110,7 +118,7 @@ def expected(cases: Sequence[Case], label: int, weights: Weights) -> Score | Non
     if not known:
         return None
     return Score(
-        icl=float(np.mean([_dice(case.evidence.icl[label] > 0, case.truth[label]) for case in known])),
+        icl=float(np.mean([_dice(case.icl_alone[label], case.truth[label]) for case in known])),
         sam=float(np.mean([_dice(case.evidence.sam[label] > 0, case.truth[label]) for case in known])),
         fused=float(np.mean([_dice_table(case, label, [weights], (weights.offset,)).item() for case in known])),
         examples=len(known),

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from scipy import ndimage
 from torch import Tensor
 
+from napari_iclsam.core.cut import best_bin, cut_of, histogram
 from napari_iclsam.core.fusion import Weights
 from napari_iclsam.core.geometry import resize
 from napari_iclsam.core.method import Maps
@@ -23,16 +24,6 @@ synthetic tasks. Starter-sam is a weaker judge than SAM, for which the published
 _THIN, _LATER = 1.5, 0.5
 """Mean distance to the edge, on an image of 256 x 256, below which an object is thin; the offset of the cut of what one
 example shows to be thin. It comes out too wide otherwise, and nearly all of it is edge."""
-
-STEP = 0.05
-"""Log-odds a bin of `histogram`."""
-
-_LIMIT = 16.0
-"""Log-odds beyond this are as good as certain."""
-
-_LOWEST = -1.4
-"""Least log-odds of the foreground, a probability of 0.2: where less would be best, a Dice below 0.4 is expected, and
-probably nothing is there."""
 
 _DISTRUST, _TRUST = 0.8, 0.95
 """Dice with the in-context model's mask up to which SAM's counts for nothing, and from which on it counts in full."""
@@ -106,36 +97,6 @@ def coefficients(weights: Sequence[Weights], like: Tensor) -> Tensor:
     """Return the factors of `Evidence.parts`, (R, 3)."""
     table = [[w.sharpness * part for part in (w.icl, w.sam, w.confidence)] for w in weights]
     return torch.tensor(table, dtype=like.dtype, device=like.device)
-
-
-def histogram(odds: Tensor, among: Tensor | None = None) -> Tensor:
-    """Count log-odds (R, n) in bins of width `STEP`, (R, B), all or those ``among`` (n,) which are meant."""
-    bins = round(2 * _LIMIT / STEP)
-    index = ((odds + _LIMIT) / STEP).long().clamp(0, bins - 1)
-    index += bins * torch.arange(len(odds), device=odds.device)[:, None]
-    if among is not None:
-        index = index[:, among]
-    return torch.bincount(index.flatten(), minlength=bins * len(odds)).reshape(len(odds), bins)
-
-
-def best_bin(counts: Tensor) -> Tensor:
-    """Return from which bin on (R,) the foreground must reach for the largest expected Dice, given `histogram`.
-
-    If each pixel is foreground with its probability p, that Dice is about 2 sum_F p / (|F| + sum p) for a foreground F.
-    """
-    probabilities = torch.sigmoid(cut_of(torch.arange(counts.shape[1], device=counts.device) + 0.5))
-    inside, found = from_bin_on(counts), from_bin_on(counts * probabilities)
-    return (2 * found / (inside + found[:, :1])).argmax(dim=1).clamp_min(round((_LOWEST + _LIMIT) / STEP))
-
-
-def from_bin_on(counts: Tensor) -> Tensor:
-    """Sum counts (R, B) from each bin to the last, (R, B)."""
-    return counts.flip(1).cumsum(1).flip(1)
-
-
-def cut_of(index: Tensor) -> Tensor:
-    """Return the least log-odds of a bin."""
-    return index * STEP - _LIMIT
 
 
 def _overlap(a: Tensor, b: Tensor) -> Tensor:

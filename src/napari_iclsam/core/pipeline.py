@@ -21,8 +21,9 @@ from napari_iclsam.core.evaluation import Score
 from napari_iclsam.core.evidence import combine, evidence_of, starter_weights
 from napari_iclsam.core.fusion import Weights, fuse, icl_score, label_map, published_weights, sam_score
 from napari_iclsam.core.geometry import resize
+from napari_iclsam.core.in_context import Examples, glance
 from napari_iclsam.core.intensity import as_rgb8, check_contrast, check_image
-from napari_iclsam.core.method import Clock, Examples, Learnt, Maps, glance, learn, look
+from napari_iclsam.core.method import Clock, Learnt, Maps, learn, look
 from napari_iclsam.core.networks import Networks, NetworkSource
 from napari_iclsam.core.results import Prediction, Progress, Provenance
 from napari_iclsam.core.settings import Settings
@@ -129,12 +130,12 @@ class ICLSAM:
         yield Progress("load", "Loading the models", 0, count)
         networks, settings = self.networks, self.settings
         images = tuple(as_rgb8(image) for image in support.images)
-        contexts = None
+        reference = None
         if first_look is not None:
             yield Progress("icl", "Taking a first look", 0, count)
             with clock.step("icl"):
                 unread = Examples(support, images, ())
-                contexts, icl = glance(networks, unread, as_rgb8(first_look), settings)
+                reference, icl = glance(networks, unread, as_rgb8(first_look), settings)
             prediction = self._unrefined(support, resize(icl, first_look.shape[:2]), clock)
             yield Progress("done", "A first look is done", 0, count, prediction=prediction)
         embeddings = []
@@ -145,7 +146,7 @@ class ICLSAM:
         examples = Examples(support, images, tuple(embeddings))
         yield Progress("fit", "Learning what to look for", count, count)
         with clock.step("fit"):
-            learnt = learn(networks, examples, settings, contexts=contexts)
+            learnt = learn(networks, examples, settings, reference)
         if settings.mode == "auto" and isinstance(networks.sam, StarterSam):
             defaults = [starter_weights([support.mask(pair, label) for pair in range(count)]) for label in support.ids]
         else:
@@ -173,7 +174,7 @@ class ICLSAM:
                 image, query = examples.images[pair], examples.embeddings[pair]
                 maps = _drain(look(networks, learnt, rest, image, query, settings, clock))
                 with clock.step("check"):
-                    cases.append(case_of(evidence_of(maps), examples.masks(pair)))
+                    cases.append(case_of(maps, examples.masks(pair)))
         return cases
 
     def _unrefined(self, support: SupportSet, icl: Tensor, clock: Clock) -> Prediction:
@@ -338,9 +339,8 @@ class Task:
     def _fuse(self, maps: Maps, clock: Clock) -> Prediction:
         settings, ids = self.segmenter.settings, self.support.ids
         size = maps.sam.shape[-2], maps.sam.shape[-1]
-        icl = resize(maps.icl, size) - 0.5
         if not settings.use_sam:
-            scores = icl
+            scores = resize(maps.icl, size) - 0.5
         elif settings.mode == "paper":
             scores = fuse(icl_score(maps.icl, size), sam_score(maps.sam), self.weights)
         else:
@@ -352,7 +352,7 @@ class Task:
             labels=label_map(scores, ids),
             probabilities=dict(zip(ids, probabilities, strict=True)),
             confidence=dict(zip(ids, maps.confidence[:, 0].cpu().numpy(), strict=True)),
-            icl_labels=label_map(icl, ids),
+            icl_labels=label_map(F.hardshrink(resize(maps.icl_alone, size) - 0.5, _UNDECIDED), ids),
             sam_labels=label_map(maps.sam, ids),
             boxes=dict(zip(ids, maps.boxes, strict=True)),
             seconds=clock.seconds,

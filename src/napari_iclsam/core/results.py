@@ -62,8 +62,10 @@ class Prediction:
         0.5 where the label is foreground.
     confidence : mapping of int to ndarray, (H, W), float32
         Semantic confidence map of each label, in [0, 1].
-    icl_labels, sam_labels : ndarray, (H, W), int32
-        What either model says alone.
+    icl_labels : ndarray, (H, W), int32
+        What the in-context model says alone, by its look at the whole image.
+    sam_labels : ndarray, (H, W), int32
+        What SAM says, prompted by it.
     boxes : mapping of int to ndarray, (n, 4), int64
         Box prompts of each label: x0, y0, x1, y1, inclusive pixel indices, largest component first.
     seconds : mapping of str to float

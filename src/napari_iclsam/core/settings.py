@@ -47,6 +47,11 @@ class Settings:
     sam_guidance: Annotated[
         float, Limits(0, 10, 0.1), "beta: how strongly the confidence map guides SAM's mask decoder."
     ] = 2.0
+    closer_looks: Annotated[
+        bool,
+        "auto mode: where the in-context model has found something, let it look again, closer, at that part of the "
+        "image and at the like parts of the examples. Changes nothing where objects fill the images.",
+    ] = True
     use_sam: Annotated[bool, "Refine with SAM. Without it, the in-context model decides alone."] = True
     mask_prompt: Annotated[
         bool,

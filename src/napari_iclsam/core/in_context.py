@@ -1,0 +1,317 @@
+"""The in-context model's part: one look at the whole image, then closer ones at what it found there."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from scipy import ndimage
+from torch import Tensor
+from torch.nn import functional as F
+
+from napari_iclsam.core.cut import best_bin, cut_of, histogram
+from napari_iclsam.core.embeddings import Embedding
+from napari_iclsam.core.fusion import icl_guidance
+from napari_iclsam.core.geometry import resize, resize_mask
+from napari_iclsam.core.networks import Context, Networks, nearest_side
+from napari_iclsam.core.settings import Settings
+from napari_iclsam.core.support import SupportSet
+from napari_iclsam.core.windows import Region, mean_extent, region_of, share_of, window_at
+
+_FLIPS: tuple[tuple[int, ...], ...] = ((), (-1,), (-2,), (-2, -1))
+"""Axes mirrored in each copy that the in-context model is averaged over."""
+
+_CLOSER = (2.2, 1.3)
+"""Sides of the windows of the closer looks, one after the other, relative to the examples' objects."""
+
+_WHOLE = 0.9
+"""Windows larger than this share of the images show nothing new."""
+
+_PART = 0.15
+"""A component counts as found if it has this share of the largest one's sum of probabilities."""
+
+_CANVAS = 1024
+"""Looks are added up at the size of the image, or smaller, so that its longer side has at most so many pixels."""
+
+
+@dataclass(frozen=True, slots=True)
+class Examples:
+    """A support set as the networks see it: 8-bit RGB images and their embeddings, pair by pair."""
+
+    support: SupportSet
+    images: tuple[NDArray[np.uint8], ...]
+    embeddings: tuple[Embedding, ...]
+
+    def subset(self, pairs: Sequence[int]) -> Examples:
+        """Return some of the pairs."""
+        embeddings = tuple(self.embeddings[p] for p in pairs) if self.embeddings else ()
+        return Examples(self.support.subset(pairs), tuple(self.images[p] for p in pairs), embeddings)
+
+    def masks(self, pair: int) -> NDArray[np.bool_]:
+        """Return the mask of each label in one pair, (L, H, W)."""
+        return np.stack([self.support.mask(pair, label) for label in self.support.ids])
+
+
+@dataclass(frozen=True, slots=True)
+class CloserLook:
+    """What the in-context model makes of windows of the examples, about their objects.
+
+    Attributes
+    ----------
+    extents : mapping of int to float
+        By index of a label whose objects are small enough: the side of its windows, as a share of the image's.
+    side : int
+        Of the in-context model's images.
+    contexts : tuple of Context
+        One task for each of these labels; one a mirrored copy.
+    """
+
+    extents: Mapping[int, float]
+    side: int
+    contexts: tuple[Context, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Reference:
+    """What the in-context model computes of a support set alone.
+
+    Attributes
+    ----------
+    side : int
+        Of its images at the first look.
+    contexts : tuple of Context
+        Of the whole images, L tasks each; one a mirrored copy.
+    closer : tuple of CloserLook
+        In the order of looking.
+    """
+
+    side: int
+    contexts: tuple[Context, ...]
+    closer: tuple[CloserLook, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """Probabilities of L labels in a query by the in-context model.
+
+    Attributes
+    ----------
+    alone : Tensor, (L, 1, s, s)
+        By its look at the whole image.
+    closer : Tensor, (L, 1, h, w)
+        By all its looks.
+    """
+
+    alone: Tensor
+    closer: Tensor
+
+
+def most_similar(embeddings: Sequence[Embedding], query: Embedding, count: int) -> list[int]:
+    """Return which support embeddings are nearest to the query's by the cosine of their means, in order of the set."""
+    means = torch.stack([e.frame.crop_grid(e.features.embedding[0]).mean(dim=(-2, -1)) for e in (query, *embeddings)])
+    means = F.normalize(means - means[1:].mean(dim=0), dim=1)
+    return sorted(torch.topk(means[1:] @ means[0], count).indices.tolist())
+
+
+def refer(networks: Networks, examples: Examples, settings: Settings) -> Reference:
+    """Give whole images of the support to the in-context model: for each mirrored copy, L tasks of K pairs.
+
+    If every label will be looked at more closely, at the next smaller size that the model knows: what is small is found
+    as well there, and better in a picture that holds fewer details.
+    """
+    side = networks.icl_size(examples.images)
+    if len(_extents(examples, _CLOSER[-1], settings)) == len(examples.support.ids):
+        side = max((smaller for smaller in networks.icl.image_sizes if smaller < side), default=side)
+    images = torch.cat([icl_input(networks, image, side, settings, stretch=True) for image in examples.images])[None]
+    masks = torch.stack(
+        [torch.cat([resize_mask(m, (side, side)) for m in examples.masks(k)]) for k in range(len(examples.images))],
+        dim=1,
+    ).to(images.device)
+    return Reference(side, _encode(networks, images.expand(len(masks), -1, -1, -1, -1), masks, settings))
+
+
+def refer_closer(networks: Networks, reference: Reference, examples: Examples, settings: Settings) -> Reference:
+    """Add windows of the support to a reference, for the closer looks.
+
+    The last of them is at the size that is nearest to its windows', the others, which only prepare it, at the smallest.
+    """
+    looks = []
+    for factor in _CLOSER:
+        if extents := _extents(examples, factor, settings):
+            sizes = networks.icl.image_sizes
+            side = min(sizes) if factor != _CLOSER[-1] else nearest_side(sizes, _shapes(examples, extents.values()))
+            looks.append(CloserLook(extents, side, _windows(networks, examples, extents, side, settings)))
+    return replace(reference, closer=tuple(looks))
+
+
+def _shapes(examples: Examples, extents: Iterable[float]) -> list[tuple[int, int]]:
+    """Return the height and width of windows in each image, in pixels."""
+    shapes = [image.shape[:2] for image in examples.images]
+    return [(round(extent * height), round(extent * width)) for extent in extents for height, width in shapes]
+
+
+def _extents(examples: Examples, factor: float, settings: Settings) -> dict[int, float]:
+    """Return how large windows are to be, for the labels whose windows are smaller than the images."""
+    if settings.mode == "paper" or not settings.closer_looks:
+        return {}
+    extents = {}
+    for label, own in enumerate(_regions(examples)):
+        known = [region for region in own if region]
+        if known:
+            extent = factor * mean_extent(known)
+            if sum(share_of(extent, region) for region in known) <= _WHOLE * len(known):
+                extents[label] = extent
+    return extents
+
+
+def _regions(examples: Examples) -> list[list[Region | None]]:
+    """Return where each label lies in each pair."""
+    support = examples.support
+    return [[region_of(support.mask(pair, label)) for pair in range(len(support))] for label in support.ids]
+
+
+def _windows(
+    networks: Networks, examples: Examples, extents: Mapping[int, float], side: int, settings: Settings
+) -> tuple[Context, ...]:
+    """Give windows of the support to the in-context model, one task of K pairs a label.
+
+    Where an example does not hold the label, the window is where the label is in the others.
+    """
+    regions, ids = _regions(examples), examples.support.ids
+    images, masks = [], []
+    for label, extent in extents.items():
+        known = [region for region in regions[label] if region]
+        middle = [sum(getattr(region, axis) for region in known) / len(known) for axis in ("row", "column")]
+        for pair, region in enumerate(regions[label]):
+            row, column = (region.row, region.column) if region else middle
+            mask, rgb = examples.support.mask(pair, ids[label]), examples.images[pair]
+            window = window_at(row, column, share_of(extent, region), mask.shape)
+            images.append(icl_input(networks, rgb[window], side, settings, stretch=True))
+            masks.append(resize_mask(mask[window], (side, side)))
+    tasks = (len(extents), len(examples.images))
+    stacks = (torch.cat(images).unflatten(0, tasks), torch.cat(masks).unflatten(0, tasks).to(networks.device))
+    return _encode(networks, *stacks, settings)
+
+
+def _encode(networks: Networks, images: Tensor, masks: Tensor, settings: Settings) -> tuple[Context, ...]:
+    """Give T support sets (T, K, C, s, s) and their masks (T, K, 1, s, s) to the network, for each mirrored copy."""
+    return tuple(networks.encode_support(images.flip(axes), masks.flip(axes)) for axes in _copies(settings))
+
+
+def _ask(
+    networks: Networks, contexts: Sequence[Context], images: Tensor, guidance: Tensor, settings: Settings
+) -> Tensor:
+    """Return the logits of T tasks in an image each (T, C, s, s): (T, 1, s, s), the mean over the mirrored copies."""
+    logits = [
+        networks.segment_in_context(images.flip(axes), context, guidance.flip(axes)).flip(axes)
+        for axes, context in zip(_copies(settings), contexts, strict=True)
+    ]
+    return torch.stack(logits).mean(dim=0)
+
+
+def icl_input(networks: Networks, rgb: NDArray[np.uint8], side: int, settings: Settings, *, stretch: bool) -> Tensor:
+    """Make the in-context model's input of an image, (1, C, s, s); see `Networks.icl_image`."""
+    return networks.icl_image(rgb, side, settings.channel, smooth=settings.mode == "auto", stretch=stretch)
+
+
+def glance(
+    networks: Networks, examples: Examples, rgb: NDArray[np.uint8], settings: Settings
+) -> tuple[Reference, Tensor]:
+    """Segment an image before anything is embedded: one look at the whole of it, without guidance.
+
+    Returns
+    -------
+    reference : Reference
+        Of the examples, or of ``max_examples`` of them, evenly spread.
+    probabilities : Tensor, (L, 1, s, s)
+    """
+    count = len(examples.support)
+    chosen = np.unique(np.linspace(0, count - 1, min(count, settings.max_examples)).round().astype(int)).tolist()
+    reference = refer(networks, examples.subset(chosen), settings)
+    unguided = torch.zeros((len(examples.support.ids), 1, *rgb.shape[:2]), device=networks.device)
+    return reference, torch.sigmoid(_first_look(networks, reference, rgb, unguided, settings))
+
+
+def segment_in_context(
+    networks: Networks,
+    reference: Reference | None,
+    examples: Examples,
+    rgb: NDArray[np.uint8],
+    query: Embedding,
+    confidence: Tensor,
+    settings: Settings,
+) -> Seen:
+    """Let the in-context model look at a query, guided by the confidence maps (L, 1, H, W).
+
+    Without a reference, the examples that are most similar to the query make one.
+    """
+    pairs = len(examples.support)
+    if reference is None:
+        nearest = most_similar(examples.embeddings, query, settings.max_examples)
+        some, pairs = examples.subset(nearest), len(nearest)
+        reference = refer_closer(networks, refer(networks, some, settings), some, settings)
+    guidance = icl_guidance(confidence, pairs, settings)
+    logits = _first_look(networks, reference, rgb, guidance, settings)
+    alone = torch.sigmoid(logits)
+    if not reference.closer:
+        return Seen(alone, alone)
+    return Seen(alone, torch.sigmoid(_look_closer(networks, reference.closer, rgb, logits, guidance, settings)))
+
+
+def _first_look(
+    networks: Networks, reference: Reference, rgb: NDArray[np.uint8], guidance: Tensor, settings: Settings
+) -> Tensor:
+    """Return the logits of L labels in the whole image, (L, 1, s, s)."""
+    image = icl_input(networks, rgb, reference.side, settings, stretch=settings.mode == "auto")
+    return _ask(networks, reference.contexts, image.expand(len(guidance), -1, -1, -1), guidance, settings)
+
+
+def _look_closer(
+    networks: Networks,
+    looks: Sequence[CloserLook],
+    rgb: NDArray[np.uint8],
+    logits: Tensor,
+    guidance: Tensor,
+    settings: Settings,
+) -> Tensor:
+    """Return the mean logits of all looks, (L, 1, h, w): what was found tells where to look next."""
+    shape = (rgb.shape[0], rgb.shape[1])
+    scale = min(1.0, _CANVAS / max(shape))
+    canvas = max(1, round(scale * shape[0])), max(1, round(scale * shape[1]))
+    total = resize(logits, canvas).clone()
+    times = torch.ones_like(total)
+    for look in looks:
+        found = {label: _found(total[label, 0] / times[label, 0]) for label in look.extents}
+        where = {label: region or Region(0.5, 0.5, 0.0) for label, region in found.items()}
+        shares = {label: share_of(extent, where[label]) for label, extent in look.extents.items()}
+        views = [(where[label].row, where[label].column, share) for label, share in shares.items()]
+        images, guides = [], []
+        for label, view in zip(look.extents, views, strict=True):
+            window = window_at(*view, shape)
+            images.append(icl_input(networks, rgb[window], look.side, settings, stretch=True))
+            guides.append(resize(guidance[label : label + 1][(..., *window)], (look.side, look.side)))
+        answers = _ask(networks, look.contexts, torch.cat(images), torch.cat(guides), settings)
+        for label, view, answer in zip(look.extents, views, answers, strict=True):
+            if found[label]:
+                window = window_at(*view, canvas)
+                part = total[label][(..., *window)]
+                part += resize(answer[None], (part.shape[-2], part.shape[-1]))[0]
+                times[label][(..., *window)] += 1
+    return total / times
+
+
+def _found(logits: Tensor) -> Region | None:
+    """Return where logits (h, w) show something, but for small parts of it; None if they show nothing."""
+    mask = (logits >= cut_of(best_bin(histogram(logits.flatten()[None])))).cpu().numpy()
+    components, count = ndimage.label(mask)
+    if not count:
+        return None
+    sums = ndimage.sum_labels(torch.sigmoid(logits).cpu().numpy(), components, np.arange(1, count + 1))
+    return region_of(np.isin(components, 1 + np.flatnonzero(sums >= _PART * sums.max())))
+
+
+def _copies(settings: Settings) -> tuple[tuple[int, ...], ...]:
+    return _FLIPS if settings.flips and settings.mode == "auto" else _FLIPS[:1]
