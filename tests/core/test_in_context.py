@@ -15,10 +15,13 @@ from torch import Tensor, nn
 
 from napari_iclsam import Settings, dice
 from napari_iclsam.core.embeddings import EmbeddingCache
-from napari_iclsam.core.in_context import Seen, segment_in_context
+from napari_iclsam.core.in_context import Examples, Seen, refer, segment_in_context
+from napari_iclsam.core.intensity import as_rgb8
 from napari_iclsam.core.networks import Networks
 from napari_iclsam.core.pipeline import ICLSAM, Task
+from napari_iclsam.core.support import SupportSet
 from napari_iclsam.core.windows import Region, mean_extent, region_of, share_of, window_at
+from napari_iclsam.models.starter_icl import TwoScales
 from napari_iclsam.models.starter_sam import StarterSam
 from napari_iclsam.models.universeg import UniverSeg
 
@@ -110,10 +113,28 @@ class TestWhichLooks:
         assert [set(look.extents) for look in reference.closer] == [{1}, {1}]
 
 
+@pytest.mark.parametrize(
+    ("mask", "side"),
+    [
+        (disc(150, 150, 120, 384), 128),
+        (disc(150, 150, 60, 384) | disc(340, 340, 20, 384), 256),
+        (np.indices((384, 384)).sum(axis=0) % 12 < 4, 384),
+        (disc(150, 150, 9, 384), 128),  # will be seen closer
+        (np.indices((384, 384)).sum(axis=0) % 400 < 2, 384),
+    ],
+    ids=["smooth", "less smooth", "stripes", "small", "thin"],
+)
+def test_the_whole_image_is_as_large_as_the_masks_need(mask: NDArray[np.bool_], side: int) -> None:
+    networks = Networks(StarterSam(64), TwoScales())
+    examples = Examples(SupportSet.of([photo(mask, 0)], [mask.astype(np.int32)]), (as_rgb8(photo(mask, 0)),), ())
+    assert refer(networks, examples, Settings()).side == side
+    assert refer(networks, examples, Settings(mode="paper")).side == 384
+
+
 class Counting(nn.Module):
     """An in-context network that finds what is bright, and says it the louder the more often it is asked."""
 
-    image_sizes = (32, 64)
+    image_sizes = (64, 128)
     image_channels = 1
 
     def __init__(self) -> None:
@@ -144,7 +165,7 @@ class TestLooking:
         icl = counting.networks.icl
         assert isinstance(icl, Counting)
         whole, far, near = icl.supports
-        assert whole[0].shape == (1, 3, 1, 32, 32)  # half the size: small objects will be seen from near
+        assert whole[0].shape == far[0].shape == (1, 3, 1, 64, 64)
         for (images, found), factor in ((far, 2.2), (near, 1.3)):
             share = found.mean(dim=(-3, -2, -1))[0]
             assert share[:2] == pytest.approx([np.pi / 4 / factor**2] * 2, rel=0.6)

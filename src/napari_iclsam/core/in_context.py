@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+import math
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -30,11 +31,21 @@ _CLOSER = (2.2, 1.3)
 _WHOLE = 0.9
 """Windows larger than this share of the images show nothing new."""
 
+_FAITHFUL, _FINDABLE = 0.05, 0.8
+"""What may be lost of masks at a smaller size (`_side`): where they are outlined, and where they need only be found."""
+
 _PART = 0.15
 """A component counts as found if it has this share of the largest one's sum of probabilities."""
 
 _CANVAS = 1024
 """Looks are added up at the size of the image, or smaller, so that its longer side has at most so many pixels."""
+
+_LATTICE = 512
+"""What was found is read at every n-th pixel, so that there are at most so many on the longer side."""
+
+
+Masks = list[NDArray[np.bool_]]
+"""Of one label, (H, W) each, pair by pair."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +64,11 @@ class Examples:
     def masks(self, pair: int) -> NDArray[np.bool_]:
         """Return the mask of each label in one pair, (L, H, W)."""
         return np.stack([self.support.mask(pair, label) for label in self.support.ids])
+
+    def masks_by_label(self) -> list[Masks]:
+        """Return the mask of each pair, (H, W), label by label."""
+        pairs = range(len(self.support))
+        return [[self.support.mask(pair, label) for pair in pairs] for label in self.support.ids]
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,48 +133,75 @@ def most_similar(embeddings: Sequence[Embedding], query: Embedding, count: int) 
 
 
 def refer(networks: Networks, examples: Examples, settings: Settings) -> Reference:
-    """Give whole images of the support to the in-context model: for each mirrored copy, L tasks of K pairs.
-
-    If every label will be looked at more closely, at the next smaller size that the model knows: what is small is found
-    as well there, and better in a picture that holds fewer details.
-    """
-    side = networks.icl_size(examples.images)
-    if len(_extents(examples, _CLOSER[-1], settings)) == len(examples.support.ids):
-        side = max((smaller for smaller in networks.icl.image_sizes if smaller < side), default=side)
+    """Give whole images of the support to the in-context model: for each mirrored copy, L tasks of K pairs."""
+    masks = examples.masks_by_label()
+    if settings.mode == "paper":
+        side = networks.icl_size(examples.images)
+    else:
+        closer = _extents(_regions(masks), _CLOSER[-1], settings)
+        side = _side(networks, masks, [_FINDABLE if label in closer else _FAITHFUL for label in range(len(masks))])
     images = torch.cat([icl_input(networks, image, side, settings, stretch=True) for image in examples.images])[None]
-    masks = torch.stack(
-        [torch.cat([resize_mask(m, (side, side)) for m in examples.masks(k)]) for k in range(len(examples.images))],
-        dim=1,
-    ).to(images.device)
     return Reference(side, _encode(networks, images.expand(len(masks), -1, -1, -1, -1), masks, settings))
+
+
+def _side(networks: Networks, masks: Sequence[Masks], limits: Sequence[float]) -> int:
+    """Return the smallest side of the model's images at which masks keep their shape.
+
+    Parameters
+    ----------
+    networks : Networks
+    masks : sequence of Masks
+        Label by label; of images, or of windows of them.
+    limits : sequence of float
+        Of each label: what may be lost of the masks at a side of 256, relative to their area; half of that at 128.
+    """
+    sides = networks.icl.image_sizes
+    nearest = nearest_side(sides, [(mask.shape[0], mask.shape[1]) for own in masks for mask in own])
+    known = [[resize_mask(mask, (nearest, nearest)) for mask in own if mask.any()] for own in masks]
+    for side in sorted(side for side in sides if side < nearest):
+        lost = [_lost(torch.cat(own), side) if own else 0.0 for own in known]
+        if all(share <= limit * side / 256 for share, limit in zip(lost, limits, strict=True)):
+            return side
+    return nearest
+
+
+def _lost(masks: Tensor, side: int) -> float:
+    """Return how much of masks (K, 1, s, s), relative to their area, resizing them to a side and back changes."""
+    small = F.interpolate(masks, (side, side), mode="bilinear", antialias=True)
+    return float((resize(small, (masks.shape[-2], masks.shape[-1])) - masks).abs().sum() / masks.sum().clamp_min(1))
 
 
 def refer_closer(networks: Networks, reference: Reference, examples: Examples, settings: Settings) -> Reference:
     """Add windows of the support to a reference, for the closer looks.
 
-    The last of them is at the size that is nearest to its windows', the others, which only prepare it, at the smallest.
+    The last of them is at the size that its masks need, the other one, which only prepares it, at the smallest.
     """
     looks = []
+    masks = examples.masks_by_label()
+    regions = _regions(masks)
     for factor in _CLOSER:
-        if extents := _extents(examples, factor, settings):
-            sizes = networks.icl.image_sizes
-            side = min(sizes) if factor != _CLOSER[-1] else nearest_side(sizes, _shapes(examples, extents.values()))
-            looks.append(CloserLook(extents, side, _windows(networks, examples, extents, side, settings)))
+        if extents := _extents(regions, factor, settings):
+            windows = [_windows(examples.images, masks[n], regions[n], extent) for n, extent in extents.items()]
+            inside = [[mask for _, mask in own] for own in windows]
+            last = factor == _CLOSER[-1]
+            side = _side(networks, inside, [_FAITHFUL] * len(inside)) if last else min(networks.icl.image_sizes)
+            images = [[icl_input(networks, rgb, side, settings, stretch=True) for rgb, _ in own] for own in windows]
+            contexts = _encode(networks, torch.stack([torch.cat(own) for own in images]), inside, settings)
+            looks.append(CloserLook(extents, side, contexts))
     return replace(reference, closer=tuple(looks))
 
 
-def _shapes(examples: Examples, extents: Iterable[float]) -> list[tuple[int, int]]:
-    """Return the height and width of windows in each image, in pixels."""
-    shapes = [image.shape[:2] for image in examples.images]
-    return [(round(extent * height), round(extent * width)) for extent in extents for height, width in shapes]
+def _regions(masks: Sequence[Masks]) -> list[list[Region | None]]:
+    """Return where each label lies in each pair."""
+    return [[region_of(mask) for mask in own] for own in masks]
 
 
-def _extents(examples: Examples, factor: float, settings: Settings) -> dict[int, float]:
+def _extents(regions: Sequence[Sequence[Region | None]], factor: float, settings: Settings) -> dict[int, float]:
     """Return how large windows are to be, for the labels whose windows are smaller than the images."""
     if settings.mode == "paper" or not settings.closer_looks:
         return {}
     extents = {}
-    for label, own in enumerate(_regions(examples)):
+    for label, own in enumerate(regions):
         known = [region for region in own if region]
         if known:
             extent = factor * mean_extent(known)
@@ -167,38 +210,28 @@ def _extents(examples: Examples, factor: float, settings: Settings) -> dict[int,
     return extents
 
 
-def _regions(examples: Examples) -> list[list[Region | None]]:
-    """Return where each label lies in each pair."""
-    support = examples.support
-    return [[region_of(support.mask(pair, label)) for pair in range(len(support))] for label in support.ids]
-
-
 def _windows(
-    networks: Networks, examples: Examples, extents: Mapping[int, float], side: int, settings: Settings
-) -> tuple[Context, ...]:
-    """Give windows of the support to the in-context model, one task of K pairs a label.
+    images: Sequence[NDArray[np.uint8]], masks: Masks, regions: Sequence[Region | None], extent: float
+) -> list[tuple[NDArray[np.uint8], NDArray[np.bool_]]]:
+    """Return windows about a label, of image and mask of each pair, at their own sizes.
 
     Where an example does not hold the label, the window is where the label is in the others.
     """
-    regions, ids = _regions(examples), examples.support.ids
-    images, masks = [], []
-    for label, extent in extents.items():
-        known = [region for region in regions[label] if region]
-        middle = [sum(getattr(region, axis) for region in known) / len(known) for axis in ("row", "column")]
-        for pair, region in enumerate(regions[label]):
-            row, column = (region.row, region.column) if region else middle
-            mask, rgb = examples.support.mask(pair, ids[label]), examples.images[pair]
-            window = window_at(row, column, share_of(extent, region), mask.shape)
-            images.append(icl_input(networks, rgb[window], side, settings, stretch=True))
-            masks.append(resize_mask(mask[window], (side, side)))
-    tasks = (len(extents), len(examples.images))
-    stacks = (torch.cat(images).unflatten(0, tasks), torch.cat(masks).unflatten(0, tasks).to(networks.device))
-    return _encode(networks, *stacks, settings)
+    known = [region for region in regions if region]
+    row, column = (float(np.mean([getattr(region, axis) for region in known])) for axis in ("row", "column"))
+    windows = []
+    for rgb, mask, region in zip(images, masks, regions, strict=True):
+        place = region or Region(row, column, 0.0)
+        window = window_at(place.row, place.column, share_of(extent, region), (mask.shape[0], mask.shape[1]))
+        windows.append((rgb[window], mask[window]))
+    return windows
 
 
-def _encode(networks: Networks, images: Tensor, masks: Tensor, settings: Settings) -> tuple[Context, ...]:
-    """Give T support sets (T, K, C, s, s) and their masks (T, K, 1, s, s) to the network, for each mirrored copy."""
-    return tuple(networks.encode_support(images.flip(axes), masks.flip(axes)) for axes in _copies(settings))
+def _encode(networks: Networks, images: Tensor, masks: Sequence[Masks], settings: Settings) -> tuple[Context, ...]:
+    """Give T support sets (T, K, C, s, s) and their masks, of any size, to the network, for each mirrored copy."""
+    side = images.shape[-2], images.shape[-1]
+    small = torch.stack([torch.cat([resize_mask(mask, side) for mask in own]) for own in masks]).to(images.device)
+    return tuple(networks.encode_support(images.flip(axes), small.flip(axes)) for axes in _copies(settings))
 
 
 def _ask(
@@ -305,12 +338,12 @@ def _look_closer(
 
 def _found(logits: Tensor) -> Region | None:
     """Return where logits (h, w) show something, but for small parts of it; None if they show nothing."""
+    step = math.ceil(max(logits.shape) / _LATTICE)
+    logits = logits[step // 2 :: step, step // 2 :: step]
     mask = (logits >= cut_of(best_bin(histogram(logits.flatten()[None])))).cpu().numpy()
-    components, count = ndimage.label(mask)
-    if not count:
-        return None
-    sums = ndimage.sum_labels(torch.sigmoid(logits).cpu().numpy(), components, np.arange(1, count + 1))
-    return region_of(np.isin(components, 1 + np.flatnonzero(sums >= _PART * sums.max())))
+    components, _ = ndimage.label(mask)
+    sums = np.bincount(components.ravel(), (torch.sigmoid(logits).cpu().numpy() * mask).ravel())
+    return region_of(mask & (sums >= _PART * sums.max())[components])
 
 
 def _copies(settings: Settings) -> tuple[tuple[int, ...], ...]:
