@@ -92,7 +92,7 @@ class IclConfig:
     supports: tuple[int, ...] = (1, 2, 3, 4, 5, 6, 8, 12, 16, 24, 32)
     support_weights: tuple[float, ...] = (0.14, 0.16, 0.14, 0.14, 0.08, 0.08, 0.12, 0.06, 0.05, 0.02, 0.01)
     real: float = 0.4
-    closer: float = 0.3
+    closer: float = 0.0
     pool_start: int = 780
     pool_growth: float = 0.15
     pool_tasks: int = 4000

@@ -14,7 +14,7 @@ from torch.nn import functional as F
 
 from napari_iclsam.models.build import build_icl
 from napari_iclsam.models.starter_icl import TwoScales
-from training.augment import Pairs, augment, crop, own_range
+from training.augment import Pairs, augment, closer_windows, crop, own_range
 from training.config import IclConfig, Stage
 from training.data import DataSet, load_set, load_sets
 from training.episodes import Episodes, as_source, real_task, split, synthetic_task
@@ -129,6 +129,21 @@ def test_a_window_keeps_image_and_mask_together() -> None:
         pairs = crop(np.random.default_rng(1), image, mask, 32, extent, smooth=True)
         assert pairs.images.shape == (1, 3, 32, 32)
         assert np.mean((pairs.images[0, 0] > 0.5) == (pairs.masks[0, 0] > 0.5)) > 0.95
+
+
+def test_windows_of_a_closer_look_hold_the_object_at_one_scale_in_all_images() -> None:
+    masks = [np.zeros((80, 120), bool) for _ in range(4)]
+    for n, mask in enumerate(masks):
+        mask[10 + 10 * n : 26 + 10 * n, 30 + 15 * n : 54 + 15 * n] = True  # a fifth of the image in each direction
+    for seed in range(20):
+        windows = closer_windows(np.random.default_rng(seed), masks)
+        assert windows is not None
+        shares = [mask[window].mean() for window, mask in zip(windows, masks, strict=True)][1:]
+        assert all(mask[window].sum() == mask.sum() for window, mask in zip(windows[1:], masks[1:], strict=True))
+        assert 1 / 2.6**2 < min(shares) < 1.1 * max(shares) < 1.3 / 1.15**2
+        assert masks[0][windows[0]].any()
+    assert closer_windows(np.random.default_rng(0), [np.ones((80, 120), bool)] * 4) is None
+    assert closer_windows(np.random.default_rng(0), [*masks, np.zeros((80, 120), bool)]) is None
 
 
 def test_augmentation_keeps_masks_binary_images_in_range_and_grey_images_grey() -> None:
