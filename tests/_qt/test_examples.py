@@ -119,7 +119,7 @@ def test_what_the_model_sees_is_shown(filled: Dock, qtbot: Any) -> None:
     ("icl", "sizes", "side", "grey"),
     [
         ("starter", [], 128, False),
-        ("starter", [(60, 70), (500, 500)], 384, False),
+        ("starter", [(60, 70), (500, 500)], 512, False),
         ("universeg", [(500, 500)], 128, True),
     ],
 )

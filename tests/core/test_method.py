@@ -195,7 +195,7 @@ def test_guidance_moves_the_in_context_model(segmenter: Make, scene: Scene) -> N
         ([(88, 203)], 128),
         ([(233, 197)], 256),
         ([(50, 40), (260, 380)], 384),
-        ([(2000, 1500)], 384),
+        ([(2000, 1500)], 512),
     ],
 )
 def test_the_in_context_model_takes_images_near_the_size_of_the_largest_example(

@@ -31,8 +31,9 @@ _CLOSER = (2.2, 1.3)
 _WHOLE = 0.9
 """Windows larger than this share of the images show nothing new."""
 
-_FAITHFUL, _FINDABLE = 0.05, 0.8
-"""What may be lost of masks at a smaller size (`_side`): where they are outlined, and where they need only be found."""
+_OUTLINED, _FOUND = (0.075, 0.2), (0.8, 0.8)
+"""What masks may lose if they are halved, at a side below the images' own and from there on (`_side`): where the model
+outlines them, and where it only has to find them."""
 
 _PART = 0.15
 """A component counts as found if it has this share of the largest one's sum of probabilities."""
@@ -42,7 +43,6 @@ _CANVAS = 1024
 
 _LATTICE = 512
 """What was found is read at every n-th pixel, so that there are at most so many on the longer side."""
-
 
 Masks = list[NDArray[np.bool_]]
 """Of one label, (H, W) each, pair by pair."""
@@ -139,36 +139,40 @@ def refer(networks: Networks, examples: Examples, settings: Settings) -> Referen
         side = networks.icl_size(examples.images)
     else:
         closer = _extents(_regions(masks), _CLOSER[-1], settings)
-        side = _side(networks, masks, [_FINDABLE if label in closer else _FAITHFUL for label in range(len(masks))])
+        side = _side(networks, masks, [_FOUND if label in closer else _OUTLINED for label in range(len(masks))])
     images = torch.cat([icl_input(networks, image, side, settings, stretch=True) for image in examples.images])[None]
     return Reference(side, _encode(networks, images.expand(len(masks), -1, -1, -1, -1), masks, settings))
 
 
-def _side(networks: Networks, masks: Sequence[Masks], limits: Sequence[float]) -> int:
-    """Return the smallest side of the model's images at which masks keep their shape.
+def _side(networks: Networks, masks: Sequence[Masks], limits: Sequence[tuple[float, float]]) -> int:
+    """Return the smallest side of the model's images that is enough for masks, at most twice their own size.
 
     Parameters
     ----------
     networks : Networks
     masks : sequence of Masks
         Label by label; of images, or of windows of them.
-    limits : sequence of float
-        Of each label: what may be lost of the masks at a side of 256, relative to their area; half of that at 128.
+    limits : sequence of (float, float)
+        Of each label: what may be lost at a side below the masks' own (the nearest that the model has), and from it on.
     """
     sides = networks.icl.image_sizes
-    nearest = nearest_side(sides, [(mask.shape[0], mask.shape[1]) for own in masks for mask in own])
-    known = [[resize_mask(mask, (nearest, nearest)) for mask in own if mask.any()] for own in masks]
-    for side in sorted(side for side in sides if side < nearest):
-        lost = [_lost(torch.cat(own), side) if own else 0.0 for own in known]
-        if all(share <= limit * side / 256 for share, limit in zip(lost, limits, strict=True)):
-            return side
-    return nearest
+    own = nearest_side(sides, [(mask.shape[0], mask.shape[1]) for by_pair in masks for mask in by_pair])
+    allowed = sorted(side for side in sides if side <= 2 * own)
+
+    def suffices(side: int) -> bool:
+        lost = (_lost_by_halving(by_pair, side) for by_pair in masks)
+        return all(share <= limit[side >= own] for share, limit in zip(lost, limits, strict=True))
+
+    return next((side for side in allowed if suffices(side)), allowed[-1])
 
 
-def _lost(masks: Tensor, side: int) -> float:
-    """Return how much of masks (K, 1, s, s), relative to their area, resizing them to a side and back changes."""
-    small = F.interpolate(masks, (side, side), mode="bilinear", antialias=True)
-    return float((resize(small, (masks.shape[-2], masks.shape[-1])) - masks).abs().sum() / masks.sum().clamp_min(1))
+def _lost_by_halving(masks: Masks, side: int) -> float:
+    """Return how much of masks at a side, relative to their area, changes if they are made half as large and back."""
+    known = [resize_mask(mask, (side, side)) for mask in masks if mask.any()]
+    if not known:
+        return 0.0
+    shown = torch.cat(known)
+    return float((resize(F.avg_pool2d(shown, 2), (side, side)) - shown).abs().sum() / shown.sum().clamp_min(1))
 
 
 def refer_closer(networks: Networks, reference: Reference, examples: Examples, settings: Settings) -> Reference:
@@ -184,7 +188,7 @@ def refer_closer(networks: Networks, reference: Reference, examples: Examples, s
             windows = [_windows(examples.images, masks[n], regions[n], extent) for n, extent in extents.items()]
             inside = [[mask for _, mask in own] for own in windows]
             last = factor == _CLOSER[-1]
-            side = _side(networks, inside, [_FAITHFUL] * len(inside)) if last else min(networks.icl.image_sizes)
+            side = _side(networks, inside, [_OUTLINED] * len(inside)) if last else min(networks.icl.image_sizes)
             images = [[icl_input(networks, rgb, side, settings, stretch=True) for rgb, _ in own] for own in windows]
             contexts = _encode(networks, torch.stack([torch.cat(own) for own in images]), inside, settings)
             looks.append(CloserLook(extents, side, contexts))

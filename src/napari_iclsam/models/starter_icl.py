@@ -197,7 +197,7 @@ class TwoScales(nn.Module):
         By default one of random weights.
     """
 
-    image_sizes = (128, 256, 384)
+    image_sizes = (128, 256, 384, 512)
     """Sides of square images to choose from, by the size of the examples; the network takes others, too."""
 
     image_channels = 3
