@@ -117,7 +117,7 @@ class Networks:
         return f"{weights}/{getattr(self.sam, 'preprocessing', '')}/{self.promptable.image_size}"
 
     def icl_size(self, images: Sequence[NDArray[np.uint8]]) -> int:
-        """Return at which side the in-context model takes the images of a task; see `nearest_side`."""
+        """Return the side of the in-context model that is nearest to the images of a task; see `nearest_side`."""
         return nearest_side(self.icl.image_sizes, [image.shape[:2] for image in images])
 
     def icl_image(self, rgb: NDArray[np.uint8], side: int, channel: Channel, *, smooth: bool, stretch: bool) -> Tensor:

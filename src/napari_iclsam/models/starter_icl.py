@@ -198,7 +198,7 @@ class TwoScales(nn.Module):
     """
 
     image_sizes = (128, 256, 384, 512)
-    """Sides of square images to choose from, by the size of the examples; the network takes others, too."""
+    """Sides of square images to choose from for a task; the network takes others, too."""
 
     image_channels = 3
 
