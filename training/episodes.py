@@ -107,7 +107,7 @@ class Episodes(torch.utils.data.Dataset[Batch]):
     def _task(self, rng: Rng, pool: Pool, size: int, count: int, limit: int) -> Pairs:
         """Draw tasks until one has foreground in a support, and in the query (or, one in ten, has not)."""
         while True:
-            closer = rng.random() < self._config.closer
+            closer = self._config.closer > 0 and rng.random() < self._config.closer
             if self._sources and rng.random() < self._config.real:
                 source = self._sources[rng.choice(len(self._sources), p=self._weights / self._weights.sum())]
                 pairs = real_task(rng, source, size, count, closer=closer)
