@@ -121,14 +121,13 @@ def lines(width: int, side: int) -> NDArray[np.bool_]:
 @pytest.mark.parametrize(
     ("mask", "side"),
     [
-        (disc(150, 150, 120, 384), 128),
-        (disc(150, 150, 60, 384) | disc(320, 320, 40, 384), 256),
-        (lines(20, 384), 384),
+        (disc(150, 150, 120, 384), 256),
+        (disc(150, 150, 60, 384) | disc(320, 320, 40, 384), 384),
         (lines(5, 384), 512),
         (lines(3, 256), 512),
         (lines(2, 128), 256),  # no more than twice their own size
-        (disc(150, 150, 9, 384), 128),  # will be seen closer
-        (disc(150, 150, 4, 384), 256),
+        (disc(150, 150, 9, 384), 256),  # will be seen closer
+        (disc(60, 60, 6, 256), 128),
         (disc(60, 60, 20, 128), 128),
     ],
 )

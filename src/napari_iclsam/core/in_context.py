@@ -31,7 +31,7 @@ _CLOSER = (2.2, 1.3)
 _WHOLE = 0.9
 """Windows larger than this share of the images show nothing new."""
 
-_OUTLINED, _FOUND = (0.075, 0.2), (0.8, 0.8)
+_OUTLINED, _FOUND = (0.03, 0.2), (0.8, 0.8)
 """What masks may lose if they are halved, at a side below the images' own and from there on (`_side`): where the model
 outlines them, and where it only has to find them."""
 
@@ -145,7 +145,10 @@ def refer(networks: Networks, examples: Examples, settings: Settings) -> Referen
 
 
 def _side(networks: Networks, masks: Sequence[Masks], limits: Sequence[tuple[float, float]]) -> int:
-    """Return the smallest side of the model's images that is enough for masks, at most twice their own size.
+    """Return the smallest side of the model's images that is enough for masks.
+
+    It is at most one step below their own size, the nearest that the model has, and at most twice that. The largest that
+    the model has is for thin things alone, and nothing's own size.
 
     Parameters
     ----------
@@ -153,11 +156,11 @@ def _side(networks: Networks, masks: Sequence[Masks], limits: Sequence[tuple[flo
     masks : sequence of Masks
         Label by label; of images, or of windows of them.
     limits : sequence of (float, float)
-        Of each label: what may be lost at a side below the masks' own (the nearest that the model has), and from it on.
+        Of each label: what may be lost at a side below the masks' own, and from it on.
     """
-    sides = networks.icl.image_sizes
-    own = nearest_side(sides, [(mask.shape[0], mask.shape[1]) for by_pair in masks for mask in by_pair])
-    allowed = sorted(side for side in sides if side <= 2 * own)
+    sides = sorted(networks.icl.image_sizes)
+    own = nearest_side(sides[:-1] or sides, [(mask.shape[0], mask.shape[1]) for by_pair in masks for mask in by_pair])
+    allowed = [side for side in sides[max(0, sides.index(own) - 1) :] if side <= 2 * own]
 
     def suffices(side: int) -> bool:
         lost = (_lost_by_halving(by_pair, side) for by_pair in masks)
