@@ -147,8 +147,8 @@ def refer(networks: Networks, examples: Examples, settings: Settings) -> Referen
 def _side(networks: Networks, masks: Sequence[Masks], limits: Sequence[tuple[float, float]]) -> int:
     """Return the smallest side of the model's images that is enough for masks.
 
-    It is at most one step below their own size, the nearest that the model has, and at most twice that. The largest that
-    the model has is for thin things alone, and nothing's own size.
+    It is at most one step below their own size, the nearest that the model has, and at most twice that. The largest
+    that the model has is for thin things alone, and nothing's own size.
 
     Parameters
     ----------
