@@ -14,6 +14,7 @@ import torch
 import zarr
 from numpy.typing import NDArray
 
+from napari_iclsam.core.embeddings import EmbeddingCache
 from napari_iclsam.core.method import Clock, Maps
 from napari_iclsam.core.networks import Networks
 from napari_iclsam.core.pipeline import ICLSAM, Task
@@ -427,6 +428,33 @@ class TestStacks:
                 assert (progress.prediction.labels == expected[progress.plane]).all()
                 assert progress.plane + 1 <= len(loaded) <= progress.plane + 2
         assert loaded == [0, 1, 2]
+
+    def test_planes_embedded_together_become_what_they_become_alone(
+        self, task: Task, scene: Scene, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        planes = [scene(30, 37, seed)[0] for seed in (40, 41, 42, 43, 43)]
+        sam, batches = task.segmenter.networks.sam, list[int]()
+        encode = sam.encode
+        monkeypatch.setattr(sam, "encode", lambda pixels: batches.append(len(pixels)) or encode(pixels))
+        monkeypatch.setattr(Networks, "images_at_once", 2)  # as on a graphics card
+        together = task.predict_stack(np.stack(planes))
+        assert batches == [2, 2]  # what is in the cache is not embedded again
+        for plane, labels in zip(planes, together, strict=True):
+            fresh = ICLSAM(
+                networks=task.segmenter.networks, settings=task.segmenter.settings, cache=EmbeddingCache(None)
+            )
+            alone = fresh.fit(task.support.images, [scene(seed=seed)[1] for seed in range(2)]).predict(plane)
+            assert (labels == alone.labels).mean() > 0.99  # sums may be rounded in another order
+
+    def test_planes_before_one_that_cannot_be_read_are_finished(
+        self, task: Task, volume: NDArray[np.uint8], monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(Networks, "images_at_once", 3)
+        broken, done = volume.astype(np.float32), list[int | None]()
+        broken[2, 3, 4] = np.nan
+        with pytest.raises(ValueError, match="Plane 2: The image has 1 of"):
+            done.extend(step.plane for step in task.stack_steps(broken) if step.stage == "done")
+        assert done == [0, 1]
 
     @pytest.mark.parametrize("axis", [0, 2])
     def test_of_a_zarr_array_one_plane_is_read_at_a_time(

@@ -11,6 +11,7 @@ from collections import OrderedDict
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -206,6 +207,17 @@ def _map(features: Features, function: Callable[[torch.Tensor], torch.Tensor]) -
 def on_device(features: Features, device: torch.device) -> Features:
     """Return features in float32 on a device, in one memory layout whether they were computed now or kept."""
     return _map(features, lambda t: t.to(device, torch.float32).contiguous())
+
+
+def parted(features: Features) -> list[Features]:
+    """Return the features of each image of a batch, each in memory of its own."""
+    if len(features.embedding) == 1:
+        return [features]
+    return [_map(features, partial(_one, number)) for number in range(len(features.embedding))]
+
+
+def _one(number: int, batch: torch.Tensor) -> torch.Tensor:
+    return batch[number : number + 1].clone()
 
 
 def _size(features: Features) -> int:

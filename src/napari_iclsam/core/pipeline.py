@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterable, Mapping, Sequence
+from collections import deque
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -16,7 +18,7 @@ from torch.nn import functional as F
 
 from napari_iclsam.core.calibration import Case, case_of, choose_weights, expected, folds
 from napari_iclsam.core.device import Precision
-from napari_iclsam.core.embeddings import EmbeddingCache, default_folder
+from napari_iclsam.core.embeddings import Embedding, EmbeddingCache, default_folder
 from napari_iclsam.core.evaluation import Score
 from napari_iclsam.core.evidence import combine, evidence_of, starter_weights
 from napari_iclsam.core.fusion import Weights, fuse, icl_score, label_map, published_weights, sam_score
@@ -260,14 +262,10 @@ class Task:
         """Segment one image step by step; see `predict`."""
         clock = Clock()
         yield Progress("embed", "Looking at the image")
-        segmenter, rgb = self.segmenter, as_rgb8(image)
-        networks, settings = segmenter.networks, segmenter.settings
+        rgb = as_rgb8(image)
         with clock.step("embed"):
-            query = networks.embed(rgb, segmenter.cache)
-        maps = yield from look(networks, self._learnt, self._examples, rgb, query, settings, clock)
-        yield Progress("fuse", "Joining both models")
-        with clock.step("fuse"):
-            return self._fuse(maps, clock)
+            query = self.segmenter.networks.embed(rgb, self.segmenter.cache)
+        return (yield from self._embedded_steps(rgb, query, clock))
 
     def predict_stack(
         self, volume: ArrayLike, axis: int = 0, *, planes: Iterable[int] | None = None
@@ -307,14 +305,19 @@ class Task:
         axis = stack_axis(volume.shape, axis)
         wanted = plane_indices(volume.shape[axis], planes)
         total = len(wanted)
+        ready = deque[_Plane | Exception]()
         with closing(planes_ahead(volume, axis, wanted)) as images:
             for done, index in enumerate(wanted):
                 yield Progress("embed", f"Looking at slice {done + 1} of {total}", done, total, index)
-                try:
-                    image = check_image(next(images))
-                except (ValueError, TypeError) as error:
-                    raise type(error)(f"Plane {index}: {error}") from error
-                prediction = yield from self._plane_steps(image, done, total, index)
+                if not ready:
+                    ready.extend(self._embed_planes(images, self.segmenter.networks.images_at_once))
+                plane = ready.popleft()
+                if isinstance(plane, ValueError | TypeError):
+                    raise type(plane)(f"Plane {index}: {plane}") from plane
+                if isinstance(plane, Exception):
+                    raise plane
+                place = partial(replace, done=done, total=total, plane=index)
+                prediction = yield from _each(self._embedded_steps(plane.rgb, plane.query, plane.clock), place)
                 yield Progress("done", f"Slice {done + 1} of {total} is done", done + 1, total, index, prediction)
 
     def save(self, path: str | Path) -> None:
@@ -323,18 +326,32 @@ class Task:
 
         save_task(self, path)
 
-    def _plane_steps(
-        self, image: NDArray[Any], done: int, total: int, index: int
-    ) -> Generator[Progress, None, Prediction]:
-        """Segment one plane of a stack, its steps counted within the stack."""
-        steps = self.steps(image)
-        next(steps)  # the stack has said already that it looks at this plane
-        while True:
+    def _embed_planes(self, images: Iterator[NDArray[Any]], count: int) -> list[_Plane | Exception]:
+        """Read and embed the next planes, up to ``count``; one that cannot be read comes last, as what is wrong."""
+        planes, wrong = list[NDArray[np.uint8]](), list[Exception]()
+        while len(planes) < count and not wrong:
             try:
-                step = next(steps)
-            except StopIteration as end:
-                return end.value  # type: ignore[no-any-return]
-            yield replace(step, done=done, total=total, plane=index)
+                planes.append(as_rgb8(check_image(next(images))))
+            except StopIteration:
+                break
+            except Exception as error:  # noqa: BLE001 (raised when its turn comes)
+                wrong.append(error)
+        clock = Clock()
+        with clock.step("embed"):
+            embeddings = self.segmenter.networks.embed_all(planes, self.segmenter.cache)
+        each = clock.seconds["embed"] / max(1, len(planes))
+        found = zip(planes, embeddings, strict=True)
+        return [*(_Plane(rgb, query, Clock({"embed": each})) for rgb, query in found), *wrong]
+
+    def _embedded_steps(
+        self, rgb: NDArray[np.uint8], query: Embedding, clock: Clock
+    ) -> Generator[Progress, None, Prediction]:
+        """Segment an image whose embedding is there."""
+        networks, settings = self.segmenter.networks, self.segmenter.settings
+        maps = yield from look(networks, self._learnt, self._examples, rgb, query, settings, clock)
+        yield Progress("fuse", "Joining both models")
+        with clock.step("fuse"):
+            return self._fuse(maps, clock)
 
     def _fuse(self, maps: Maps, clock: Clock) -> Prediction:
         settings, ids = self.segmenter.settings, self.support.ids
@@ -359,6 +376,25 @@ class Task:
             provenance=self._provenance,
             notes=(f"Nothing found of: {', '.join(missing)}.",) if missing else (),
         )
+
+
+@dataclass(frozen=True, slots=True)
+class _Plane:
+    """A plane of a stack that waits to be segmented."""
+
+    rgb: NDArray[np.uint8]
+    query: Embedding
+    clock: Clock
+
+
+def _each(steps: Generator[Progress, None, T], change: Callable[[Progress], Progress]) -> Generator[Progress, None, T]:
+    """Run a generator, changing what it yields."""
+    while True:
+        try:
+            step = next(steps)
+        except StopIteration as end:
+            return end.value  # type: ignore[no-any-return]
+        yield change(step)
 
 
 def _drain(steps: Generator[Any, None, T]) -> T:
