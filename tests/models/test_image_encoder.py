@@ -64,6 +64,15 @@ def test_how_many_queries_attend_at_once_changes_nothing(queries: int, monkeypat
         assert torch.allclose(ours(theirs)(images), theirs(images), atol=1e-4, rtol=0)
 
 
+def test_positions_folded_into_the_product_equal_positions_added() -> None:
+    """What a graphics card computes."""
+    q, k, v = torch.randn(3, 2, 4, 6 * 5, 8)
+    by_row, by_column = torch.randn(2, 4, 30, 6), torch.randn(2, 4, 30, 5)
+    bias = (by_row[..., :, None] + by_column[..., None, :]).flatten(-2)
+    expected = torch.softmax(q @ k.mT / 8**0.5 + bias, dim=-1) @ v
+    assert torch.allclose(image_encoder._attend_folded(q, k, v, by_row, by_column), expected, atol=1e-5)
+
+
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16], ids=["bfloat16", "float16"])
 def test_half_precision_stays_near_the_published_encoder(dtype: torch.dtype) -> None:
     theirs = published(256)

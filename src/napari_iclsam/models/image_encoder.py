@@ -7,7 +7,8 @@ Parameters are segment-anything's own; only the way through them differs:
   them. The windows at the border are smaller; the padding that fills them up in the original has one key and one
   value, the bias of their projection, and needs neither queries nor output.
 * A block that attends over the whole grid never holds its attention matrix: one head and some queries at a time, their
-  relative positions as the sum of a term a row and a term a column of keys.
+  relative positions as the sum of a term a row and a term a column of keys; on a graphics card all at once in a fused
+  kernel, the positions folded into the product of queries and keys.
 * What is added to the tokens is added in place, and the MLP takes as many tokens at once as the cache holds.
 """
 
@@ -134,7 +135,10 @@ class ImageEncoder(ImageEncoderViT):  # type: ignore[misc]
         by_row = torch.einsum("nhyxc,ykc->nhyxk", rows, positions.rows).flatten(2, 3)
         by_column = torch.einsum("nhyxc,xkc->nhyxk", rows, positions.columns).flatten(2, 3)
         out = tokens.new_empty(len(tokens), size * size, heads, q.shape[-1])
-        attend = _attend_by_products if q.is_cpu and q.dtype != torch.float32 else _attend_fused
+        if q.is_cuda:
+            out = _attend_folded(q, k, v, by_row, by_column).transpose(1, 2)
+            return self._to_windows(out.flatten(2).unflatten(1, (size, size)))
+        attend = _attend_fused if q.dtype == torch.float32 else _attend_by_products
         for image in range(len(tokens)):
             for head in range(heads):
                 one = (image, head)
@@ -224,6 +228,19 @@ def _attend_by_products(q: Tensor, k: Tensor, v: Tensor, by_row: Tensor, by_colu
         here = torch.mm(q[part], keys, out=logits[: part.stop - part.start])
         here.unflatten(1, (by_row.shape[1], -1)).add_(by_row[part, :, None]).add_(by_column[part, None, :])
         out[part] = torch.softmax(here, dim=1, out=here) @ v
+
+
+def _attend_folded(q: Tensor, k: Tensor, v: Tensor, by_row: Tensor, by_column: Tensor) -> Tensor:
+    """Attend with all heads, (B, heads, T, c), in one call: relative positions as further channels of the product.
+
+    A graphics card waits for many small calls longer than for a larger product.
+    """
+    rows, columns = by_row.shape[-1], by_column.shape[-1]
+    at = torch.arange(rows * columns, device=q.device)
+    where = torch.cat([F.one_hot(at // columns, rows), F.one_hot(at % columns, columns)], dim=1).to(k.dtype)
+    asking = torch.cat([q * q.shape[-1] ** -0.5, by_row, by_column], dim=-1)
+    keys = torch.cat([k, where.expand(*k.shape[:2], -1, -1)], dim=-1)
+    return F.scaled_dot_product_attention(asking, keys, v, scale=1.0)
 
 
 def _parts(count: int) -> Iterator[slice]:
