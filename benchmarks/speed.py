@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import math
 import os
 import platform
 import subprocess
@@ -29,7 +30,7 @@ from torch import Tensor
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # where this is run as a script
 
-from benchmarks.measured import Row, alternate, encoders, rows, table
+from benchmarks.measured import Row, Timed, alternate, encoders, rows, table
 from benchmarks.stacks import masks_section, method_section
 from napari_iclsam.core.device import choose_precision
 from napari_iclsam.models.universeg import UniverSeg
@@ -83,6 +84,45 @@ def encoder_section(repeats: int) -> list[Row]:
             f"{ENCODER_FLOP / seconds / rate:.0%} of the rate of products, {peak('encoder', name):.0f} MB"
         )
     return rows("encoder, ViT-B", timed, "segment-anything", notes)
+
+
+def card_section(repeats: int) -> list[Row]:
+    """Compare the encoders on a graphics card, images at once: time an image, difference, memory."""
+    if not torch.cuda.is_available():
+        return [Row("encoder on a graphics card", "there is none", math.nan, math.nan)]
+    image, device = torch.randn(1, 3, 1024, 1024), torch.device("cuda")
+    own, single, half = (network.to(device) for network in encoders().values())
+    truth = own(image.to(device))
+    runs = {f"segment-anything, batch {n}": (own, n) for n in (1, 4)}
+    runs |= {f"segment-anything under autocast to bfloat16, batch {n}": (_Autocast(own), n) for n in (1, 4)}
+    runs |= {f"float32, batch {n}": (single, n) for n in (1, 4)}
+    runs |= {f"bfloat16, batch {n}": (half, n) for n in (1, 2, 4, 8, 16)}
+    timed, notes = {}, {}
+    for name, (network, batch) in runs.items():
+        images = image.to(device).expand(batch, -1, -1, -1).contiguous()
+        torch.cuda.reset_peak_memory_stats()
+        before = torch.cuda.memory_allocated()
+        difference = (network(images)[-1:].float() - truth).norm() / truth.norm()
+        notes[name] = f"difference {difference:.2%}, {(torch.cuda.max_memory_allocated() - before) / 1e6:.0f} MB"
+        once = alternate({name: partial(_synchronised, network, images)}, repeats)[name]
+        timed[name] = Timed(once.wall / batch, once.cpu / batch)
+    return rows(f"encoder on {torch.cuda.get_device_name()}", timed, next(iter(runs)), notes)
+
+
+class _Autocast(torch.nn.Module):
+    def __init__(self, network: torch.nn.Module) -> None:
+        super().__init__()
+        self._network = network
+
+    def forward(self, images: Tensor) -> Tensor:
+        with torch.autocast("cuda", torch.bfloat16):
+            found: Tensor = self._network(images)
+        return found
+
+
+def _synchronised(network: torch.nn.Module, images: Tensor) -> None:
+    network(images)
+    torch.cuda.synchronize()
 
 
 # The in-context model
@@ -205,6 +245,7 @@ def measure_peak(what: str, which: str) -> float:
 
 SECTIONS: dict[str, Callable[[argparse.Namespace], list[Row]]] = {
     "encoder": lambda options: encoder_section(options.repeats),
+    "card": lambda options: card_section(options.repeats),
     "icl": lambda options: icl_section(options.repeats),
     "method": lambda _: method_section(),
     "masks": lambda options: masks_section(options.data),
