@@ -11,15 +11,13 @@ import torch
 
 from napari_iclsam.core.embeddings import Embedding
 from napari_iclsam.core.geometry import Frame
-from napari_iclsam.core.in_context import most_similar, refer, segment_in_context
+from napari_iclsam.core.in_context import first_side, most_similar, refer, segment_in_context
 from napari_iclsam.core.intensity import as_rgb8
 from napari_iclsam.core.method import Clock, Maps, find_boxes, look, mask_prompts, refine_with_sam
-from napari_iclsam.core.networks import Networks
 from napari_iclsam.core.pipeline import ICLSAM, Task
 from napari_iclsam.core.settings import Settings
 from napari_iclsam.models.features import Features
 from napari_iclsam.models.starter_icl import TwoScales
-from napari_iclsam.models.starter_sam import StarterSam
 from napari_iclsam.models.universeg import UniverSeg
 
 AUTO, PAPER = Settings(), Settings(mode="paper")
@@ -198,9 +196,9 @@ def test_guidance_moves_the_in_context_model(segmenter: Make, scene: Scene) -> N
         ([(2000, 1500)], 512),
     ],
 )
-def test_the_in_context_model_takes_images_near_the_size_of_the_largest_example(
+def test_in_paper_mode_the_in_context_model_takes_images_near_the_size_of_the_largest_example(
     shapes: list[tuple[int, int]], side: int
 ) -> None:
-    images = [np.zeros((*shape, 3), np.uint8) for shape in shapes]
-    assert Networks(StarterSam(64), TwoScales()).icl_size(images) == side
-    assert Networks(StarterSam(64), UniverSeg(1, (4, 4))).icl_size(images) == 128
+    masks = [[np.zeros(shape, bool) for shape in shapes]]
+    assert first_side(TwoScales.image_sizes, masks, Settings(mode="paper")) == side
+    assert first_side(UniverSeg.image_sizes, masks, Settings(mode="paper")) == 128

@@ -151,10 +151,6 @@ class ExamplesForm(QWidget):
         """Return the ticked examples as a run needs them."""
         return tuple(row.example.pair() for row in self.table.ticked())
 
-    def sizes(self) -> list[tuple[int, int]]:
-        """Return the sizes of the ticked examples, as far as they are known."""
-        return [row.picture.size for row in self.table.ticked() if row.picture is not None]
-
     def styles(self) -> dict[int, LabelStyle]:
         """Return names and colours of the labels of the ticked examples; the first example that has a label decides."""
         known: dict[int, LabelStyle] = {}

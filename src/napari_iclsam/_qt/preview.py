@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from functools import partial
 
 from qtpy.QtCore import Qt
@@ -38,11 +37,11 @@ class Preview(QDialog):
             layout.addWidget(picture, 1, column)
             layout.addWidget(text, 2, column)
 
-    def show_example(self, example: Example, icl: str, settings: Settings, sizes: Sequence[tuple[int, int]]) -> None:
-        """Show an example as a model sees it that has examples of these sizes; see `seen_steps`."""
+    def show_example(self, example: Example, icl: str, settings: Settings) -> None:
+        """Show an example as a model sees it; see `seen_steps`."""
         self._example = example
         self.title.setText(example.title())
-        self._reader.start(partial(seen_steps, example.pair(), icl, settings, sizes))
+        self._reader.start(partial(seen_steps, example.pair(), icl, settings))
         self.show()
         self.raise_()
 
@@ -59,6 +58,6 @@ class Preview(QDialog):
         self.sam_text.setText(f"SAM: 8-bit colour, {in_words(seen.labels.shape)}, padded to a square.")
         self.icl_text.setText(
             f"In-context model: {'grey' if seen.is_grey else 'colour'}, {in_words(seen.small_labels.shape)}. "
-            "Objects thinner than a pixel here are lost to it. Smooth ones it sees smaller, small ones closer."
+            "Objects thinner than a pixel here are lost to it. At small ones it looks again, more closely."
         )
         self.adjustSize()  # for the lines of text

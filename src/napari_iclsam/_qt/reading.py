@@ -161,10 +161,8 @@ class Seen:
     is_grey: bool
 
 
-def seen_steps(
-    pair: Pair, icl: str, settings: Settings, sizes: Sequence[tuple[int, int]]
-) -> Generator[None, None, Seen]:
-    """Show an example as the models see it.
+def seen_steps(pair: Pair, icl: str, settings: Settings) -> Generator[None, None, Seen]:
+    """Show an example as the models see it, if it is the only one.
 
     Parameters
     ----------
@@ -172,24 +170,23 @@ def seen_steps(
     icl : str
         Name or path of the in-context model.
     settings : Settings
-    sizes : sequence of (int, int)
-        Of the images of all examples.
     """
     yield
     import torch
 
     from napari_iclsam.core.geometry import resize_mask
-    from napari_iclsam.core.networks import icl_image, nearest_side
+    from napari_iclsam.core.in_context import first_side
+    from napari_iclsam.core.networks import icl_image
     from napari_iclsam.models.build import icl_class
 
     image, labels = arrays_of(pair)
     rgb, network = as_rgb8(image), icl_class(icl)
-    side = nearest_side(network.image_sizes, [labels.shape, *sizes])
+    ids = tuple(int(i) for i in np.unique(labels) if i)
+    side = first_side(network.image_sizes, [[labels == i] for i in ids] or [[labels > 0]], settings)
     channels = torch.from_numpy(unit_channels(rgb, network.image_channels, settings.channel))
     small = icl_image(channels, side, smooth=settings.mode == "auto", stretch=True)[0]
     small = (255 * small).byte().expand(3, -1, -1).permute(1, 2, 0)
     small_labels = resize_mask(labels, (side, side))[0, 0].numpy().astype(labels.dtype)
-    ids = tuple(int(i) for i in np.unique(labels) if i)
     return Seen(rgb, labels, small.numpy(), small_labels, ids, network.image_channels == 1)
 
 

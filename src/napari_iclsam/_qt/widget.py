@@ -371,8 +371,7 @@ class ICLSAMWidget(QWidget):
             self.open_task(path)
 
     def _on_look(self, example: Example) -> None:
-        sizes = self.examples.sizes()
-        self.preview.show_example(example, self.models.models().icl, self.settings.settings(), sizes)
+        self.preview.show_example(example, self.models.models().icl, self.settings.settings())
 
     def _on_save(self) -> None:
         path, _ = QFileDialog.getSaveFileName(self, "Save the task", "", f"Tasks (*{TASK_SUFFIX})")

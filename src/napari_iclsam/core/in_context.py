@@ -17,7 +17,7 @@ from napari_iclsam.core.cut import best_bin, cut_of, histogram
 from napari_iclsam.core.embeddings import Embedding
 from napari_iclsam.core.fusion import icl_guidance
 from napari_iclsam.core.geometry import resize, resize_mask
-from napari_iclsam.core.networks import Context, Networks, nearest_side
+from napari_iclsam.core.networks import Context, Networks
 from napari_iclsam.core.settings import Settings
 from napari_iclsam.core.support import SupportSet
 from napari_iclsam.core.windows import Region, mean_extent, region_of, share_of, window_at
@@ -135,16 +135,29 @@ def most_similar(embeddings: Sequence[Embedding], query: Embedding, count: int) 
 def refer(networks: Networks, examples: Examples, settings: Settings) -> Reference:
     """Give whole images of the support to the in-context model: for each mirrored copy, L tasks of K pairs."""
     masks = examples.masks_by_label()
-    if settings.mode == "paper":
-        side = networks.icl_size(examples.images)
-    else:
-        closer = _extents(_regions(masks), _CLOSER[-1], settings)
-        side = _side(networks, masks, [_FOUND if label in closer else _OUTLINED for label in range(len(masks))])
+    side = first_side(networks.icl.image_sizes, masks, settings)
     images = torch.cat([icl_input(networks, image, side, settings, stretch=True) for image in examples.images])[None]
     return Reference(side, _encode(networks, images.expand(len(masks), -1, -1, -1, -1), masks, settings))
 
 
-def _side(networks: Networks, masks: Sequence[Masks], limits: Sequence[tuple[float, float]]) -> int:
+def first_side(sides: Sequence[int], masks: Sequence[Masks], settings: Settings) -> int:
+    """Return at which of a model's sides whole images are seen, given the masks of each label in each."""
+    if settings.mode == "paper":
+        return nearest_side(sides, [(mask.shape[0], mask.shape[1]) for by_pair in masks for mask in by_pair])
+    closer = _extents(_regions(masks), _CLOSER[-1], settings)
+    return _side(sides, masks, [_FOUND if label in closer else _OUTLINED for label in range(len(masks))])
+
+
+def nearest_side(sides: Sequence[int], shapes: Sequence[tuple[int, int]]) -> int:
+    """Return which of an in-context model's sides is nearest to the largest of a task's images (H, W).
+
+    By ratio; the size of an image of H x W is sqrt(H W), as it will be resized to a square.
+    """
+    pixels = max(height * width for height, width in shapes)
+    return min(sides, key=lambda side: abs(math.log(side * side / pixels)))
+
+
+def _side(sides: Sequence[int], masks: Sequence[Masks], limits: Sequence[tuple[float, float]]) -> int:
     """Return the smallest side of the model's images that is enough for masks.
 
     It is at most one step below their own size, the nearest that the model has, and at most twice that. The largest
@@ -152,13 +165,13 @@ def _side(networks: Networks, masks: Sequence[Masks], limits: Sequence[tuple[flo
 
     Parameters
     ----------
-    networks : Networks
+    sides : sequence of int
     masks : sequence of Masks
         Label by label; of images, or of windows of them.
     limits : sequence of (float, float)
         Of each label: what may be lost at a side below the masks' own, and from it on.
     """
-    sides = sorted(networks.icl.image_sizes)
+    sides = sorted(sides)
     own = nearest_side(sides[:-1] or sides, [(mask.shape[0], mask.shape[1]) for by_pair in masks for mask in by_pair])
     allowed = [side for side in sides[max(0, sides.index(own) - 1) :] if side <= 2 * own]
 
@@ -184,14 +197,14 @@ def refer_closer(networks: Networks, reference: Reference, examples: Examples, s
     The last of them is at the size that its masks need, the other one, which only prepares it, at the smallest.
     """
     looks = []
-    masks = examples.masks_by_label()
+    masks, sides = examples.masks_by_label(), networks.icl.image_sizes
     regions = _regions(masks)
     for factor in _CLOSER:
         if extents := _extents(regions, factor, settings):
             windows = [_windows(examples.images, masks[n], regions[n], extent) for n, extent in extents.items()]
             inside = [[mask for _, mask in own] for own in windows]
             last = factor == _CLOSER[-1]
-            side = _side(networks, inside, [_OUTLINED] * len(inside)) if last else min(networks.icl.image_sizes)
+            side = _side(sides, inside, [_OUTLINED] * len(inside)) if last else min(sides)
             images = [[icl_input(networks, rgb, side, settings, stretch=True) for rgb, _ in own] for own in windows]
             contexts = _encode(networks, torch.stack([torch.cat(own) for own in images]), inside, settings)
             looks.append(CloserLook(extents, side, contexts))

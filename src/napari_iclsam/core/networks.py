@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -138,10 +137,6 @@ class Networks:
         weights = self.hashes.get("sam") or _digest(self.sam)
         return f"{weights}/{getattr(self.sam, 'preprocessing', '')}/{self.promptable.image_size}"
 
-    def icl_size(self, images: Sequence[NDArray[np.uint8]]) -> int:
-        """Return the side of the in-context model that is nearest to the images of a task; see `nearest_side`."""
-        return nearest_side(self.icl.image_sizes, [image.shape[:2] for image in images])
-
     def icl_image(self, rgb: NDArray[np.uint8], side: int, channel: Channel, *, smooth: bool, stretch: bool) -> Tensor:
         """Make the in-context model's input of an image, (1, C, s, s); see `icl_image`."""
         channels = unit_channels(rgb, self.icl.image_channels, channel)
@@ -183,15 +178,6 @@ class Networks:
             )
             parts.append(decoded.logits.float())
         return torch.cat(parts)
-
-
-def nearest_side(sides: Sequence[int], shapes: Sequence[tuple[int, int]]) -> int:
-    """Return which of an in-context model's sides is nearest to the largest of a task's images (H, W).
-
-    By ratio; the size of an image of H x W is sqrt(H W), as it will be resized to a square.
-    """
-    pixels = max(height * width for height, width in shapes)
-    return min(sides, key=lambda side: abs(math.log(side * side / pixels)))
 
 
 def icl_image(channels: Tensor, side: int, *, smooth: bool, stretch: bool) -> Tensor:
