@@ -117,7 +117,7 @@ def test_what_the_model_sees_is_shown(filled: Dock, qtbot: Any) -> None:
 
 @pytest.mark.parametrize(
     ("icl", "height", "side", "grey"),
-    [("starter", 100, 128, False), ("starter", 400, 256, False), ("universeg", 400, 128, True)],
+    [("starter", 100, 128, False), ("starter", 900, 256, False), ("universeg", 900, 128, True)],
 )
 def test_an_example_is_shown_as_the_chosen_model_sees_it(icl: str, height: int, side: int, grey: bool) -> None:
     image = np.random.default_rng(0).integers(0, 255, (height, 120, 3)).astype(np.uint8)
