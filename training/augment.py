@@ -27,7 +27,7 @@ def augment(rng: Rng, pairs: Pairs) -> Pairs:
     """Augment the task, then each pair, and scale every image to [0, 1] by its own least and largest value."""
     pairs = _orient(rng, pairs)
     if rng.random() < 0.6:
-        pairs = _deform(rng, pairs)
+        pairs = deform(rng, pairs)
     pairs = _change_target(rng, pairs)
     images = _colour(rng, pairs.images)
     images = _photometry(rng, images)
@@ -111,7 +111,7 @@ def _orient(rng: Rng, pairs: Pairs) -> Pairs:
     return Pairs(stack[:, :3], stack[:, 3:])
 
 
-def _deform(rng: Rng, pairs: Pairs) -> Pairs:
+def deform(rng: Rng, pairs: Pairs) -> Pairs:
     """Turn, scale, shift and bend each pair; bend all alike first, which makes another task."""
     count, size = len(pairs.images), pairs.images.shape[-1]
     where = affine(rng, count, size, turn=rng.choice([0.1, 0.3, np.pi]), scale=rng.uniform(0, 0.25), shift=0.1)

@@ -16,24 +16,22 @@ def settings_of(entries: Sequence[str]) -> dict[str, Any]:
 
 @dataclass(frozen=True, slots=True)
 class Stage:
-    """A part of the training at one image size.
+    """A part of the training.
 
     Attributes
     ----------
-    size : int
-        Height and width in pixels.
     steps : int
         Optimiser steps.
     budget : float
-        Work a step: a batch of T tasks with S supports is chosen so that T (S + 2) is about this.
-    doubled : float
-        Share of batches of twice the size, of a quarter of the work and at most eight supports.
+        Work a step: a batch of T tasks with S supports is chosen so that T (S + 2) images of 128 x 128 is about this;
+        of larger images there are as many fewer.
+    sizes : tuple of (int, float)
+        Heights and widths in pixels, each with how often it is drawn.
     """
 
-    size: int
     steps: int
     budget: float
-    doubled: float = 0.0
+    sizes: tuple[tuple[int, float], ...] = ((128, 1.0),)
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,17 +44,21 @@ class IclConfig:
         Folder of the training sets; folder of checkpoints, log and cached tasks (outside the repository).
     stages : tuple of Stage
         One after the other, small images first.
+    minutes : float
+        If not 0, the training takes so long, and the rate follows the time spent training instead of the steps.
     supports, support_weights : tuple
         Sizes of the support set and how often each is drawn.
     real : float
         Share of tasks from real images; the others are synthetic.
+    parts : float
+        Share of tasks that ask for a part of a single real image in changed copies of it; see `training.parts`.
     closer : float
         Share of tasks seen in windows about the foreground, where that is possible, as closer looks see them.
+    pools : tuple of (int, int, float)
+        Synthetic tasks are drawn once and kept on disk: size in pixels and number of the images of a task, and how many
+        of such tasks there are for one of the first kind. A batch takes the smallest that are as large as its images.
     pool_start, pool_growth, pool_tasks : int, float, int
-        Synthetic tasks at step 0, more of them a step, and their largest number. Each is drawn once and kept on disk.
-    pool_count, pool_size : int
-        Images of a synthetic task, and their size in pixels. For doubled batches there are half as many tasks, of half
-        as many images of twice the size.
+        Synthetic tasks at step 0, more of them a step, and their largest number.
     learning_rate, weight_decay, clip : float
         Peak rate, decoupled decay, largest norm of the gradient.
     warmup : int
@@ -88,24 +90,25 @@ class IclConfig:
 
     data: Path
     run: Path
-    stages: tuple[Stage, ...] = (Stage(64, 2000, 48), Stage(128, 3400, 36, doubled=0.4))
+    stages: tuple[Stage, ...] = (Stage(5000, 256, ((64, 0.1), (128, 0.45), (192, 0.15), (256, 0.2), (384, 0.1))),)
+    minutes: float = 0.0
     supports: tuple[int, ...] = (1, 2, 3, 4, 5, 6, 8, 12, 16, 24, 32)
     support_weights: tuple[float, ...] = (0.14, 0.16, 0.14, 0.14, 0.08, 0.08, 0.12, 0.06, 0.05, 0.02, 0.01)
     real: float = 0.4
-    closer: float = 0.0
-    pool_start: int = 780
-    pool_growth: float = 0.15
-    pool_tasks: int = 4000
-    pool_count: int = 20
-    pool_size: int = 128
-    learning_rate: float = 2e-3
+    parts: float = 0.12
+    closer: float = 0.25
+    pools: tuple[tuple[int, int, float], ...] = ((128, 20, 1.0), (256, 10, 0.5), (384, 8, 0.25))
+    pool_start: int = 1500
+    pool_growth: float = 1.0
+    pool_tasks: int = 20000
+    learning_rate: float = 2.5e-3
     weight_decay: float = 0.02
     clip: float = 1.0
     warmup: int = 200
-    decay_share: float = 0.5
+    decay_share: float = 0.45
     likeness_loss: float = 0.5
     skip_loss: float = 6.0
-    average: float = 0.998
+    average: float = 0.9985
     held_out: float = 0.2
     seed: int = 1
     validation_seed: int = 1

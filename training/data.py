@@ -27,6 +27,8 @@ class Sample:
         What may not stand on both sides of a split.
     task : str
         The part of a mixed set that the sample belongs to, else an empty string.
+    name : str
+        Of the image's file, without extension.
     """
 
     image: NDArray[np.uint8]
@@ -34,6 +36,7 @@ class Sample:
     instances: NDArray[np.uint16] | None
     subject: str
     task: str
+    name: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,4 +88,5 @@ def _load_sample(folder: Path, entry: dict[str, str]) -> Sample:
         instances=None if instances is None else np.asarray(iio.imread(folder / instances)).astype(np.uint16),
         subject=str(entry["subject"]),
         task=str(entry.get("task") or ""),
+        name=Path(entry["image"]).stem,
     )

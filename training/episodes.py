@@ -13,17 +13,26 @@ from training.augment import Pairs, augment, closer_windows, crop, cut_out, own_
 from training.config import IclConfig
 from training.data import DataSet, Sample
 from training.fields import Rng
+from training.parts import Parts
 from training.pool import Pool
 
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """T tasks: query (T, 3, H, W), target (T, 1, H, W), supports (T, S, 3, H, W) and their masks (T, S, 1, H, W)."""
+    """T tasks: query (T, 3, H, W), target (T, 1, H, W), supports (T, S, 3, H, W) and their masks (T, S, 1, H, W).
+
+    Drawn in half precision, which is enough for what has seldom more than 8 bits; see `to`.
+    """
 
     query: Tensor
     target: Tensor
     images: Tensor
     masks: Tensor
+
+    def to(self, device: torch.device) -> Batch:
+        """Return it on a device, in single precision."""
+        tensors = (self.query, self.target, self.images, self.masks)
+        return Batch(*(tensor.to(device, non_blocking=True).float() for tensor in tensors))
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,11 +81,13 @@ class Episodes(torch.utils.data.Dataset[Batch]):
     def __init__(self, config: IclConfig, sources: list[Source]) -> None:
         self._config = config
         self._sources = sources
-        self._weights = np.array([config.set_weights.get(source.name, 1.0) for source in sources])
-        self._pool = Pool(config.run / "pool", config.seed, config.pool_size, config.pool_count)
-        self._large = Pool(
-            config.run / "pool_doubled", config.seed, 2 * config.pool_size, max(2, config.pool_count // 2)
-        )
+        weights = np.array([config.set_weights.get(source.name, 1.0) for source in sources])
+        self._weights = weights / weights.sum()
+        self._parts = Parts(config.run / "parts")
+        self._scenes = [source for source in sources if all(sample.instances is None for sample in source.samples)]
+        self._pools = [
+            (Pool(config.run / f"pool_{size}", config.seed, size, count), share) for size, count, share in config.pools
+        ]
 
     def __len__(self) -> int:
         return self._config.steps
@@ -84,32 +95,39 @@ class Episodes(torch.utils.data.Dataset[Batch]):
     def __getitem__(self, step: int) -> Batch:
         config, rng = self._config, np.random.default_rng([self._config.seed, 7, step])
         stage = config.stage(step)
+        sizes, weights = zip(*stage.sizes, strict=True)
+        size = int(rng.choice(sizes, p=np.array(weights) / sum(weights)))
         supports = int(rng.choice(config.supports, p=np.array(config.support_weights) / sum(config.support_weights)))
+        budget = stage.budget / max(1.0, (size / 128) ** 2)
+        supports = max(1, min(supports, int(budget) - 2))
         limit = min(config.pool_tasks, int(config.pool_start + config.pool_growth * step))
-        size, budget, pool = stage.size, stage.budget, self._pool
-        if rng.random() < stage.doubled:
-            size, budget, pool, limit, supports = 2 * size, budget / 4, self._large, limit // 2, min(supports, 8)
-        tasks = max(1, round(budget / (supports + 2)))
-        return self._draw(rng, pool, size, supports, limit, tasks)
+        return self._draw(rng, size, supports, limit, max(1, round(budget / (supports + 2))))
 
     def for_merge(self, step: int) -> Batch:
         """Return a batch of `training.train_merge`."""
         config, rng = self._config, np.random.default_rng([self._config.seed, 8, step])
         size, supports = int(rng.choice(config.merge_sizes)), int(rng.choice((1, 2, 3, 4, 6, 8)))
-        return self._draw(rng, self._large, size, supports, config.pool_start // 2, config.merge_tasks)
+        return self._draw(rng, size, supports, config.pool_start, config.merge_tasks)
 
-    def _draw(self, rng: Rng, pool: Pool, size: int, supports: int, limit: int, tasks: int) -> Batch:
+    def _draw(self, rng: Rng, size: int, supports: int, limit: int, tasks: int) -> Batch:
+        pool, share = next((entry for entry in self._pools if entry[0].size >= size), self._pools[-1])
+        limit = max(1, int(limit * share))
         drawn = [self._task(rng, pool, size, supports + 1, limit) for _ in range(tasks)]
-        images = torch.from_numpy(np.stack([pairs.images for pairs in drawn]))
-        masks = torch.from_numpy(np.stack([pairs.masks for pairs in drawn]))
+        images = torch.from_numpy(np.stack([pairs.images.astype(np.float16) for pairs in drawn]))
+        masks = torch.from_numpy(np.stack([pairs.masks.astype(np.float16) for pairs in drawn]))
         return Batch(images[:, 0], masks[:, 0], images[:, 1:], masks[:, 1:])
 
     def _task(self, rng: Rng, pool: Pool, size: int, count: int, limit: int) -> Pairs:
         """Draw tasks until one has foreground in a support, and in the query (or, one in ten, has not)."""
         while True:
             closer = self._config.closer > 0 and rng.random() < self._config.closer
-            if self._sources and rng.random() < self._config.real:
-                source = self._sources[rng.choice(len(self._sources), p=self._weights / self._weights.sum())]
+            kind = rng.random() if self._sources else 1.0
+            if kind < self._config.parts and self._scenes:
+                source = self._scenes[rng.integers(len(self._scenes))]
+                sample = source.samples[rng.integers(len(source.samples))]
+                pairs = self._parts.task(rng, source.name, sample, size, count)
+            elif kind < self._config.parts + self._config.real:
+                source = self._sources[rng.choice(len(self._sources), p=self._weights)]
                 pairs = real_task(rng, source, size, count, closer=closer)
             else:
                 pairs = synthetic_task(rng, pool.task(int(rng.integers(limit))), size, count, closer=closer)
@@ -186,7 +204,7 @@ def validation_tasks(config: IclConfig, held: list[Source], size: int, supports:
     batches = []
     rng = np.random.default_rng([config.validation_seed, 99, supports])
     for family in FAMILIES:
-        scenes = draw_task(rng, config.pool_size, supports + each, family)
+        scenes = draw_task(rng, config.pools[0][0], supports + each, family)
         pixels = np.rint(scenes.images * 255).astype(np.uint8)
         present = np.unique(scenes.labels[supports:])
         label = rng.choice(present[present > 0]) if present.max() > 0 else 0

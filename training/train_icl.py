@@ -31,7 +31,8 @@ class State:
     network: StarterIcl
     average: dict[str, Tensor]
     optimiser: torch.optim.Optimizer
-    step: int
+    step: int = 0
+    seconds: float = 0.0
 
 
 def fresh_state(config: IclConfig, device: torch.device, weights: Path | None = None) -> State:
@@ -42,7 +43,7 @@ def fresh_state(config: IclConfig, device: torch.device, weights: Path | None = 
         network.load_state_dict(load_weights(weights).network.state_dict())
     average = {name: value.detach().clone() for name, value in network.state_dict().items()}
     optimiser = torch.optim.AdamW(network.parameters(), betas=(0.9, 0.98), weight_decay=config.weight_decay)
-    return State(network, average, optimiser, 0)
+    return State(network, average, optimiser)
 
 
 def save(state: State, path: Path) -> None:
@@ -52,6 +53,7 @@ def save(state: State, path: Path) -> None:
         "average": state.average,
         "optimiser": state.optimiser.state_dict(),
         "step": state.step,
+        "seconds": state.seconds,
     }
     torch.save(content, path.with_suffix(".tmp"))
     path.with_suffix(".tmp").replace(path)
@@ -63,40 +65,41 @@ def restore(state: State, path: Path) -> None:
     state.network.load_state_dict(content["network"])
     state.average = {name: value.to(state.average[name].device) for name, value in content["average"].items()}
     state.optimiser.load_state_dict(content["optimiser"])
-    state.step = int(content["step"])
+    state.step, state.seconds = int(content["step"]), float(content["seconds"])
 
 
-def rate(config: IclConfig, step: int) -> float:
-    """Return the learning rate of a step: linear rise, plateau, linear fall."""
-    left = (config.steps - step) / max(1.0, config.decay_share * config.steps)
-    return config.learning_rate * min(1.0, (step + 1) / config.warmup, left)
+def spent(state: State, config: IclConfig) -> float:
+    """Return the share of the training that is over."""
+    return state.seconds / (60 * config.minutes) if config.minutes else state.step / config.steps
 
 
-def train_step(state: State, batch: Batch, config: IclConfig) -> dict[str, float]:
-    """Take one optimiser step (or skip it, if the loss is out of bounds) and return what is logged."""
+def rate(config: IclConfig, step: int, share: float) -> float:
+    """Return the learning rate when a share of the training is over: linear rise, plateau, linear fall."""
+    return config.learning_rate * max(0.0, min(1.0, (step + 1) / config.warmup, (1 - share) / config.decay_share))
+
+
+def train_step(state: State, batch: Batch, config: IclConfig) -> Tensor:
+    """Take one optimiser step (or skip it, if the loss is out of bounds) and return loss, Dice and norm."""
     for group in state.optimiser.param_groups:
-        group["lr"] = rate(config, state.step)
+        group["lr"] = rate(config, state.step, spent(state, config))
     state.optimiser.zero_grad(set_to_none=True)
-    device = next(state.network.parameters()).device
-    target = batch.target.to(device)
-    with torch.autocast(device.type, dtype=torch.bfloat16):
-        support = state.network.encode_support(batch.images.to(device), batch.masks.to(device))
-        likeness = state.network.likeness(batch.query.to(device), support)
-        logits = state.network(batch.query.to(device), support, likeness=likeness).float()
-    loss = segmentation_loss(logits, target) + config.likeness_loss * likeness_loss(likeness, target)
-    value = float(loss.detach())
-    norm = float("nan")
-    if value < config.skip_loss:
-        loss.backward()
-        norm = float(nn.utils.clip_grad_norm_(state.network.parameters(), config.clip))
-        if math.isfinite(norm):
-            state.optimiser.step()
+    batch = batch.to(next(state.network.parameters()).device)
+    with torch.autocast(batch.query.device.type, dtype=torch.bfloat16):
+        support = state.network.encode_support(batch.images, batch.masks)
+        likeness = state.network.likeness(batch.query, support)
+        logits = state.network(batch.query, support, likeness=likeness).float()
+    loss = segmentation_loss(logits, batch.target) + config.likeness_loss * likeness_loss(likeness, batch.target)
+    loss.backward()
+    norm = nn.utils.clip_grad_norm_(state.network.parameters(), config.clip)
+    found = torch.stack([loss.detach(), dice(logits.detach(), batch.target).mean(), norm]).cpu()
+    if float(found[0]) < config.skip_loss and math.isfinite(found[2]):
+        state.optimiser.step()
     state.step += 1
     keep = min(config.average, (1 + state.step) / (10 + state.step))
     with torch.no_grad():
         for name, weight in state.network.state_dict().items():
             state.average[name].lerp_(weight, 1 - keep)
-    return {"loss": value, "norm": norm, "dice": float(dice(logits.detach(), target).mean())}
+    return found
 
 
 @torch.no_grad()
@@ -106,11 +109,10 @@ def validate(state: State, batches: list[Batch]) -> float:
     network = StarterIcl().to(device)
     network.load_state_dict(state.average)
     scores = []
-    for batch in batches:
+    for batch in (batch.to(device) for batch in batches):
         with torch.autocast(device.type, dtype=torch.bfloat16):
-            support = network.encode_support(batch.images.to(device), batch.masks.to(device))
-            logits = network(batch.query.to(device), support).float()
-        scores.append(float(dice(logits, batch.target.to(device)).mean()))
+            logits = network(batch.query, network.encode_support(batch.images, batch.masks)).float()
+        scores.append(float(dice(logits, batch.target).mean()))
     return sum(scores) / len(scores)
 
 
@@ -150,15 +152,16 @@ def train(config: IclConfig, workers: int = 1, until: int | None = None, weights
     state = fresh_state(config, device, weights)
     if (config.run / "last.pt").exists():
         restore(state, config.run / "last.pt")
-    end = config.steps if until is None else min(until, config.steps)
+    end = 10**6 if config.minutes else config.steps if until is None else min(until, config.steps)
     loader = DataLoader(
         Episodes(config, kept),
         batch_size=None,
         sampler=range(state.step, end),
         num_workers=workers,
-        prefetch_factor=6 if workers else None,
+        prefetch_factor=4 if workers else None,
+        pin_memory=device.type == "cuda",
     )
-    checks = validation_tasks(config, held, config.stages[-1].size, 4, 4)
+    checks = validation_tasks(config, held, config.pools[0][0], 4, 4)
     with (config.run / "log.csv").open("a", newline="") as stream:
         _run(state, loader, checks, config, stream)
     save(state, config.run / "last.pt")
@@ -167,20 +170,23 @@ def train(config: IclConfig, workers: int = 1, until: int | None = None, weights
 
 def _run(state: State, loader: DataLoader[Batch], checks: list[Batch], config: IclConfig, log: TextIO) -> None:
     """Take the steps that the loader holds; log step, seconds, loss, Dice, norm (50-step means) and validation."""
-    began, recent = time.monotonic(), []
+    before, recent = state.seconds, []
+    began = time.monotonic()
     for batch in loader:
         recent.append(train_step(state, batch, config))
-        step = state.step
+        state.seconds = before + time.monotonic() - began
+        step, over = state.step, spent(state, config) >= 1
         if step % config.checkpoint_every == 0:
             save(state, config.run / "last.pt")
-        checked = validate(state, checks) if step % config.validate_every == 0 else None
-        if step % 50 == 0:
-            means = [sum(entry[key] for entry in recent) / len(recent) for key in ("loss", "dice", "norm")]
-            row = [step, round(time.monotonic() - began, 1), *(round(mean, 4) for mean in means)]
+        checked = validate(state, checks) if step % config.validate_every == 0 or over else None
+        if step % 50 == 0 or over:
+            row = [step, round(state.seconds, 1), *(round(x, 4) for x in torch.stack(recent).mean(dim=0).tolist())]
             csv.writer(log).writerow([*row, "" if checked is None else round(checked, 4)])
             log.flush()
             print(*row, "" if checked is None else f"validation {checked:.4f}", flush=True)
             recent = []
+        if over:
+            break
 
 
 def main() -> None:
@@ -192,6 +198,7 @@ def main() -> None:
     parser.add_argument("--weights", type=Path, help="exported weights to begin with; by default from scratch")
     parser.add_argument("--until", type=int, help="stop at this step")
     parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--workers", type=int, default=1, help="processes that draw tasks")
     parser.add_argument(
         "--set", nargs="*", default=[], metavar="NAME=VALUE", help="other settings of the configuration"
     )
@@ -201,7 +208,7 @@ def main() -> None:
     if "stages" in changes:
         changes["stages"] = tuple(Stage(*stage) for stage in changes["stages"])
     config = dataclasses.replace(IclConfig(arguments.data, arguments.run), **changes)
-    state = train(config, until=arguments.until, weights=arguments.weights)
+    state = train(config, arguments.workers, arguments.until, arguments.weights)
     if arguments.export:
         average = StarterIcl()
         average.load_state_dict(state.average)

@@ -48,19 +48,18 @@ def train_merge(config: IclConfig, module: TwoScales, workers: int = 1) -> None:
     with (config.run / "merge.csv").open("w", newline="") as stream:
         log = csv.writer(stream)
         log.writerow(["step", "seconds", "loss", "dice", "dice of the mean"])
-        for step, batch in enumerate(batches, start=1):
-            target = batch.target.to(device)
+        for step, batch in enumerate((batch.to(device) for batch in batches), start=1):
             with torch.autocast(device.type, dtype=torch.bfloat16):
-                context = module.encode_support(batch.images.to(device), batch.masks.to(device))
-                fine, coarse, likeness = module.answers(batch.query.to(device), context)
-            merged = module.merge(fine.float(), coarse.float(), likeness, batch.query.to(device), context.traits)
-            loss = segmentation_loss(merged, target)
+                context = module.encode_support(batch.images, batch.masks)
+                fine, coarse, likeness = module.answers(batch.query, context)
+            merged = module.merge(fine.float(), coarse.float(), likeness, batch.query, context.traits)
+            loss = segmentation_loss(merged, batch.target)
             optimiser.zero_grad()
             loss.backward()
             optimiser.step()
             falling.step()
-            plain = dice(fine.float() + coarse.float(), target)
-            recent.append(torch.stack([loss.detach(), dice(merged.detach(), target).mean(), plain.mean()]))
+            plain = dice(fine.float() + coarse.float(), batch.target)
+            recent.append(torch.stack([loss.detach(), dice(merged.detach(), batch.target).mean(), plain.mean()]))
             if step % 20 == 0 or step == config.merge_steps:
                 row = [step, round(time.monotonic() - began, 1), *torch.stack(recent).mean(dim=0).tolist()]
                 log.writerow([round(value, 4) for value in row])
