@@ -28,7 +28,7 @@ def red_squares(count: int, size: int, seed: int) -> tuple[Tensor, Tensor]:
     return images, masks
 
 
-@pytest.mark.parametrize("size", [(32, 32), (48, 64)])
+@pytest.mark.parametrize("size", [(32, 32), (64, 96)])
 @pytest.mark.parametrize("guided", [False, True])
 def test_tasks_and_queries_together_equal_one_at_a_time(size: tuple[int, int], guided: bool) -> None:
     torch.manual_seed(0)
@@ -66,6 +66,22 @@ def test_the_guidance_changes_the_answer_and_a_likeness_at_hand_does_not() -> No
         plain = net(images[2:], context)
         assert torch.equal(plain, net(images[2:], context, likeness=net.likeness(images[2:], context)))
         assert not torch.allclose(plain, net(images[2:], context, torch.randn(1, 1, 32, 32)), atol=1e-4)
+
+
+def test_attention_finds_the_support_wherever_it_lies_and_begins_with_nothing() -> None:
+    torch.manual_seed(0)
+    net = StarterIcl((8, 32), meeting=(1,)).eval()
+    attention = net.core.attention["1"]
+    u, v = torch.rand(2, 32, 4, 4), [torch.rand(2, 2, 32, 4, 4), torch.rand(2, 1, 32, 4, 4)]
+    with torch.no_grad():
+        assert torch.equal(attention(u, v), u)
+        torch.nn.init.normal_(attention.out.weight)
+        met = attention(u, v)
+        assert not torch.allclose(met, u, atol=0.1)
+        moved = [group.flip(1).roll((1, 2), dims=(-2, -1)) for group in reversed(v)]
+        assert torch.allclose(attention(u, moved), met, atol=1e-4)
+        assert torch.allclose(attention(u.flip(-1), v), met.flip(-1), atol=1e-4)
+        assert not torch.allclose(attention(u, [2 * group * group for group in v]), met, atol=0.1)
 
 
 def test_two_scales_are_the_mean_of_the_answers_at_full_and_at_half_size_before_the_merge_has_learnt() -> None:

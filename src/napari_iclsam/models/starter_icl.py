@@ -1,13 +1,15 @@
 """starter-icl, the bundled in-context network: UniverSeg on patches of pixels, with a likeness beside them.
 
-Two additions make UniverSeg (`napari_iclsam.models.universeg`) cheaper to run and quicker to train:
+Three additions make UniverSeg (`napari_iclsam.models.universeg`) cheaper, quicker to train and less tied to place:
 
 * patches: two by two pixels enter as channels of one cell, and leave the same way, so that images of 128 x 128 cost
   what 64 x 64 would;
 * likeness: a small pyramid of convolutions describes every cell; a ridge regression in closed form, fitted to the cells
   of the support set, tells how much each cell of the query is like the target, once by its look alone and once by look
   and place (`napari_iclsam.models.likeness`). UniverSeg's pairs meet only where they lie above each other; this way
-  colour and texture are found anywhere.
+  colour and texture are found anywhere;
+* attention: at the two coarsest of its five levels, cells of 16 and 32 pixels, every cell of the query also asks all
+  cells of the support set, so that what has more shape than colour is found anywhere, too.
 
 Its blocks are normalised by groups of channels. It is trained on images of several sizes and asked at two
 (`TwoScales`): thin things need the fine one, large ones the coarse one, and a third, small network weighs the answers,
@@ -16,6 +18,7 @@ pixel by pixel. Knows no files and no devices.
 
 from __future__ import annotations
 
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -23,7 +26,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from napari_iclsam.models.likeness import Rule, fit_rule
-from napari_iclsam.models.universeg import SLOPE, SupportFeatures, UniverSeg
+from napari_iclsam.models.universeg import SLOPE, Groups, SupportFeatures, UniverSeg
 
 PATCH = 2
 """Pixels of a cell in each direction."""
@@ -32,6 +35,10 @@ _RIDGE = 0.01
 """Weight of the squared norm in the regression, relative to the mean variance of the descriptors."""
 
 _GROUPS = 4
+
+_HEAD = 32
+"""Channels of a head of the attention."""
+
 _LIKENESSES = 2
 
 _PLACE = 5
@@ -82,17 +89,64 @@ def _level(channels_in: int, channels_out: int) -> nn.Sequential:
     return nn.Sequential(*layers)
 
 
-class StarterIcl(nn.Module):
-    """The in-context network at one scale; what its methods take and give is what `UniverSeg`'s do."""
+class _Attention(nn.Module):
+    """Every cell of the target asks all cells of the support, wherever they lie, and adds what they answer.
 
-    def __init__(self) -> None:
+    Untrained, it adds nothing.
+    """
+
+    def __init__(self, channels: int) -> None:
         super().__init__()
+        self.heads = channels // _HEAD
+        self.norm, self.support_norm = nn.LayerNorm(channels), nn.LayerNorm(channels)
+        self.query, self.key, self.value, self.out = (nn.Linear(channels, channels) for _ in range(4))
+        nn.init.zeros_(self.out.weight)
+        nn.init.zeros_(self.out.bias)
+
+    def forward(self, u: Tensor, v: Groups) -> Tensor:
+        """Return u (B, F, h, w), changed, of u and of the support's groups (B, s, F, h, w)."""
+        asking = self.norm(u.flatten(2).mT)
+        known = self.support_norm(torch.cat([group.movedim(2, -1).flatten(1, 3) for group in v], dim=1))
+        parts = (self.query(asking), self.key(known), self.value(known))
+        answer = F.scaled_dot_product_attention(*(x.unflatten(-1, (self.heads, _HEAD)).transpose(1, 2) for x in parts))
+        change: Tensor = self.out(answer.transpose(1, 2).flatten(2))
+        met: Tensor = u + change.mT.unflatten(2, u.shape[-2:])
+        return met
+
+
+class _Core(UniverSeg):
+    """UniverSeg whose target and support, at some levels, also meet by attention."""
+
+    def __init__(self, features: Sequence[int], meeting: Collection[int]) -> None:
         cells = PATCH**2
-        self.stem = _Pyramid(3 * cells, (24, 48, 64), 16)
-        self.core = UniverSeg(3 * cells + _LIKENESSES, mask_channels=cells, groups=_GROUPS)
+        super().__init__(3 * cells + _LIKENESSES, features, mask_channels=cells, groups=_GROUPS)
+        self.attention = nn.ModuleDict({str(level): _Attention(features[level]) for level in meeting})
+
+    def meet(self, level: int, u: Tensor, v: Groups) -> Tensor:
+        if str(level) not in self.attention:
+            return u
+        met: Tensor = self.attention[str(level)](u, v)
+        return met
+
+
+class StarterIcl(nn.Module):
+    """The in-context network at one scale; what its methods take and give is what `UniverSeg`'s do.
+
+    Parameters
+    ----------
+    features : sequence of int
+        Of each level, finest first: cells of 2, 4, 8, ... pixels.
+    meeting : collection of int
+        Levels at which target and support also meet by attention.
+    """
+
+    def __init__(self, features: Sequence[int] = (64, 64, 96, 128, 128), meeting: Collection[int] = (3, 4)) -> None:
+        super().__init__()
+        self.stem = _Pyramid(3 * PATCH**2, (24, 48, 64), 16)
+        self.core = _Core(features, meeting)
 
     def encode_support(self, images: Tensor, masks: Tensor) -> StarterContext:
-        """Compute what does not depend on the query; H and W divisible by 16. See `UniverSeg.encode_support`."""
+        """Compute what does not depend on the query; H and W divisible by 32. See `UniverSeg.encode_support`."""
         pairs = images.shape[:2]
         described = self._describe(images.flatten(0, 1)).unflatten(0, pairs)
         share = F.avg_pool2d(masks.flatten(0, 1).float(), PATCH).unflatten(0, pairs)
@@ -189,7 +243,7 @@ class Merge(nn.Module):
 class TwoScales(nn.Module):
     """The in-context network behind ``starter``: asked at full and at half size; a small network merges the answers.
 
-    What its methods take and give is what `UniverSeg`'s do; height and width are divisible by 32.
+    What its methods take and give is what `UniverSeg`'s do; height and width are divisible by 64.
 
     Parameters
     ----------

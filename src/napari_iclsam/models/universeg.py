@@ -34,7 +34,7 @@ Groups = Sequence[Tensor]
 """A support tensor (B, S, C, H, W) as groups of pairs, (B, s, C, H, W) each."""
 
 _GROUP = 4
-"""Pairs of a group."""
+"""Pairs of a group on a processor; a graphics card takes all at once."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -190,7 +190,7 @@ class UniverSeg(nn.Module):
         """
         block = cast(CrossBlock, self.enc_blocks[0])
         means, outputs = _Mean(), []
-        for group in torch.cat([images, masks], dim=2).split(_GROUP, dim=1):
+        for group in torch.cat([images, masks], dim=2).split(_group(images), dim=1):
             half_v = _over_pairs(block.cross_support, group)
             means.add(half_v)
             outputs.append(_over_pairs(block.support.vmapped.conv, half_v).movedim(2, -1))
@@ -221,6 +221,7 @@ class UniverSeg(nn.Module):
         skips: list[tuple[Tensor, Groups]] = []
         for level, block in enumerate(self.enc_blocks[1:], start=1):
             u, v = block(u, v)
+            u = self.meet(level, u, v)
             if level < len(self.enc_blocks) - 1:
                 skips.append((u, v))
                 u, v = _pool(u), [_over_pairs(_pool, group) for group in v]
@@ -231,6 +232,10 @@ class UniverSeg(nn.Module):
         u = torch.cat([_up(u), top_u], dim=1)
         return self._last_block(u, _join(_pool_upsampled(v, guided=guided), top), guidance)
 
+    def meet(self, level: int, u: Tensor, v: Groups) -> Tensor:
+        """Change the target (B, F, h, w) after an encoder block, knowing the support; as published, nothing."""
+        return u
+
     def _first_block(self, query: Tensor, support: SupportFeatures, *, guided: bool) -> tuple[Tensor, Groups, _Pooled]:
         """Return u', v' halved in size, and of v' at full size what the last block needs."""
         block = cast(CrossBlock, self.enc_blocks[0])
@@ -239,7 +244,7 @@ class UniverSeg(nn.Module):
         u = block.target_output(half_u + support.cross_mean.repeat_interleave(len(query) // tasks, dim=0))
         shared = F.conv2d(half_u, block.support.vmapped.conv.weight, None, padding=1).unflatten(0, (tasks, -1))
         halved, means, energies = [], _Mean(), []
-        for part in support.support.split(_GROUP, dim=1):
+        for part in support.support.split(_group(query), dim=1):
             v = _over_pairs(block.support.vmapped.activate, (part[:, None] + shared[:, :, None]).flatten(0, 1))
             halved.append(_over_pairs(_pool, v))
             means.add(v)
@@ -270,6 +275,10 @@ class _Mean:
     def value(self) -> Tensor:
         """Return it, (B, C, H, W)."""
         return self._sums[0] / self._pairs
+
+
+def _group(x: Tensor) -> int:
+    return _GROUP if x.device.type == "cpu" else 1 << 16
 
 
 def _over_pairs(function: Callable[[Tensor], Tensor], v: Tensor) -> Tensor:
