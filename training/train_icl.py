@@ -23,6 +23,9 @@ from training.data import load_sets
 from training.episodes import Batch, Episodes, Source, as_source, split, validation_tasks
 from training.optimisation import dice, likeness_loss, segmentation_loss
 
+_FOREVER = 10**9
+"""Steps that no training by the clock comes to."""
+
 
 @dataclass(slots=True)
 class State:
@@ -152,7 +155,8 @@ def train(config: IclConfig, workers: int = 1, until: int | None = None, weights
     state = fresh_state(config, device, weights)
     if (config.run / "last.pt").exists():
         restore(state, config.run / "last.pt")
-    end = 10**6 if config.minutes else config.steps if until is None else min(until, config.steps)
+    end = _FOREVER if config.minutes else config.steps
+    end = min(end if until is None else until, end) if spent(state, config) < 1 else state.step
     loader = DataLoader(
         Episodes(config, kept),
         batch_size=None,
