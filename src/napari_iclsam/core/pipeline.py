@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections import deque
-from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
 from contextlib import closing
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
@@ -27,6 +26,7 @@ from napari_iclsam.core.in_context import Examples, glance
 from napari_iclsam.core.intensity import as_rgb8, check_contrast, check_image
 from napari_iclsam.core.method import Clock, Learnt, Maps, learn, look
 from napari_iclsam.core.networks import Networks, NetworkSource
+from napari_iclsam.core.planes import embedded_planes
 from napari_iclsam.core.results import Prediction, Progress, Provenance
 from napari_iclsam.core.settings import Settings
 from napari_iclsam.core.slices import ArrayLike, plane_indices, planes_ahead, stack_axis
@@ -305,17 +305,15 @@ class Task:
         axis = stack_axis(volume.shape, axis)
         wanted = plane_indices(volume.shape[axis], planes)
         total = len(wanted)
-        ready = deque[_Plane | Exception]()
+        networks, cache = self.segmenter.networks, self.segmenter.cache
         with closing(planes_ahead(volume, axis, wanted)) as images:
+            ready = embedded_planes(images, networks, cache)
             for done, index in enumerate(wanted):
                 yield Progress("embed", f"Looking at slice {done + 1} of {total}", done, total, index)
-                if not ready:
-                    ready.extend(self._embed_planes(images, self.segmenter.networks.images_at_once))
-                plane = ready.popleft()
-                if isinstance(plane, ValueError | TypeError):
-                    raise type(plane)(f"Plane {index}: {plane}") from plane
-                if isinstance(plane, Exception):
-                    raise plane
+                try:
+                    plane = next(ready)
+                except (ValueError, TypeError) as error:
+                    raise type(error)(f"Plane {index}: {error}") from error
                 place = partial(replace, done=done, total=total, plane=index)
                 prediction = yield from _each(self._embedded_steps(plane.rgb, plane.query, plane.clock), place)
                 yield Progress("done", f"Slice {done + 1} of {total} is done", done + 1, total, index, prediction)
@@ -325,23 +323,6 @@ class Task:
         from napari_iclsam.core.task import save_task
 
         save_task(self, path)
-
-    def _embed_planes(self, images: Iterator[NDArray[Any]], count: int) -> list[_Plane | Exception]:
-        """Read and embed the next planes, up to ``count``; one that cannot be read comes last, as what is wrong."""
-        planes, wrong = list[NDArray[np.uint8]](), list[Exception]()
-        while len(planes) < count and not wrong:
-            try:
-                planes.append(as_rgb8(check_image(next(images))))
-            except StopIteration:
-                break
-            except Exception as error:  # noqa: BLE001 (raised when its turn comes)
-                wrong.append(error)
-        clock = Clock()
-        with clock.step("embed"):
-            embeddings = self.segmenter.networks.embed_all(planes, self.segmenter.cache)
-        each = clock.seconds["embed"] / max(1, len(planes))
-        found = zip(planes, embeddings, strict=True)
-        return [*(_Plane(rgb, query, Clock({"embed": each})) for rgb, query in found), *wrong]
 
     def _embedded_steps(
         self, rgb: NDArray[np.uint8], query: Embedding, clock: Clock
@@ -376,15 +357,6 @@ class Task:
             provenance=self._provenance,
             notes=(f"Nothing found of: {', '.join(missing)}.",) if missing else (),
         )
-
-
-@dataclass(frozen=True, slots=True)
-class _Plane:
-    """A plane of a stack that waits to be segmented."""
-
-    rgb: NDArray[np.uint8]
-    query: Embedding
-    clock: Clock
 
 
 def _each(steps: Generator[Progress, None, T], change: Callable[[Progress], Progress]) -> Generator[Progress, None, T]:
