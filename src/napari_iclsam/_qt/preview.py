@@ -58,6 +58,6 @@ class Preview(QDialog):
         self.sam_text.setText(f"SAM: 8-bit colour, {in_words(seen.labels.shape)}, padded to a square.")
         self.icl_text.setText(
             f"In-context model: {'grey' if seen.is_grey else 'colour'}, {in_words(seen.small_labels.shape)}. "
-            "Objects thinner than a pixel here are lost to it. At small ones it looks again, more closely."
+            "Objects thinner than a pixel here are lost to it. In auto mode it looks at small ones again, closer."
         )
         self.adjustSize()  # for the lines of text
