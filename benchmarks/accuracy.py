@@ -2,10 +2,11 @@
 
 For each label of each set, K support pairs and the queries are drawn from different subjects (from different images
 where a set has one subject), among the images that contain the label. Each draw is a task of one label. Reported are
-the mean over labels within a set and over sets, of the in-context model alone, SAM with the in-context model's boxes,
-the fused result, SAM with boxes of the ground truth (tight, and each side moved by up to 10 % of the box), what filling
-those boxes gives, the area under the ROC curve of the confidence map, and two trivial baselines: everything is
-foreground, and a per-pixel logistic regression on colour and position fitted to the same support.
+the mean over labels within a set and over sets, of the in-context model alone (as it comes, and when it has got used to
+the support), SAM with the in-context model's boxes, the fused result, SAM with boxes of the ground truth (tight, and
+each side moved by up to 10 % of the box), what filling those boxes gives, the area under the ROC curve of the
+confidence map, and two trivial baselines: everything is foreground, and a per-pixel logistic regression on colour and
+position fitted to the same support.
 """
 
 from __future__ import annotations
@@ -36,6 +37,7 @@ from napari_iclsam.core.method import refine_with_sam
 
 STAGES = {
     "icl": "ICL alone",
+    "adapted": "ICL, adapted",
     "sam": "SAM, ICL's boxes",
     "fused": "fused",
     "sam_truth": "SAM, true boxes",
@@ -167,12 +169,19 @@ def fit_pixels(support: Sequence[Sample], label: int, rng: np.random.Generator) 
     return LogisticRegression(class_weight="balanced").fit(features[some], target[some])
 
 
-def score(task: Task, pixels: LogisticRegression, query: Sample, label: int) -> dict[str, float]:
-    """Segment one query and score every stage that depends on the support."""
+def alone(segmenter: ICLSAM) -> ICLSAM:
+    """Return a segmenter whose ``icl_labels`` are what the in-context model says alone, its weights as they come."""
+    settings = replace(segmenter.settings, use_sam=False, calibrate=False, adapt=False)
+    return ICLSAM(networks=segmenter.networks, settings=settings, cache=segmenter.cache)
+
+
+def score(task: Task, plain: Task, pixels: LogisticRegression, query: Sample, label: int) -> dict[str, float]:
+    """Segment one query and score every stage that depends on the support; ``plain`` is a task of `alone`."""
     truth, shape = query.mask == label, query.mask.shape
     prediction = task.predict(query.image)
     scores = {
-        "icl": dice(prediction.icl_labels == 1, truth),
+        "icl": dice(plain.predict(query.image).icl_labels == 1, truth),
+        "adapted": dice(prediction.icl_labels == 1, truth),
         "sam": dice(prediction.sam_labels == 1, truth),
         "fused": dice(prediction.labels == 1, truth),
         "foreground": dice(np.ones(shape, bool), truth),
@@ -199,6 +208,7 @@ def run(
 ) -> Iterator[Result]:
     """Score one set."""
     labels, samples = read_set(folder)
+    plain = alone(segmenter)
     for task_name in sorted({sample.task for sample in samples}):
         for label, name in labels.items():
             boxes: dict[int, dict[str, float]] = {}  # by query
@@ -210,14 +220,13 @@ def run(
                     if drawn is None:
                         continue
                     support, asked = drawn
-                    task = segmenter.fit(
-                        [s.image for s in support], [(s.mask == label).astype(np.uint8) for s in support]
-                    )
+                    examples = [s.image for s in support], [(s.mask == label).astype(np.uint8) for s in support]
+                    task, unadapted = segmenter.fit(*examples), plain.fit(*examples)
                     pixels = fit_pixels(support, label, rng)
                     for query in asked:
                         if id(query) not in boxes:
                             boxes[id(query)] = score_boxes(task, query, label, rng)
-                        scores = score(task, pixels, query, label) | boxes[id(query)]
+                        scores = score(task, unadapted, pixels, query, label) | boxes[id(query)]
                         yield Result(folder.name, f"{task_name} {name}".strip(), pairs, number, scores)
 
 

@@ -1,19 +1,10 @@
-"""What is minimised, and what is reported."""
+"""What is minimised besides `napari_iclsam.models.loss`, and what is reported."""
 
 from __future__ import annotations
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
-
-
-def segmentation_loss(logits: Tensor, target: Tensor) -> Tensor:
-    """Return soft Dice loss plus binary cross-entropy, each a mean over the batch."""
-    probability = logits.sigmoid().flatten(1)
-    truth = target.flatten(1)
-    overlap = (probability * truth).sum(dim=1)
-    dice = (2 * overlap + 1) / (probability.sum(dim=1) + truth.sum(dim=1) + 1)
-    return (1 - dice).mean() + F.binary_cross_entropy_with_logits(logits, target)
 
 
 def likeness_loss(likeness: Tensor, target: Tensor) -> Tensor:

@@ -17,11 +17,12 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
+from napari_iclsam.models.loss import segmentation_loss
 from napari_iclsam.models.starter_icl import StarterIcl, TwoScales
 from training.config import IclConfig, Stage, settings_of
 from training.data import load_sets
 from training.episodes import Batch, Episodes, Source, as_source, split, validation_tasks
-from training.optimisation import dice, likeness_loss, segmentation_loss
+from training.optimisation import dice, likeness_loss
 
 _FOREVER = 10**9
 """Steps that no training by the clock comes to."""

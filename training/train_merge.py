@@ -14,10 +14,11 @@ from pathlib import Path
 import torch
 from torch.utils.data import DataLoader, Dataset
 
+from napari_iclsam.models.loss import segmentation_loss
 from napari_iclsam.models.starter_icl import Merge, TwoScales
 from training.config import IclConfig, settings_of
 from training.episodes import Batch, Episodes
-from training.optimisation import dice, segmentation_loss
+from training.optimisation import dice
 from training.train_icl import export, load_weights, sources
 
 

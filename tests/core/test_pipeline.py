@@ -228,7 +228,7 @@ class TestSteps:
         make = segmenter(calibrate=True)
         whole = make.fit([s[0] for s in scenes], [s[1] for s in scenes])
         seen, fitted = run(make.fit_steps(whole.support))
-        assert [p.stage for p in seen] == ["load", "embed", "embed", "embed", "fit", "check", "check", "check"]
+        assert [p.stage for p in seen] == ["load", "embed", "embed", "embed", "check", "check", "check", "fit"]
         assert [p.done for p in seen[1:4]] == [0, 1, 2]
         assert {p.total for p in seen} == {3}
         assert fitted.weights == whole.weights

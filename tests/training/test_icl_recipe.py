@@ -13,12 +13,13 @@ import torch
 from torch.nn import functional as F
 
 from napari_iclsam.models.build import build_icl
+from napari_iclsam.models.loss import segmentation_loss
 from napari_iclsam.models.starter_icl import TwoScales
 from training.augment import Pairs, augment, closer_windows, crop, own_range
 from training.config import IclConfig, Stage
 from training.data import DataSet, load_set, load_sets
 from training.episodes import Episodes, as_source, real_task, split, synthetic_task
-from training.optimisation import dice, likeness_loss, segmentation_loss
+from training.optimisation import dice, likeness_loss
 from training.parts import Parts
 from training.train_icl import State, export, fresh_state, load_weights, rate, train, train_step
 from training.train_merge import train_merge

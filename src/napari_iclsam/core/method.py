@@ -70,10 +70,10 @@ class Clock:
     seconds: dict[str, float] = field(default_factory=dict)
 
     @contextmanager
-    def step(self, stage: Stage) -> Iterator[None]:
-        """Compute without gradients, and add the time of the block to a stage."""
+    def step(self, stage: Stage, *, gradients: bool = False) -> Iterator[None]:
+        """Compute with or without gradients, and add the time of the block to a stage."""
         start = time.perf_counter()
-        with torch.inference_mode():
+        with torch.inference_mode(not gradients), torch.set_grad_enabled(gradients):
             yield
         self.seconds[stage] = self.seconds.get(stage, 0.0) + time.perf_counter() - start
 

@@ -147,7 +147,7 @@ class Networks:
         with self._icl_precision():
             return self.icl.encode_support(images, masks)
 
-    def segment_in_context(self, query: Tensor, context: Context, guidance: Tensor) -> Tensor:
+    def segment_in_context(self, query: Tensor, context: Context, guidance: Tensor | None) -> Tensor:
         """Return the in-context model's logits, float32; see `UniverSeg.forward`."""
         with self._icl_precision():
             return self.icl(query, context, guidance).float()

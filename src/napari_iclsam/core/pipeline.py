@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional as F
 
+from napari_iclsam.core.adaptation import adapt_steps, can_adapt
 from napari_iclsam.core.calibration import Case, case_of, choose_weights, expected, folds
 from napari_iclsam.core.device import Precision
 from napari_iclsam.core.embeddings import Embedding, EmbeddingCache, default_folder
@@ -146,11 +147,8 @@ class ICLSAM:
             with clock.step("embed"):
                 embeddings.append(networks.embed(image, self.cache))
         examples = Examples(support, images, tuple(embeddings))
-        yield Progress("fit", "Learning what to look for", count, count)
-        with clock.step("fit"):
-            learnt = learn(networks, examples, settings, reference)
         if settings.mode == "auto" and isinstance(networks.sam, StarterSam):
-            defaults = [starter_weights([support.mask(pair, label) for pair in range(count)]) for label in support.ids]
+            defaults = [starter_weights(masks) for masks in examples.masks_by_label()]
         else:
             defaults = [published_weights(count)] * len(support.ids)
         cases: list[Case] = []
@@ -158,7 +156,13 @@ class ICLSAM:
             cases = yield from self._hold_out_steps(examples, clock)
         weights = tuple(choose_weights(cases, label, default) for label, default in enumerate(defaults))
         scores = {i: expected(cases, n, weights[n]) for n, i in enumerate(support.ids)}
-        return Task(self, examples, learnt, weights, {i: score for i, score in scores.items() if score is not None})
+        if can_adapt(networks, examples, settings):
+            networks, reference = (yield from adapt_steps(networks, examples, settings, clock)), None
+        yield Progress("fit", "Learning what to look for", count, count)
+        with clock.step("fit"):
+            learnt = learn(networks, examples, settings, reference)
+        known = {i: score for i, score in scores.items() if score is not None}
+        return Task(self, networks, examples, learnt, weights, known)
 
     def _hold_out_steps(self, examples: Examples, clock: Clock) -> Generator[Progress, None, list[Case]]:
         """Segment examples by means of the others."""
@@ -218,6 +222,8 @@ class Task:
     Attributes
     ----------
     segmenter : ICLSAM
+    networks : Networks
+        The segmenter's, or with an in-context model that has got used to the examples.
     support : SupportSet
     weights : tuple of Weights
         Of the fusion, label by label.
@@ -228,12 +234,14 @@ class Task:
     def __init__(
         self,
         segmenter: ICLSAM,
+        networks: Networks,
         examples: Examples,
         learnt: Learnt,
         weights: tuple[Weights, ...],
         expected: Mapping[int, Score],
     ) -> None:
         self.segmenter = segmenter
+        self.networks = networks
         self.support = examples.support
         self.weights = weights
         self.expected = expected
@@ -264,7 +272,7 @@ class Task:
         yield Progress("embed", "Looking at the image")
         rgb = as_rgb8(image)
         with clock.step("embed"):
-            query = self.segmenter.networks.embed(rgb, self.segmenter.cache)
+            query = self.networks.embed(rgb, self.segmenter.cache)
         return (yield from self._embedded_steps(rgb, query, clock))
 
     def predict_stack(
@@ -305,9 +313,8 @@ class Task:
         axis = stack_axis(volume.shape, axis)
         wanted = plane_indices(volume.shape[axis], planes)
         total = len(wanted)
-        networks, cache = self.segmenter.networks, self.segmenter.cache
         with closing(planes_ahead(volume, axis, wanted)) as images:
-            ready = embedded_planes(images, networks, cache)
+            ready = embedded_planes(images, self.networks, self.segmenter.cache)
             for done, index in enumerate(wanted):
                 yield Progress("embed", f"Looking at slice {done + 1} of {total}", done, total, index)
                 try:
@@ -328,8 +335,8 @@ class Task:
         self, rgb: NDArray[np.uint8], query: Embedding, clock: Clock
     ) -> Generator[Progress, None, Prediction]:
         """Segment an image whose embedding is there."""
-        networks, settings = self.segmenter.networks, self.segmenter.settings
-        maps = yield from look(networks, self._learnt, self._examples, rgb, query, settings, clock)
+        settings = self.segmenter.settings
+        maps = yield from look(self.networks, self._learnt, self._examples, rgb, query, settings, clock)
         yield Progress("fuse", "Joining both models")
         with clock.step("fuse"):
             return self._fuse(maps, clock)

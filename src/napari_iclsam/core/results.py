@@ -9,8 +9,9 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-Stage = Literal["load", "embed", "fit", "check", "icl", "sam", "fuse", "done"]
-"""The steps of the method: loading models, embedding, fitting, checking examples, both models, fusion, a plane done."""
+Stage = Literal["load", "embed", "fit", "check", "adapt", "icl", "sam", "fuse", "done"]
+"""The steps of the method: loading models, embedding, fitting, checking examples and getting used to them, both models,
+fusion, a plane done."""
 
 
 @dataclass(frozen=True, slots=True)

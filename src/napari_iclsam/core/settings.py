@@ -62,6 +62,11 @@ class Settings:
         "auto mode: segment each example by the others and learn from it how far to trust each part. "
         "Needs two examples or more; makes reading the examples slower.",
     ] = True
+    adapt: Annotated[
+        bool,
+        "auto mode: let the bundled in-context model get used to the examples in a few steps of learning, each example "
+        "asked by the others. Needs two examples or more; takes some seconds before the first slice.",
+    ] = True
     flips: Annotated[
         bool, "auto mode: average the in-context model over mirrored copies of image and examples. Four times its cost."
     ] = False

@@ -1,0 +1,188 @@
+"""A few steps of gradient descent by which the in-context model gets used to a task: each example asked by the others.
+
+The support set is all that such a model is told of a task, and its weights stay as they were trained. Two examples or
+more can teach it more than that: one of them is the query, some of the others are its support, and its mask is the
+truth. Views and changes of the examples keep the few from being learnt by heart; the steps are few and small.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Generator
+from dataclasses import dataclass, replace
+from typing import Any, cast
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from napari_iclsam.core.geometry import resize_mask
+from napari_iclsam.core.in_context import Examples, Masks, first_side, icl_input
+from napari_iclsam.core.method import Clock
+from napari_iclsam.core.networks import InContext, Networks
+from napari_iclsam.core.results import Progress
+from napari_iclsam.core.settings import Settings
+from napari_iclsam.core.windows import Window, mean_extent, region_of, share_of, window_at
+from napari_iclsam.models.loss import segmentation_loss
+from napari_iclsam.models.starter_icl import TwoScales
+
+Rng = np.random.Generator
+
+_STEPS, _TASKS, _RATE, _WARMUP = 20, 2, 5e-4, 4
+"""Steps, tasks of a step, peak learning rate and the steps until it is reached; it then falls linearly to zero."""
+
+_OTHERS = 6
+"""At most so many examples are the support of another one."""
+
+_SIDE = 128
+"""Pixels of a view in each direction."""
+
+_CLOSER, _PART = 0.4, 0.7
+"""Share of the tasks seen as the closer looks see them; and, of the others, in parts that fill a view at the scale of
+the first look, if that is finer than the whole image in a view."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Asked:
+    """A query (T, C, s, s) with its truth (T, 1, s, s), and the support of each (T, S, ...)."""
+
+    query: Tensor
+    truth: Tensor
+    images: Tensor
+    masks: Tensor
+
+
+def can_adapt(networks: Networks, examples: Examples, settings: Settings) -> bool:
+    """Return whether the in-context model is to be adapted, and some label is in two examples at least."""
+    wanted = settings.mode == "auto" and settings.adapt and isinstance(networks.icl, TwoScales)
+    return wanted and any(len(_holders(masks)) > 1 for masks in examples.masks_by_label())
+
+
+def adapt_steps(
+    networks: Networks, examples: Examples, settings: Settings, clock: Clock
+) -> Generator[Progress, None, Networks]:
+    """Return networks whose in-context model has got used to the examples, step by step; those given stay as they are.
+
+    What is drawn at random depends on ``settings.seed`` alone.
+
+    Parameters
+    ----------
+    networks : Networks
+    examples : Examples
+        For which `can_adapt` is true.
+    settings : Settings
+    clock : Clock
+    """
+    rng = np.random.default_rng(settings.seed)
+    side = first_side(networks.icl.image_sizes, examples.masks_by_label(), settings)
+    count = len(examples.support)
+    with clock.step("adapt", gradients=True):
+        network = copy.deepcopy(cast(nn.Module, networks.icl)).requires_grad_(True)
+        optimiser = torch.optim.AdamW(network.parameters(), _RATE, weight_decay=0)
+    float16 = networks.icl_dtype == torch.float16  # too narrow for gradients
+    adapting = replace(
+        networks, icl=cast(InContext, network), icl_dtype=torch.float32 if float16 else networks.icl_dtype
+    )
+    for step in range(_STEPS):
+        yield Progress("adapt", f"Getting used to the examples: {step + 1} of {_STEPS}", count, count)
+        for group in optimiser.param_groups:
+            group["lr"] = _RATE * min((step + 1) / _WARMUP, (_STEPS - step) / (_STEPS - _WARMUP), 1)
+        with clock.step("adapt", gradients=True):
+            asked = _ask(rng, networks, examples, side, settings)
+            logits = adapting.segment_in_context(asked.query, adapting.encode_support(asked.images, asked.masks), None)
+            segmentation_loss(logits, asked.truth).backward()
+            nn.utils.clip_grad_norm_(network.parameters(), 1)
+            optimiser.step()
+            optimiser.zero_grad(set_to_none=True)
+    network.requires_grad_(False)
+    return replace(adapting, icl_dtype=networks.icl_dtype)
+
+
+def _ask(rng: Rng, networks: Networks, examples: Examples, side: int, settings: Settings) -> _Asked:
+    """Draw a step's tasks: a label, the example that is asked and the others, how they are seen and changed."""
+    labels = [masks for masks in examples.masks_by_label() if len(_holders(masks)) > 1]
+    images, masks = [], []
+    for _ in range(_TASKS):
+        own = labels[rng.integers(len(labels))]
+        pairs = _draw_pairs(rng, own)
+        windows = _draw_windows(rng, [own[pair] for pair in pairs], side, settings)
+        seen = list(zip(pairs, windows, strict=True))
+        size = min(_SIDE, side)
+        views = [icl_input(networks, examples.images[p][w], size, settings, stretch=True) for p, w in seen]
+        targets = [resize_mask(own[p][w], (size, size)) for p, w in seen]
+        changed = _change(rng, torch.cat(views), torch.cat(targets).to(networks.device))
+        images.append(changed[0])
+        masks.append(changed[1])
+    every, truth = torch.stack(images), torch.stack(masks)
+    return _Asked(every[:, 0], truth[:, 0], every[:, 1:], truth[:, 1:])
+
+
+def _holders(masks: Masks) -> list[int]:
+    return [pair for pair, mask in enumerate(masks) if mask.any()]
+
+
+def _draw_pairs(rng: Rng, masks: Masks) -> list[int]:
+    """Draw the example that is asked and its support, of which one holds the label, too."""
+    asked, known = rng.permutation(_holders(masks))[:2].tolist()
+    rest = [pair for pair in rng.permutation(len(masks)).tolist() if pair not in (asked, known)]
+    return [asked, known, *rest[: min(_OTHERS, len(masks) - 1) - 1]]
+
+
+def _draw_windows(rng: Rng, masks: Masks, side: int, settings: Settings) -> list[Window]:
+    """Draw which window of each example is seen, that of the query (the first) a little off."""
+    shapes = [(mask.shape[0], mask.shape[1]) for mask in masks]
+    regions = [region_of(mask) for mask in masks]
+    known = [region for region in regions if region]
+    if settings.closer_looks and len(known) == len(masks) and rng.random() < _CLOSER:
+        extent = mean_extent(known) * float(np.exp(rng.uniform(*np.log([1.2, 2.5]))))
+        if extent <= 0.9:
+            shares = [share_of(extent, region) for region in known]
+            shares[0] *= float(np.exp(rng.normal(0, 0.15)))
+            off = [rng.normal(0, 0.12, 2) * shares[0], *np.zeros((len(masks) - 1, 2))]
+            places = zip(known, off, shares, shapes, strict=True)
+            return [window_at(r.row + d[0], r.column + d[1], min(1.0, s), shape) for r, d, s, shape in places]
+    if side > _SIDE and rng.random() < _PART:
+        share = min(1.0, _SIDE / side * float(np.exp(rng.uniform(0, np.log(1.6)))))
+        return [_window_on(rng, mask, share) for mask in masks]
+    return [(slice(0, height), slice(0, width)) for height, width in shapes]
+
+
+def _window_on(rng: Rng, mask: np.ndarray[Any, np.dtype[np.bool_]], share: float) -> Window:
+    """Draw a window that mostly lies on the foreground of a mask."""
+    height, width = mask.shape
+    row, column = rng.random(2)
+    inside = np.flatnonzero(mask)
+    if len(inside) and rng.random() < 0.8:
+        place = inside[rng.integers(len(inside))]
+        centre = np.array([place // width / height, place % width / width]) + rng.uniform(-share / 3, share / 3, 2)
+        row, column = centre.tolist()
+    return window_at(row, column, share, (height, width))
+
+
+def _change(rng: Rng, images: Tensor, masks: Tensor) -> tuple[Tensor, Tensor]:
+    """Turn, scale, shift and bend each pair, change gamma and noise of each image: (n, C, s, s) and (n, 1, s, s)."""
+    count, size = len(images), images.shape[-1]
+    where = torch.from_numpy(_grids(rng, count)).to(images.device)
+    bend = torch.from_numpy(rng.standard_normal((count, 2, *rng.integers(3, 10, 1).repeat(2)), dtype=np.float32))
+    bend = F.interpolate(bend.to(images.device), (size, size), mode="bicubic", align_corners=True)
+    points = F.affine_grid(where, [count, 1, size, size], align_corners=False)
+    points = points + bend.movedim(1, -1) * rng.uniform(0.01, 0.06)
+    images, masks = (
+        F.grid_sample(x, points, mode="bilinear", padding_mode="reflection", align_corners=False)
+        for x in (images, masks)
+    )
+    noise = torch.from_numpy(rng.standard_normal(tuple(images.shape), dtype=np.float32)).to(images.device)
+    gamma = torch.from_numpy(np.exp(rng.normal(0, 0.2, (count, 1, 1, 1))).astype(np.float32)).to(images.device)
+    images = images.clamp(0, 1) ** gamma + noise * rng.uniform(0, 0.04)
+    low, high = images.amin((1, 2, 3), keepdim=True), images.amax((1, 2, 3), keepdim=True)
+    return (images - low) / (high - low).clamp_min(1e-6), (masks > 0.5).float()
+
+
+def _grids(rng: Rng, count: int) -> np.ndarray[Any, np.dtype[np.float32]]:
+    """Draw turns, scales and shifts, as matrices (n, 2, 3)."""
+    turn = rng.choice([0.1, 0.3])
+    angle, factor = rng.uniform(-turn, turn, count), np.exp(rng.uniform(-0.15, 0.15, (count, 2)))
+    cos, sin = np.cos(angle), np.sin(angle)
+    matrix = np.stack([np.stack([cos, -sin], -1), np.stack([sin, cos], -1)], 1) * factor[:, None]
+    return np.concatenate([matrix, rng.uniform(-0.1, 0.1, (count, 2, 1))], axis=2).astype(np.float32)
