@@ -1,4 +1,4 @@
-"""In which precision the image encoder computes, and that a run says so."""
+"""In which precision the networks compute, and that a run says so."""
 
 from __future__ import annotations
 
@@ -12,8 +12,11 @@ from safetensors.torch import save_file
 from napari_iclsam import ICLSAM, Settings, dice
 from napari_iclsam.core import device
 from napari_iclsam.core.device import choose_precision
-from napari_iclsam.core.embeddings import EmbeddingCache
+from napari_iclsam.core.embeddings import Embedding, EmbeddingCache
+from napari_iclsam.core.geometry import Frame
+from napari_iclsam.core.networks import Networks
 from napari_iclsam.models.build import HalfPrecision
+from napari_iclsam.models.features import Features
 from napari_iclsam.models.sam import Sam, vit_encoder
 from napari_iclsam.models.universeg import UniverSeg
 
@@ -101,6 +104,19 @@ def test_a_prediction_says_how_precise_it_is(
     assert segmenter.networks.icl_dtype == getattr(torch, expected)
 
 
+def test_sam_decodes_in_the_precision_of_its_encoder_and_nearly_the_same() -> None:
+    torch.manual_seed(0)
+    sam, icl = Sam(torch.nn.Identity()).eval().requires_grad_(False), UniverSeg(1, (8, 8)).eval()
+    embedding = Embedding(Features(torch.randn(1, 256, 64, 64) / 2), Frame(900, 1000, 1024))
+    boxes = torch.tensor([[100.0, 100, 400, 500], [300, 20, 900, 800]])
+    prompts = (boxes, torch.randn(2, 4096), 4 * torch.randn(2, 1, 256, 256))
+    with torch.inference_mode():
+        full, half = (Networks(sam, icl, precision=p).decode(embedding, *prompts) for p in ("float32", "bfloat16"))
+    assert full.dtype == half.dtype == torch.float32
+    assert 1e-4 < float((full - half).norm() / full.norm()) < 0.03
+    assert dice((full > 0).numpy(), (half > 0).numpy()) > 0.99
+
+
 def test_the_bundled_in_context_model_finds_the_same_in_half_precision() -> None:
     random = np.random.default_rng(0)
     images, labels = random.normal(50, 10, (3, 120, 100)), np.zeros((3, 120, 100), np.int32)
@@ -109,7 +125,7 @@ def test_the_bundled_in_context_model_finds_the_same_in_half_precision() -> None
     images[labels > 0] += 60
     found = {}
     for precision in ("float32", "bfloat16"):
-        settings = Settings(use_sam=False, calibrate=False)
+        settings = Settings(use_sam=False, calibrate=False, adapt=False)
         task = ICLSAM(precision=precision, device="cpu", settings=settings, cache=EmbeddingCache()).fit(
             images[:2], labels[:2]
         )

@@ -78,9 +78,9 @@ class Networks:
         An `InContext`.
     device : torch.device
     precision : str
-        Of the encoder: "float32", "bfloat16" or "float16".
+        Of SAM: "float32", "bfloat16" or "float16". (The encoder holds its weights in it, the decoder uses autocast.)
     icl_dtype : torch.dtype
-        In which the in-context network computes (torch's autocast).
+        In which the in-context network computes (autocast).
     names, hashes, licences : mapping of str to str
         By role, "sam" and "icl".
     """
@@ -144,17 +144,17 @@ class Networks:
 
     def encode_support(self, images: Tensor, masks: Tensor) -> Context:
         """Give a support set to the in-context model; see `UniverSeg.encode_support`."""
-        with self._icl_precision():
+        with self._computing_in(self.icl_dtype):
             return self.icl.encode_support(images, masks)
 
     def segment_in_context(self, query: Tensor, context: Context, guidance: Tensor | None) -> Tensor:
         """Return the in-context model's logits, float32; see `UniverSeg.forward`."""
-        with self._icl_precision():
+        with self._computing_in(self.icl_dtype):
             return self.icl(query, context, guidance).float()
 
-    def _icl_precision(self) -> torch.autocast:
-        half = self.icl_dtype != torch.float32
-        return torch.autocast(self.device.type, dtype=self.icl_dtype if half else None, enabled=half)
+    def _computing_in(self, dtype: torch.dtype) -> torch.autocast:
+        half = dtype != torch.float32
+        return torch.autocast(self.device.type, dtype=dtype if half else None, enabled=half)
 
     def decode(self, embedding: Embedding, boxes: Tensor, bias: Tensor | None, masks: Tensor | None) -> Tensor:
         """Return SAM's logits over the square input for N boxes of one image, (N, 256, 256).
@@ -170,12 +170,13 @@ class Networks:
         parts = []
         for start in range(0, len(boxes), PROMPTS_AT_ONCE):
             part = slice(start, start + PROMPTS_AT_ONCE)
-            decoded = self.promptable.decode(
-                embedding.features,
-                boxes[part],
-                masks=None if masks is None else masks[part],
-                bias=None if bias is None else bias[part],
-            )
+            with self._computing_in(getattr(torch, self.precision)):
+                decoded = self.promptable.decode(
+                    embedding.features,
+                    boxes[part],
+                    masks=None if masks is None else masks[part],
+                    bias=None if bias is None else bias[part],
+                )
             parts.append(decoded.logits.float())
         return torch.cat(parts)
 
