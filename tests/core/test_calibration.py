@@ -101,6 +101,19 @@ def test_weights_between_which_the_examples_cannot_tell_are_averaged() -> None:
     assert weights.confidence > 0.1
 
 
+@pytest.mark.parametrize(("won", "trusted"), [(1, False), (3, True)], ids=["one example gains", "most gain"])
+def test_what_one_example_gains_is_chance_if_the_others_lose(won: int, trusted: bool) -> None:
+    truth, some = cases(4, good="icl"), []
+    for n, case in enumerate(truth):
+        right = torch.where(case.truth, 3.0, -3.0).double()
+        nearly = torch.where(torch.rand(right.shape, generator=torch.Generator().manual_seed(n)) < 0.1, -right, right)
+        confidence, others = (right, -right) if n < won else (nearly, right)
+        some.append(Case(Evidence(others, others, confidence, torch.ones(1)), others > 0, case.truth))
+    assert expected(some, 0, Weights(0, 0, 1)).fused > expected(some, 0, DEFAULT).fused
+    weights = choose_weights(some, 0, DEFAULT)
+    assert (weights.confidence > weights.icl + weights.sam) is trusted
+
+
 def test_what_is_expected_is_the_dice_of_what_the_fusion_makes_of_it() -> None:
     weights = Weights(0.25, 0.5, 0.25, 0.7, 0.5)
     some = cases(4, good="confidence")

@@ -85,7 +85,8 @@ def choose_weights(cases: Sequence[Case], label: int, default: Weights) -> Weigh
     """Return the weights under which the examples segment each other well.
 
     They are the mean of many, each with a say that grows exponentially with its worth: the mean Dice, less a small
-    price for the distance from the default. Few examples hardly tell the best from the second best, and the mean errs
+    price for the distance from the default, less the standard error of what it gains over the default: what one example
+    gains and another loses is chance. Few examples hardly tell the best from the second best, and the mean errs
     less than either. Of a label that fewer than two examples hold, the default is returned.
 
     Parameters
@@ -101,9 +102,10 @@ def choose_weights(cases: Sequence[Case], label: int, default: Weights) -> Weigh
     offsets = _OFFSETS if len(known) >= 4 else _OFFSETS[:1]
     found = itertools.product(_QUARTERS, _SHARPNESS)
     mixes = [default, *(Weights(*parts, sharpness, doubt_sam=default.doubt_sam) for parts, sharpness in found)]
-    gains = torch.stack([_dice_table(case, label, mixes, offsets) for case in known]).mean(dim=0).tolist()
+    dice = torch.stack([_dice_table(case, label, mixes, offsets) for case in known]).flatten(1)
     candidates = [replace(mix, offset=offset) for mix in mixes for offset in offsets]
-    worth = torch.tensor(list(itertools.chain(*gains)))
+    gains = dice - dice[:, :1]
+    worth = gains.mean(dim=0) - gains.std(dim=0) / math.sqrt(len(known))
     worth -= _PRICE * torch.tensor([_distance(weights, default) for weights in candidates])
     say = torch.softmax(worth.double() / _LEEWAY, dim=0)
     parts = torch.tensor([[w.icl, w.sam, w.confidence, w.offset] for w in candidates], dtype=torch.float64)
