@@ -8,12 +8,13 @@ truth. Views and changes of the examples keep the few from being learnt by heart
 from __future__ import annotations
 
 import copy
-from collections.abc import Generator
+from collections.abc import Generator, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, cast
+from typing import cast
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -75,8 +76,8 @@ def adapt_steps(
     clock : Clock
     """
     rng = np.random.default_rng(settings.seed)
-    side = first_side(networks.icl.image_sizes, examples.masks_by_label(), settings)
-    count = len(examples.support)
+    masks, count = examples.masks_by_label(), len(examples.support)
+    side, labels = first_side(networks.icl.image_sizes, masks, settings), [m for m in masks if len(_holders(m)) > 1]
     with clock.step("adapt", gradients=True):
         network = copy.deepcopy(cast(nn.Module, networks.icl)).requires_grad_(True)
         optimiser = torch.optim.AdamW(network.parameters(), _RATE, weight_decay=0)
@@ -89,27 +90,33 @@ def adapt_steps(
         for group in optimiser.param_groups:
             group["lr"] = _RATE * min((step + 1) / _WARMUP, (_STEPS - step) / (_STEPS - _WARMUP), 1)
         with clock.step("adapt", gradients=True):
-            asked = _ask(rng, networks, examples, side, settings)
+            asked = _ask(rng, networks, examples.images, labels, side, settings)
             logits = adapting.segment_in_context(asked.query, adapting.encode_support(asked.images, asked.masks), None)
             segmentation_loss(logits, asked.truth).backward()
-            nn.utils.clip_grad_norm_(network.parameters(), 1)
-            optimiser.step()
+            if nn.utils.clip_grad_norm_(network.parameters(), 1).isfinite():
+                optimiser.step()
             optimiser.zero_grad(set_to_none=True)
     network.requires_grad_(False)
     return replace(adapting, icl_dtype=networks.icl_dtype)
 
 
-def _ask(rng: Rng, networks: Networks, examples: Examples, side: int, settings: Settings) -> _Asked:
+def _ask(
+    rng: Rng,
+    networks: Networks,
+    examples: Sequence[NDArray[np.uint8]],
+    labels: Sequence[Masks],
+    side: int,
+    settings: Settings,
+) -> _Asked:
     """Draw a step's tasks: a label, the example that is asked and the others, how they are seen and changed."""
-    labels = [masks for masks in examples.masks_by_label() if len(_holders(masks)) > 1]
     images, masks = [], []
     for _ in range(_TASKS):
-        own = labels[rng.integers(len(labels))]
+        own = labels[int(rng.integers(len(labels)))]
         pairs = _draw_pairs(rng, own)
         windows = _draw_windows(rng, [own[pair] for pair in pairs], side, settings)
         seen = list(zip(pairs, windows, strict=True))
         size = min(_SIDE, side)
-        views = [icl_input(networks, examples.images[p][w], size, settings, stretch=True) for p, w in seen]
+        views = [icl_input(networks, examples[p][w], size, settings, stretch=True) for p, w in seen]
         targets = [resize_mask(own[p][w], (size, size)) for p, w in seen]
         changed = _change(rng, torch.cat(views), torch.cat(targets).to(networks.device))
         images.append(changed[0])
@@ -148,7 +155,7 @@ def _draw_windows(rng: Rng, masks: Masks, side: int, settings: Settings) -> list
     return [(slice(0, height), slice(0, width)) for height, width in shapes]
 
 
-def _window_on(rng: Rng, mask: np.ndarray[Any, np.dtype[np.bool_]], share: float) -> Window:
+def _window_on(rng: Rng, mask: NDArray[np.bool_], share: float) -> Window:
     """Draw a window that mostly lies on the foreground of a mask."""
     height, width = mask.shape
     row, column = rng.random(2)
@@ -163,11 +170,11 @@ def _window_on(rng: Rng, mask: np.ndarray[Any, np.dtype[np.bool_]], share: float
 def _change(rng: Rng, images: Tensor, masks: Tensor) -> tuple[Tensor, Tensor]:
     """Turn, scale, shift and bend each pair, change gamma and noise of each image: (n, C, s, s) and (n, 1, s, s)."""
     count, size = len(images), images.shape[-1]
-    where = torch.from_numpy(_grids(rng, count)).to(images.device)
-    bend = torch.from_numpy(rng.standard_normal((count, 2, *rng.integers(3, 10, 1).repeat(2)), dtype=np.float32))
-    bend = F.interpolate(bend.to(images.device), (size, size), mode="bicubic", align_corners=True)
-    points = F.affine_grid(where, [count, 1, size, size], align_corners=False)
-    points = points + bend.movedim(1, -1) * rng.uniform(0.01, 0.06)
+    moved = F.affine_grid(torch.from_numpy(_moves(rng, count)), [count, 1, size, size], align_corners=False)
+    cells = int(rng.integers(3, 10))
+    bend = torch.from_numpy(rng.standard_normal((count, 2, cells, cells), dtype=np.float32))
+    bend = F.interpolate(bend, (size, size), mode="bicubic", align_corners=True).movedim(1, -1)
+    points = (moved + rng.uniform(0.01, 0.06) * bend).to(images.device)
     images, masks = (
         F.grid_sample(x, points, mode="bilinear", padding_mode="reflection", align_corners=False)
         for x in (images, masks)
@@ -179,7 +186,7 @@ def _change(rng: Rng, images: Tensor, masks: Tensor) -> tuple[Tensor, Tensor]:
     return (images - low) / (high - low).clamp_min(1e-6), (masks > 0.5).float()
 
 
-def _grids(rng: Rng, count: int) -> np.ndarray[Any, np.dtype[np.float32]]:
+def _moves(rng: Rng, count: int) -> NDArray[np.float32]:
     """Draw turns, scales and shifts, as matrices (n, 2, 3)."""
     turn = rng.choice([0.1, 0.3])
     angle, factor = rng.uniform(-turn, turn, count), np.exp(rng.uniform(-0.15, 0.15, (count, 2)))
