@@ -140,6 +140,28 @@ def test_windows_lie_in_the_images_and_mostly_on_the_label(side: int, closer: bo
     assert (parts > 0) == (closer or side > 128)
 
 
+@pytest.mark.parametrize(("width", "wanted"), [(2, True), (9, False)], ids=["thin", "thick"])
+def test_one_example_teaches_what_is_thin(starter: Networks, width: int, wanted: bool) -> None:
+    mask = np.zeros((96, 96), np.int64)
+    for row in range(5, 90, 20):
+        mask[row : row + width] = 1
+    image = (50 + 100 * mask + np.random.default_rng(0).normal(0, 10, mask.shape)).astype(np.uint8)
+    support = SupportSet.of([image], [mask])
+    examples = Examples(support, (as_rgb8(image),), ())
+    assert can_adapt(starter, examples, SETTINGS) is wanted
+    if wanted:
+        before, (_, used) = state(starter), adapted(starter, examples)
+        assert not all(torch.equal(value, before[name]) for name, value in state(used).items())
+
+
+def test_an_example_that_no_other_can_ask_for_asks_for_itself() -> None:
+    masks = [np.zeros((4, 4), bool), np.ones((4, 4), bool), np.zeros((4, 4), bool)]
+    for seed in range(5):
+        asked, known, *rest = adaptation._draw_pairs(np.random.default_rng(seed), masks)
+        assert (asked, known) == (1, 1)
+        assert sorted(rest) == [0, 2]
+
+
 def test_the_example_that_is_asked_and_one_of_the_others_hold_the_label() -> None:
     rng = np.random.default_rng(0)
     masks = [np.full((4, 4), n in (3, 8)) for n in range(12)]

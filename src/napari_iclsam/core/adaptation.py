@@ -2,7 +2,8 @@
 
 The support set is all that such a model is told of a task, and its weights stay as they were trained. Two examples or
 more can teach it more than that: one of them is the query, some of the others are its support, and its mask is the
-truth. Views and changes of the examples keep the few from being learnt by heart; the steps are few and small.
+truth. Views and changes of the examples keep the few from being learnt by heart; the steps are few and small. Of thin
+things, vessels or membranes, one example has enough parts to be asked for by itself.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from napari_iclsam.core.evidence import is_thin
 from napari_iclsam.core.geometry import resize_mask
 from napari_iclsam.core.in_context import Examples, Masks, first_side, icl_input
 from napari_iclsam.core.method import Clock
@@ -55,9 +57,9 @@ class _Asked:
 
 
 def can_adapt(networks: Networks, examples: Examples, settings: Settings) -> bool:
-    """Return whether the in-context model is to be adapted, and some label is in two examples at least."""
+    """Return whether the in-context model is to be adapted, and the examples of some label can teach it."""
     wanted = settings.mode == "auto" and settings.adapt and isinstance(networks.icl, TwoScales)
-    return wanted and any(len(_holders(masks)) > 1 for masks in examples.masks_by_label())
+    return wanted and any(map(_can_teach, examples.masks_by_label()))
 
 
 def adapt_steps(
@@ -77,7 +79,7 @@ def adapt_steps(
     """
     rng = np.random.default_rng(settings.seed)
     masks, count = examples.masks_by_label(), len(examples.support)
-    side, labels = first_side(networks.icl.image_sizes, masks, settings), [m for m in masks if len(_holders(m)) > 1]
+    side, labels = first_side(networks.icl.image_sizes, masks, settings), list(filter(_can_teach, masks))
     with clock.step("adapt", gradients=True):
         network = copy.deepcopy(cast(nn.Module, networks.icl)).requires_grad_(True)
         optimiser = torch.optim.AdamW(network.parameters(), _RATE, weight_decay=0)
@@ -129,11 +131,17 @@ def _holders(masks: Masks) -> list[int]:
     return [pair for pair, mask in enumerate(masks) if mask.any()]
 
 
+def _can_teach(masks: Masks) -> bool:
+    holders = _holders(masks)
+    return len(holders) > 1 or (len(holders) == 1 and is_thin(masks[holders[0]]))
+
+
 def _draw_pairs(rng: Rng, masks: Masks) -> list[int]:
-    """Draw the example that is asked and its support, of which one holds the label, too."""
-    asked, known = rng.permutation(_holders(masks))[:2].tolist()
+    """Draw the example that is asked and its support, of which one holds the label, too: itself, if no other does."""
+    holders = rng.permutation(_holders(masks)).tolist()
+    asked, known = holders[0], holders[min(1, len(holders) - 1)]
     rest = [pair for pair in rng.permutation(len(masks)).tolist() if pair not in (asked, known)]
-    return [asked, known, *rest[: min(_OTHERS, len(masks) - 1) - 1]]
+    return [asked, known, *rest[: _OTHERS - 1]]
 
 
 def _draw_windows(rng: Rng, masks: Masks, side: int, settings: Settings) -> list[Window]:

@@ -59,14 +59,13 @@ def starter_weights(masks: Sequence[NDArray[np.bool_]]) -> Weights:
     They are `STARTER_WEIGHTS`. Thin objects are cut later if one example is all there is: nothing can be tried.
     """
     known = [mask for mask in masks if mask.any()]
-    thin = len(known) == 1 and _depth(known[0]) < _THIN
-    return replace(STARTER_WEIGHTS, offset=_LATER) if thin else STARTER_WEIGHTS
+    return replace(STARTER_WEIGHTS, offset=_LATER) if len(known) == 1 and is_thin(known[0]) else STARTER_WEIGHTS
 
 
-def _depth(mask: NDArray[np.bool_]) -> float:
-    """Return the mean distance of an object's pixels to its edge, in pixels of an image of 256 x 256."""
+def is_thin(mask: NDArray[np.bool_]) -> bool:
+    """Return whether a mask (H, W) shows something thin: vessels, membranes."""
     distances: NDArray[np.float64] = ndimage.distance_transform_edt(mask)
-    return float(distances[mask].mean() - 0.5) * 256 / math.sqrt(mask.size)
+    return float(distances[mask].mean() - 0.5) * 256 / math.sqrt(mask.size) < _THIN
 
 
 def evidence_of(maps: Maps) -> Evidence:

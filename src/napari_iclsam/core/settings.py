@@ -65,7 +65,7 @@ class Settings:
     adapt: Annotated[
         bool,
         "auto mode: let the bundled in-context model get used to the examples in a few steps of learning, each example "
-        "asked by the others. Needs two examples or more; takes some seconds before the first slice.",
+        "asked by the others. Needs two examples, or one of something thin; takes some seconds before the first slice.",
     ] = True
     flips: Annotated[
         bool, "auto mode: average the in-context model over mirrored copies of image and examples. Four times its cost."
