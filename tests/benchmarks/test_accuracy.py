@@ -36,7 +36,8 @@ def data(tmp_path: Path) -> Path:
 
 def test_every_stage_of_every_set_is_scored(data: Path, tmp_path: Path) -> None:
     report = tmp_path / "report.json"
-    accuracy.main(["--data", str(data), "--support", "1", "2", "--draws", "1", "--queries", "2", "--json", str(report)])
+    few = ["--support", "1", "2", "--draws", "1", "--queries", "2", "--setting", "adapt", "false"]
+    accuracy.main(["--data", str(data), *few, "--json", str(report)])
     summary = json.loads(report.read_text())["summary"]
     assert [(row["support"], row["dataset"]) for row in summary] == [
         (k, name) for k in (1, 2) for name in ("one", "two", "mean")
@@ -45,6 +46,7 @@ def test_every_stage_of_every_set_is_scored(data: Path, tmp_path: Path) -> None:
         assert all(0 <= row[stage] <= 1 for stage in accuracy.STAGES)
         assert row["fill_truth"] == pytest.approx(2 * 305 / (305 + 19 * 19))  # pixels of a disc, and of its box
         assert row["pixels"] > 0.9
+        assert row["adapted"] == row["icl"]
 
 
 def test_support_and_queries_are_of_different_subjects(data: Path) -> None:
