@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
@@ -85,6 +87,40 @@ def test_it_is_the_same_each_time_and_nobodys_random_state_changes(
     assert all(torch.equal(value, second[name]) for name, value in first.items())
     other = state(adapted(starter, examples, replace(SETTINGS, seed=1))[1])
     assert not all(torch.equal(value, other[name]) for name, value in first.items())
+
+
+def test_the_optimiser_is_that_of_torch() -> None:
+    torch.manual_seed(0)
+    ours, theirs = torch.nn.Linear(5, 3), torch.nn.Linear(5, 3)
+    theirs.load_state_dict(ours.state_dict())
+    one, other = adaptation._Adam(list(ours.parameters())), torch.optim.Adam(theirs.parameters())
+    for step in range(5):
+        inputs = torch.randn(4, 5)
+        for layer in (ours, theirs):
+            layer.zero_grad()
+            layer(inputs).square().mean().backward()
+        other.param_groups[0]["lr"] = 0.01 * (step + 1)
+        one.step(0.01 * (step + 1))
+        other.step()
+        assert torch.allclose(ours.weight, theirs.weight, atol=1e-6)
+        assert torch.allclose(ours.bias, theirs.bias, atol=1e-6)
+
+
+def test_it_does_not_load_the_compiler_of_torch() -> None:
+    code = """
+import sys, numpy as np
+from napari_iclsam import ICLSAM, Settings
+from napari_iclsam.core import adaptation
+adaptation._STEPS = 5
+images = np.random.default_rng(0).integers(0, 255, (2, 64, 64), np.uint8)
+labels = np.zeros((2, 64, 64), np.int32)
+labels[:, 20:40, 20:40] = 1
+task = ICLSAM(settings=Settings(calibrate=False)).fit(list(images), list(labels))
+assert task.networks is not task.segmenter.networks
+print(sorted({"torch._dynamo", "triton"} & set(sys.modules)))
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
 
 
 def test_it_can_be_given_up_after_each_step(starter: Networks, scene: Scene) -> None:

@@ -56,6 +56,29 @@ class _Asked:
     masks: Tensor
 
 
+class _Adam:
+    """Adam (Kingma and Ba, ICLR 2015), all weights at once.
+
+    That of `torch.optim` loads PyTorch's compiler, in a second or two; loaded beside a software renderer, as that of a
+    remote desktop, it ends the process.
+    """
+
+    def __init__(self, weights: list[Tensor]) -> None:
+        self._weights, self._steps = weights, 0
+        self._mean, self._square = ([torch.zeros_like(weight) for weight in weights] for _ in range(2))
+
+    @torch.no_grad()
+    def step(self, rate: float, decay: float = 0.9, slow: float = 0.999) -> None:
+        """Change the weights by their gradients; one without a gradient stays as it is."""
+        self._steps += 1
+        for weight, mean, square in zip(self._weights, self._mean, self._square, strict=True):
+            if weight.grad is not None:
+                mean.lerp_(weight.grad, 1 - decay)
+                square.lerp_(weight.grad.square(), 1 - slow)
+                spread = (square / (1 - slow**self._steps)).sqrt_().add_(1e-8)
+                weight.addcdiv_(mean, spread, value=-rate / (1 - decay**self._steps))
+
+
 def can_adapt(networks: Networks, examples: Examples, settings: Settings) -> bool:
     """Return whether the in-context model is to be adapted, and the examples of some label can teach it."""
     wanted = settings.mode == "auto" and settings.adapt and isinstance(networks.icl, TwoScales)
@@ -82,22 +105,21 @@ def adapt_steps(
     side, labels = first_side(networks.icl.image_sizes, masks, settings), list(filter(_can_teach, masks))
     with clock.step("adapt", gradients=True):
         network = copy.deepcopy(cast(nn.Module, networks.icl)).requires_grad_(True)
-        optimiser = torch.optim.AdamW(network.parameters(), _RATE, weight_decay=0)
+        optimiser = _Adam(list(network.parameters()))
     float16 = networks.icl_dtype == torch.float16  # too narrow for gradients
     adapting = replace(
         networks, icl=cast(InContext, network), icl_dtype=torch.float32 if float16 else networks.icl_dtype
     )
     for step in range(_STEPS):
         yield Progress("adapt", f"Getting used to the examples: {step + 1} of {_STEPS}", count, count)
-        for group in optimiser.param_groups:
-            group["lr"] = _RATE * min((step + 1) / _WARMUP, (_STEPS - step) / (_STEPS - _WARMUP), 1)
+        rate = _RATE * min((step + 1) / _WARMUP, (_STEPS - step) / (_STEPS - _WARMUP), 1)
         with clock.step("adapt", gradients=True):
             asked = _ask(rng, networks, examples.images, labels, side, settings)
             logits = adapting.segment_in_context(asked.query, adapting.encode_support(asked.images, asked.masks), None)
             segmentation_loss(logits, asked.truth).backward()
             if nn.utils.clip_grad_norm_(network.parameters(), 1).isfinite():
-                optimiser.step()
-            optimiser.zero_grad(set_to_none=True)
+                optimiser.step(rate)
+            network.zero_grad()
     network.requires_grad_(False)
     return replace(adapting, icl_dtype=networks.icl_dtype)
 
