@@ -48,7 +48,7 @@ the first look, if that is finer than the whole image in a view."""
 
 @dataclass(frozen=True, slots=True)
 class _Asked:
-    """A query (T, C, s, s) with its truth (T, 1, s, s), and the support of each (T, S, ...)."""
+    """The queries of T tasks (T, C, s, s) with their truth (T, 1, s, s), and the support of each (T, S, ...)."""
 
     query: Tensor
     truth: Tensor
@@ -59,8 +59,7 @@ class _Asked:
 class _Adam:
     """Adam (Kingma and Ba, ICLR 2015), all weights at once.
 
-    That of `torch.optim` loads PyTorch's compiler, in a second or two; loaded beside a software renderer, as that of a
-    remote desktop, it ends the process.
+    That of `torch.optim` loads PyTorch's compiler, which beside Mesa's software renderer has ended the process.
     """
 
     def __init__(self, weights: list[Tensor]) -> None:

@@ -120,7 +120,10 @@ class ICLSAM:
         return _drain(self.fit_steps(support))
 
     def fit_steps(self, support: SupportSet, first_look: NDArray[Any] | None = None) -> Generator[Progress, None, Task]:
-        """Define a task step by step: embed the examples, fit the probe, keep what does not depend on the query.
+        """Define a task step by step; see `fit`.
+
+        Embed the examples, check them against each other, let the in-context model get used to them, fit the probe,
+        keep what does not depend on the query.
 
         Parameters
         ----------
