@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -180,13 +181,30 @@ class TestLooking:
             assert (images > 0.5).float()[0, :2].sub(found[0, :2]).abs().mean() < 0.05
 
     def test_the_mean_of_all_looks_within_the_window_and_the_first_alone_outside(self, counting: ICLSAM) -> None:
-        mask = disc(48, 48, 8)
+        mask = disc(30, 66, 8)
         task = counting.fit([photo(mask, 0)], [mask.astype(np.int32)])
-        there = disc(30, 66, 8)
-        found = seen(task, photo(there, 1)).closer[0, 0].logit()
+        found = seen(task, photo(mask, 0)).closer[0, 0].logit()
         assert found[30, 66] == pytest.approx((2 + 4 + 6) / 3)
         assert found[30, 80] == pytest.approx(-(2 + 4) / 2)  # beyond the last window
         assert found[80, 10] == pytest.approx(-2)
+
+    @pytest.mark.parametrize("reliable", [False, True])
+    def test_where_a_label_is_expected_is_looked_at_too_or_alone_if_reliably(
+        self, counting: ICLSAM, monkeypatch: pytest.MonkeyPatch, reliable: bool
+    ) -> None:
+        mask, there = disc(48, 48, 8), disc(24, 70, 8)
+        task = counting.fit([photo(mask, 0)], [mask.astype(np.int32)])
+        expected = {0: Region(0.75, 0.25, 0.0)}
+        monkeypatch.setattr("napari_iclsam.core.in_context.expected_places", lambda surroundings, query: expected)
+        reference = task._learnt.reference
+        assert reference is not None
+        surroundings = {0: replace(reference.surroundings[0], reliable=reliable)}
+        task._learnt = replace(task._learnt, reference=replace(reference, surroundings=surroundings))
+        image = np.where(there, 190, 80).astype(np.uint8)
+        image[72, 24] = 110  # too faint to be found in the whole, the brightest within a window
+        found = seen(task, image).closer[0, 0].logit()
+        assert found[24, 70] == pytest.approx(2 if reliable else (2 + 4 + 8) / 3)
+        assert found[77, 29] == pytest.approx(-(2 + 4 + 6) / 3 if reliable else -(2 + 6 + 10) / 3)
 
     def test_nothing_found_leads_nowhere(self, counting: ICLSAM) -> None:
         mask = disc(48, 48, 8)

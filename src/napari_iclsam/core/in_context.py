@@ -1,10 +1,10 @@
-"""The in-context model's part: one look at the whole image, then closer ones at what it found there."""
+"""The in-context model's part: one look at the whole image, then closer ones at what it found and what it expects."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import torch
@@ -20,6 +20,7 @@ from napari_iclsam.core.geometry import resize, resize_mask
 from napari_iclsam.core.networks import Context, Networks
 from napari_iclsam.core.settings import Settings
 from napari_iclsam.core.support import SupportSet
+from napari_iclsam.core.surroundings import Surroundings, expected_places, surroundings_of
 from napari_iclsam.core.windows import Region, mean_extent, region_of, share_of, window_at
 
 _FLIPS: tuple[tuple[int, ...], ...] = ((), (-1,), (-2,), (-2, -1))
@@ -38,6 +39,9 @@ outlines them, and where it only has to find them."""
 _PART = 0.15
 """A component counts as found if it has this share of the largest one's sum of probabilities."""
 
+_SAME = 0.15
+"""Windows whose centres differ by less than this share of their side show the same."""
+
 _CANVAS = 1024
 """Looks are added up at the size of the image, or smaller, so that its longer side has at most so many pixels."""
 
@@ -46,6 +50,9 @@ _LATTICE = 512
 
 Masks = list[NDArray[np.bool_]]
 """Of one label, (H, W) each, pair by pair."""
+
+View = tuple[float, float, float]
+"""Row and column of a window's centre, and its side, as shares of the image's; see `window_at`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,11 +109,14 @@ class Reference:
         Of the whole images, L tasks each; one a mirrored copy.
     closer : tuple of CloserLook
         In the order of looking.
+    surroundings : mapping of int to Surroundings
+        By index of a label that has closer looks.
     """
 
     side: int
     contexts: tuple[Context, ...]
     closer: tuple[CloserLook, ...] = ()
+    surroundings: Mapping[int, Surroundings] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -208,7 +218,9 @@ def refer_closer(networks: Networks, reference: Reference, examples: Examples, s
             images = [[icl_input(networks, rgb, side, settings, stretch=True) for rgb, _ in own] for own in windows]
             contexts = _encode(networks, torch.stack([torch.cat(own) for own in images]), inside, settings)
             looks.append(CloserLook(extents, side, contexts))
-    return replace(reference, closer=tuple(looks))
+    labels = sorted({label for look in looks for label in look.extents})
+    surroundings = {label: surroundings_of(examples.embeddings, regions[label]) for label in labels}
+    return replace(reference, closer=tuple(looks), surroundings=surroundings)
 
 
 def _regions(masks: Sequence[Masks]) -> list[list[Region | None]]:
@@ -311,7 +323,9 @@ def segment_in_context(
     alone = torch.sigmoid(logits)
     if not reference.closer:
         return Seen(alone, alone)
-    return Seen(alone, torch.sigmoid(_look_closer(networks, reference.closer, rgb, logits, guidance, settings)))
+    expected = expected_places(reference.surroundings, query)
+    closer = _look_closer(networks, reference, rgb, logits, guidance, expected, settings)
+    return Seen(alone, torch.sigmoid(closer))
 
 
 def _first_look(
@@ -324,36 +338,53 @@ def _first_look(
 
 def _look_closer(
     networks: Networks,
-    looks: Sequence[CloserLook],
+    reference: Reference,
     rgb: NDArray[np.uint8],
     logits: Tensor,
     guidance: Tensor,
+    expected: Mapping[int, Region],
     settings: Settings,
 ) -> Tensor:
-    """Return the mean logits of all looks, (L, 1, h, w): what was found tells where to look next."""
+    """Return the mean logits of all looks, (L, 1, h, w): what is found and what is expected tell where to look next."""
     shape = (rgb.shape[0], rgb.shape[1])
     scale = min(1.0, _CANVAS / max(shape))
     canvas = max(1, round(scale * shape[0])), max(1, round(scale * shape[1]))
     total = resize(logits, canvas).clone()
     times = torch.ones_like(total)
-    for look in looks:
-        found = {label: _found(total[label, 0] / times[label, 0]) for label in look.extents}
-        where = {label: region or Region(0.5, 0.5, 0.0) for label, region in found.items()}
-        shares = {label: share_of(extent, where[label]) for label, extent in look.extents.items()}
-        views = [(where[label].row, where[label].column, share) for label, share in shares.items()]
-        images, guides = [], []
-        for label, view in zip(look.extents, views, strict=True):
-            window = window_at(*view, shape)
-            images.append(icl_input(networks, rgb[window], look.side, settings, stretch=True))
-            guides.append(resize(guidance[label : label + 1][(..., *window)], (look.side, look.side)))
-        answers = _ask(networks, look.contexts, torch.cat(images), torch.cat(guides), settings)
-        for label, view, answer in zip(look.extents, views, answers, strict=True):
-            if found[label]:
-                window = window_at(*view, canvas)
-                part = total[label][(..., *window)]
-                part += resize(answer[None], (part.shape[-2], part.shape[-1]))[0]
-                times[label][(..., *window)] += 1
+    for look in reference.closer:
+        views = {}
+        for label, extent in look.extents.items():
+            found = _found(total[label, 0] / times[label, 0])
+            views[label] = _views(extent, found, expected[label], reliable=reference.surroundings[label].reliable)
+        for turn in range(max(map(len, views.values()))):
+            there = {label: own[min(turn, len(own) - 1)] if own else (0.5, 0.5, 1.0) for label, own in views.items()}
+            images, guides = [], []
+            for label, view in there.items():
+                window = window_at(*view, shape)
+                images.append(icl_input(networks, rgb[window], look.side, settings, stretch=True))
+                guides.append(resize(guidance[label : label + 1][(..., *window)], (look.side, look.side)))
+            answers = _ask(networks, look.contexts, torch.cat(images), torch.cat(guides), settings)
+            for (label, view), answer in zip(there.items(), answers, strict=True):
+                if turn < len(views[label]):
+                    window = window_at(*view, canvas)
+                    part = total[label][(..., *window)]
+                    part += resize(answer[None], (part.shape[-2], part.shape[-1]))[0]
+                    times[label][(..., *window)] += 1
     return total / times
+
+
+def _views(extent: float, found: Region | None, expected: Region, *, reliable: bool) -> list[View]:
+    """Return where to look closer: where something was found, and where it is expected, or there alone if reliably.
+
+    Where nothing was found, there is nothing to look for.
+    """
+    if not found:
+        return []
+    there = found.row, found.column, share_of(extent, found)
+    if max(abs(expected.row - found.row), abs(expected.column - found.column)) < _SAME * there[2]:
+        return [there]
+    elsewhere = expected.row, expected.column, extent
+    return [elsewhere] if reliable else [there, elsewhere]
 
 
 def _found(logits: Tensor) -> Region | None:

@@ -49,8 +49,8 @@ class Settings:
     ] = 2.0
     closer_looks: Annotated[
         bool,
-        "auto mode: where the in-context model has found something, let it look again, closer, at that part of the "
-        "image and at the like parts of the examples. Changes nothing where objects fill the images.",
+        "auto mode: let the in-context model look again, closer, where it has found something and where it is to be "
+        "expected, beside the like parts of the examples. Changes nothing where objects fill the images.",
     ] = True
     use_sam: Annotated[bool, "Refine with SAM. Without it, the in-context model decides alone."] = True
     mask_prompt: Annotated[
