@@ -206,6 +206,16 @@ class TestLooking:
         assert found[24, 70] == pytest.approx(2 if reliable else (2 + 4 + 8) / 3)
         assert found[77, 29] == pytest.approx(-(2 + 4 + 6) / 3 if reliable else -(2 + 6 + 10) / 3)
 
+    def test_windows_that_meet_at_the_border_are_looked_at_once(
+        self, counting: ICLSAM, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        mask = disc(30, 48, 24)
+        task = counting.fit([photo(mask, 0)], [mask.astype(np.int32)])
+        expected = {0: Region(0.05, 0.5, 0.0)}  # a window of 0.66 of the image about either leaves it
+        monkeypatch.setattr("napari_iclsam.core.in_context.expected_places", lambda surroundings, query: expected)
+        found = seen(task, photo(mask, 0)).closer[0, 0].logit()
+        assert found[30, 48] == pytest.approx((2 + 4) / 2)
+
     def test_nothing_found_leads_nowhere(self, counting: ICLSAM) -> None:
         mask = disc(48, 48, 8)
         task = counting.fit([photo(mask, 0)], [mask.astype(np.int32)])

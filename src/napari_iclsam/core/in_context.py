@@ -380,11 +380,17 @@ def _views(extent: float, found: Region | None, expected: Region, *, reliable: b
     """
     if not found:
         return []
-    there = found.row, found.column, share_of(extent, found)
-    if max(abs(expected.row - found.row), abs(expected.column - found.column)) < _SAME * there[2]:
+    share = share_of(extent, found)
+    there, elsewhere = _view(found, share), _view(expected, extent)
+    if max(abs(there[0] - elsewhere[0]), abs(there[1] - elsewhere[1])) < _SAME * share:
         return [there]
-    elsewhere = expected.row, expected.column, extent
     return [elsewhere] if reliable else [there, elsewhere]
+
+
+def _view(region: Region, share: float) -> View:
+    """Return a window about a region, moved into the image where it would leave it."""
+    row, column = (min(max(centre, share / 2), 1 - share / 2) for centre in (region.row, region.column))
+    return row, column, share
 
 
 def _found(logits: Tensor) -> Region | None:
