@@ -18,7 +18,7 @@ from napari_iclsam import Settings, dice
 from napari_iclsam.core.embeddings import EmbeddingCache
 from napari_iclsam.core.in_context import Examples, Seen, refer, segment_in_context
 from napari_iclsam.core.intensity import as_rgb8
-from napari_iclsam.core.networks import Networks
+from napari_iclsam.core.networks import Networks, some_tasks
 from napari_iclsam.core.pipeline import ICLSAM, Task
 from napari_iclsam.core.support import SupportSet
 from napari_iclsam.core.windows import Region, mean_extent, region_of, share_of, window_at
@@ -227,6 +227,18 @@ class TestLooking:
         task = counting.fit([photo(mask, 0)], [mask.astype(np.int32)])
         large = np.kron(photo(mask, 1), np.ones((4, 6), np.uint8))
         assert seen(task, large).closer.shape == (1, 1, 683, 1024)
+
+
+@pytest.mark.parametrize("kind", [UniverSeg, TwoScales])
+def test_some_tasks_are_answered_as_among_all(kind: type[UniverSeg] | type[TwoScales]) -> None:
+    torch.manual_seed(0)
+    network = kind().eval().requires_grad_(False)
+    channels = network.image_channels
+    images, masks = torch.rand(3, 2, channels, 64, 64), (torch.rand(3, 2, 1, 64, 64) > 0.5).float()
+    queries, guidance = torch.rand(3, channels, 64, 64), torch.rand(3, 1, 64, 64)
+    context, chosen = network.encode_support(images, masks), [2, 0]
+    some = network(queries[chosen], some_tasks(context, chosen), guidance[chosen])
+    assert some == pytest.approx(network(queries, context, guidance)[chosen], abs=1e-4)
 
 
 def test_labels_are_looked_at_each_in_its_own_place(networks: Networks) -> None:

@@ -17,7 +17,7 @@ from napari_iclsam.core.cut import best_bin, cut_of, histogram
 from napari_iclsam.core.embeddings import Embedding
 from napari_iclsam.core.fusion import icl_guidance
 from napari_iclsam.core.geometry import resize, resize_mask
-from napari_iclsam.core.networks import Context, Networks
+from napari_iclsam.core.networks import Context, Networks, some_tasks
 from napari_iclsam.core.settings import Settings
 from napari_iclsam.core.support import SupportSet
 from napari_iclsam.core.surroundings import Surroundings, expected_places, surroundings_of
@@ -357,19 +357,20 @@ def _look_closer(
             found = _found(total[label, 0] / times[label, 0])
             views[label] = _views(extent, found, expected[label], reliable=reference.surroundings[label].reliable)
         for turn in range(max(map(len, views.values()))):
-            there = {label: own[min(turn, len(own) - 1)] if own else (0.5, 0.5, 1.0) for label, own in views.items()}
+            there = {label: own[turn] for label, own in views.items() if turn < len(own)}
+            tasks = [index for index, label in enumerate(look.extents) if label in there]
+            contexts = [some_tasks(context, tasks) if len(tasks) < len(views) else context for context in look.contexts]
             images, guides = [], []
             for label, view in there.items():
                 window = window_at(*view, shape)
                 images.append(icl_input(networks, rgb[window], look.side, settings, stretch=True))
                 guides.append(resize(guidance[label : label + 1][(..., *window)], (look.side, look.side)))
-            answers = _ask(networks, look.contexts, torch.cat(images), torch.cat(guides), settings)
+            answers = _ask(networks, contexts, torch.cat(images), torch.cat(guides), settings)
             for (label, view), answer in zip(there.items(), answers, strict=True):
-                if turn < len(views[label]):
-                    window = window_at(*view, canvas)
-                    part = total[label][(..., *window)]
-                    part += resize(answer[None], (part.shape[-2], part.shape[-1]))[0]
-                    times[label][(..., *window)] += 1
+                window = window_at(*view, canvas)
+                part = total[label][(..., *window)]
+                part += resize(answer[None], (part.shape[-2], part.shape[-1]))[0]
+                times[label][(..., *window)] += 1
     return total / times
 
 

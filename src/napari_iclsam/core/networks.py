@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any, Protocol, cast
 
@@ -179,6 +179,17 @@ class Networks:
                 )
             parts.append(decoded.logits.float())
         return torch.cat(parts)
+
+
+def some_tasks(context: Context, tasks: Sequence[int]) -> Context:
+    """Return some of the tasks of a context, all of whose tensors have the tasks first."""
+    return cast(Context, _some(context, list(tasks)))
+
+
+def _some(part: Any, tasks: list[int]) -> Any:
+    if isinstance(part, Tensor):
+        return part[tasks]
+    return replace(part, **{inner.name: _some(getattr(part, inner.name), tasks) for inner in fields(part)})
 
 
 def icl_image(channels: Tensor, side: int, *, smooth: bool, stretch: bool) -> Tensor:
