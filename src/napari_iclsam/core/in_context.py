@@ -21,7 +21,7 @@ from napari_iclsam.core.networks import Context, Networks, some_tasks
 from napari_iclsam.core.settings import Settings
 from napari_iclsam.core.support import SupportSet
 from napari_iclsam.core.surroundings import Surroundings, expected_places, surroundings_of
-from napari_iclsam.core.windows import Region, mean_extent, region_of, share_of, window_at
+from napari_iclsam.core.windows import Region, mean_extent, region_of, share_of, views_of, window_at
 
 _FLIPS: tuple[tuple[int, ...], ...] = ((), (-1,), (-2,), (-2, -1))
 """Axes mirrored in each copy that the in-context model is averaged over."""
@@ -39,9 +39,6 @@ outlines them, and where it only has to find them."""
 _PART = 0.15
 """A component counts as found if it has this share of the largest one's sum of probabilities."""
 
-_SAME = 0.15
-"""Windows whose centres differ by less than this share of their side show the same."""
-
 _CANVAS = 1024
 """Looks are added up at the size of the image, or smaller, so that its longer side has at most so many pixels."""
 
@@ -50,9 +47,6 @@ _LATTICE = 512
 
 Masks = list[NDArray[np.bool_]]
 """Of one label, (H, W) each, pair by pair."""
-
-View = tuple[float, float, float]
-"""Row and column of a window's centre, and its side, as shares of the image's; see `window_at`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -355,7 +349,7 @@ def _look_closer(
         views = {}
         for label, extent in look.extents.items():
             found = _found(total[label, 0] / times[label, 0])
-            views[label] = _views(extent, found, expected[label], reliable=reference.surroundings[label].reliable)
+            views[label] = views_of(extent, found, expected[label], reliable=reference.surroundings[label].reliable)
         for turn in range(max(map(len, views.values()))):
             there = {label: own[turn] for label, own in views.items() if turn < len(own)}
             tasks = [index for index, label in enumerate(look.extents) if label in there]
@@ -372,26 +366,6 @@ def _look_closer(
                 part += resize(answer[None], (part.shape[-2], part.shape[-1]))[0]
                 times[label][(..., *window)] += 1
     return total / times
-
-
-def _views(extent: float, found: Region | None, expected: Region, *, reliable: bool) -> list[View]:
-    """Return where to look closer: where something was found, and where it is expected, or there alone if reliably.
-
-    Where nothing was found, there is nothing to look for.
-    """
-    if not found:
-        return []
-    share = share_of(extent, found)
-    there, elsewhere = _view(found, share), _view(expected, extent)
-    if max(abs(there[0] - elsewhere[0]), abs(there[1] - elsewhere[1])) < _SAME * share:
-        return [there]
-    return [elsewhere] if reliable else [there, elsewhere]
-
-
-def _view(region: Region, share: float) -> View:
-    """Return a window about a region, moved into the image where it would leave it."""
-    row, column = (min(max(centre, share / 2), 1 - share / 2) for centre in (region.row, region.column))
-    return row, column, share
 
 
 def _found(logits: Tensor) -> Region | None:

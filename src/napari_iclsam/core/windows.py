@@ -12,6 +12,12 @@ from numpy.typing import NDArray
 Window = tuple[slice, slice]
 """Rows and columns of an image."""
 
+View = tuple[float, float, float]
+"""Row and column of a window's centre, and its side, as shares of the image's; see `window_at`."""
+
+_SAME = 0.15
+"""Windows whose centres differ by less than this share of their side show the same."""
+
 _MARGIN = 1.15
 """A window is at least so many times as large as what lies in it."""
 
@@ -52,6 +58,26 @@ def mean_extent(regions: Sequence[Region]) -> float:
 def share_of(extent: float, region: Region | None) -> float:
     """Return the side of a window as a share of the image's: ``extent``, or more if what lies in it needs more."""
     return min(1.0, max(extent, _MARGIN * region.extent if region else 0.0))
+
+
+def views_of(extent: float, found: Region | None, expected: Region, *, reliable: bool) -> list[View]:
+    """Return where to look closer: where something was found, and where it is expected, or there alone if reliably.
+
+    Where nothing was found, there is nothing to look for.
+    """
+    if not found:
+        return []
+    share = share_of(extent, found)
+    there, elsewhere = _view(found, share), _view(expected, extent)
+    if max(abs(there[0] - elsewhere[0]), abs(there[1] - elsewhere[1])) < _SAME * share:
+        return [there]
+    return [elsewhere] if reliable else [there, elsewhere]
+
+
+def _view(region: Region, share: float) -> View:
+    """Return a window about a region, moved into the image where it would leave it."""
+    row, column = (min(max(centre, share / 2), 1 - share / 2) for centre in (region.row, region.column))
+    return row, column, share
 
 
 def window_at(row: float, column: float, share: float, shape: tuple[int, int]) -> Window:
