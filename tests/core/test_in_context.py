@@ -241,6 +241,24 @@ def test_some_tasks_are_answered_as_among_all(kind: type[UniverSeg] | type[TwoSc
     assert some == pytest.approx(network(queries, context, guidance)[chosen], abs=1e-4)
 
 
+@pytest.mark.parametrize("kind", [UniverSeg, TwoScales])
+def test_tasks_are_answered_a_few_at_a_time_as_all_at_once(
+    monkeypatch: pytest.MonkeyPatch, kind: type[UniverSeg] | type[TwoScales]
+) -> None:
+    torch.manual_seed(0)
+    network, calls = kind().eval().requires_grad_(False), []
+    network.register_forward_hook(lambda _, inputs, __: calls.append(len(inputs[0])))
+    channels = network.image_channels
+    images, masks = torch.rand(5, 2, channels, 64, 64), (torch.rand(5, 2, 1, 64, 64) > 0.5).float()
+    queries, guidance = torch.rand(5, channels, 64, 64), torch.rand(5, 1, 64, 64)
+    context, loaded = network.encode_support(images, masks), Networks(nn.Identity(), network)
+    together = loaded.segment_in_context(queries, context, guidance)
+    monkeypatch.setattr("napari_iclsam.core.networks.SMALL_TASKS", 0)
+    apart = loaded.segment_in_context(queries, context, guidance)
+    assert calls == [5, 2, 2, 1]
+    assert apart == pytest.approx(together, abs=1e-4)
+
+
 def test_labels_are_looked_at_each_in_its_own_place(networks: Networks) -> None:
     """Two labels at once get the windows, and so the answers, of each alone."""
     assert isinstance(networks.icl, UniverSeg)

@@ -33,6 +33,12 @@ IMAGES_AT_ONCE = 4
 PROMPTS_AT_ONCE = 16
 """Prompts decoded in one call: more would fill the memory without being faster."""
 
+TASKS_AT_ONCE = 2
+"""In-context tasks of one call on a processor: four of 512 x 512 at once take a tenth longer."""
+
+SMALL_TASKS = 2**17
+"""Pixels of one call that may be more tasks: four of 128 x 128 one by one take half as long again."""
+
 
 class Promptable(Protocol):
     """What SAM and its relatives are to the pipeline."""
@@ -149,8 +155,17 @@ class Networks:
 
     def segment_in_context(self, query: Tensor, context: Context, guidance: Tensor | None) -> Tensor:
         """Return the in-context model's logits, float32; see `UniverSeg.forward`."""
-        with self._computing_in(self.icl_dtype):
-            return self.icl(query, context, guidance).float()
+        at_once = len(query)
+        if self.device.type == "cpu":
+            at_once = max(TASKS_AT_ONCE, SMALL_TASKS // (query.shape[-2] * query.shape[-1]))
+        logits = []
+        for start in range(0, len(query), at_once):
+            part = slice(start, start + at_once)
+            with self._computing_in(self.icl_dtype):
+                guided = None if guidance is None else guidance[part]
+                asked = context if len(query) <= at_once else some_tasks(context, part)
+                logits.append(self.icl(query[part], asked, guided).float())
+        return torch.cat(logits)
 
     def _computing_in(self, dtype: torch.dtype) -> torch.autocast:
         half = dtype != torch.float32
@@ -181,12 +196,12 @@ class Networks:
         return torch.cat(parts)
 
 
-def some_tasks(context: Context, tasks: Sequence[int]) -> Context:
+def some_tasks(context: Context, tasks: Sequence[int] | slice) -> Context:
     """Return some of the tasks of a context, all of whose tensors have the tasks first."""
-    return cast(Context, _some(context, list(tasks)))
+    return cast(Context, _some(context, tasks if isinstance(tasks, slice) else list(tasks)))
 
 
-def _some(part: Any, tasks: list[int]) -> Any:
+def _some(part: Any, tasks: list[int] | slice) -> Any:
     if isinstance(part, Tensor):
         return part[tasks]
     return replace(part, **{inner.name: _some(getattr(part, inner.name), tasks) for inner in fields(part)})
