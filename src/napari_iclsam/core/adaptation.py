@@ -41,6 +41,9 @@ _OTHERS = 6
 _SIDE = 128
 """Pixels of a view in each direction."""
 
+_EMPTY = 0.4
+"""Share of the tasks whose query is an example without the label, if there are such."""
+
 _CLOSER, _PART = 0.4, 0.7
 """Share of the tasks seen as the closer looks see them; and, of the others, in parts that fill a view at the scale of
 the first look, if that is finer than the whole image in a view."""
@@ -158,9 +161,12 @@ def _can_teach(masks: Masks) -> bool:
 
 
 def _draw_pairs(rng: Rng, masks: Masks) -> list[int]:
-    """Draw the example that is asked and its support, of which one holds the label, too: itself, if no other does."""
+    """Draw the example that is asked and its support, of which one holds the label: the same, if no other does."""
     holders = rng.permutation(_holders(masks)).tolist()
     asked, known = holders[0], holders[min(1, len(holders) - 1)]
+    empty = [pair for pair in range(len(masks)) if pair not in holders]
+    if empty and rng.random() < _EMPTY:
+        asked = int(rng.choice(empty))
     rest = [pair for pair in rng.permutation(len(masks)).tolist() if pair not in (asked, known)]
     return [asked, known, *rest[: _OTHERS - 1]]
 
