@@ -50,7 +50,7 @@ def gemm_rate(dtype: torch.dtype) -> float:
 
 def machine() -> dict[str, Any]:
     """Describe the machine and how busy it is."""
-    capabilities = getattr(torch.cpu, "get_capabilities", dict)()
+    capabilities: dict[str, Any] = getattr(torch.cpu, "get_capabilities", dict)()
     return {
         "date": datetime.now(UTC).isoformat(timespec="minutes"),
         "processor": capabilities.get("cpu_name", platform.processor()),
@@ -132,7 +132,8 @@ def plain_universeg(*arguments: Any) -> Tensor:
     """Run the plain transcription of the published network, which the tests compare with."""
     from tests.models.test_universeg import plain_universeg as plain
 
-    return plain(*arguments)
+    found: Tensor = plain(*arguments)
+    return found
 
 
 def icl_inputs(pairs: int) -> tuple[UniverSeg, Sequence[Tensor]]:
@@ -162,7 +163,7 @@ def icl_section(repeats: int) -> list[Row]:
         notes = {name: f"{peak(kind, str(pairs)):.0f} MB" for name, kind in zip(names, ("plain", "icl"), strict=True)}
         notes[names[1]] += f", difference {difference:.1e} of a deviation, once a task {once:.2f} s"
         found += rows("in-context model", timed, names[0], notes)
-        four = alternate({"": lambda q=query, c=context, g=guidance, n=network: n(_four(q), c, _four(g))}, repeats)[""]
+        four = alternate({"": partial(network, _four(query), context, _four(guidance))}, repeats)[""]
         found.append(Row("in-context model", f"S = {pairs}: four queries, each", four.wall / 4, four.cpu / 4))
     return found
 
@@ -205,7 +206,11 @@ def worker_section(repeats: int) -> list[Row]:
         loop.exec()
         QThreadPool.globalInstance().waitForDone()  # it says that it has finished a little before it has
 
-    runs = {"main thread": partial(work, "main thread"), "a thread": in_thread, "napari's worker": in_worker}
+    runs: dict[str, Callable[[], Any]] = {
+        "main thread": partial(work, "main thread"),
+        "a thread": in_thread,
+        "napari's worker": in_worker,
+    }
     timed = alternate(runs, repeats)
     return rows("thread", timed, "main thread", {name: f"{count} threads" for name, count in threads.items()})
 
@@ -240,7 +245,7 @@ def measure_peak(what: str, which: str) -> float:
         run()
     status = Path("/proc/self/status").read_text()
     highest = next(int(line.split()[1]) for line in status.splitlines() if line.startswith("VmHWM"))
-    return (highest * 1024 - before) / 1e6
+    return float(highest * 1024 - before) / 1e6
 
 
 SECTIONS: dict[str, Callable[[argparse.Namespace], list[Row]]] = {

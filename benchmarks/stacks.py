@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -17,7 +17,7 @@ from benchmarks.measured import Row, Timed, encoders
 from napari_iclsam import ICLSAM, Settings, dice
 from napari_iclsam.core.device import Precision, choose_precision
 from napari_iclsam.core.embeddings import EmbeddingCache
-from napari_iclsam.core.networks import Networks
+from napari_iclsam.core.networks import InContext, Networks
 from napari_iclsam.models.build import build_icl
 from napari_iclsam.models.sam import Sam
 
@@ -43,7 +43,7 @@ def networks(precision: Precision = "auto") -> Networks:
     name = str(dtype).removeprefix("torch.")
     sam = Sam(encoders()[name]).eval().requires_grad_(False)
     icl_dtype = choose_precision("auto", device, large=True)  # as `ICLSAM` does
-    return Networks(sam, build_icl("starter").module, device, name, icl_dtype, hashes={"sam": name})
+    return Networks(sam, cast(InContext, build_icl("starter").module), device, name, icl_dtype, hashes={"sam": name})
 
 
 def scene(count: int, size: int, labels: int, seed: int = 0) -> tuple[list[NDArray[np.uint8]], list[NDArray[np.int32]]]:
@@ -82,13 +82,13 @@ def method_section() -> list[Row]:
     """Run stacks: first and again with another support, by labels, support, size and planes."""
     settings = Settings(calibrate=False)
     loaded, calls = networks(), [0]
-    encode = loaded.sam.encode
+    encode = loaded.promptable.encode
 
     def counted(pixels: Tensor) -> Any:
         calls[0] += 1
         return encode(pixels)
 
-    loaded.sam.encode = counted
+    loaded.sam.encode = counted  # type: ignore[assignment]
     segmenter = ICLSAM(networks=loaded, settings=settings, cache=EmbeddingCache())
     timed_stack(segmenter, 1, 1, 128, 1)  # warm up
     found = []

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch.nn import functional as F
 
-Float = NDArray[np.float32]
+Float = NDArray[np.floating[Any]]
+"""In single precision, where it is kept."""
+
 Rng = np.random.Generator
 
 

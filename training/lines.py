@@ -60,7 +60,7 @@ def fundus(rng: Rng, size: int, count: int) -> Scenes:
         ground = np.full(3, rng.uniform(0.2, 0.8))
     contrast, disc_radius = rng.uniform(0.12, 0.5), size * rng.uniform(0.05, 0.1)
     polarity = 1 if rng.random() < 0.15 else -1
-    image = np.broadcast_to(ground, (count, size, size, 3)).astype(np.float32)
+    image: Float = np.broadcast_to(ground, (count, size, size, 3)).astype(np.float32)
     image = image * (1 + 0.12 * fractal_noise(rng, count, size, 3)[..., None])
     whole = rng.random() < 0.6
     y, x = np.mgrid[:size, :size].astype(np.float32)
