@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import copy
 import gc
+import os
+import subprocess
+import sys
 import threading
 import weakref
 from collections.abc import Callable, Generator, Iterator
@@ -260,6 +263,27 @@ def test_what_stays_is_made_without_a_pass_of_the_garbage_collector_and_garbage_
     gc.collect()
     assert gone() is None
     assert len(kept) == 200_000
+
+
+def test_compiling_colours_leaves_the_worker_as_many_threads_as_the_user_allows() -> None:
+    code = """
+import threading, torch
+from napari_iclsam._qt import layers
+from napari_iclsam._qt.request import _threads_kept
+from napari_iclsam.core.support import LabelStyle
+counts = []
+def work():
+    with _threads_kept():
+        layers.prepare_colours({1: LabelStyle("", (1, 0, 0, 1))})
+    counts.append(torch.get_num_threads())
+thread = threading.Thread(target=work)
+thread.start()
+thread.join()
+print(counts)
+"""
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, env=environment)
+    assert done.stdout.strip() == "[1]"
 
 
 def test_a_first_look_shows_at_once_and_replaces_no_result(dock: Dock, networks: Networks) -> None:

@@ -180,6 +180,7 @@ class Session:
         support = support_of(request)
         with _no_collection():
             segmenter.networks  # noqa: B018 (loads them)
+        with _no_collection(), _threads_kept():
             layers.prepare_colours(support.styles)
         task = yield from self._task_steps(segmenter, request, support)
         done, spent, missing = 0, 0.0, dict.fromkeys(support.ids, 0)
@@ -302,6 +303,18 @@ def _no_collection() -> Iterator[None]:
         gc.unfreeze()  # what was made has grown old now, without a pass
         if was_on:
             gc.enable()
+
+
+@contextmanager
+def _threads_kept() -> Iterator[None]:
+    """Keep the number of PyTorch's threads in this one. Numba, which compiles colours, makes it the number of cores."""
+    import torch
+
+    count = torch.get_num_threads()
+    try:
+        yield
+    finally:
+        torch.set_num_threads(count)
 
 
 def _read(source: Planes | NDArray[Any]) -> NDArray[Any]:
