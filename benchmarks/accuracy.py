@@ -5,8 +5,8 @@ where a set has one subject), among the images that contain the label. Each draw
 the mean over labels within a set and over sets, of the in-context model alone (as it comes, and when it has got used to
 the support), SAM with the in-context model's boxes, the fused result, SAM with boxes of the ground truth (tight, and
 each side moved by up to 10 % of the box), what filling those boxes gives, the area under the ROC curve of the
-confidence map, and two trivial baselines: everything is foreground, and a per-pixel logistic regression on colour and
-position fitted to the same support.
+confidence map, what the fused result was estimated to reach and by how much that was wrong, and two trivial baselines:
+everything is foreground, and a per-pixel logistic regression on colour and position fitted to the same support.
 """
 
 from __future__ import annotations
@@ -45,6 +45,8 @@ STAGES = {
     "sam_jitter": "SAM, boxes +-10 %",
     "fill_jitter": "filled boxes +-10 %",
     "auc": "AUC of the map",
+    "estimate": "estimated",
+    "estimate_off": "estimate off by",
     "foreground": "all foreground",
     "pixels": "pixel regression",
 }
@@ -187,6 +189,9 @@ def score(task: Task, plain: Task, pixels: LogisticRegression, query: Sample, la
         "foreground": dice(np.ones(shape, bool), truth),
         "pixels": dice(pixels.predict(pixel_features(query.image)).reshape(shape), truth),
     }
+    if 1 in prediction.estimated_dice:
+        scores["estimate"] = prediction.estimated_dice[1]
+        scores["estimate_off"] = abs(scores["estimate"] - scores["fused"])
     if not truth.all():
         scores["auc"] = float(roc_auc_score(truth[::2, ::2].ravel(), prediction.confidence[1][::2, ::2].ravel()))
     return scores

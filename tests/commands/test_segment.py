@@ -45,6 +45,7 @@ def test_several_queries_go_to_a_folder_in_their_own_kind_with_a_report(
         label = entry["label"]
         assert entry["pixels"] == int((written == label).sum())
         assert [box["box"] for box in entry["boxes"]] == expected.boxes[label].tolist()
+        assert entry["estimated_dice"] == [{"dice": round(expected.estimated_dice[label], 3)}]
     assert {"embed", "icl", "sam", "fuse"} <= set(first["seconds"])
     assert first["models"]["sam"] == {"name": "small_sam", "hash": "sha256:a", "licence": "MIT"}
     assert first["models"]["icl"] == {"name": "small_icl", "hash": "sha256:b", "licence": "CC0-1.0"}
@@ -52,6 +53,7 @@ def test_several_queries_go_to_a_folder_in_their_own_kind_with_a_report(
     assert first["notes"] == list(expected.notes)
     assert first["support"]["examples"] == 2
     assert f"label 1: {(written == 1).sum()} pixels" in ran.out
+    assert f"Dice about {expected.estimated_dice[1]:.2f}" in ran.out
     assert "small_sam (MIT), small_icl (CC0-1.0) on cpu" in ran.out
 
 
@@ -69,6 +71,9 @@ def test_a_stack_is_segmented_from_its_own_labelled_planes(run: Callable[..., Ra
     assert entry["spacing"] == [3.0, 0.5, 0.5]
     assert entry["labels"][0]["pixels"] == int((written.array == 1).sum())
     assert {box["plane"] for label in entry["labels"] for box in label["boxes"]} <= set(range(5))
+    estimates = [(e["dice"], e["plane"]) for label in entry["labels"] for e in label["estimated_dice"]]
+    dice, plane = min(estimates)
+    assert f"check first: planes {plane} (Dice about {dice:.2f}), " in ran.out
 
 
 @pytest.mark.parametrize("axis", [1, -1], ids=str)

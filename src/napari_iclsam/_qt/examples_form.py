@@ -299,10 +299,7 @@ class ExamplesForm(QWidget):
         row = self.table.current()
         if row is not None and isinstance(row.example, LayerExample):
             example = row.example
-            point = layers.point(example.labels, example.cut, example.position)
-            offset = self._viewer.dims.ndim - len(point)
-            for axis in example.cut.others:
-                self._viewer.dims.set_point(axis + offset, point[axis])
+            layers.go_to(self._viewer, example.labels, example.cut, example.position)
 
     def _on_add(self) -> None:
         image, labels = self.image.layer, self.labels.layer

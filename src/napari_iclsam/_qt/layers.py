@@ -1,4 +1,4 @@
-"""What layers hold, as values: arrays, planes, spatial metadata, names and colours of labels. Draws nothing."""
+"""What layers hold, as values: arrays, planes, spatial metadata, names and colours of labels. Changes no layer."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
+from napari.components import ViewerModel
 from napari.layers import Image, Labels, Layer
 from napari.utils.colormaps import DirectLabelColormap
 from napari.utils.transforms import Affine
@@ -122,6 +123,14 @@ def point(layer: Layer, cut: Cut, where: Position, level: int = 0) -> Sequence[f
         middle[axis] = index
     factor = np.array(shape(layer)) / np.array(size)
     return [float(v) for v in np.asarray(layer.data_to_world((np.array(middle) + 0.5) * factor - 0.5))]
+
+
+def go_to(viewer: ViewerModel, layer: Layer, cut: Cut, where: Position, level: int = 0) -> None:
+    """Let a viewer show a plane."""
+    middle = point(layer, cut, where, level)
+    offset = viewer.dims.ndim - len(middle)
+    for axis in cut.others:
+        viewer.dims.set_point(axis + offset, middle[axis])
 
 
 def styles(layer: Labels, ids: Iterable[int]) -> dict[int, LabelStyle]:

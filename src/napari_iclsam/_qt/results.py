@@ -60,6 +60,10 @@ class Written:
         Planes that were painted since.
     taken : dict of Position to int
         Check of each plane as it was when it became an example.
+    estimates : dict of Position to float
+        Estimated Dice of each plane as it was written: that of its worst label.
+    checked : set of Position
+        Planes that the user was led to, to check them, since they were written.
     """
 
     image: Layer
@@ -68,6 +72,8 @@ class Written:
     sums: dict[Position, int] = field(default_factory=dict)
     touched: set[Position] = field(default_factory=set)
     taken: dict[Position, int] = field(default_factory=dict)
+    estimates: dict[Position, float] = field(default_factory=dict)
+    checked: set[Position] = field(default_factory=set)
 
     def is_corrected(self, layer: Labels, position: Position) -> bool:
         """Whether a plane of the layer was painted and differs from what was written."""
@@ -204,7 +210,7 @@ class Sheet:
         if self._written is None or self._stays(position):
             return
         self._put(self.labels, position, labels)
-        self._remember(position)
+        self._remember(position, {})
 
     def has(self, number: int) -> bool:
         """Whether a plane was written before."""
@@ -222,7 +228,7 @@ class Sheet:
             self.kept.add(position)
         else:
             self._put(self.labels, position, prediction.labels)
-            self._remember(position)
+            self._remember(position, prediction.estimated_dice)
         self._note(prediction)
         self._write_extras(position, prediction)
 
@@ -240,11 +246,15 @@ class Sheet:
     def _fill_key(self, cut: Cut, position: Position) -> tuple[int | slice, ...]:
         return cut.key(position)[cut.ndim - self.labels.ndim :]
 
-    def _remember(self, position: Position) -> None:
-        assert self._written is not None
-        self._written.sums[position] = _sum(self.labels.data[self._planes.cut.key(position)])
-        self._written.touched.discard(position)
-        self._replaceable.discard(position)
+    def _remember(self, position: Position, estimated_dice: Mapping[int, float]) -> None:
+        known = self._written
+        assert known is not None
+        known.sums[position] = _sum(self.labels.data[self._planes.cut.key(position)])
+        known.estimates.pop(position, None)
+        if estimated_dice:
+            known.estimates[position] = min(estimated_dice.values())
+        for noted in (known.touched, known.checked, self._replaceable):
+            noted.discard(position)
 
     def _put(self, layer: Layer, position: Position, values: NDArray[Any]) -> None:
         self._put_at(layer, self._planes.cut.key(position), values)

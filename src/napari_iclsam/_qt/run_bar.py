@@ -5,21 +5,23 @@ from __future__ import annotations
 from qtpy.QtCore import Signal
 from qtpy.QtWidgets import QHBoxLayout, QLabel, QProgressBar, QPushButton, QSizePolicy, QVBoxLayout, QWidget
 
+from napari_iclsam._qt.checking import Doubt
 from napari_iclsam._qt.request import Step
 
 _TAKES = {"cpu": "CPU", "cuda": "graphics card", "mps": "graphics card", "auto": ""}
 
 
 class RunBar(QWidget):
-    """Segment, Cancel, use corrections; progress; messages.
+    """Segment, Cancel, check, use corrections; progress; messages.
 
     Attributes
     ----------
-    segment_wanted, cancel_wanted, improve_wanted : Signal()
+    segment_wanted, cancel_wanted, check_wanted, improve_wanted : Signal()
     """
 
     segment_wanted = Signal()
     cancel_wanted = Signal()
+    check_wanted = Signal()
     improve_wanted = Signal()
 
     def __init__(self, parent: QWidget | None = None) -> None:
@@ -30,7 +32,8 @@ class RunBar(QWidget):
         self.segment.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
         self.segment.setStyleSheet("QPushButton { font-weight: bold; padding: 6px; }")
         self.cancel = QPushButton("Cancel", toolTip="<p>Stop. What is done stays.</p>")
-        self.improve = QPushButton("Use corrected planes as examples")
+        self.check = QPushButton("Check slices")
+        self.improve = QPushButton("Use corrected slices as examples")
         self.progress = QProgressBar(textVisible=True)
         self.message = QLabel(wordWrap=True)
         buttons = QHBoxLayout()
@@ -41,11 +44,13 @@ class RunBar(QWidget):
         layout.setSpacing(3)
         layout.addWidget(self.line)
         layout.addLayout(buttons)
+        layout.addWidget(self.check)
         layout.addWidget(self.improve)
         layout.addWidget(self.progress)
         layout.addWidget(self.message)
         self.segment.clicked.connect(self.segment_wanted)
         self.cancel.clicked.connect(self.cancel_wanted)
+        self.check.clicked.connect(self.check_wanted)
         self.improve.clicked.connect(self.improve_wanted)
         self.show_idle("")
 
@@ -61,11 +66,23 @@ class RunBar(QWidget):
         count = "this slice" if planes == 1 else f"{planes} slices"
         self.segment.setToolTip(f"<p>{reason or f'Segment {count}.'}</p>")
 
+    def show_check(self, doubt: Doubt | None) -> None:
+        """Offer to go to the slice that is to be checked next, if there is one."""
+        self.check.setEnabled(doubt is not None)
+        text = "" if doubt is None else f" {doubt.title}: Dice about {doubt.estimate:.2f}"
+        self.check.setText(f"Check{text}" if text else "Check slices")
+        does = (
+            "Go to the slice that most needs a look, told by how sure the models are, how far they agree, and how well "
+            "the examples segmented each other. Correct it, or press again for the next one."
+        )
+        why = "Segment a stack first: then its slices come up one by one, the most doubtful first."
+        self.check.setToolTip(f"<p>{does if text else why}</p>")
+
     def show_corrections(self, planes: int) -> None:
         """Allow to use corrections, if there are any."""
         self.improve.setEnabled(planes > 0)
         what = "1 corrected slice" if planes == 1 else f"{planes} corrected slices"
-        self.improve.setText(f"Use {what} as examples" if planes else "Use corrected planes as examples")
+        self.improve.setText(f"Use {what} as examples" if planes else "Use corrected slices as examples")
         why = "Correct a slice of the result with the brush first."
         does = "Add exactly the slices of the result that you changed by hand to the examples, and segment again."
         self.improve.setToolTip(f"<p>{does if planes else why}</p>")

@@ -14,6 +14,7 @@ from qtpy.QtCore import QEvent, QObject, Qt, QTimer
 from qtpy.QtWidgets import QAbstractSpinBox, QComboBox, QFileDialog, QFrame, QScrollArea, QVBoxLayout, QWidget
 
 from napari_iclsam._qt import model_form
+from napari_iclsam._qt.checking import Checklist
 from napari_iclsam._qt.example import Example, LayerExample
 from napari_iclsam._qt.examples_form import ExamplesForm
 from napari_iclsam._qt.follower import Follower
@@ -61,6 +62,7 @@ class ICLSAMWidget(QWidget):
         self.session = Session(self._preferences.cache_bytes)
         self.runner, self._filer, self._finder = Runner(self), Runner(self), Runner(self)
         self.results = Results(self._viewer)
+        self.checklist = Checklist(self._viewer, self.results)
         self.examples = ExamplesForm(self._viewer)
         self.query, self.output = QueryForm(), ResultForm()
         self.settings, self.models = SettingsPanel(), ModelForm()
@@ -130,6 +132,7 @@ class ICLSAMWidget(QWidget):
         self.models.download_wanted.connect(self._on_download)
         self.bar.segment_wanted.connect(self.segment)
         self.bar.cancel_wanted.connect(self.cancel)
+        self.bar.check_wanted.connect(self.check)
         self.bar.improve_wanted.connect(self.improve)
 
     def open_up(self) -> None:
@@ -208,6 +211,13 @@ class ICLSAMWidget(QWidget):
         self.runner.cancel()
         self.bar.show_idle("Cancelled. What was done is kept.")
 
+    def check(self) -> None:
+        """Go to the slice of the result that most needs a look, and was not shown yet."""
+        doubt = self.checklist.next(self.query.image.layer)
+        if doubt is not None:
+            self.checklist.show(doubt)
+        self._update()
+
     def improve(self) -> None:
         """Take the planes of the result that were corrected by hand as examples, and segment again."""
         new: list[LayerExample] = []
@@ -246,6 +256,7 @@ class ICLSAMWidget(QWidget):
         reason = self._planner.reason(output)
         planes = 0 if reason else sum(len(target.positions) for target in self._planner.targets())
         self.bar.show_reason(reason, planes)
+        self.bar.show_check(self.checklist.next(self.query.image.layer))
         self.bar.show_corrections(sum(len(self.results.unlearnt(each)) for each in self._corrected_results()))
 
     def _show_models(self) -> None:

@@ -15,6 +15,9 @@ from numpy.typing import NDArray
 from napari_iclsam.commands.inputs import Query
 from napari_iclsam.core.results import Prediction, Provenance
 
+_DOUBTS = 5
+"""So many planes of a stack are named as those to check first."""
+
 
 @dataclass(slots=True)
 class Outcome:
@@ -41,6 +44,7 @@ class Outcome:
     names: Mapping[int, str]
     labels: NDArray[np.int32]
     boxes: dict[int, list[Box]] = field(default_factory=dict)
+    estimates: dict[int | None, Mapping[int, float]] = field(default_factory=dict)
     seconds: Counter[str] = field(default_factory=Counter)
     notes: dict[str, list[int]] = field(default_factory=dict)
     provenance: Provenance | None = None
@@ -51,6 +55,7 @@ class Outcome:
         self.labels[(...,) if plane is None else (slice(None),) * axis + (plane,)] = prediction.labels
         for label, found in prediction.boxes.items():
             self.boxes.setdefault(label, []).extend(Box(tuple(map(int, box)), plane) for box in found)
+        self.estimates[plane] = prediction.estimated_dice
         self.seconds.update(prediction.seconds)
         for note in prediction.notes:
             self.notes.setdefault(note, []).extend(() if plane is None else (plane,))
@@ -67,8 +72,17 @@ class Outcome:
         for label, name in self.names.items():
             count = len(self.boxes.get(label, ()))
             share = f"{100 * pixels[label] / total:.1f} %"
-            lines.append(f"  {name}: {pixels[label]} pixels ({share}), {count} {'box' if count == 1 else 'boxes'}")
-        return lines + [f"  {note}" for note in self.said()]
+            line = f"  {name}: {pixels[label]} pixels ({share}), {count} {'box' if count == 1 else 'boxes'}"
+            dice = self.estimates.get(None, {}).get(label)
+            lines.append(line if dice is None else f"{line}, Dice about {dice:.2f}")
+        return lines + self._doubts() + [f"  {note}" for note in self.said()]
+
+    def _doubts(self) -> list[str]:
+        """Say which planes of a stack most need a look: those whose worst label has the least estimated Dice."""
+        stack = {plane: dice for plane, dice in self.estimates.items() if dice and plane is not None}
+        worst = sorted((min(dice.values()), plane) for plane, dice in stack.items())
+        planes = ", ".join(f"{plane} (Dice about {dice:.2f})" for dice, plane in worst[:_DOUBTS])
+        return [f"  check first: planes {planes}"] if len(worst) > 1 else []
 
     def said(self) -> list[str]:
         """Return the notes, each with its planes."""
@@ -91,6 +105,11 @@ class Outcome:
                     "name": name,
                     "pixels": pixels[label],
                     "boxes": [box.to_dict() for box in self.boxes.get(label, ())],
+                    "estimated_dice": [
+                        {"dice": round(dice[label], 3)} | _placed(plane)
+                        for plane, dice in self.estimates.items()
+                        if label in dice
+                    ],
                 }
                 for label, name in self.names.items()
             ],
@@ -118,7 +137,11 @@ class Box:
 
     def to_dict(self) -> dict[str, Any]:
         """Return it ready for JSON."""
-        return {"box": list(self.corners)} | ({} if self.plane is None else {"plane": self.plane})
+        return {"box": list(self.corners)} | _placed(self.plane)
+
+
+def _placed(plane: int | None) -> dict[str, int]:
+    return {} if plane is None else {"plane": plane}
 
 
 def write_report(path: Path, outcomes: Sequence[Outcome], support: Sequence[tuple[Path, Path]]) -> None:

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from napari_iclsam.core.cut import STEP, best_bin, from_bin_on, histogram
+from napari_iclsam.core.estimate import correction
 from napari_iclsam.core.evaluation import Score
 from napari_iclsam.core.evidence import Evidence, coefficients, evidence_of
 from napari_iclsam.core.fusion import Weights
@@ -125,6 +126,13 @@ def expected(cases: Sequence[Case], label: int, weights: Weights) -> Score | Non
         fused=float(np.mean([_dice_table(case, label, [weights], (weights.offset,)).item() for case in known])),
         examples=len(known),
     )
+
+
+def correction_of(cases: Sequence[Case], label: int, weights: Weights) -> float:
+    """Return how the Dice of the examples that hold a label differs from its estimate; see `correction`."""
+    known = [case for case in cases if case.truth[label].any()]
+    dice = [_dice_table(case, label, [weights], (weights.offset,)).item() for case in known]
+    return correction([case.evidence for case in known], label, dice)
 
 
 def _dice_table(case: Case, label: int, mixes: Sequence[Weights], offsets: Sequence[float]) -> Tensor:

@@ -27,13 +27,18 @@ def histogram(odds: Tensor, among: Tensor | None = None) -> Tensor:
 
 
 def best_bin(counts: Tensor) -> Tensor:
-    """Return from which bin on (R,) the foreground must reach for the largest expected Dice, given `histogram`.
+    """Return from which bin on (R,) the foreground must reach for the largest expected Dice, given `histogram`."""
+    return expected_dice(counts).argmax(dim=1).clamp_min(round((_LOWEST + _LIMIT) / STEP))
 
-    If each pixel is foreground with its probability p, that Dice is about 2 sum_F p / (|F| + sum p) for a foreground F.
+
+def expected_dice(counts: Tensor) -> Tensor:
+    """Return the expected Dice (R, B) of the foreground from each bin on, given `histogram`.
+
+    If each pixel is foreground with its probability p, that is about 2 sum_F p / (|F| + sum p) for a foreground F.
     """
     probabilities = torch.sigmoid(cut_of(torch.arange(counts.shape[1], device=counts.device) + 0.5))
     inside, found = from_bin_on(counts), from_bin_on(counts * probabilities)
-    return (2 * found / (inside + found[:, :1])).argmax(dim=1).clamp_min(round((_LOWEST + _LIMIT) / STEP))
+    return 2 * found / (inside + found[:, :1])
 
 
 def from_bin_on(counts: Tensor) -> Tensor:

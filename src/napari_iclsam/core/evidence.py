@@ -86,10 +86,15 @@ def combine(evidence: Evidence, weights: Sequence[Weights]) -> Tensor:
     """
     scores = []
     for label, own in enumerate(weights):
-        odds = coefficients([own], evidence.icl) @ evidence.parts(label, doubt_sam=own.doubt_sam)
+        odds = odds_of(evidence, label, own)
         cut = cut_of(best_bin(histogram(odds))) + own.offset
         scores.append((odds - cut[:, None]).reshape(evidence.icl.shape[1:]))
     return torch.stack(scores)
+
+
+def odds_of(evidence: Evidence, label: int, weights: Weights) -> Tensor:
+    """Return the fused log-odds of a label, (1, n)."""
+    return coefficients([weights], evidence.icl) @ evidence.parts(label, doubt_sam=weights.doubt_sam)
 
 
 def coefficients(weights: Sequence[Weights], like: Tensor) -> Tensor:

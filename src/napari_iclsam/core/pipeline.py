@@ -16,9 +16,10 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from napari_iclsam.core.adaptation import adapt_steps, can_adapt
-from napari_iclsam.core.calibration import Case, case_of, choose_weights, expected, folds
+from napari_iclsam.core.calibration import Case, case_of, choose_weights, correction_of, expected, folds
 from napari_iclsam.core.device import Precision
 from napari_iclsam.core.embeddings import Embedding, EmbeddingCache, default_folder
+from napari_iclsam.core.estimate import estimate_dice
 from napari_iclsam.core.evaluation import Score
 from napari_iclsam.core.evidence import combine, evidence_of, starter_weights
 from napari_iclsam.core.fusion import Weights, fuse, icl_score, label_map, published_weights, sam_score
@@ -159,13 +160,14 @@ class ICLSAM:
             cases = yield from self._hold_out_steps(examples, clock)
         weights = tuple(choose_weights(cases, label, default) for label, default in enumerate(defaults))
         scores = {i: expected(cases, n, weights[n]) for n, i in enumerate(support.ids)}
+        corrections = tuple(correction_of(cases, label, own) for label, own in enumerate(weights))
         if can_adapt(networks, examples, settings):
             networks, reference = (yield from adapt_steps(networks, examples, settings, clock)), None
         yield Progress("fit", "Learning what to look for", count, count)
         with clock.step("fit"):
             learnt = learn(networks, examples, settings, reference)
         known = {i: score for i, score in scores.items() if score is not None}
-        return Task(self, networks, examples, learnt, weights, known)
+        return Task(self, networks, examples, learnt, weights, known, corrections)
 
     def _hold_out_steps(self, examples: Examples, clock: Clock) -> Generator[Progress, None, list[Case]]:
         """Segment examples by means of the others."""
@@ -242,6 +244,7 @@ class Task:
         learnt: Learnt,
         weights: tuple[Weights, ...],
         expected: Mapping[int, Score],
+        corrections: tuple[float, ...],
     ) -> None:
         self.segmenter = segmenter
         self.networks = networks
@@ -250,6 +253,7 @@ class Task:
         self.expected = expected
         self._examples = examples
         self._learnt = learnt
+        self._corrections = corrections
         self._provenance = segmenter._provenance(examples.support)
 
     def predict(self, image: NDArray[Any]) -> Prediction:
@@ -346,18 +350,19 @@ class Task:
 
     def _fuse(self, maps: Maps, clock: Clock) -> Prediction:
         settings, ids = self.segmenter.settings, self.support.ids
-        size = maps.sam.shape[-2], maps.sam.shape[-1]
+        size, estimates = (maps.sam.shape[-2], maps.sam.shape[-1]), list[float]()
         if not settings.use_sam:
             scores = resize(maps.icl, size) - 0.5
         elif settings.mode == "paper":
             scores = fuse(icl_score(maps.icl, size), sam_score(maps.sam), self.weights)
         else:
-            scores = combine(evidence_of(maps), self.weights)
+            evidence = evidence_of(maps)
+            scores, estimates = combine(evidence, self.weights), estimate_dice(evidence, self._corrections)
         scores = F.hardshrink(scores, _UNDECIDED)
-        probabilities = torch.sigmoid(scores)[:, 0].cpu().numpy()
+        probabilities, labels = torch.sigmoid(scores)[:, 0].cpu().numpy(), label_map(scores, ids)
         missing = [self.support.name(i) for i, found in zip(ids, maps.boxes, strict=True) if not len(found)]
         return Prediction(
-            labels=label_map(scores, ids),
+            labels=labels,
             probabilities=dict(zip(ids, probabilities, strict=True)),
             confidence=dict(zip(ids, maps.confidence[:, 0].cpu().numpy(), strict=True)),
             icl_labels=label_map(F.hardshrink(resize(maps.icl_alone, size) - 0.5, _UNDECIDED), ids),
@@ -366,6 +371,7 @@ class Task:
             seconds=clock.seconds,
             provenance=self._provenance,
             notes=(f"Nothing found of: {', '.join(missing)}.",) if missing else (),
+            estimated_dice={i: dice for i, dice in zip(ids, estimates, strict=False) if (labels == i).any()},
         )
 
 

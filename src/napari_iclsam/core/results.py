@@ -71,9 +71,12 @@ class Prediction:
         Box prompts of each label: x0, y0, x1, y1, inclusive pixel indices, largest component first.
     seconds : mapping of str to float
         Time of each stage.
+    provenance : Provenance
     notes : tuple of str
         What the user should know: what was not found, where the run fell back to something else.
-    provenance : Provenance
+    estimated_dice : mapping of int to float
+        How good each label that was found probably is (see `napari_iclsam.core.estimate`): above all, which planes of
+        a stack to check first. Empty in paper mode, without SAM, and of a first look.
     """
 
     labels: NDArray[np.int32]
@@ -85,6 +88,7 @@ class Prediction:
     seconds: Mapping[str, float]
     provenance: Provenance
     notes: tuple[str, ...] = ()
+    estimated_dice: Mapping[int, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
