@@ -16,6 +16,7 @@ import numpy as np
 from qtpy.QtCore import QPoint, Qt, QTimer
 from qtpy.QtTest import QTest
 from qtpy.QtWidgets import QAbstractButton
+from scipy import ndimage
 
 
 class Heart:
@@ -94,7 +95,7 @@ class Tour:
     def paint(self, layer: Any, start: np.ndarray, end: np.ndarray) -> None:
         """Draw a stroke with the mouse; points in pixels of the layer's plane."""
         self.viewer.layers.selection.active = layer
-        layer.mode, layer.selected_label, layer.brush_size = "paint", 1, 12
+        layer.mode, layer.selected_label, layer.brush_size = "paint", 1, 8
         canvas = self.viewer.window._qt_viewer.canvas
         way = [self._on_canvas(layer, canvas, point) for point in np.linspace(start, end, 8)]
         QTest.mousePress(canvas.native, Qt.MouseButton.LeftButton, pos=way[0])
@@ -111,6 +112,14 @@ class Tour:
         centre = np.array(self.viewer.camera.center)[-2:]
         y, x = (world - centre) * self.viewer.camera.zoom + np.array(canvas.size) / 2
         return QPoint(round(x), round(y))
+
+
+def mistakes(result: Any, truth: Any, plane: int) -> list[tuple[np.ndarray, np.ndarray]]:
+    """Return the ends of strokes through the two largest parts of a plane that should be the first label."""
+    missed, _ = ndimage.label((truth.data[plane] == 1) & (result.data[plane] != 1))
+    points = [np.argwhere(missed == part) for part in np.argsort(-np.bincount(missed.ravel())[1:])[:2] + 1]
+    halves = [(each[: len(each) // 2].mean(axis=0), each[len(each) // 2 :].mean(axis=0)) for each in points]
+    return [(first + (first - second) / 2, second + (second - first) / 2) for first, second in halves]
 
 
 def main() -> None:
@@ -133,10 +142,10 @@ def main() -> None:
         tour.dock.sections[title].button.click()
     tour.run(bar.segment, "finished", halfway="running")
     result = next(layer for layer in viewer.layers if layer.name.endswith("[ICL-SAM]"))
-    viewer.dims.set_current_step(0, viewer.dims.current_step[0] + 3)
-    middle = np.array(result.data.shape[1:]) / 2
-    reach = np.array([40, 0])
-    tour.paint(result, middle - reach, middle + reach)
+    tour.click(bar.check)
+    tour.picture("checked")
+    for start, end in mistakes(result, viewer.layers["brain truth"], viewer.dims.current_step[0]):
+        tour.paint(result, start, end)
     print(bar.improve.text(), flush=True)
     tour.run(bar.improve, "corrected")
     tour.click(tour.dock.examples.look)
