@@ -16,8 +16,8 @@ from napari_iclsam.core.cut import best_bin, expected_dice, histogram
 from napari_iclsam.core.evidence import Evidence
 
 _TOO_MUCH = 1.1
-"""Log-odds by which the Dice promised is too high, in the mean over queries of the training sets. (In a logistic regression
-the slope is 1.05, as good as 1.)"""
+"""Log-odds by which the Dice promised is too high, in the mean over queries of the training sets. (The slope of a
+logistic regression is 1.05 there, as good as 1.)"""
 
 _UNSEEN = 2
 """So many examples that need no correction count beside those that were seen."""
