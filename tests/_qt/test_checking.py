@@ -40,7 +40,7 @@ def press(dock: Dock) -> int:
 
 def test_there_is_nothing_to_check_before_a_run(filled: Dock) -> None:
     assert not filled.widget.bar.check.isEnabled()
-    assert "Segment a stack first" in filled.widget.bar.check.toolTip()
+    assert "When a stack has been segmented" in filled.widget.bar.check.toolTip()
 
 
 def test_slices_come_up_once_each_the_most_doubtful_first(filled: Dock) -> None:

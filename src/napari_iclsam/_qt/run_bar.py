@@ -72,10 +72,10 @@ class RunBar(QWidget):
         text = "" if doubt is None else f" {doubt.title}: Dice about {doubt.estimate:.2f}"
         self.check.setText(f"Check{text}" if text else "Check slices")
         does = (
-            "Go to the slice that most needs a look, told by how sure the models are, how far they agree, and how well "
-            "the examples segmented each other. Correct it, or press again for the next one."
+            "Go to the slice that most needs a look, by how sure the in-context model is and how well the examples "
+            "segmented each other. Correct it, or press again for the next one."
         )
-        why = "Segment a stack first: then its slices come up one by one, the most doubtful first."
+        why = "When a stack has been segmented, its slices come up here once each, the most doubtful first."
         self.check.setToolTip(f"<p>{does if text else why}</p>")
 
     def show_corrections(self, planes: int) -> None:
