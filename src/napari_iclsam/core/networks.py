@@ -154,7 +154,7 @@ class Networks:
             return self.icl.encode_support(images, masks)
 
     def segment_in_context(self, query: Tensor, context: Context, guidance: Tensor | None) -> Tensor:
-        """Return the in-context model's logits, float32; see `UniverSeg.forward`."""
+        """Return the in-context model's logits of a query for each of T tasks, float32; see `UniverSeg.forward`."""
         at_once = len(query)
         if self.device.type == "cpu":
             at_once = max(TASKS_AT_ONCE, SMALL_TASKS // (query.shape[-2] * query.shape[-1]))
