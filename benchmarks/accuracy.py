@@ -31,9 +31,9 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import roc_auc_score
 
 from napari_iclsam import ICLSAM, Settings, Task, dice
-from napari_iclsam.core.embeddings import EmbeddingCache
-from napari_iclsam.core.intensity import as_rgb8
-from napari_iclsam.core.method import refine_with_sam
+from napari_iclsam.core.encoder.cache import EmbeddingCache
+from napari_iclsam.core.images.intensity import as_rgb8
+from napari_iclsam.core.refinement.sam import refine_with_sam
 
 STAGES = {
     "icl": "ICL alone",

@@ -118,8 +118,8 @@ def ours(published: tuple[str, str, int, str], folder: Path, dtype: str = "float
     """Load by name, embed, decode a box."""
     import torch
 
-    from napari_iclsam.core.embeddings import EmbeddingCache
-    from napari_iclsam.core.networks import Networks
+    from napari_iclsam.core.encoder.cache import EmbeddingCache
+    from napari_iclsam.core.encoder.runner import Networks
     from napari_iclsam.models.build import build_icl, build_sam
 
     publish(*published)
@@ -162,8 +162,8 @@ def theirs(published: tuple[str, str, int, str], folder: Path) -> dict[str, Any]
 
 def pipeline(published: tuple[str, str, int, str], folder: Path) -> dict[str, Any]:
     """Fit a task to one example and segment one image, by name."""
-    from napari_iclsam.core.embeddings import EmbeddingCache
-    from napari_iclsam.core.pipeline import ICLSAM
+    from napari_iclsam.core.encoder.cache import EmbeddingCache
+    from napari_iclsam.core.segmenter import ICLSAM
 
     publish(*published)
     rgb = image()

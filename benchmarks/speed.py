@@ -32,7 +32,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # where this is ru
 
 from benchmarks.measured import Row, Timed, alternate, encoders, rows, table
 from benchmarks.stacks import masks_section, method_section
-from napari_iclsam.core.device import choose_precision
+from napari_iclsam.core.encoder.device import choose_precision
 from napari_iclsam.models.universeg import UniverSeg
 
 ENCODER_FLOP = 940e9

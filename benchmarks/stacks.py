@@ -15,9 +15,9 @@ from torch import Tensor
 from benchmarks.accuracy import draw, read_set
 from benchmarks.measured import Row, Timed, encoders
 from napari_iclsam import ICLSAM, Settings, dice
-from napari_iclsam.core.device import Precision, choose_precision
-from napari_iclsam.core.embeddings import EmbeddingCache
-from napari_iclsam.core.networks import InContext, Networks
+from napari_iclsam.core.encoder.cache import EmbeddingCache
+from napari_iclsam.core.encoder.device import Precision, choose_precision
+from napari_iclsam.core.encoder.runner import InContext, Networks
 from napari_iclsam.models.build import build_icl
 from napari_iclsam.models.sam import Sam
 

@@ -21,12 +21,12 @@ WITHOUT_TORCH = {
     "cli.py",
     "sample_data.py",
     "core/__init__.py",
-    "core/intensity.py",
-    "core/prompts.py",
-    "core/results.py",
+    "core/images/intensity.py",
+    "core/refinement/prompts.py",
+    "core/prediction.py",
     "core/settings.py",
-    "core/slices.py",
-    "core/support.py",
+    "core/images/planes.py",
+    "core/images/support.py",
     *(
         path.relative_to(PACKAGE).as_posix()
         for folder in ("weights", "_qt")

@@ -10,7 +10,7 @@ import torch
 from numpy.typing import NDArray
 from torch.nn import functional as F
 
-from napari_iclsam.core.windows import Window, mean_extent, region_of, share_of, window_at
+from napari_iclsam.core.images.crops import Window, mean_extent, region_of, share_of, window_at
 from training.acquisition import GREY
 from training.fields import Float, Rng, affine, blur, displacement, log_uniform, sample
 
@@ -82,7 +82,7 @@ def cut_out(image: NDArray[np.uint8], mask: NDArray[np.bool_], window: Window, s
 def closer_windows(rng: Rng, masks: Sequence[NDArray[np.bool_]]) -> list[Window] | None:
     """Return windows about the foreground as a closer look takes them, the query's (the first) somewhat off.
 
-    See `napari_iclsam.core.windows`. None if a mask is empty, or the foreground takes most of the images.
+    See `napari_iclsam.core.images.crops`. None if a mask is empty, or the foreground takes most of the images.
     """
     regions = [region_of(mask) for mask in masks]
     known = [region for region in regions if region]

@@ -18,7 +18,7 @@ import numpy as np
 import torch
 from torch.nn import functional as F
 
-from napari_iclsam.core.networks import InContext
+from napari_iclsam.core.encoder.runner import InContext
 from napari_iclsam.models.build import build_icl
 from training.augment import crop, own_range
 from training.data import DataSet, Sample, load_sets

@@ -19,10 +19,10 @@ from safetensors.torch import load_file
 from scipy import ndimage
 from torch.nn import functional as F
 
-from napari_iclsam.core.confidence import fit_probe
-from napari_iclsam.core.embeddings import Embedding
-from napari_iclsam.core.evaluation import dice
-from napari_iclsam.core.geometry import Frame
+from napari_iclsam.core.encoder.cache import Embedding
+from napari_iclsam.core.images.geometry import Frame
+from napari_iclsam.core.quality.leave_one_out import dice
+from napari_iclsam.core.refinement.probe import fit_probe
 from napari_iclsam.core.settings import Settings
 from napari_iclsam.models.starter_sam import StarterSam
 from training.data import DataSet, Sample, load_sets

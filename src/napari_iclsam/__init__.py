@@ -11,24 +11,24 @@ from typing import TYPE_CHECKING, Any
 from napari_iclsam.version import version
 
 if TYPE_CHECKING:
-    from napari_iclsam.core.evaluation import dice
-    from napari_iclsam.core.pipeline import ICLSAM, Task
-    from napari_iclsam.core.results import Prediction, Progress
+    from napari_iclsam.core.images.support import SupportSet
+    from napari_iclsam.core.prediction import Prediction, Progress
+    from napari_iclsam.core.quality.leave_one_out import dice
+    from napari_iclsam.core.segmenter import ICLSAM, Task
     from napari_iclsam.core.settings import Settings
-    from napari_iclsam.core.support import SupportSet
-    from napari_iclsam.core.task import load_task
+    from napari_iclsam.core.task_file import load_task
 
 __all__ = ["ICLSAM", "Prediction", "Progress", "Settings", "SupportSet", "Task", "__version__", "dice", "load_task"]
 
 _HOMES = {
-    "ICLSAM": "pipeline",
-    "Task": "pipeline",
-    "Prediction": "results",
-    "Progress": "results",
+    "ICLSAM": "segmenter",
+    "Task": "segmenter",
+    "Prediction": "prediction",
+    "Progress": "prediction",
     "Settings": "settings",
-    "SupportSet": "support",
-    "dice": "evaluation",
-    "load_task": "task",
+    "SupportSet": "images.support",
+    "dice": "quality.leave_one_out",
+    "load_task": "task_file",
 }
 
 __version__: str

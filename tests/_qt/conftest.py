@@ -12,9 +12,9 @@ import torch
 
 from napari_iclsam._qt.request import Models, Session
 from napari_iclsam._qt.widget import ICLSAMWidget
-from napari_iclsam.core.embeddings import EmbeddingCache
-from napari_iclsam.core.networks import Networks
-from napari_iclsam.core.pipeline import ICLSAM
+from napari_iclsam.core.encoder.cache import EmbeddingCache
+from napari_iclsam.core.encoder.runner import Networks
+from napari_iclsam.core.segmenter import ICLSAM
 from napari_iclsam.core.settings import Settings
 from napari_iclsam.models.starter_sam import StarterSam
 from napari_iclsam.models.universeg import UniverSeg

@@ -16,7 +16,7 @@ from qtpy.QtGui import QDragEnterEvent, QDropEvent
 from napari_iclsam._qt.reading import seen_steps
 from napari_iclsam._qt.request import Pair, Session
 from napari_iclsam.core.settings import Settings
-from napari_iclsam.core.task import read_task
+from napari_iclsam.core.task_file import read_task
 from tests._qt.conftest import NAMES, Dock, some, stack
 
 # PySide calls the constructors of drag and drop deprecated; tests have no others.

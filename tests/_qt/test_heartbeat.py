@@ -11,8 +11,8 @@ import pytest
 from qtpy.QtCore import QTimer
 
 from napari_iclsam._qt.planes import Planes
-from napari_iclsam.core.embeddings import EmbeddingCache
-from napari_iclsam.core.pipeline import ICLSAM
+from napari_iclsam.core.encoder.cache import EmbeddingCache
+from napari_iclsam.core.segmenter import ICLSAM
 from napari_iclsam.weights.catalogue import lookup
 from napari_iclsam.weights.download import missing
 from tests._qt.conftest import Dock, some, stack

@@ -24,7 +24,7 @@ viewer.screenshot(canvas_only=False)  # OpenGL is loaded now
 done = []
 def work():
     from napari_iclsam import ICLSAM
-    from napari_iclsam.core.embeddings import EmbeddingCache
+    from napari_iclsam.core.encoder.cache import EmbeddingCache
     segmenter = ICLSAM(sys.argv[1], cache=EmbeddingCache(None))
     done.append(segmenter.fit([image], [image > 0.5]).predict(image).labels.shape)
 worker = threading.Thread(target=work)

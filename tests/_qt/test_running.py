@@ -18,8 +18,8 @@ from qtpy.QtCore import QThreadPool
 
 from napari_iclsam._qt.request import Session, _no_collection
 from napari_iclsam._qt.runner import Runner
-from napari_iclsam.core.networks import Networks
-from napari_iclsam.core.pipeline import ICLSAM
+from napari_iclsam.core.encoder.runner import Networks
+from napari_iclsam.core.segmenter import ICLSAM
 from tests._qt.conftest import Dock, some, stack
 
 
@@ -270,7 +270,7 @@ def test_compiling_colours_leaves_the_worker_as_many_threads_as_the_user_allows(
 import threading, torch
 from napari_iclsam._qt import layers
 from napari_iclsam._qt.request import _threads_kept
-from napari_iclsam.core.support import LabelStyle
+from napari_iclsam.core.images.support import LabelStyle
 counts = []
 def work():
     with _threads_kept():

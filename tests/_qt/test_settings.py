@@ -16,8 +16,8 @@ from napari_iclsam._qt.preferences import Preferences
 from napari_iclsam._qt.request import Models, Outcome, Request, Session
 from napari_iclsam._qt.run_bar import in_time
 from napari_iclsam._qt.settings_panel import SettingsPanel
-from napari_iclsam.core.embeddings import EmbeddingCache
-from napari_iclsam.core.pipeline import ICLSAM
+from napari_iclsam.core.encoder.cache import EmbeddingCache
+from napari_iclsam.core.segmenter import ICLSAM
 from napari_iclsam.core.settings import Settings, describe
 from napari_iclsam.weights.catalogue import CATALOGUE
 from tests._qt.conftest import Dock, some, stack

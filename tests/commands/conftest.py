@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from napari_iclsam.cli import main
-from napari_iclsam.core.networks import Networks, NetworkSource
+from napari_iclsam.core.encoder.runner import Networks, NetworkSource
 from napari_iclsam.models.starter_sam import StarterSam
 from napari_iclsam.models.universeg import UniverSeg
 

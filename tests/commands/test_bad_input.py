@@ -13,7 +13,7 @@ import tifffile
 from numpy.typing import NDArray
 from PIL import Image
 
-from napari_iclsam.core.networks import Networks, NetworkSource
+from napari_iclsam.core.encoder.runner import Networks, NetworkSource
 from napari_iclsam.files import read_labels
 from tests.commands.conftest import PAIRS, QUICK, SIZE, Ran, is_one_error, picture
 

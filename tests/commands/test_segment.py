@@ -14,9 +14,9 @@ import tifffile
 from PIL import Image
 
 from napari_iclsam import ICLSAM, Settings, SupportSet
-from napari_iclsam.core.embeddings import EmbeddingCache
-from napari_iclsam.core.networks import Networks
-from napari_iclsam.core.task import read_task
+from napari_iclsam.core.encoder.cache import EmbeddingCache
+from napari_iclsam.core.encoder.runner import Networks
+from napari_iclsam.core.task_file import read_task
 from napari_iclsam.files import read_labels
 from tests.commands.conftest import PAIRS, QUICK, SIZE, Ran, picture
 

@@ -10,7 +10,7 @@ from types import MappingProxyType
 
 import pytest
 
-from napari_iclsam.core.embeddings import default_folder
+from napari_iclsam.core.encoder.cache import default_folder
 from napari_iclsam.weights import catalogue
 from napari_iclsam.weights.catalogue import CATALOGUE
 from tests.commands.conftest import PAIRS, QUICK, Ran, is_one_error

@@ -19,11 +19,11 @@ import torch
 from torch import Tensor, nn
 
 from napari_iclsam.core import fusion, in_context, method
-from napari_iclsam.core.confidence import Probe, fit_probe
-from napari_iclsam.core.embeddings import Embedding, EmbeddingCache
-from napari_iclsam.core.geometry import resize
-from napari_iclsam.core.networks import Networks
-from napari_iclsam.core.pipeline import ICLSAM
+from napari_iclsam.core.encoder.cache import Embedding, EmbeddingCache
+from napari_iclsam.core.encoder.runner import Networks
+from napari_iclsam.core.images.geometry import resize
+from napari_iclsam.core.refinement.probe import Probe, fit_probe
+from napari_iclsam.core.segmenter import ICLSAM
 from napari_iclsam.core.settings import Settings
 from napari_iclsam.models.sam import Sam, vit_encoder
 from napari_iclsam.models.universeg import UniverSeg

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from napari_iclsam._qt import layers
 from napari_iclsam._qt.planes import Cut, Planes, Position
 from napari_iclsam._qt.request import Pair
-from napari_iclsam.core.support import LabelStyle
+from napari_iclsam.core.images.support import LabelStyle
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -20,7 +20,7 @@ from napari_iclsam._qt.reading import FilePair, Pictured, Scanned, open_pairs_st
 from napari_iclsam._qt.request import Pair
 from napari_iclsam._qt.runner import Runner
 from napari_iclsam._qt.support_table import Row, SupportTable
-from napari_iclsam.core.support import LabelStyle, SupportSet
+from napari_iclsam.core.images.support import LabelStyle, SupportSet
 
 
 class ExamplesForm(QWidget):

@@ -14,8 +14,8 @@ from napari.utils.colormaps import DirectLabelColormap
 from napari.utils.transforms import Affine
 
 from napari_iclsam._qt.planes import Cut, Position
-from napari_iclsam.core.slices import ArrayLike
-from napari_iclsam.core.support import LabelStyle
+from napari_iclsam.core.images.planes import ArrayLike
+from napari_iclsam.core.images.support import LabelStyle
 
 PROVENANCE = "napari_iclsam"
 """Key of a layer's metadata under which a result says what made it."""

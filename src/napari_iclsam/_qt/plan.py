@@ -18,8 +18,8 @@ from napari_iclsam._qt.planes import Cut, Planes, Position
 from napari_iclsam._qt.query_form import QueryForm
 from napari_iclsam._qt.request import Job, Models, Request
 from napari_iclsam._qt.results import Look, Output
+from napari_iclsam.core.images.support import LabelStyle
 from napari_iclsam.core.settings import Settings
-from napari_iclsam.core.support import LabelStyle
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_iclsam.core.slices import ArrayLike
+from napari_iclsam.core.images.planes import ArrayLike
 
 Position = tuple[int, ...]
 """Where a plane lies: one index along each axis that is not in the plane, in order of the axes."""

@@ -13,12 +13,12 @@ from numpy.typing import NDArray
 from napari_iclsam._qt.planes import Cut, Position, scan_steps
 from napari_iclsam._qt.request import Pair
 from napari_iclsam._qt.thumbnails import Picture, picture
-from napari_iclsam.core.intensity import as_rgb8, unit_channels
+from napari_iclsam.core.images.intensity import as_rgb8, unit_channels
+from napari_iclsam.core.images.planes import ArrayLike, is_rgb
 from napari_iclsam.core.settings import Settings
-from napari_iclsam.core.slices import ArrayLike, is_rgb
 
 if TYPE_CHECKING:
-    from napari_iclsam.core.task import SavedTask
+    from napari_iclsam.core.task_file import SavedTask
 
 TASK_SUFFIX = ".iclsam"
 
@@ -76,7 +76,7 @@ def open_task_steps(path: str) -> Generator[None, None, SavedTask]:
         See `read_task`.
     """
     yield
-    from napari_iclsam.core.task import read_task
+    from napari_iclsam.core.task_file import read_task
 
     return read_task(path)
 
@@ -84,7 +84,7 @@ def open_task_steps(path: str) -> Generator[None, None, SavedTask]:
 def save_task_steps(saved: Any, path: str) -> Generator[None, None, str]:
     """Write a task file: ``saved`` is called in the worker and returns what to save."""
     yield
-    from napari_iclsam.core.task import write_task
+    from napari_iclsam.core.task_file import write_task
 
     write_task(saved(), path)
     return path
@@ -174,9 +174,9 @@ def seen_steps(pair: Pair, icl: str, settings: Settings) -> Generator[None, None
     yield
     import torch
 
-    from napari_iclsam.core.geometry import resize_mask
-    from napari_iclsam.core.in_context import first_side
-    from napari_iclsam.core.networks import icl_image
+    from napari_iclsam.core.encoder.runner import icl_image
+    from napari_iclsam.core.images.geometry import resize_mask
+    from napari_iclsam.core.in_context.coarse_to_fine import first_side
     from napari_iclsam.models.build import icl_class
 
     image, labels = arrays_of(pair)

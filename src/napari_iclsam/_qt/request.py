@@ -15,14 +15,14 @@ from numpy.typing import NDArray
 
 from napari_iclsam._qt import layers
 from napari_iclsam._qt.planes import Planes
-from napari_iclsam.core.intensity import check_image
-from napari_iclsam.core.results import Prediction, Progress
+from napari_iclsam.core.images.intensity import check_image
+from napari_iclsam.core.images.support import LabelStyle, SupportSet
+from napari_iclsam.core.prediction import Prediction, Progress
 from napari_iclsam.core.settings import Settings
-from napari_iclsam.core.support import LabelStyle, SupportSet
 
 if TYPE_CHECKING:
-    from napari_iclsam.core.pipeline import ICLSAM, Task
-    from napari_iclsam.core.task import SavedTask
+    from napari_iclsam.core.segmenter import ICLSAM, Task
+    from napari_iclsam.core.task_file import SavedTask
 
 
 @dataclass(frozen=True, slots=True)
@@ -220,7 +220,7 @@ class Session:
             yield Step(progress.message, 0, request.total, None, job, plane, progress.prediction)
 
     def _segmenter_of(self, request: Request) -> ICLSAM:
-        from napari_iclsam.core.pipeline import ICLSAM  # (torch)
+        from napari_iclsam.core.segmenter import ICLSAM  # (torch)
 
         old = self._segmenter
         if old is None or self._models != request.models or old.settings.mode != request.settings.mode:
@@ -232,8 +232,8 @@ class Session:
         return self._segmenter
 
     def _of_names(self, models: Models, settings: Settings) -> ICLSAM:
-        from napari_iclsam.core.embeddings import DISK_LIMIT, EmbeddingCache, default_folder
-        from napari_iclsam.core.pipeline import ICLSAM
+        from napari_iclsam.core.encoder.cache import DISK_LIMIT, EmbeddingCache, default_folder
+        from napari_iclsam.core.segmenter import ICLSAM
 
         new = EmbeddingCache(default_folder(), disk_limit=self._cache_bytes or DISK_LIMIT)
         cache = new if self._segmenter is None else self._segmenter.cache
@@ -273,7 +273,7 @@ def support_of(request: Request) -> SupportSet:
 
 def task_of(request: Request) -> SavedTask:
     """Return what a task file keeps of a request. Called in the worker."""
-    from napari_iclsam.core.task import SavedTask
+    from napari_iclsam.core.task_file import SavedTask
 
     return SavedTask(support_of(request), request.settings, request.models.sam, request.models.icl)
 
@@ -282,8 +282,8 @@ def device_steps(name: str) -> Generator[None, None, str]:
     """Find out, in the worker, what the device "auto" is here; this also imports all that a run needs."""
     yield
     with _no_collection():
-        import napari_iclsam.core.pipeline  # noqa: F401 (takes a second, and holds up the window now and then)
-        from napari_iclsam.core.device import choose_device
+        import napari_iclsam.core.segmenter  # noqa: F401 (takes a second, and holds up the window now and then)
+        from napari_iclsam.core.encoder.device import choose_device
 
     return str(choose_device(name))
 

@@ -18,8 +18,8 @@ from qtpy.QtCore import QTimer
 
 from napari_iclsam._qt import layers
 from napari_iclsam._qt.planes import Cut, Planes, Position
-from napari_iclsam.core.results import Prediction
-from napari_iclsam.core.support import LabelStyle
+from napari_iclsam.core.images.support import LabelStyle
+from napari_iclsam.core.prediction import Prediction
 
 Target = Literal["update", "new", "fill"]
 """Write into the previous result of the image, into a new layer, or into unlabelled pixels of the user's labels."""

@@ -14,7 +14,7 @@ from qtpy.QtWidgets import QAbstractItemView, QListWidget, QListWidgetItem, QSiz
 from napari_iclsam._qt.example import Example
 from napari_iclsam._qt.layers import in_words
 from napari_iclsam._qt.thumbnails import SIDE, Picture, overlay, pixmap
-from napari_iclsam.core.support import LabelStyle
+from napari_iclsam.core.images.support import LabelStyle
 
 _ROLE = Qt.ItemDataRole.UserRole
 

@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 from qtpy.QtCore import Qt
 from qtpy.QtGui import QColor, QImage, QPainter, QPixmap
 
-from napari_iclsam.core.intensity import as_rgb8
-from napari_iclsam.core.support import LabelStyle
+from napari_iclsam.core.images.intensity import as_rgb8
+from napari_iclsam.core.images.support import LabelStyle
 
 SIDE = 56
 """Of a thumbnail, in pixels."""

@@ -40,7 +40,7 @@ from napari_iclsam.weights.download import MissingWeights
 if TYPE_CHECKING:
     import napari
 
-    from napari_iclsam.core.task import SavedTask
+    from napari_iclsam.core.task_file import SavedTask
 
 _REDRAW = 100
 """Milliseconds between two looks at what was written."""

@@ -20,10 +20,10 @@ from napari_iclsam.commands.outputs import written_together
 from napari_iclsam.commands.picture import Column, write_picture
 from napari_iclsam.commands.progress import follow
 from napari_iclsam.commands.segment import Model, say_models
-from napari_iclsam.core.evaluation import dice
-from napari_iclsam.core.pipeline import Task
-from napari_iclsam.core.results import Progress
-from napari_iclsam.core.support import LabelStyle, SupportSet
+from napari_iclsam.core.images.support import LabelStyle, SupportSet
+from napari_iclsam.core.prediction import Progress
+from napari_iclsam.core.quality.leave_one_out import dice
+from napari_iclsam.core.segmenter import Task
 from napari_iclsam.files import Nifti, Space, write_labels
 
 _PLANES = 16

@@ -9,10 +9,10 @@ from typing import Any
 
 from numpy.typing import NDArray
 
-from napari_iclsam.core.intensity import check_contrast, check_image
+from napari_iclsam.core.images.intensity import check_contrast, check_image
+from napari_iclsam.core.images.planes import plane, stack_axis
+from napari_iclsam.core.images.support import SupportSet
 from napari_iclsam.core.settings import Description, Settings, describe
-from napari_iclsam.core.slices import plane, stack_axis
-from napari_iclsam.core.support import SupportSet
 from napari_iclsam.files import ImageFile, Space, read_image, read_labels
 
 

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
-from napari_iclsam.core.intensity import as_rgb8
+from napari_iclsam.core.images.intensity import as_rgb8
 
 COLOURS = ((230, 80, 60), (70, 130, 240), (90, 190, 90), (240, 190, 60), (170, 100, 210), (80, 200, 210))
 """Red, green, blue of the first labels; of further ones over again."""

@@ -9,7 +9,7 @@ from typing import TypeVar
 import rich.progress as bars
 from rich.console import Console
 
-from napari_iclsam.core.results import Progress
+from napari_iclsam.core.prediction import Progress
 from napari_iclsam.weights.transfer import Transfer
 
 T = TypeVar("T")

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_iclsam.commands.inputs import Query
-from napari_iclsam.core.results import Prediction, Provenance
+from napari_iclsam.core.prediction import Prediction, Provenance
 
 _DOUBTS = 5
 """So many planes of a stack are named as those to check first."""

@@ -16,12 +16,12 @@ from napari_iclsam.commands.inputs import Query, read_again, read_query, read_su
 from napari_iclsam.commands.outputs import output_paths, written_together
 from napari_iclsam.commands.progress import follow
 from napari_iclsam.commands.report import Outcome, write_report
-from napari_iclsam.core.evaluation import Check, leave_one_out
-from napari_iclsam.core.pipeline import ICLSAM, Task
-from napari_iclsam.core.results import Progress
+from napari_iclsam.core.images.support import SupportSet
+from napari_iclsam.core.prediction import Progress
+from napari_iclsam.core.quality.leave_one_out import Check, leave_one_out
+from napari_iclsam.core.segmenter import ICLSAM, Task
 from napari_iclsam.core.settings import Settings
-from napari_iclsam.core.support import SupportSet
-from napari_iclsam.core.task import SavedTask, read_task, write_task
+from napari_iclsam.core.task_file import SavedTask, read_task, write_task
 from napari_iclsam.files import check_writable_as, write_labels
 
 

@@ -94,7 +94,7 @@ def show_path(name: str | None) -> None:
 
 def show_cache() -> None:
     """Print where embeddings are kept and how many there are."""
-    from napari_iclsam.core.embeddings import EmbeddingCache, default_folder  # torch
+    from napari_iclsam.core.encoder.cache import EmbeddingCache, default_folder  # torch
 
     info = EmbeddingCache(default_folder()).info()
     click.echo(f"{info.folder}: {info.count} embeddings, {_megabytes(info.size)} of at most {_megabytes(info.limit)}")
@@ -102,7 +102,7 @@ def show_cache() -> None:
 
 def clear_cache() -> None:
     """Delete all embeddings."""
-    from napari_iclsam.core.embeddings import EmbeddingCache, default_folder
+    from napari_iclsam.core.encoder.cache import EmbeddingCache, default_folder
 
     cache = EmbeddingCache(default_folder())
     info = cache.info()

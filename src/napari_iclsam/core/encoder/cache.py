@@ -1,0 +1,224 @@
+"""Embeddings of images, kept in memory and on disk under a key of content, weights and precision."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import tempfile
+import threading
+import time
+from collections import OrderedDict
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+
+from napari_iclsam.core.images.geometry import Frame
+from napari_iclsam.models.features import Features
+from napari_iclsam.weights.folders import home
+
+MEMORY_LIMIT = 1 << 30
+DISK_LIMIT = 4 << 30
+"""Bytes that a cache may hold unless told otherwise."""
+
+_STALE = 3600.0
+"""Seconds after which an unfinished file has no writer any more."""
+
+
+@dataclass(frozen=True, slots=True)
+class Embedding:
+    """What SAM's encoder sees in one image.
+
+    Attributes
+    ----------
+    features : Features
+        B = 1, float32, on the device that computes.
+    frame : Frame
+        Where the image lies in the encoder's square input.
+    """
+
+    features: Features
+    frame: Frame
+
+
+def embedding_key(rgb: NDArray[np.uint8], weights: str, precision: str) -> str:
+    """Return the key of an 8-bit RGB image under weights (their hash) at a precision: 64 hexadecimal digits."""
+    digest = hashlib.sha256(f"{weights}/{precision}/{rgb.shape}".encode())
+    digest.update(np.ascontiguousarray(rgb).data)
+    return digest.hexdigest()
+
+
+def default_folder() -> Path:
+    """Return where embeddings are kept unless told otherwise."""
+    return home() / "embeddings"
+
+
+class EmbeddingCache:
+    """Features by key, least recently used out first.
+
+    Safe between threads, and between processes on one folder: files appear by an atomic rename, a broken or vanished
+    file is a miss.
+
+    Parameters
+    ----------
+    folder : Path, optional
+        None keeps embeddings in memory only.
+    memory_limit, disk_limit : int
+        Bytes.
+    """
+
+    def __init__(
+        self, folder: Path | None = None, *, memory_limit: int = MEMORY_LIMIT, disk_limit: int = DISK_LIMIT
+    ) -> None:
+        self.folder = folder
+        self._memory_limit, self._disk_limit = memory_limit, disk_limit
+        self._memory: OrderedDict[str, Features] = OrderedDict()
+        self._lock = threading.Lock()
+
+    def get(self, key: str) -> Features | None:
+        """Return the features of a key, on the CPU, or None."""
+        with self._lock:
+            if key in self._memory:
+                self._memory.move_to_end(key)
+                return self._memory[key]
+        features = self._read(key)
+        if features is not None:
+            self._remember(key, features)
+        return features
+
+    def put(self, key: str, features: Features) -> None:
+        """Keep the features of a key. A full or read-only disk is not an error: memory still holds them."""
+        features = _map(features, lambda t: t.detach().cpu().contiguous())
+        self._remember(key, features)
+        if self.folder is not None:
+            try:
+                self._write(key, features)
+            except (OSError, SafetensorError):  # safetensors reports a full disk in its own way
+                return
+            self._shrink_disk()
+
+    def info(self) -> CacheInfo:
+        """Count what is on disk."""
+        sizes = [size for _, size, _ in self._files()]
+        return CacheInfo(self.folder, len(sizes), sum(sizes), self._disk_limit)
+
+    def clear(self) -> None:
+        """Forget everything, in memory and on disk."""
+        with self._lock:
+            self._memory.clear()
+        for path, _, _ in self._files():
+            path.unlink(missing_ok=True)
+        self._remove_unfinished(age=0)
+
+    def _remember(self, key: str, features: Features) -> None:
+        with self._lock:
+            self._memory[key] = features
+            self._memory.move_to_end(key)
+            while len(self._memory) > 1 and sum(map(_size, self._memory.values())) > self._memory_limit:
+                self._memory.popitem(last=False)
+
+    def _read(self, key: str) -> Features | None:
+        if self.folder is None:
+            return None
+        path = self.folder / f"{key}.safetensors"
+        try:
+            tensors = load_file(path)
+            features = Features(tensors["embedding"], tensors.get("detail"))
+        except FileNotFoundError:
+            return None
+        except (OSError, SafetensorError, KeyError):
+            _remove(path)
+            return None
+        with suppress(OSError):  # a folder that may only be read
+            os.utime(path)  # the time of last use decides what goes first
+        return features
+
+    def _write(self, key: str, features: Features) -> None:
+        assert self.folder is not None
+        self.folder.mkdir(parents=True, exist_ok=True)
+        tensors = {"embedding": features.embedding}
+        if features.detail is not None:
+            tensors["detail"] = features.detail
+        handle, name = tempfile.mkstemp(suffix=".part", dir=self.folder)
+        os.close(handle)
+        try:
+            save_file(tensors, name)
+            Path(name).replace(self.folder / f"{key}.safetensors")
+        finally:
+            Path(name).unlink(missing_ok=True)
+
+    def _shrink_disk(self) -> None:
+        files = sorted(self._files(), key=lambda entry: entry[2])
+        excess = sum(size for _, size, _ in files) - self._disk_limit
+        for path, size, _ in files[:-1]:
+            if excess <= 0:
+                break
+            _remove(path)
+            excess -= size
+        self._remove_unfinished(age=_STALE)
+
+    def _remove_unfinished(self, age: float) -> None:
+        """Remove what processes left behind that ended in the middle of writing, if it is older (seconds)."""
+        if self.folder is None or not self.folder.is_dir():
+            return
+        for path in self.folder.glob("*.part"):
+            with suppress(OSError):
+                if time.time() - path.stat().st_mtime >= age:
+                    path.unlink()
+
+    def _files(self) -> Iterator[tuple[Path, int, float]]:
+        if self.folder is None or not self.folder.is_dir():
+            return
+        for path in self.folder.glob("*.safetensors"):
+            try:
+                status = path.stat()
+            except FileNotFoundError:  # another process was quicker
+                continue
+            yield path, status.st_size, status.st_mtime
+
+
+@dataclass(frozen=True, slots=True)
+class CacheInfo:
+    """What a cache holds on disk: where, how many embeddings, how many bytes, and how many it may hold."""
+
+    folder: Path | None
+    count: int
+    size: int
+    limit: int
+
+
+def _remove(path: Path) -> None:
+    with suppress(OSError):  # another process was quicker, or the folder may only be read
+        path.unlink()
+
+
+def _map(features: Features, function: Callable[[torch.Tensor], torch.Tensor]) -> Features:
+    detail = None if features.detail is None else function(features.detail)
+    return Features(function(features.embedding), detail)
+
+
+def on_device(features: Features, device: torch.device) -> Features:
+    """Return features in float32 on a device, in one memory layout whether they were computed now or kept."""
+    return _map(features, lambda t: t.to(device, torch.float32).contiguous())
+
+
+def parted(features: Features) -> list[Features]:
+    """Return the features of each image of a batch, each in memory of its own."""
+    if len(features.embedding) == 1:
+        return [features]
+    return [_map(features, partial(_one, number)) for number in range(len(features.embedding))]
+
+
+def _one(number: int, batch: torch.Tensor) -> torch.Tensor:
+    return batch[number : number + 1].clone()
+
+
+def _size(features: Features) -> int:
+    return sum(t.numel() * t.element_size() for t in (features.embedding, features.detail) if t is not None)

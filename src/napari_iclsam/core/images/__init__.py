@@ -1,0 +1,1 @@
+"""Pixels before any network: grey values, geometry, crops, planes, the support set."""

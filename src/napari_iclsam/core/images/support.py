@@ -1,0 +1,149 @@
+"""The support set: pairs of image and labels that define a task, checked and fingerprinted."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from napari_iclsam.core.images.intensity import check_contrast, check_image
+
+
+@dataclass(frozen=True, slots=True)
+class LabelStyle:
+    """How a label is called and shown.
+
+    Attributes
+    ----------
+    name : str
+        Empty if it has none.
+    colour : tuple of float, optional
+        Red, green, blue, alpha in [0, 1].
+    """
+
+    name: str = ""
+    colour: tuple[float, ...] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class SupportSet:
+    """K pairs of image and labels. Made by `SupportSet.of`, which checks; sizes may differ from pair to pair.
+
+    Attributes
+    ----------
+    images : tuple of ndarray, (H, W) or (H, W, 3 or 4)
+        In the dtype they came in.
+    labels : tuple of ndarray, (H, W), int32
+        0 is background.
+    ids : tuple of int
+        All labels that occur, ascending, without 0.
+    styles : mapping of int to LabelStyle
+        Names and colours, of those labels that have any.
+    """
+
+    images: tuple[NDArray[Any], ...]
+    labels: tuple[NDArray[np.int32], ...]
+    ids: tuple[int, ...]
+    styles: Mapping[int, LabelStyle] = field(default_factory=dict)
+
+    @classmethod
+    def of(
+        cls,
+        images: Sequence[NDArray[Any]],
+        labels: Sequence[NDArray[Any]],
+        styles: Mapping[int, LabelStyle] | None = None,
+    ) -> SupportSet:
+        """Check pairs of image and labels and keep copies of them.
+
+        Raises
+        ------
+        ValueError
+            If there is no pair, the numbers differ, sizes of a pair differ, labels are negative or all background, an
+            image is not a plane of finite numbers, or one with labels has the same value everywhere.
+        TypeError
+            If labels are not integers.
+        """
+        if len(images) != len(labels):
+            raise ValueError(
+                f"Each example needs one image and one label image; got {len(images)} images and {len(labels)} label "
+                "images."
+            )
+        if len(images) == 0:
+            raise ValueError("At least one example (an image with labels) is needed; got none.")
+        pairs = [_check_pair(n, *pair) for n, pair in enumerate(zip(images, labels, strict=True), start=1)]
+        ids = sorted({int(i) for _, lab in pairs for i in np.unique(lab)} - {0})
+        if not ids:
+            raise ValueError(
+                "All examples are background (label 0 everywhere). Paint at least one object in at least one of them."
+            )
+        return cls(tuple(p[0] for p in pairs), tuple(p[1] for p in pairs), tuple(ids), dict(styles or {}))
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+    def mask(self, pair: int, label: int) -> NDArray[np.bool_]:
+        """Return where one pair has one label, (H, W) bool."""
+        return np.asarray(self.labels[pair] == label)
+
+    def name(self, label: int) -> str:
+        """Return what a user calls a label: its name or ``label N``."""
+        style = self.styles.get(label)
+        return style.name if style and style.name else f"label {label}"
+
+    def without(self, pair: int) -> SupportSet:
+        """Return the support set without one pair; the labels stay those of the whole."""
+        return SupportSet(
+            self.images[:pair] + self.images[pair + 1 :],
+            self.labels[:pair] + self.labels[pair + 1 :],
+            self.ids,
+            self.styles,
+        )
+
+    def subset(self, pairs: Sequence[int]) -> SupportSet:
+        """Return some pairs; the labels stay those of the whole."""
+        return SupportSet(
+            tuple(self.images[p] for p in pairs), tuple(self.labels[p] for p in pairs), self.ids, self.styles
+        )
+
+    def fingerprint(self) -> str:
+        """Return the SHA-256 of all pixels and labels, in order."""
+        digest = hashlib.sha256()
+        for array in (*self.images, *self.labels):
+            digest.update(f"{array.dtype.str}{array.shape}".encode())
+            digest.update(np.ascontiguousarray(array).data)
+        return digest.hexdigest()
+
+
+def _check_pair(number: int, image: NDArray[Any], labels: NDArray[Any]) -> tuple[NDArray[Any], NDArray[np.int32]]:
+    image = check_image(image, f"image of example {number}")
+    labels = np.asarray(labels)
+    if labels.shape != image.shape[:2]:
+        raise ValueError(
+            f"Example {number}: image and labels must have the same height and width; got image {image.shape[:2]} and "
+            f"labels {labels.shape}."
+        )
+    if labels.dtype == bool:
+        labels = labels.astype(np.uint8)
+    if not np.issubdtype(labels.dtype, np.integer):
+        raise TypeError(
+            f"Example {number}: labels must be integers (0 background, 1, 2, ... objects); got dtype {labels.dtype}."
+        )
+    low, high = int(labels.min()), int(labels.max())
+    if low < 0 or high > np.iinfo(np.int32).max:
+        raise ValueError(
+            f"Example {number}: labels must be 0 (background) or positive and below 2**31; got values from {low} to "
+            f"{high}."
+        )
+    if high > 0:
+        check_contrast(image, f"image of example {number}")
+    return _frozen(image), _frozen(labels.astype(np.int32))
+
+
+def _frozen(array: NDArray[Any]) -> NDArray[Any]:
+    copy = np.array(array)
+    copy.flags.writeable = False
+    return copy

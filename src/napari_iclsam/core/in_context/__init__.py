@@ -1,0 +1,1 @@
+"""The in-context model: coarse to fine, localisation, test-time fine-tuning."""

@@ -1,0 +1,116 @@
+"""The values handed from step to step and to the user."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+Stage = Literal["load", "embed", "fit", "check", "adapt", "icl", "sam", "fuse", "done"]
+"""The steps of the method: loading models, embedding, fitting, checking examples and getting used to them, both models,
+fusion, a plane done."""
+
+
+@dataclass(frozen=True, slots=True)
+class Provenance:
+    """What made a result.
+
+    Attributes
+    ----------
+    version : str
+        Of this package.
+    models : mapping of str to str
+        Role ("sam", "icl") to model name.
+    hashes : mapping of str to str
+        Role to the check of the weights.
+    licences : mapping of str to str
+        Role to the licence of the weights.
+    settings : mapping of str to value
+    support : str
+        Fingerprint of the support set.
+    examples : int
+        Number of pairs in the support set.
+    device : str
+    precision, icl_precision : str
+        Of the image encoder and of the in-context model.
+    """
+
+    version: str
+    models: Mapping[str, str]
+    hashes: Mapping[str, str]
+    licences: Mapping[str, str]
+    settings: Mapping[str, Any]
+    support: str
+    examples: int
+    device: str
+    precision: str
+    icl_precision: str
+
+
+@dataclass(frozen=True, slots=True)
+class Prediction:
+    """The segmentation of one plane of H x W pixels.
+
+    Attributes
+    ----------
+    labels : ndarray, (H, W), int32
+        Fused result; 0 is background.
+    probabilities : mapping of int to ndarray, (H, W), float32
+        For each label, how likely each pixel belongs to it, in [0, 1]: the logistic function of the fused score, above
+        0.5 where the label is foreground.
+    confidence : mapping of int to ndarray, (H, W), float32
+        Semantic confidence map of each label, in [0, 1].
+    icl_labels : ndarray, (H, W), int32
+        What the in-context model says alone, by its look at the whole image.
+    sam_labels : ndarray, (H, W), int32
+        What SAM says, prompted by it.
+    boxes : mapping of int to ndarray, (n, 4), int64
+        Box prompts of each label: x0, y0, x1, y1, inclusive pixel indices, largest component first.
+    seconds : mapping of str to float
+        Time of each stage.
+    provenance : Provenance
+    notes : tuple of str
+        What the user should know: what was not found, where the run fell back to something else.
+    estimated_dice : mapping of int to float
+        How good each label that was found probably is (see `napari_iclsam.core.quality.dice_estimate`): above all, which planes of
+        a stack to check first. Empty in paper mode, without SAM, and of a first look.
+    """
+
+    labels: NDArray[np.int32]
+    probabilities: Mapping[int, NDArray[np.float32]]
+    confidence: Mapping[int, NDArray[np.float32]]
+    icl_labels: NDArray[np.int32]
+    sam_labels: NDArray[np.int32]
+    boxes: Mapping[int, NDArray[np.int64]]
+    seconds: Mapping[str, float]
+    provenance: Provenance
+    notes: tuple[str, ...] = ()
+    estimated_dice: Mapping[int, float] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """A step taken.
+
+    Attributes
+    ----------
+    stage : Stage
+    message : str
+        The step in words, for a user.
+    done, total : int
+        Units of work: examples while fitting, planes while predicting.
+    plane : int, optional
+        Index of the plane along the stack's axis, of stacks.
+    prediction : Prediction, optional
+        Given with stage "done", when a plane of a stack, or a first look at one, is finished.
+    """
+
+    stage: Stage
+    message: str
+    done: int = 0
+    total: int = 1
+    plane: int | None = None
+    prediction: Prediction | None = field(default=None, repr=False)

@@ -1,0 +1,1 @@
+"""Refinement by the promptable model: linear probe, prompts, guided mask decoder."""

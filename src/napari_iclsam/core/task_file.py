@@ -1,0 +1,181 @@
+"""A task on disk: a zip of TIFF images and one JSON file, in full resolution and without pickle."""
+
+from __future__ import annotations
+
+import io
+import json
+import uuid
+import zipfile
+import zlib
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+import numpy as np
+import tifffile
+from numpy.typing import NDArray
+
+from napari_iclsam.core.encoder.cache import EmbeddingCache
+from napari_iclsam.core.images.support import LabelStyle, SupportSet
+from napari_iclsam.core.segmenter import ICLSAM, Task
+from napari_iclsam.core.settings import Settings
+from napari_iclsam.version import version
+
+FORMAT = 1
+"""Version of the layout; raised when an older reader would misunderstand a file."""
+
+_INDEX = "task.json"
+
+_DAMAGE = (
+    zipfile.BadZipFile,
+    zlib.error,
+    tifffile.TiffFileError,
+    json.JSONDecodeError,
+    OSError,
+    EOFError,
+    KeyError,
+    IndexError,
+    TypeError,
+    AttributeError,
+    RuntimeError,  # encrypted, or compressed in a way that zipfile does not know
+)
+"""What reading a file raises that is not what `write_task` wrote."""
+
+
+@dataclass(frozen=True, slots=True)
+class SavedTask:
+    """What a task file holds: enough to fit the task again.
+
+    Attributes
+    ----------
+    support : SupportSet
+    settings : Settings
+    models, icl : str
+        Names of the promptable and the in-context model.
+    """
+
+    support: SupportSet
+    settings: Settings
+    models: str
+    icl: str
+
+
+def save_task(task: Task, path: str | Path) -> None:
+    """Save what a fitted task was made of; see `write_task`."""
+    names = task.segmenter.networks.names
+    saved = SavedTask(task.support, task.segmenter.settings, names.get("sam", "starter"), names.get("icl", "starter"))
+    write_task(saved, path)
+
+
+def write_task(saved: SavedTask, path: str | Path) -> None:
+    """Write a task file. It appears whole or not at all; a file of that name is replaced.
+
+    Parameters
+    ----------
+    saved : SavedTask
+    path : str or Path
+        Commonly with the suffix ``.iclsam``.
+
+    Raises
+    ------
+    OSError
+        If it cannot be written.
+    """
+    path = Path(path)
+    support = saved.support
+    index = {
+        "format": FORMAT,
+        "version": version(),
+        "models": saved.models,
+        "icl": saved.icl,
+        "settings": saved.settings.to_dict(),
+        "pairs": len(support),
+        "fingerprint": support.fingerprint(),
+        "dtypes": [image.dtype.str for image in support.images],
+        "styles": {str(label): asdict(style) for label, style in support.styles.items()},
+    }
+    part = path.with_name(f"{path.name}.{uuid.uuid4().hex[:8]}.part")
+    try:
+        with zipfile.ZipFile(part, "x", zipfile.ZIP_DEFLATED) as archive:
+            archive.writestr(_INDEX, json.dumps(index, indent=2))
+            for n, (image, labels) in enumerate(zip(support.images, support.labels, strict=True)):
+                archive.writestr(f"{n}.image.tif", _to_tiff(image))
+                archive.writestr(f"{n}.labels.tif", _to_tiff(labels))
+        part.replace(path)
+    finally:
+        part.unlink(missing_ok=True)
+
+
+def read_task(path: str | Path) -> SavedTask:
+    """Read a task file without fitting it.
+
+    Raises
+    ------
+    FileNotFoundError
+        If there is no such file.
+    ValueError
+        If it is not a task file, is damaged, from a newer version, or holds paths outside itself.
+    """
+    path = Path(path)
+    if not path.exists():
+        raise FileNotFoundError(f"There is no task file {path}.")
+    try:
+        with zipfile.ZipFile(path) as archive:
+            return _read(archive, path)
+    except _DAMAGE as error:
+        raise ValueError(
+            f"{path} is not a complete task file ({error}). Save the task again, or copy the file once more."
+        ) from error
+
+
+def load_task(path: str | Path, *, device: str = "auto", cache: EmbeddingCache | None = None) -> Task:
+    """Read a task file and fit the task, with the models it was saved with.
+
+    Raises
+    ------
+    ValueError, FileNotFoundError
+        See `read_task`; also if its models are unknown, or not on this computer.
+    """
+    saved = read_task(path)
+    segmenter = ICLSAM(saved.models, icl=saved.icl, device=device, settings=saved.settings, cache=cache)
+    return segmenter.fit_support(saved.support)
+
+
+def _read(archive: zipfile.ZipFile, path: Path) -> SavedTask:
+    outside = [n for n in archive.namelist() if PurePosixPath(n).is_absolute() or "/" in n or "\\" in n or ".." in n]
+    if outside:
+        raise ValueError(f"{path} is not read: it holds a path that leads outside itself ({outside[0]!r}).")
+    index = json.loads(archive.read(_INDEX))
+    if not isinstance(index, dict) or index.get("format") != FORMAT:
+        found = index.get("format") if isinstance(index, dict) else None
+        raise ValueError(
+            f"{path} has task format {found!r}, this version of napari-iclsam reads format {FORMAT}. "
+            "Update napari-iclsam, or save the task again with this version."
+        )
+    pairs = range(int(index["pairs"]))
+    support = SupportSet.of(
+        [_from_tiff(archive.read(f"{n}.image.tif"), index["dtypes"][n]) for n in pairs],
+        [_from_tiff(archive.read(f"{n}.labels.tif"), "<i4") for n in pairs],
+        {int(label): _style(style) for label, style in index["styles"].items()},
+    )
+    if support.fingerprint() != index["fingerprint"]:
+        raise ValueError(f"{path} was changed after it was saved: its images are not those it was saved with.")
+    return SavedTask(support, Settings.from_dict(index["settings"]), str(index["models"]), str(index["icl"]))
+
+
+def _style(values: Mapping[str, Any]) -> LabelStyle:
+    colour = values["colour"]
+    return LabelStyle(str(values["name"]), None if colour is None else tuple(map(float, colour)))
+
+
+def _to_tiff(array: NDArray[Any]) -> bytes:
+    buffer = io.BytesIO()
+    plain = array.view(np.uint8) if array.dtype == bool else array
+    tifffile.imwrite(buffer, plain, photometric="rgb" if array.ndim == 3 else "minisblack")
+    return buffer.getvalue()
+
+
+def _from_tiff(data: bytes, dtype: str) -> NDArray[Any]:
+    """Read a TIFF in the dtype it was saved with: TIFF has no booleans, and its byte order may be another one."""
+    return np.asarray(tifffile.imread(io.BytesIO(data))).astype(np.dtype(dtype), copy=False)

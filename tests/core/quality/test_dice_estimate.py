@@ -1,0 +1,107 @@
+"""How good a result probably is: what is promised, and what the examples make of promises."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as hnp
+from numpy.typing import NDArray
+from torch import Tensor
+
+from napari_iclsam import ICLSAM, Settings
+from napari_iclsam.core.encoder.cache import EmbeddingCache
+from napari_iclsam.core.encoder.runner import Networks
+from napari_iclsam.core.fusion.log_odds import Evidence
+from napari_iclsam.core.quality.dice_estimate import correction, estimate_dice
+
+Scene = Callable[..., tuple[NDArray[np.uint8], NDArray[np.int64]]]
+
+
+def evidence(icl: Tensor) -> Evidence:
+    return Evidence(icl, torch.zeros_like(icl), torch.zeros_like(icl), torch.ones(len(icl)))
+
+
+def square(inside: float, outside: float) -> Tensor:
+    """Log-odds of a square, (1, 1, 64, 64)."""
+    odds = torch.full((1, 1, 64, 64), float(outside))
+    odds[..., 20:40, 20:40] = inside
+    return odds
+
+
+def test_the_surer_the_model_the_better_the_estimate() -> None:
+    odds = (square(0.2, -1), square(1, -2), square(2, -4), square(6, -7))
+    (estimates,) = zip(*(estimate_dice(evidence(o), [0.0]) for o in odds), strict=True)
+    assert list(estimates) == sorted(estimates)
+    assert estimates[0] < 0.5
+    assert estimates[-1] > 0.8
+
+
+@given(hnp.arrays(np.float32, (2, 1, 9, 7), elements=st.floats(-7, 7, width=32)), st.floats(-5, 5))
+def test_an_estimate_is_a_dice_and_labels_do_not_know_each_other(odds: NDArray[np.float32], correct_by: float) -> None:
+    both = evidence(torch.from_numpy(odds))
+    estimates = estimate_dice(both, [correct_by, 0.0])
+    assert all(0 < dice < 1 for dice in estimates)
+    assert estimates[1:] == pytest.approx(estimate_dice(evidence(both.icl[1:]), [0.0]))
+
+
+def test_it_depends_on_the_shares_of_pixels_and_not_on_their_number() -> None:
+    odds = square(1, -3)
+    small, large = odds[..., ::4, ::4], odds.repeat_interleave(2, -1).repeat_interleave(2, -2)
+    wanted = estimate_dice(evidence(odds), [0.0])
+    assert estimate_dice(evidence(large), [0.0]) == pytest.approx(wanted, abs=1e-3)
+    assert estimate_dice(evidence(small), [0.0]) == pytest.approx(wanted, abs=0.05)
+
+
+class TestCorrection:
+    def test_examples_that_reach_less_than_was_estimated_lower_the_estimates_of_others(self) -> None:
+        seen = evidence(square(2, -4))
+        plain = estimate_dice(seen, [0.0])[0]
+        corrected = [estimate_dice(seen, [correction([seen] * n, 0, [0.2] * n)])[0] for n in (1, 4, 100)]
+        assert plain > corrected[0] > corrected[1] > corrected[2]
+        assert corrected[2] == pytest.approx(0.2, abs=0.03)
+
+    def test_those_that_reach_what_was_estimated_change_nothing(self) -> None:
+        seen = evidence(torch.cat([square(0, -1), square(2, -4)]))
+        wanted = estimate_dice(seen, [0.0, 0.0])
+        assert correction([seen] * 3, 1, [wanted[1]] * 3) == pytest.approx(0, abs=1e-5)
+        assert correction([seen] * 3, 0, [wanted[1]] * 3) > 0.1
+
+    def test_none_change_nothing(self) -> None:
+        assert correction([], 0, []) == 0
+
+    def test_a_complete_failure_is_no_more_than_a_failure(self) -> None:
+        assert np.isfinite(correction([evidence(square(2, -4))], 0, [0.0]))
+        assert np.isfinite(correction([evidence(square(2, -4))], 0, [1.0]))
+
+
+class TestPredictions:
+    def predict(self, networks: Networks, scene: Scene, settings: Settings) -> tuple[set[int], dict[int, float]]:
+        segmenter = ICLSAM(networks=networks, cache=EmbeddingCache(None), settings=settings)
+        images, labels = zip(*(scene(seed=seed) for seed in range(2)), strict=True)
+        prediction = segmenter.fit(images, labels).predict(scene(seed=3)[0])
+        return set(np.unique(prediction.labels).tolist()) - {0}, dict(prediction.estimated_dice)
+
+    @pytest.mark.parametrize("calibrate", [True, False])
+    def test_carry_an_estimate_of_each_label_that_was_found(
+        self, networks: Networks, scene: Scene, calibrate: bool
+    ) -> None:
+        found, estimates = self.predict(networks, scene, Settings(calibrate=calibrate, adapt=False))
+        assert found
+        assert set(estimates) == found
+        assert all(0 < dice < 1 for dice in estimates.values())
+
+    def test_are_corrected_by_the_examples(self, networks: Networks, scene: Scene) -> None:
+        some, others = (self.predict(networks, scene, Settings(calibrate=c, adapt=False))[1] for c in (True, False))
+        assert some != others
+
+    @pytest.mark.parametrize("settings", [{"mode": "paper"}, {"use_sam": False}], ids=["paper mode", "without SAM"])
+    def test_carry_none_where_none_is_known(self, networks: Networks, scene: Scene, settings: dict[str, Any]) -> None:
+        found, estimates = self.predict(networks, scene, Settings(**settings))
+        assert found
+        assert not estimates
