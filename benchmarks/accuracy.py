@@ -1,12 +1,14 @@
 """Dice of every stage on folders of images with ground truth, over seeded random draws of the support.
 
-For each label of each set, K support pairs and the queries are drawn from different subjects (from different images
-where a set has one subject), among the images that contain the label. Each draw is a task of one label. Reported are
-the mean over labels within a set and over sets, of the in-context model alone (as it comes, and when it has got used to
-the support), SAM with the in-context model's boxes, the fused result, SAM with boxes of the ground truth (tight, and
-each side moved by up to 10 % of the box), what filling those boxes gives, the area under the ROC curve of the
-confidence map, what the fused result was estimated to reach and by how much that was wrong, and two trivial baselines:
-everything is foreground, and a per-pixel logistic regression on colour and position fitted to the same support.
+For each label of each set, K support pairs and the queries are drawn from different subjects (from
+different images where a set has one subject), among the images that contain the label. Each draw is
+a task of one label. Reported are the mean over labels within a set and over sets, of the in-context
+model alone (as it comes, and when it has got used to the support), SAM with the in-context model's
+boxes, the fused result, SAM with boxes of the ground truth (tight, and each side moved by up to 10
+% of the box), what filling those boxes gives, the area under the ROC curve of the confidence map,
+what the fused result was estimated to reach and by how much that was wrong, and two trivial
+baselines: everything is foreground, and a per-pixel logistic regression on color and position
+fitted to the same support.
 """
 
 from __future__ import annotations
@@ -98,7 +100,9 @@ def draw(
     if len(set(subjects)) == 1:
         subjects = [str(n) for n in range(len(samples))]
     order = rng.permutation(sorted(set(subjects)))
-    by_subject = {s: [x for x, own in zip(samples, subjects, strict=True) if own == s] for s in order}
+    by_subject = {
+        s: [x for x, own in zip(samples, subjects, strict=True) if own == s] for s in order
+    }
     support: list[Sample] = []
     used = 0
     while len(support) < pairs and used < len(order) - 1:  # one image of each subject first
@@ -124,10 +128,14 @@ def tight_boxes(mask: NDArray[np.bool_], instances: NDArray[Any] | None) -> NDAr
     else:
         instances = np.where(mask, instances, 0)
     found = [s for s in ndimage.find_objects(instances) if s is not None]
-    return np.array([(s[1].start, s[0].start, s[1].stop - 1, s[0].stop - 1) for s in found], np.int64).reshape(-1, 4)
+    return np.array(
+        [(s[1].start, s[0].start, s[1].stop - 1, s[0].stop - 1) for s in found], np.int64
+    ).reshape(-1, 4)
 
 
-def jittered(boxes: NDArray[np.int64], shape: tuple[int, int], rng: np.random.Generator) -> NDArray[np.int64]:
+def jittered(
+    boxes: NDArray[np.int64], shape: tuple[int, int], rng: np.random.Generator
+) -> NDArray[np.int64]:
     """Move each side of each box by up to 10 % of the box."""
     size = np.tile(boxes[:, 2:] - boxes[:, :2] + 1, 2)
     moved = np.rint(boxes + rng.uniform(-0.1, 0.1, boxes.shape) * size).astype(np.int64)
@@ -146,22 +154,28 @@ def filled(boxes: NDArray[np.int64], shape: tuple[int, int]) -> NDArray[np.bool_
 
 def segment_boxes(task: Task, image: NDArray[Any], boxes: NDArray[np.int64]) -> NDArray[np.bool_]:
     """Return what SAM makes of boxes alone: no guidance, no mask prompt."""
-    segmenter = task.segmenter
-    settings = replace(segmenter.settings, sam_guidance=0.0, mask_prompt=False)
+    runners = task.context.runners
+    recipe = replace(runners.recipe, sam_guidance=0.0, mask_prompt=False)
     with torch.inference_mode():
-        query = segmenter.networks.embed(as_rgb8(image), segmenter.cache)
+        query = runners.promptable.embed(as_rgb8(image)).embedding
         flat = torch.full((1, 1, *image.shape[:2]), 0.5)
-        return (refine_with_sam(segmenter.networks, query, flat, flat, (boxes,), settings)[0, 0] > 0).numpy()
+        return (
+            refine_with_sam(runners.promptable, query, flat, flat, (boxes,), recipe)[0, 0] > 0
+        ).numpy()
 
 
 def pixel_features(image: NDArray[Any]) -> NDArray[np.float32]:
     """Return red, green, blue and position of each pixel, each in [0, 1], (H * W, 5)."""
     rgb = as_rgb8(image).reshape(-1, 3).astype(np.float32) / 255
-    y, x = np.meshgrid(*(np.linspace(0, 1, n, dtype=np.float32) for n in image.shape[:2]), indexing="ij")
+    y, x = np.meshgrid(
+        *(np.linspace(0, 1, n, dtype=np.float32) for n in image.shape[:2]), indexing="ij"
+    )
     return np.column_stack([rgb, y.ravel(), x.ravel()])
 
 
-def fit_pixels(support: Sequence[Sample], label: int, rng: np.random.Generator) -> LogisticRegression:
+def fit_pixels(
+    support: Sequence[Sample], label: int, rng: np.random.Generator
+) -> LogisticRegression:
     """Fit the trivial baseline to at most 20,000 pixels."""
     features = np.concatenate([pixel_features(s.image) for s in support])
     target = np.concatenate([(s.mask == label).ravel() for s in support])
@@ -173,11 +187,13 @@ def fit_pixels(support: Sequence[Sample], label: int, rng: np.random.Generator) 
 
 def alone(segmenter: ICLSAM) -> ICLSAM:
     """Return a segmenter whose ``icl_labels`` are what the in-context model says alone, its weights as they come."""
-    settings = replace(segmenter.settings, use_sam=False, calibrate=False, adapt=False)
+    settings = replace(segmenter.settings, use_sam=False, cross_validate=False, fine_tune=False)
     return ICLSAM(networks=segmenter.networks, settings=settings, cache=segmenter.cache)
 
 
-def score(task: Task, plain: Task, pixels: LogisticRegression, query: Sample, label: int) -> dict[str, float]:
+def score(
+    task: Task, plain: Task, pixels: LogisticRegression, query: Sample, label: int
+) -> dict[str, float]:
     """Segment one query and score every stage that depends on the support; ``plain`` is a task of `alone`."""
     truth, shape = query.mask == label, query.mask.shape
     prediction = task.predict(query.image)
@@ -193,11 +209,15 @@ def score(task: Task, plain: Task, pixels: LogisticRegression, query: Sample, la
         scores["estimate"] = prediction.estimated_dice[1]
         scores["estimate_off"] = abs(scores["estimate"] - scores["fused"])
     if not truth.all():
-        scores["auc"] = float(roc_auc_score(truth[::2, ::2].ravel(), prediction.confidence[1][::2, ::2].ravel()))
+        scores["auc"] = float(
+            roc_auc_score(truth[::2, ::2].ravel(), prediction.confidence[1][::2, ::2].ravel())
+        )
     return scores
 
 
-def score_boxes(task: Task, query: Sample, label: int, rng: np.random.Generator) -> dict[str, float]:
+def score_boxes(
+    task: Task, query: Sample, label: int, rng: np.random.Generator
+) -> dict[str, float]:
     """Score SAM with boxes of the ground truth alone, which no support changes."""
     truth = query.mask == label
     boxes = tight_boxes(truth, query.instances)
@@ -225,14 +245,19 @@ def run(
                     if drawn is None:
                         continue
                     support, asked = drawn
-                    examples = [s.image for s in support], [(s.mask == label).astype(np.uint8) for s in support]
+                    examples = (
+                        [s.image for s in support],
+                        [(s.mask == label).astype(np.uint8) for s in support],
+                    )
                     task, unadapted = segmenter.fit(*examples), plain.fit(*examples)
                     pixels = fit_pixels(support, label, rng)
                     for query in asked:
                         if id(query) not in boxes:
                             boxes[id(query)] = score_boxes(task, query, label, rng)
                         scores = score(task, unadapted, pixels, query, label) | boxes[id(query)]
-                        yield Result(folder.name, f"{task_name} {name}".strip(), pairs, number, scores)
+                        yield Result(
+                            folder.name, f"{task_name} {name}".strip(), pairs, number, scores
+                        )
 
 
 def mean_of(results: Sequence[Result], stage: str) -> float:
@@ -247,7 +272,10 @@ def mean_of(results: Sequence[Result], stage: str) -> float:
 
 def spread_of(results: Sequence[Result], stage: str) -> float:
     """Return the standard deviation over draws of `mean_of`."""
-    draws = [mean_of([r for r in results if r.draw == d], stage) for d in sorted({r.draw for r in results})]
+    draws = [
+        mean_of([r for r in results if r.draw == d], stage)
+        for d in sorted({r.draw for r in results})
+    ]
     return float(np.std(draws))
 
 
@@ -260,7 +288,14 @@ def summarise(results: Sequence[Result]) -> list[dict[str, Any]]:
             some = [r for r in results if r.dataset == name and r.support == pairs]
             if some:
                 stages = {stage: mean_of(some, stage) for stage in STAGES}
-                own.append({"dataset": name, "support": pairs, **stages, "fused_sd": spread_of(some, "fused")})
+                own.append(
+                    {
+                        "dataset": name,
+                        "support": pairs,
+                        **stages,
+                        "fused_sd": spread_of(some, "fused"),
+                    }
+                )
         mean = {stage: float(np.nanmean([row[stage] for row in own])) for stage in STAGES}
         rows += [*own, {"dataset": "mean", "support": pairs, **mean, "fused_sd": float("nan")}]
     return rows
@@ -271,20 +306,31 @@ def show(rows: Sequence[dict[str, Any]], console: Console) -> None:
     table = Table("K", "set", *STAGES.values(), "sd of fused", title="Dice")
     for row in rows:
         numbers = [f"{row[stage]:.3f}" for stage in (*STAGES, "fused_sd")]
-        table.add_row(str(row["support"]), row["dataset"], *numbers, style="bold" if row["dataset"] == "mean" else "")
+        table.add_row(
+            str(row["support"]),
+            row["dataset"],
+            *numbers,
+            style="bold" if row["dataset"] == "mean" else "",
+        )
     console.print(table)
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the benchmark."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--data", type=Path, required=True, help="folder of sets: images/, masks/, meta.json each")
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument(
+        "--data", type=Path, required=True, help="folder of sets: images/, masks/, meta.json each"
+    )
     parser.add_argument("--datasets", nargs="*", help="only these")
     parser.add_argument("--support", type=int, nargs="+", default=[1, 4, 16], metavar="K")
     parser.add_argument("--models", default="starter")
     parser.add_argument("--icl", default="starter")
     parser.add_argument("--mode", choices=["auto", "paper"], default="auto")
-    parser.add_argument("--setting", nargs=2, action="append", default=[], metavar=("NAME", "VALUE"))
+    parser.add_argument(
+        "--setting", nargs=2, action="append", default=[], metavar=("NAME", "VALUE")
+    )
     parser.add_argument("--draws", type=int, default=10)
     parser.add_argument("--queries", type=int, default=20, help="a draw; all there are if fewer")
     parser.add_argument("--seed", type=int, default=0)
@@ -294,17 +340,24 @@ def main(arguments: Sequence[str] | None = None) -> None:
     if options.datasets:
         folders = [p for p in folders if p.name in options.datasets]
     if not folders:
-        sys.exit(f"No data set in {options.data}: expected folders with images/, masks/ and meta.json.")
+        sys.exit(
+            f"No data set in {options.data}: expected folders with images/, masks/ and meta.json."
+        )
     changed = {name: json.loads(value) for name, value in options.setting}
     settings = replace(Settings(mode=options.mode), **changed)
     segmenter = ICLSAM(options.models, icl=options.icl, settings=settings, cache=EmbeddingCache())
     console, results = Console(width=220), list[Result]()
     for folder in track(folders, "Sets", console=Console(stderr=True)):
-        results += run(segmenter, folder, options.support, options.draws, options.queries, options.seed)
+        results += run(
+            segmenter, folder, options.support, options.draws, options.queries, options.seed
+        )
         if options.json:
             report = {
-                "models": dict(segmenter.networks.names),
-                "hashes": dict(segmenter.networks.hashes),
+                "models": [segmenter.networks.sam_facts.name, segmenter.networks.icl_facts.name],
+                "checksums": [
+                    segmenter.networks.sam_facts.checksum,
+                    segmenter.networks.icl_facts.checksum,
+                ],
                 "settings": settings.to_dict(),
                 "draws": options.draws,
                 "queries": options.queries,

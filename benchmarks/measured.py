@@ -41,7 +41,9 @@ class Timed:
     cpu: float
 
 
-def alternate(runs: Mapping[str, Callable[[], Any]], repeats: int, *, warm: bool = False) -> dict[str, Timed]:
+def alternate(
+    runs: Mapping[str, Callable[[], Any]], repeats: int, *, warm: bool = False
+) -> dict[str, Timed]:
     """Time functions in turn; unless they are warm, once each before that without a clock."""
     times: dict[str, list[tuple[float, float]]] = {name: [] for name in runs}
     for turn in range(int(warm), repeats + 1):
@@ -56,12 +58,21 @@ def alternate(runs: Mapping[str, Callable[[], Any]], repeats: int, *, warm: bool
     }
 
 
-def rows(section: str, timed: Mapping[str, Timed], base: str, notes: Mapping[str, str]) -> list[Row]:
+def rows(
+    section: str, timed: Mapping[str, Timed], base: str, notes: Mapping[str, str]
+) -> list[Row]:
     """Make rows with ratios against one of them; by processor time if there is one thread, by the clock otherwise."""
     single = torch.get_num_threads() == 1
     against = timed[base].cpu if single else timed[base].wall
     return [
-        Row(section, name, t.wall, t.cpu, against / (t.cpu if single else t.wall), notes.get(name, ""))
+        Row(
+            section,
+            name,
+            t.wall,
+            t.cpu,
+            against / (t.cpu if single else t.wall),
+            notes.get(name, ""),
+        )
         for name, t in timed.items()
     ]
 

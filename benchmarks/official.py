@@ -1,8 +1,9 @@
 """A full-size SAM checkpoint through the whole way, beside segment-anything's own predictor.
 
-The published files cannot be had without a network, so a checkpoint of the same layout and size is made with random
-weights and offered by a server on this machine under the published name. It is downloaded (killed at half, then
-resumed), loaded by name, and embeds and decodes one image; segment-anything does the same. Run as
+The published files cannot be had without a network, so a checkpoint of the same layout and size is
+made with random weights and offered by a server on this machine under the published name. It is
+downloaded (killed at half, then resumed), loaded by name, and embeds and decodes one image;
+segment-anything does the same. Run as
 
     python benchmarks/official.py [--size vit_b|vit_l|vit_h] [--json OUT]
 """
@@ -114,28 +115,39 @@ def fetch(published: tuple[str, str, int, str], _: Path) -> dict[str, Any]:
     return {"seconds": time.perf_counter() - begin, "bytes": path.stat().st_size, "path": str(path)}
 
 
-def ours(published: tuple[str, str, int, str], folder: Path, dtype: str = "float32") -> dict[str, Any]:
+def ours(
+    published: tuple[str, str, int, str], folder: Path, dtype: str = "float32"
+) -> dict[str, Any]:
     """Load by name, embed, decode a box."""
     import torch
 
     from napari_iclsam.core.encoder.cache import EmbeddingCache
-    from napari_iclsam.core.encoder.runner import Networks
-    from napari_iclsam.models.build import build_icl, build_sam
+    from napari_iclsam.core.encoder.runner import PromptableRunner, Prompts
+    from napari_iclsam.models.build import build_sam
 
     publish(*published)
     begin = time.perf_counter()
     built = build_sam(published[0], getattr(torch, dtype))
-    networks = Networks(built.module, build_icl(str(folder / "icl.pth")).module)  # type: ignore[arg-type]
+    runner = PromptableRunner(built.module, EmbeddingCache(), torch.device("cpu"))
     loaded = time.perf_counter()
     rgb = image()
     scale = 1024 / max(rgb.shape)
     with torch.inference_mode():
-        embedding = networks.embed(rgb, EmbeddingCache())
+        embedding = runner.embed(rgb).embedding
         embedded = time.perf_counter()
-        logits = networks.decode(embedding, torch.tensor([BOX]) * scale, None, None)
+        logits = runner.decode(embedding, Prompts(torch.tensor([BOX]) * scale))
     done = time.perf_counter()
-    np.savez(folder / f"ours-{dtype}.npz", embedding=embedding.features.embedding.numpy(), logits=logits.numpy())
-    return {"load": loaded - begin, "embed": embedded - loaded, "decode": done - embedded, "peak": peak()}
+    np.savez(
+        folder / f"ours-{dtype}.npz",
+        embedding=embedding.features.embedding.numpy(),
+        logits=logits.numpy(),
+    )
+    return {
+        "load": loaded - begin,
+        "embed": embedded - loaded,
+        "decode": done - embedded,
+        "peak": peak(),
+    }
 
 
 def ours_half(published: tuple[str, str, int, str], folder: Path) -> dict[str, Any]:
@@ -149,15 +161,24 @@ def theirs(published: tuple[str, str, int, str], folder: Path) -> dict[str, Any]
     from segment_anything import SamPredictor, sam_model_registry
 
     begin = time.perf_counter()
-    predictor = SamPredictor(sam_model_registry[published[0].removeprefix("sam_")](str(folder / "sam.pth")))
+    predictor = SamPredictor(
+        sam_model_registry[published[0].removeprefix("sam_")](str(folder / "sam.pth"))
+    )
     loaded = time.perf_counter()
     with torch.inference_mode():
         predictor.set_image(image())
         embedded = time.perf_counter()
         _, _, logits = predictor.predict(box=np.array(BOX), multimask_output=False)
     done = time.perf_counter()
-    np.savez(folder / "theirs.npz", embedding=predictor.get_image_embedding().numpy(), logits=logits)
-    return {"load": loaded - begin, "embed": embedded - loaded, "decode": done - embedded, "peak": peak()}
+    np.savez(
+        folder / "theirs.npz", embedding=predictor.get_image_embedding().numpy(), logits=logits
+    )
+    return {
+        "load": loaded - begin,
+        "embed": embedded - loaded,
+        "decode": done - embedded,
+        "peak": peak(),
+    }
 
 
 def pipeline(published: tuple[str, str, int, str], folder: Path) -> dict[str, Any]:
@@ -169,7 +190,9 @@ def pipeline(published: tuple[str, str, int, str], folder: Path) -> dict[str, An
     rgb = image()
     labels = (rgb[..., 0] > 160).astype(np.uint8)
     begin = time.perf_counter()
-    segmenter = ICLSAM(published[0], icl=str(folder / "icl.pth"), device="cpu", cache=EmbeddingCache())
+    segmenter = ICLSAM(
+        published[0], icl=str(folder / "icl.pth"), device="cpu", cache=EmbeddingCache()
+    )
     task = segmenter.fit([rgb], [labels])
     fitted = time.perf_counter()
     prediction = task.predict(rgb[:, ::-1].copy())
@@ -181,8 +204,8 @@ def pipeline(published: tuple[str, str, int, str], folder: Path) -> dict[str, An
         "peak": peak(),
         "shape": list(prediction.labels.shape),
         "models": dict(provenance.models),
-        "hashes": dict(provenance.hashes),
-        "licences": dict(provenance.licences),
+        "hashes": dict(provenance.checksums),
+        "licenses": dict(provenance.licenses),
     }
 
 
@@ -227,7 +250,9 @@ def difference(one: Path, other: Path) -> dict[str, float]:
 
 def main() -> None:
     """Run every part and print what came out."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--size", default="vit_b", choices=["vit_b", "vit_l", "vit_h"])
     parser.add_argument("--json", type=Path)
     options = parser.parse_args()
@@ -238,19 +263,28 @@ def main() -> None:
         from napari_iclsam.weights.checks import digest
 
         file = folder / "sam.pth"
-        server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), type("Bound", (Offer,), {"file": file}))
+        server = http.server.ThreadingHTTPServer(
+            ("127.0.0.1", 0), type("Bound", (Offer,), {"file": file})
+        )
         threading.Thread(target=server.serve_forever, daemon=True).start()
         url = f"http://127.0.0.1:{server.server_address[1]}/sam.pth"
         published = (f"sam_{options.size}", url, file.stat().st_size, digest(file))
         report: dict[str, Any] = {"file": {"bytes": published[2], "check": published[3]}}
         report["download"] = killed_then_resumed(published, folder)
         print(f"download: {json.dumps(report['download'])}", flush=True)
-        parts = {"ours": ours, "ours in bfloat16": ours_half, "segment-anything": theirs, "pipeline": pipeline}
+        parts = {
+            "ours": ours,
+            "ours in bfloat16": ours_half,
+            "segment-anything": theirs,
+            "pipeline": pipeline,
+        }
         for title, part in parts.items():
             report[title] = in_process(part, published, folder)
             print(f"{title}: {json.dumps(report[title])}", flush=True)
         report["difference"] = difference(folder / "ours-float32.npz", folder / "theirs.npz")
-        report["difference in bfloat16"] = difference(folder / "ours-bfloat16.npz", folder / "theirs.npz")
+        report["difference in bfloat16"] = difference(
+            folder / "ours-bfloat16.npz", folder / "theirs.npz"
+        )
         for title in ("difference", "difference in bfloat16"):
             print(f"{title}: {json.dumps(report[title])}")
         server.shutdown()

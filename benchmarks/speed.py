@@ -1,8 +1,9 @@
 """Speed as ratios, both sides alternating in one process: the encoder, the in-context model, the whole method, threads.
 
-Wall-clock times need a machine with nothing else to do. Where it has, processor times of a single thread are the ones
-to read: ``--threads 1`` (waiting threads count as busy otherwise). Networks have random weights where none are bundled:
-speed does not depend on them. Peak memory is what one run adds, measured in a process of its own.
+Wall-clock times need a machine with nothing else to do. Where it has, processor times of a single
+thread are the ones to read: ``--threads 1`` (waiting threads count as busy otherwise). Networks
+have random weights where none are bundled: speed does not depend on them. Peak memory is what one
+run adds, measured in a process of its own.
 """
 
 from __future__ import annotations
@@ -36,7 +37,8 @@ from napari_iclsam.core.encoder.device import choose_precision
 from napari_iclsam.models.universeg import UniverSeg
 
 ENCODER_FLOP = 940e9
-"""Of ViT-B at 1024 x 1024: 696 in linear layers, 206 and 24 in global and windowed attention, 14 elsewhere."""
+"""Of ViT-B at 1024 x 1024: 696 in linear layers, 206 and 24 in global and windowed attention, 14
+elsewhere."""
 
 # The machine
 
@@ -74,7 +76,9 @@ def encoder_section(repeats: int) -> list[Row]:
     image, made = torch.randn(1, 3, 1024, 1024), encoders()
     results = {name: network(image) for name, network in made.items()}
     truth, notes = results["segment-anything"], {}
-    timed = alternate({name: partial(network, image) for name, network in made.items()}, repeats, warm=True)
+    timed = alternate(
+        {name: partial(network, image) for name, network in made.items()}, repeats, warm=True
+    )
     for name, t in timed.items():
         rate = gemm_rate(torch.bfloat16 if name == "bfloat16" else torch.float32)
         seconds = t.cpu if torch.get_num_threads() == 1 else t.wall
@@ -94,7 +98,10 @@ def card_section(repeats: int) -> list[Row]:
     own, single, half = (network.to(device) for network in encoders().values())
     truth = own(image.to(device))
     runs = {f"segment-anything, batch {n}": (own, n) for n in (1, 4)}
-    runs |= {f"segment-anything under autocast to bfloat16, batch {n}": (_Autocast(own), n) for n in (1, 4)}
+    runs |= {
+        f"segment-anything under autocast to bfloat16, batch {n}": (_Autocast(own), n)
+        for n in (1, 4)
+    }
     runs |= {f"float32, batch {n}": (single, n) for n in (1, 4)}
     runs |= {f"bfloat16, batch {n}": (half, n) for n in (1, 2, 4, 8, 16)}
     timed, notes = {}, {}
@@ -103,7 +110,9 @@ def card_section(repeats: int) -> list[Row]:
         torch.cuda.reset_peak_memory_stats()
         before = torch.cuda.memory_allocated()
         difference = (network(images)[-1:].float() - truth).norm() / truth.norm()
-        notes[name] = f"difference {difference:.2%}, {(torch.cuda.max_memory_allocated() - before) / 1e6:.0f} MB"
+        notes[name] = (
+            f"difference {difference:.2%}, {(torch.cuda.max_memory_allocated() - before) / 1e6:.0f} MB"
+        )
         once = alternate({name: partial(_synchronised, network, images)}, repeats)[name]
         timed[name] = Timed(once.wall / batch, once.cpu / batch)
     return rows(f"encoder on {torch.cuda.get_device_name()}", timed, next(iter(runs)), notes)
@@ -141,7 +150,12 @@ def icl_inputs(pairs: int) -> tuple[UniverSeg, Sequence[Tensor]]:
     torch.manual_seed(pairs)
     network = UniverSeg().eval().requires_grad_(False)
     masks = (torch.rand(pairs, 1, 128, 128) > 0.5).float()
-    return network, (torch.rand(1, 128, 128), torch.rand(pairs, 1, 128, 128), masks, 0.3 * torch.randn(1, 128, 128))
+    return network, (
+        torch.rand(1, 128, 128),
+        torch.rand(pairs, 1, 128, 128),
+        masks,
+        0.3 * torch.randn(1, 128, 128),
+    )
 
 
 def icl_section(repeats: int) -> list[Row]:
@@ -153,18 +167,27 @@ def icl_section(repeats: int) -> list[Row]:
         context = network.encode_support(images[None], masks[None])
         once = time.perf_counter() - start
         runs: dict[str, Callable[[], Tensor]] = {
-            f"S = {pairs}: as published": partial(plain_universeg, network, query, images, masks, guidance),
+            f"S = {pairs}: as published": partial(
+                plain_universeg, network, query, images, masks, guidance
+            ),
             f"S = {pairs}": partial(network, query[None], context, guidance[None]),
         }
         plain, ours = (run() for run in runs.values())
         difference = ((ours[0] - plain).abs().max() / plain.std()).item()
         timed = alternate(runs, repeats, warm=True)
         names = list(runs)
-        notes = {name: f"{peak(kind, str(pairs)):.0f} MB" for name, kind in zip(names, ("plain", "icl"), strict=True)}
+        notes = {
+            name: f"{peak(kind, str(pairs)):.0f} MB"
+            for name, kind in zip(names, ("plain", "icl"), strict=True)
+        }
         notes[names[1]] += f", difference {difference:.1e} of a deviation, once a task {once:.2f} s"
         found += rows("in-context model", timed, names[0], notes)
-        four = alternate({"": partial(network, _four(query), context, _four(guidance))}, repeats)[""]
-        found.append(Row("in-context model", f"S = {pairs}: four queries, each", four.wall / 4, four.cpu / 4))
+        four = alternate({"": partial(network, _four(query), context, _four(guidance))}, repeats)[
+            ""
+        ]
+        found.append(
+            Row("in-context model", f"S = {pairs}: four queries, each", four.wall / 4, four.cpu / 4)
+        )
     return found
 
 
@@ -212,7 +235,12 @@ def worker_section(repeats: int) -> list[Row]:
         "napari's worker": in_worker,
     }
     timed = alternate(runs, repeats)
-    return rows("thread", timed, "main thread", {name: f"{count} threads" for name, count in threads.items()})
+    return rows(
+        "thread",
+        timed,
+        "main thread",
+        {name: f"{count} threads" for name, count in threads.items()},
+    )
 
 
 # Memory
@@ -221,7 +249,9 @@ def worker_section(repeats: int) -> list[Row]:
 def peak(what: str, which: str) -> float:
     """Run one thing in a process of its own and return by how many MB its memory rose while it ran."""
     command = [sys.executable, __file__, "--peak", what, which]
-    return float(subprocess.run(command, capture_output=True, text=True, check=True).stdout.split()[-1])  # noqa: S603
+    return float(
+        subprocess.run(command, capture_output=True, text=True, check=True).stdout.split()[-1]  # noqa: S603
+    )
 
 
 def measure_peak(what: str, which: str) -> float:
@@ -260,7 +290,9 @@ SECTIONS: dict[str, Callable[[argparse.Namespace], list[Row]]] = {
 
 def main() -> None:
     """Measure and report."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--json", type=Path, metavar="OUT")
     parser.add_argument("--sections", nargs="+", choices=SECTIONS, default=list(SECTIONS))
     parser.add_argument("--repeats", type=int, default=5)
@@ -281,7 +313,11 @@ def main() -> None:
             found += section
             console.print(table(section))
             if options.json:
-                report = {"machine": about, "repeats": options.repeats, "rows": [asdict(row) for row in found]}
+                report = {
+                    "machine": about,
+                    "repeats": options.repeats,
+                    "rows": [asdict(row) for row in found],
+                }
                 options.json.write_text(json.dumps(report, indent=2))
 
 

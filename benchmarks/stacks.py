@@ -16,8 +16,11 @@ from benchmarks.accuracy import draw, read_set
 from benchmarks.measured import Row, Timed, encoders
 from napari_iclsam import ICLSAM, Settings, dice
 from napari_iclsam.core.encoder.cache import EmbeddingCache
-from napari_iclsam.core.encoder.device import Precision, choose_precision
-from napari_iclsam.core.encoder.runner import InContext, Networks
+from napari_iclsam.core.encoder.device import choose_precision
+from napari_iclsam.core.encoder.runner import Promptable
+from napari_iclsam.core.in_context.runner import InContextNetwork
+from napari_iclsam.core.model_choice import Precision
+from napari_iclsam.core.networks import ModelFacts, Networks
 from napari_iclsam.models.build import build_icl
 from napari_iclsam.models.sam import Sam
 
@@ -43,10 +46,13 @@ def networks(precision: Precision = "auto") -> Networks:
     name = str(dtype).removeprefix("torch.")
     sam = Sam(encoders()[name]).eval().requires_grad_(False)
     icl_dtype = choose_precision("auto", device, large=True)  # as `ICLSAM` does
-    return Networks(sam, cast(InContext, build_icl("starter").module), device, name, icl_dtype, hashes={"sam": name})
+    icl = cast(InContextNetwork, build_icl("starter").module)
+    return Networks(sam, icl, device, name, icl_dtype, sam_facts=ModelFacts(checksum=name))
 
 
-def scene(count: int, size: int, labels: int, seed: int = 0) -> tuple[list[NDArray[np.uint8]], list[NDArray[np.int32]]]:
+def scene(
+    count: int, size: int, labels: int, seed: int = 0
+) -> tuple[list[NDArray[np.uint8]], list[NDArray[np.int32]]]:
     """Draw images of discs, a label a grey value."""
     random, images, masks = np.random.default_rng(seed), [], []
     y, x = np.mgrid[:size, :size] / size
@@ -75,14 +81,20 @@ def timed_stack(segmenter: ICLSAM, support: int, planes: int, size: int, labels:
                 seconds[stage] = seconds.get(stage, 0) + spent / planes
     wall, cpu = time.perf_counter() - wall, time.process_time() - cpu
     note = ", ".join(f"{stage} {spent:.2f} s" for stage, spent in seconds.items())
-    return Row("stack, a plane", f"{planes} of {size} x {size}, {labels} labels, K = {support}", wall, cpu, note=note)
+    return Row(
+        "stack, a plane",
+        f"{planes} of {size} x {size}, {labels} labels, K = {support}",
+        wall,
+        cpu,
+        note=note,
+    )
 
 
 def method_section() -> list[Row]:
     """Run stacks: first and again with another support, by labels, support, size and planes."""
-    settings = Settings(calibrate=False)
+    settings = Settings(cross_validate=False)
     loaded, calls = networks(), [0]
-    encode = loaded.promptable.encode
+    encode = cast(Promptable, loaded.sam).encode
 
     def counted(pixels: Tensor) -> Any:
         calls[0] += 1
@@ -101,12 +113,18 @@ def method_section() -> list[Row]:
         found.append(replace(first, what=f"first run: {first.what}"))
         encoded = calls[0] - before - extra
         note = f"{encoded} planes embedded again; {again.note}"
-        found.append(replace(again, what=f"again: {again.what}", ratio=first.seconds / again.seconds, note=note))
+        found.append(
+            replace(
+                again, what=f"again: {again.what}", ratio=first.seconds / again.seconds, note=note
+            )
+        )
     for support, planes, size, labels in STACKS:
         timed_stack(segmenter, support, planes, size, labels)  # embeds
         found.append(timed_stack(segmenter, support, planes, size, labels))
     return [
-        replace(row, seconds=row.seconds / n, cpu_seconds=row.cpu_seconds / n) for row in found for n in (_planes(row),)
+        replace(row, seconds=row.seconds / n, cpu_seconds=row.cpu_seconds / n)
+        for row in found
+        for n in (_planes(row),)
     ]
 
 
@@ -117,15 +135,19 @@ def _planes(row: Row) -> int:
 def masks_section(data: Path | None) -> list[Row]:
     """Compare final masks between float32 and what `ICLSAM` chooses by itself.
 
-    Without data: SAM ViT-B of random weights on three drawn images of two labels. With a folder of sets with ground
-    truth: the bundled models on two images of each label, with four examples.
+    Without data: SAM ViT-B of random weights on three drawn images of two labels. With a folder of
+    sets with ground truth: the bundled models on two images of each label, with four examples.
     """
-    settings = Settings(calibrate=False)
-    tasks = [(*scene(4, 512, 2), scene(3, 512, 2, seed=1)[0])] if data is None else _real_tasks(data)
+    settings = Settings(cross_validate=False)
+    tasks = (
+        [(*scene(4, 512, 2), scene(3, 512, 2, seed=1)[0])] if data is None else _real_tasks(data)
+    )
     maps: dict[Precision, list[NDArray[np.int32]]] = {}
     for precision in PRECISIONS:
         loaded = networks(precision) if data is None else None
-        segmenter = ICLSAM(settings=settings, cache=EmbeddingCache(), networks=loaded, precision=precision)
+        segmenter = ICLSAM(
+            settings=settings, cache=EmbeddingCache(), networks=loaded, precision=precision
+        )
         start, maps[precision] = (time.perf_counter(), time.process_time()), []
         for images, masks, queries in tasks:
             task = segmenter.fit(images, masks)
@@ -134,15 +156,21 @@ def masks_section(data: Path | None) -> list[Row]:
     pairs = list(zip(maps["float32"], maps["auto"], strict=True))
     values = [dice(a == label, b == label) for a, b in pairs for label in np.unique(a) if label]
     note = f"Dice with float32: mean {np.mean(values):.4f}, smallest {np.min(values):.4f}"
-    return [Row("masks", f"automatic precision, {len(pairs)} images", spent.wall, spent.cpu, note=note)]
+    return [
+        Row("masks", f"automatic precision, {len(pairs)} images", spent.wall, spent.cpu, note=note)
+    ]
 
 
-def _real_tasks(data: Path) -> list[tuple[list[NDArray[Any]], list[NDArray[np.int32]], list[NDArray[Any]]]]:
+def _real_tasks(
+    data: Path,
+) -> list[tuple[list[NDArray[Any]], list[NDArray[np.int32]], list[NDArray[Any]]]]:
     tasks = []
     for folder in sorted(path.parent for path in data.glob("*/meta.json")):
         labels, samples = read_set(folder)
         for label in labels:
-            drawn = draw([s for s in samples if (s.mask == label).any()], 4, 2, np.random.default_rng(0))
+            drawn = draw(
+                [s for s in samples if (s.mask == label).any()], 4, 2, np.random.default_rng(0)
+            )
             assert drawn is not None
             examples, asked = drawn
             masks = [(s.mask == label).astype(np.int32) for s in examples]

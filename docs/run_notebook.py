@@ -13,8 +13,9 @@ from nbclient import NotebookClient
 NOTEBOOK = Path(__file__).parent / "notebooks" / "segment_a_stack.ipynb"
 
 PAUSE = 1.5
-"""Seconds between two cells. A cell that is sent at the moment in which a kernel enters its Qt event loop can wait for
-ever: the kernel has received it, and sleeps until the next one comes. A person is slower than that."""
+"""Seconds between two cells. A cell that is sent at the moment in which a kernel enters its Qt
+event loop can wait for ever: the kernel has received it, and sleeps until the next one comes. A
+person is slower than that."""
 
 
 async def _wait(**_: Any) -> None:

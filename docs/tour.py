@@ -1,6 +1,7 @@
 """Use the dock by mouse, from the sample to a corrected second run, and take the pictures of ``docs/images``.
 
-``xvfb-run -a -s "-screen 0 1400x900x24" python docs/tour.py FOLDER``; prints how long the event loop had to wait.
+``xvfb-run -a -s "-screen 0 1400x900x24" python docs/tour.py FOLDER``; prints how long the event
+loop had to wait.
 """
 
 from __future__ import annotations
@@ -80,7 +81,12 @@ class Tour:
         self.click(button)
         self.wait(lambda: self.dock.runner.is_busy, 10)
         if halfway:
-            self.wait(lambda: bar.progress.maximum() > 0 and bar.progress.value() > 0.4 * bar.progress.maximum())
+            self.wait(
+                lambda: (
+                    bar.progress.maximum() > 0
+                    and bar.progress.value() > 0.4 * bar.progress.maximum()
+                )
+            )
             self.heart.report(f"{name}, first part")
             self.picture(halfway)
         self.wait(lambda: not self.dock.runner.is_busy)
@@ -117,9 +123,16 @@ class Tour:
 def mistakes(result: Any, truth: Any, plane: int) -> list[tuple[np.ndarray, np.ndarray]]:
     """Return the ends of strokes through the two largest parts of a plane that should be the first label."""
     missed, _ = ndimage.label((truth.data[plane] == 1) & (result.data[plane] != 1))
-    points = [np.argwhere(missed == part) for part in np.argsort(-np.bincount(missed.ravel())[1:])[:2] + 1]
-    halves = [(each[: len(each) // 2].mean(axis=0), each[len(each) // 2 :].mean(axis=0)) for each in points]
-    return [(first + (first - second) / 2, second + (second - first) / 2) for first, second in halves]
+    points = [
+        np.argwhere(missed == part) for part in np.argsort(-np.bincount(missed.ravel())[1:])[:2] + 1
+    ]
+    halves = [
+        (each[: len(each) // 2].mean(axis=0), each[len(each) // 2 :].mean(axis=0))
+        for each in points
+    ]
+    return [
+        (first + (first - second) / 2, second + (second - first) / 2) for first, second in halves
+    ]
 
 
 def main() -> None:

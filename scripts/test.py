@@ -5,8 +5,8 @@
     python3 scripts/test.py tests/core -k boxes   arguments go on to pytest
     python3 scripts/test.py --here                this Python as it is: install nothing
 
-Needs Python 3.11 or newer and, for the first run, a network. On Debian and Ubuntu, root gets the missing system
-packages installed; anybody else is told which they are.
+Needs Python 3.11 or newer and, for the first run, a network. On Debian and Ubuntu, root gets the
+missing system packages installed; anybody else is told which they are.
 """
 
 from __future__ import annotations
@@ -46,9 +46,18 @@ VIRTUAL_SCREEN = ("xvfb-run", "-a", "-s", "-screen 0 1600x1000x24")
 
 def main() -> int:
     """Prepare what is missing, run pytest, and return its exit status."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--venv", type=Path, default=ROOT / ".venv-test", help="environment to create or to use again")
-    parser.add_argument("--here", action="store_true", help="use this Python as it is: install nothing")
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument(
+        "--venv",
+        type=Path,
+        default=ROOT / ".venv-test",
+        help="environment to create or to use again",
+    )
+    parser.add_argument(
+        "--here", action="store_true", help="use this Python as it is: install nothing"
+    )
     options, pytest_arguments = parser.parse_known_args()
 
     if sys.version_info < (3, 11):
@@ -59,10 +68,14 @@ def main() -> int:
     screen: tuple[str, ...] = ()
     if sys.platform == "linux":
         if shutil.which(VIRTUAL_SCREEN[0]) is None:
-            sys.exit("xvfb-run is missing: install what brings it (Debian: xvfb; Fedora: xorg-x11-server-Xvfb).")
+            sys.exit(
+                "xvfb-run is missing: install what brings it (Debian: xvfb; Fedora: xorg-x11-server-Xvfb)."
+            )
         screen = VIRTUAL_SCREEN
     say(f"{' '.join(screen[:1])} pytest {' '.join(pytest_arguments)}".strip())
-    return subprocess.run([*screen, python, "-m", "pytest", *pytest_arguments], cwd=ROOT, check=False).returncode
+    return subprocess.run(
+        [*screen, python, "-m", "pytest", *pytest_arguments], cwd=ROOT, check=False
+    ).returncode
 
 
 def install_system_packages() -> None:
@@ -82,7 +95,15 @@ def install_system_packages() -> None:
     say(f"apt-get install {' '.join(missing)}")
     environment = os.environ | {"DEBIAN_FRONTEND": "noninteractive"}
     run("apt-get", "-qq", "update", environment=environment)
-    run("apt-get", "-qq", "-y", "--no-install-recommends", "install", *missing, environment=environment)
+    run(
+        "apt-get",
+        "-qq",
+        "-y",
+        "--no-install-recommends",
+        "install",
+        *missing,
+        environment=environment,
+    )
 
 
 def is_installed(package: str) -> bool:

@@ -12,11 +12,15 @@ from typing import Any
 
 import pytest
 
-os.environ["NAPARI_CONFIG"] = ""  # before napari is imported: its settings are then kept in memory only
+os.environ["NAPARI_CONFIG"] = (
+    ""  # before napari is imported: its settings are then kept in memory only
+)
 os.environ["MPLBACKEND"] = "Agg"
 
 HOME = tempfile.mkdtemp(prefix="napari-iclsam-tests-")
-os.environ["NAPARI_ICLSAM_HOME"] = HOME  # before napari_iclsam is imported: caches and weights of this run
+os.environ["NAPARI_ICLSAM_HOME"] = (
+    HOME  # before napari_iclsam is imported: caches and weights of this run
+)
 
 
 def pytest_unconfigure() -> None:
@@ -35,7 +39,9 @@ def no_network() -> Iterator[None]:
 
         return reach
 
-    def getaddrinfo(host: Any, *args: Any, resolve: Callable[..., Any] = socket.getaddrinfo, **kwargs: Any) -> Any:
+    def getaddrinfo(
+        host: Any, *args: Any, resolve: Callable[..., Any] = socket.getaddrinfo, **kwargs: Any
+    ) -> Any:
         check(host)
         return resolve(host, *args, **kwargs)
 

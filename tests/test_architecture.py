@@ -76,7 +76,16 @@ class K:
 def function():
     import never
 """
-    assert sorted(imported_at_once(ast.parse(source).body)) == ["a", "c", "d", "g", "h", "i", "j", "typing"]
+    assert sorted(imported_at_once(ast.parse(source).body)) == [
+        "a",
+        "c",
+        "d",
+        "g",
+        "h",
+        "i",
+        "j",
+        "typing",
+    ]
 
 
 @pytest.mark.parametrize("name", sorted(WITHOUT_TORCH))
@@ -96,7 +105,9 @@ for module in {modules}:
     loaded = {HEAVY | NAPARI_AND_QT} & set(sys.modules)
     assert not loaded, (module, loaded)
 """
-    result = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False, timeout=120)
+    result = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=False, timeout=120
+    )
     assert result.returncode == 0, result.stderr
 
 
@@ -109,4 +120,6 @@ for module in {modules}:
     ],
 )
 def test_only_the_dock_widget_knows_napari_and_qt_when_imported(path: Path) -> None:
-    assert NAPARI_AND_QT.isdisjoint(imported_at_once(ast.parse(path.read_text(encoding="utf-8")).body))
+    assert NAPARI_AND_QT.isdisjoint(
+        imported_at_once(ast.parse(path.read_text(encoding="utf-8")).body)
+    )

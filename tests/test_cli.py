@@ -13,10 +13,19 @@ from napari_iclsam.cli import main
 
 @pytest.mark.parametrize(
     "arguments",
-    [(), ("--help",), ("segment", "--help"), ("models", "--help"), ("-h",), ("cache", "clear", "-h")],
+    [
+        (),
+        ("--help",),
+        ("segment", "--help"),
+        ("models", "--help"),
+        ("-h",),
+        ("cache", "clear", "-h"),
+    ],
     ids=" ".join,
 )
-def test_help_goes_to_the_output(arguments: tuple[str, ...], capsys: pytest.CaptureFixture[str]) -> None:
+def test_help_goes_to_the_output(
+    arguments: tuple[str, ...], capsys: pytest.CaptureFixture[str]
+) -> None:
     assert main(arguments) == 0
     said = capsys.readouterr()
     assert said.err == ""
@@ -36,7 +45,9 @@ status = main(["--help"])
 heavy = {"torch", "numpy", "scipy", "rich", "nibabel", "tifffile", "PIL", "sklearn", "requests", "napari"}
 print(status, sorted(heavy & set(sys.modules)), file=sys.stderr)
 """
-    result = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True, timeout=60)
+    result = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=True, timeout=60
+    )
     assert result.stderr.strip() == "0 []"
 
 

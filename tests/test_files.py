@@ -15,11 +15,19 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from napari_iclsam.commands.outputs import output_paths, written_together
-from napari_iclsam.files import Space, labels_suffix, read_image, read_labels, stem, suffix, write_labels
+from napari_iclsam.files import (
+    Space,
+    labels_suffix,
+    read_image,
+    read_labels,
+    stem,
+    suffix,
+    write_labels,
+)
 
 PLANE = np.arange(6 * 8, dtype=np.uint8).reshape(6, 8)
 STACK = np.arange(4 * 6 * 8, dtype=np.uint16).reshape(4, 6, 8) * 100
-COLOUR = np.arange(6 * 8 * 3, dtype=np.uint8).reshape(6, 8, 3)
+COLOR = np.arange(6 * 8 * 3, dtype=np.uint8).reshape(6, 8, 3)
 LABELS = np.zeros((4, 6, 8), np.int32)
 LABELS[1:3, 2:5, 1:7] = 3
 AFFINE = np.array([[-0.5, 0, 0, 10], [0, 0.5, 0.1, -20], [0, 0, 2.0, 30], [0, 0, 0, 1]])
@@ -30,13 +38,15 @@ AFFINE = np.array([[-0.5, 0, 0, 10], [0, 0.5, 0.1, -20], [0, 0, 2.0, 30], [0, 0,
     [
         ("plane.png", PLANE),
         ("deep.png", STACK[0]),
-        ("colour.png", COLOUR),
+        ("color.png", COLOR),
         ("plane.tif", PLANE),
         ("stack.tiff", STACK),
         ("float.tif", STACK.astype(np.float32) / 7),
     ],
 )
-def test_pixels_come_back_as_they_were_written(tmp_path: Path, name: str, written: NDArray[Any]) -> None:
+def test_pixels_come_back_as_they_were_written(
+    tmp_path: Path, name: str, written: NDArray[Any]
+) -> None:
     path = tmp_path / name
     if name.endswith("png"):
         Image.fromarray(written).save(path)
@@ -45,7 +55,7 @@ def test_pixels_come_back_as_they_were_written(tmp_path: Path, name: str, writte
     file = read_image(path)
     assert file.array.dtype == written.dtype
     assert (file.array == written).all()
-    assert file.colour == (written is COLOUR)
+    assert file.color == (written is COLOR)
     assert file.is_stack == (written.shape == STACK.shape)
 
 
@@ -53,8 +63,10 @@ def test_pixels_come_back_as_they_were_written(tmp_path: Path, name: str, writte
     ("mode", "shape"),
     [("1", (6, 8)), ("P", (6, 8, 3)), ("LA", (6, 8)), ("RGBA", (6, 8, 4)), ("I;16", (6, 8))],
 )
-def test_every_mode_of_a_png_is_a_plane_or_a_colour_picture(tmp_path: Path, mode: str, shape: tuple[int, ...]) -> None:
-    picture = Image.fromarray(STACK[0]) if mode == "I;16" else Image.fromarray(COLOUR).convert(mode)
+def test_every_mode_of_a_png_is_a_plane_or_a_color_picture(
+    tmp_path: Path, mode: str, shape: tuple[int, ...]
+) -> None:
+    picture = Image.fromarray(STACK[0]) if mode == "I;16" else Image.fromarray(COLOR).convert(mode)
     picture.save(tmp_path / "a.png")
     assert read_image(tmp_path / "a.png").array.shape == shape
 
@@ -62,16 +74,16 @@ def test_every_mode_of_a_png_is_a_plane_or_a_colour_picture(tmp_path: Path, mode
 def test_a_jpeg_is_read(tmp_path: Path) -> None:
     Image.fromarray(np.full((6, 8, 3), 90, np.uint8)).save(tmp_path / "a.JPG")
     file = read_image(tmp_path / "a.JPG")
-    assert file.colour
+    assert file.color
     assert np.abs(file.array.astype(int) - 90).max() <= 2
 
 
-def test_colours_in_separate_planes_of_a_tiff_become_the_last_axis(tmp_path: Path) -> None:
-    planes = np.ascontiguousarray(COLOUR.transpose(2, 0, 1))
+def test_colors_in_separate_planes_of_a_tiff_become_the_last_axis(tmp_path: Path) -> None:
+    planes = np.ascontiguousarray(COLOR.transpose(2, 0, 1))
     tifffile.imwrite(tmp_path / "a.tif", planes, photometric="rgb", planarconfig="separate")
     file = read_image(tmp_path / "a.tif")
-    assert file.colour
-    assert (file.array == COLOUR).all()
+    assert file.color
+    assert (file.array == COLOR).all()
 
 
 @pytest.mark.parametrize("compression", ["zlib", "lzw"])
@@ -89,7 +101,11 @@ def test_an_imagej_stack_keeps_its_spacing_and_unit(tmp_path: Path) -> None:
     again = read_labels(tmp_path / "labels.tif")
     assert (again.array == LABELS).all()
     assert again.array.dtype == np.uint8
-    assert (again.space.axes, again.space.spacing, again.space.unit) == ("ZYX", (2.5, 0.5, 0.25), "micron")
+    assert (again.space.axes, again.space.spacing, again.space.unit) == (
+        "ZYX",
+        (2.5, 0.5, 0.25),
+        "micron",
+    )
     assert again.space.dialect == "imagej"
 
 
@@ -103,7 +119,11 @@ def test_an_ome_stack_keeps_its_spacing_and_unit(tmp_path: Path, name: str) -> N
     write_labels(tmp_path / name, LABELS, space)
     again = read_labels(tmp_path / name)
     assert (again.array == LABELS).all()
-    assert (again.space.spacing, again.space.unit, again.space.dialect) == ((2.5, 0.5, 0.25), "nm", "ome")
+    assert (again.space.spacing, again.space.unit, again.space.dialect) == (
+        (2.5, 0.5, 0.25),
+        "nm",
+        "ome",
+    )
 
 
 def test_a_time_series_stays_one(tmp_path: Path) -> None:
@@ -129,9 +149,13 @@ def test_a_png_keeps_its_dots_per_inch(tmp_path: Path) -> None:
         assert (np.asarray(written) == LABELS[1]).all()
 
 
-@pytest.mark.parametrize("kind", [nibabel.Nifti1Image, nibabel.Nifti2Image], ids=["nifti-1", "nifti-2"])
+@pytest.mark.parametrize(
+    "kind", [nibabel.Nifti1Image, nibabel.Nifti2Image], ids=["nifti-1", "nifti-2"]
+)
 @pytest.mark.parametrize("shape", [(8, 6, 4), (8, 6, 4, 1), (8, 6), (8, 6, 1)], ids=str)
-def test_a_nifti_volume_keeps_its_affine_and_shape(tmp_path: Path, kind: Any, shape: tuple[int, ...]) -> None:
+def test_a_nifti_volume_keeps_its_affine_and_shape(
+    tmp_path: Path, kind: Any, shape: tuple[int, ...]
+) -> None:
     volume = np.arange(np.prod(shape), dtype=np.int16).reshape(shape)
     source = kind(volume, AFFINE)
     source.header.set_xyzt_units("mm")
@@ -178,10 +202,14 @@ def test_labels_of_a_tiff_stack_can_be_written_as_nifti(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("highest", "dtype"), [(255, np.uint8), (256, np.uint16), (65_536, np.int32)], ids=["8-bit", "16-bit", "32-bit"]
+    ("highest", "dtype"),
+    [(255, np.uint8), (256, np.uint16), (65_536, np.int32)],
+    ids=["8-bit", "16-bit", "32-bit"],
 )
 @pytest.mark.parametrize("name", ["a.tif", "a.nii.gz", "a.ome.tif"])
-def test_labels_take_the_smallest_integers_that_hold_them(tmp_path: Path, name: str, highest: int, dtype: Any) -> None:
+def test_labels_take_the_smallest_integers_that_hold_them(
+    tmp_path: Path, name: str, highest: int, dtype: Any
+) -> None:
     labels = np.where(LABELS > 0, highest, 0)
     write_labels(tmp_path / name, labels, Space("ZYX", (1.0, 1.0, 1.0), "micron", "imagej"))
     again = read_labels(tmp_path / name).array
@@ -197,8 +225,10 @@ def test_the_numbers_of_a_palette_are_the_labels(tmp_path: Path) -> None:
     assert (read_labels(tmp_path / "a.png").array == LABELS[1]).all()
 
 
-def test_grey_labels_saved_as_colours_are_the_labels(tmp_path: Path) -> None:
-    Image.fromarray(np.repeat(LABELS[1].astype(np.uint8)[..., None], 3, axis=2)).save(tmp_path / "a.png")
+def test_grey_labels_saved_as_colors_are_the_labels(tmp_path: Path) -> None:
+    Image.fromarray(np.repeat(LABELS[1].astype(np.uint8)[..., None], 3, axis=2)).save(
+        tmp_path / "a.png"
+    )
     assert (read_labels(tmp_path / "a.png").array == LABELS[1]).all()
 
 
@@ -219,11 +249,13 @@ def a_tiff(values: NDArray[Any]) -> Callable[[Path], None]:
         ("a.tif", a_tiff(PLANE + 0.5), r"whole numbers .*; 48 of 48 pixels are not, such as 0\.5"),
         ("a.tif", a_tiff(np.where(PLANE == 7, np.nan, 1.0)), "1 of 48 pixels are not, such as nan"),
         ("a.tif", a_tiff(PLANE.astype(np.int16) - 1), "positive; the smallest is -1"),
-        ("a.png", lambda path: Image.fromarray(COLOUR).save(path), "colour picture"),
+        ("a.png", lambda path: Image.fromarray(COLOR).save(path), "color picture"),
     ],
-    ids=["fractions", "nan", "negative", "colours"],
+    ids=["fractions", "nan", "negative", "colors"],
 )
-def test_what_cannot_be_labels_is_said(tmp_path: Path, name: str, write: Callable[[Path], None], message: str) -> None:
+def test_what_cannot_be_labels_is_said(
+    tmp_path: Path, name: str, write: Callable[[Path], None], message: str
+) -> None:
     write(tmp_path / name)
     with pytest.raises(ValueError, match=message):
         read_labels(tmp_path / name)
@@ -249,10 +281,14 @@ def truncated(name: str) -> bytes:
 @pytest.mark.parametrize("name", ["a.png", "a.jpg", "a.tif", "a.nii", "a.nii.gz"])
 @pytest.mark.parametrize("content", ["text", "nothing", "half"])
 @pytest.mark.filterwarnings("ignore")  # the libraries may warn before they give up
-def test_a_file_that_is_no_image_or_half_of_one_is_said(tmp_path: Path, name: str, content: str) -> None:
+def test_a_file_that_is_no_image_or_half_of_one_is_said(
+    tmp_path: Path, name: str, content: str
+) -> None:
     contents = {"text": b"these are not pixels\n" * 30, "nothing": b"", "half": truncated(name)}
     (tmp_path / name).write_bytes(contents[content])
-    with pytest.raises(ValueError, match="empty file" if content == "nothing" else "cannot be read as") as error:
+    with pytest.raises(
+        ValueError, match="empty file" if content == "nothing" else "cannot be read as"
+    ) as error:
         read_image(tmp_path / name)
     assert name in str(error.value)
 
@@ -312,7 +348,10 @@ def test_names_have_a_stem_and_a_suffix() -> None:
 
 def test_results_in_a_folder_are_named_after_their_images(tmp_path: Path) -> None:
     queries = [Path("x/a.nii.gz"), Path("y/b.jpg")]
-    assert output_paths(tmp_path, queries) == [tmp_path / "a_labels.nii.gz", tmp_path / "b_labels.png"]
+    assert output_paths(tmp_path, queries) == [
+        tmp_path / "a_labels.nii.gz",
+        tmp_path / "b_labels.png",
+    ]
     assert output_paths(tmp_path / "new", queries[:1]) == [tmp_path / "new" / "a_labels.nii.gz"]
     assert output_paths(tmp_path / "a.tif", queries[:1]) == [tmp_path / "a.tif"]
     with pytest.raises(ValueError, match="2 queries: name a folder"):
@@ -327,7 +366,9 @@ def test_files_appear_together_with_the_usual_permissions(tmp_path: Path) -> Non
             place.write_text("done")
         assert not any(target.exists() for target in targets)
     assert [target.read_text() for target in targets] == ["done", "done"]
-    assert stat.S_IMODE(targets[1].stat().st_mode) == stat.S_IMODE((tmp_path / "usual").stat().st_mode)
+    assert stat.S_IMODE(targets[1].stat().st_mode) == stat.S_IMODE(
+        (tmp_path / "usual").stat().st_mode
+    )
     assert sorted(p.name for p in tmp_path.iterdir()) == ["b.txt", "new", "usual"]
 
 
@@ -349,7 +390,10 @@ def test_a_failure_leaves_nothing_behind_and_what_was_there_untouched(tmp_path: 
 def test_what_exists_is_replaced_only_on_demand(tmp_path: Path) -> None:
     target = tmp_path / "b.txt"
     target.write_text("old")
-    with pytest.raises(FileExistsError, match="give --overwrite"), written_together([target], overwrite=False):
+    with (
+        pytest.raises(FileExistsError, match="give --overwrite"),
+        written_together([target], overwrite=False),
+    ):
         pass
     with written_together([target], overwrite=True) as places:
         places[target].write_text("new")
@@ -358,16 +402,27 @@ def test_what_exists_is_replaced_only_on_demand(tmp_path: Path) -> None:
 
 def test_two_results_of_one_name_are_refused(tmp_path: Path) -> None:
     targets = [tmp_path / "a.tif", tmp_path / "b.tif", tmp_path / "a.tif"]
-    with pytest.raises(ValueError, match=r"would both be .*a\.tif"), written_together(targets, overwrite=False):
+    with (
+        pytest.raises(ValueError, match=r"would both be .*a\.tif"),
+        written_together(targets, overwrite=False),
+    ):
         pass
 
 
-def test_a_place_that_cannot_be_written_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_place_that_cannot_be_written_is_said(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     (tmp_path / "file").write_text("")
     target = tmp_path / "file" / "a.tif"
-    with pytest.raises(NotADirectoryError, match="is a file"), written_together([target], overwrite=False):
+    with (
+        pytest.raises(NotADirectoryError, match="is a file"),
+        written_together([target], overwrite=False),
+    ):
         pass
-    with pytest.raises(IsADirectoryError, match="is a folder"), written_together([tmp_path], overwrite=True):
+    with (
+        pytest.raises(IsADirectoryError, match="is a folder"),
+        written_together([tmp_path], overwrite=True),
+    ):
         pass
 
     def refuse(*args: Any, **kwargs: Any) -> str:
@@ -375,5 +430,8 @@ def test_a_place_that_cannot_be_written_is_said(tmp_path: Path, monkeypatch: pyt
 
     monkeypatch.setattr("tempfile.mkdtemp", refuse)  # root may write wherever permissions forbid it
     target = tmp_path / "a.tif"
-    with pytest.raises(PermissionError, match="Read-only file system"), written_together([target], overwrite=False):
+    with (
+        pytest.raises(PermissionError, match="Read-only file system"),
+        written_together([target], overwrite=False),
+    ):
         pass

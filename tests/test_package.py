@@ -22,7 +22,9 @@ PYPROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
 
 
 def in_a_new_python(program: str) -> str:
-    result = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False, timeout=120)
+    result = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=False, timeout=120
+    )
     assert result.returncode == 0, result.stderr
     return result.stdout.strip()
 
@@ -75,7 +77,11 @@ def test_the_command_and_the_manifest_are_declared_where_the_shell_and_napari_lo
 
 def test_every_requirement_says_what_it_is_for() -> None:
     lines = (
-        (ROOT / "pyproject.toml").read_text(encoding="utf-8").split("dependencies = [")[1].split("]")[0].splitlines()
+        (ROOT / "pyproject.toml")
+        .read_text(encoding="utf-8")
+        .split("dependencies = [")[1]
+        .split("]")[0]
+        .splitlines()
     )
     requirements = [line for line in lines if line.strip()]
     assert len(requirements) == len(PYPROJECT["project"]["dependencies"])
@@ -91,7 +97,16 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
     shutil.copytree(ROOT / "training", copy / "training", ignore=ignored)
     for name in ("pyproject.toml", "README.md", "LICENSE", ".gitignore"):
         shutil.copy(ROOT / name, copy / name)
-    command = [sys.executable, "-m", "hatchling", "build", "--target", "wheel", "--directory", str(built)]
+    command = [
+        sys.executable,
+        "-m",
+        "hatchling",
+        "build",
+        "--target",
+        "wheel",
+        "--directory",
+        str(built),
+    ]
     environment = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
     result = subprocess.run(
         command, cwd=copy, env=environment, capture_output=True, text=True, check=False, timeout=120
@@ -107,14 +122,18 @@ def test_the_wheel_holds_all_that_runs_and_nothing_else(wheel: Path) -> None:
     sources = {path.relative_to(ROOT / "src").as_posix() for path in (ROOT / "src").rglob("*.py")}
     assert package >= sources
     assert package >= {"napari_iclsam/napari.yaml", "napari_iclsam/py.typed"}
-    weights = {path.name for path in (ROOT / "src/napari_iclsam/weights/bundled").glob("*.safetensors")}
+    weights = {
+        path.name for path in (ROOT / "src/napari_iclsam/weights/bundled").glob("*.safetensors")
+    }
     assert weights
     assert package >= {f"napari_iclsam/weights/bundled/{name}" for name in weights}
     assert any(file.endswith("licenses/LICENSE") for file in files)
-    assert any(file.endswith("licenses/src/napari_iclsam/weights/bundled/LICENSE") for file in files)
+    assert any(
+        file.endswith("licenses/src/napari_iclsam/weights/bundled/LICENSE") for file in files
+    )
 
 
-def test_the_wheel_says_its_version_licence_and_framework(wheel: Path) -> None:
+def test_the_wheel_says_its_version_license_and_framework(wheel: Path) -> None:
     archive = zipfile.ZipFile(wheel)
     (name,) = [file for file in archive.namelist() if file.endswith(".dist-info/METADATA")]
     metadata = email.message_from_bytes(archive.read(name))
@@ -125,10 +144,17 @@ def test_the_wheel_says_its_version_licence_and_framework(wheel: Path) -> None:
 
 
 def test_the_bundled_weights_fit_a_small_package(wheel: Path) -> None:
-    sizes = [info.file_size for info in zipfile.ZipFile(wheel).infolist() if info.filename.endswith(".safetensors")]
+    sizes = [
+        info.file_size
+        for info in zipfile.ZipFile(wheel).infolist()
+        if info.filename.endswith(".safetensors")
+    ]
     assert 0 < sum(sizes) <= 20_000_000
 
 
 def test_no_base_requirement_is_napari_or_a_qt_binding() -> None:
-    names = {re.split(r"[><=!~\[; ]", requirement)[0].lower() for requirement in PYPROJECT["project"]["dependencies"]}
+    names = {
+        re.split(r"[><=!~\[; ]", requirement)[0].lower()
+        for requirement in PYPROJECT["project"]["dependencies"]
+    }
     assert names.isdisjoint({"napari", "pyqt5", "pyqt6", "pyside2", "pyside6"})

@@ -26,7 +26,9 @@ def test_every_plane_is_an_8_bit_image_with_its_truth(sample: samples.Sample) ->
     assert set(np.unique(sample.truth)) == {0, *sample.names}
 
 
-def test_every_label_is_in_every_example_and_is_brighter_or_darker_than_the_rest(sample: samples.Sample) -> None:
+def test_every_label_is_in_every_example_and_is_brighter_or_darker_than_the_rest(
+    sample: samples.Sample,
+) -> None:
     for plane in sample.examples:
         image, truth = sample.image[plane].astype(float), sample.truth[plane]
         for label in sample.names:
@@ -84,6 +86,8 @@ def test_a_missing_package_is_said_with_what_to_install(
 ) -> None:
     for module in [m for m in sys.modules if m.split(".")[0] == package]:
         monkeypatch.delitem(sys.modules, module)
-    monkeypatch.setitem(sys.modules, package, None)  # what Python notes of a package that is not there
+    monkeypatch.setitem(
+        sys.modules, package, None
+    )  # what Python notes of a package that is not there
     with pytest.raises(ModuleNotFoundError, match=r'pip install "napari-iclsam\[samples\]"'):
         getattr(sample_data, name)()

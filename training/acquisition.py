@@ -68,7 +68,9 @@ def _vignette(rng: Rng, images: Float) -> Float:
     elif kind == "corners":
         seen = np.abs(y) + np.abs(x) < rng.uniform(1.3, 1.8)
     else:
-        seen = (np.abs(np.arctan2(x, y + 1.2)) < rng.uniform(0.4, 0.8)) & (np.hypot(x, y + 1.2) < 2.15)
+        seen = (np.abs(np.arctan2(x, y + 1.2)) < rng.uniform(0.4, 0.8)) & (
+            np.hypot(x, y + 1.2) < 2.15
+        )
     return np.where(seen[None, ..., None], images, np.float32(rng.choice([0.0, 0.0, 0.03, 1.0])))
 
 
@@ -98,5 +100,7 @@ def _jpeg(rng: Rng, images: Float) -> Float:
 
 def _through_jpeg(image: Float, quality: int) -> Float:
     buffer = io.BytesIO()
-    Image.fromarray((np.clip(image, 0, 1) * 255).astype(np.uint8)).save(buffer, "JPEG", quality=quality)
+    Image.fromarray((np.clip(image, 0, 1) * 255).astype(np.uint8)).save(
+        buffer, "JPEG", quality=quality
+    )
     return np.asarray(Image.open(buffer), np.float32) / 255

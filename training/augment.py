@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -10,7 +9,7 @@ import torch
 from numpy.typing import NDArray
 from torch.nn import functional as F
 
-from napari_iclsam.core.images.crops import Window, mean_extent, region_of, share_of, window_at
+from napari_iclsam.core.images.crops import PixelSlices
 from training.acquisition import GREY
 from training.fields import Float, Rng, affine, blur, displacement, log_uniform, sample
 
@@ -29,7 +28,7 @@ def augment(rng: Rng, pairs: Pairs) -> Pairs:
     if rng.random() < 0.6:
         pairs = deform(rng, pairs)
     pairs = _change_target(rng, pairs)
-    images = _colour(rng, pairs.images)
+    images = _color(rng, pairs.images)
     images = _photometry(rng, images)
     return Pairs(own_range(images), np.ascontiguousarray(pairs.masks))
 
@@ -43,7 +42,13 @@ def own_range(images: Float) -> Float:
 
 
 def crop(
-    rng: Rng, image: NDArray[np.uint8], mask: NDArray[np.bool_], size: int, extent: float | None, *, smooth: bool
+    rng: Rng,
+    image: NDArray[np.uint8],
+    mask: NDArray[np.bool_],
+    size: int,
+    extent: float | None,
+    *,
+    smooth: bool,
 ) -> Pairs:
     """Cut a square window and resize it; ``extent`` is its side relative to the shorter side, None is the whole image.
 
@@ -58,13 +63,24 @@ def crop(
         inside = np.flatnonzero(mask)
         if len(inside):
             chosen = inside[rng.integers(len(inside))]
-            centre = np.array([chosen // width, chosen % width]) + rng.integers(-side // 3, side // 3 + 1, 2)
+            centre = np.array([chosen // width, chosen % width]) + rng.integers(
+                -side // 3, side // 3 + 1, 2
+            )
     top = int(np.clip(centre[0] - side // 2, 0, height - side))
     left = int(np.clip(centre[1] - side // 2, 0, width - side))
-    return cut_out(image, mask, (slice(top, top + side), slice(left, left + side)), size, smooth=smooth)
+    return cut_out(
+        image, mask, (slice(top, top + side), slice(left, left + side)), size, smooth=smooth
+    )
 
 
-def cut_out(image: NDArray[np.uint8], mask: NDArray[np.bool_], window: Window, size: int, *, smooth: bool) -> Pairs:
+def cut_out(
+    image: NDArray[np.uint8],
+    mask: NDArray[np.bool_],
+    window: PixelSlices,
+    size: int,
+    *,
+    smooth: bool,
+) -> Pairs:
     """Resize a window of an image and its mask to size x size.
 
     Masks are read to the nearest pixel, images are smoothed before they shrink if ``smooth``.
@@ -73,30 +89,12 @@ def cut_out(image: NDArray[np.uint8], mask: NDArray[np.bool_], window: Window, s
     rows, columns = target.shape
     pixels = torch.from_numpy(part.transpose(2, 0, 1).astype(np.float32))[None] / 255
     shrinks = smooth and min(rows, columns) > size
-    pixels = F.interpolate(pixels, size=(size, size), mode="bilinear", align_corners=False, antialias=shrinks)
+    pixels = F.interpolate(
+        pixels, size=(size, size), mode="bilinear", align_corners=False, antialias=shrinks
+    )
     lines = ((np.arange(size) + 0.5) * rows / size).astype(int)
     dots = ((np.arange(size) + 0.5) * columns / size).astype(int)
     return Pairs(pixels.numpy(), target[lines][:, dots][None, None].astype(np.float32))
-
-
-def closer_windows(rng: Rng, masks: Sequence[NDArray[np.bool_]]) -> list[Window] | None:
-    """Return windows about the foreground as a closer look takes them, the query's (the first) somewhat off.
-
-    See `napari_iclsam.core.images.crops`. None if a mask is empty, or the foreground takes most of the images.
-    """
-    regions = [region_of(mask) for mask in masks]
-    known = [region for region in regions if region]
-    extent = log_uniform(rng, 1.2, 2.5) * mean_extent(known) if len(known) == len(masks) else 1.0
-    if extent > 0.9:
-        return None
-    windows = []
-    for index, (region, mask) in enumerate(zip(known, masks, strict=True)):
-        share, off = share_of(extent, region), np.zeros(2)
-        if index == 0:
-            share *= float(np.exp(rng.normal(0, 0.15)))
-            off = rng.normal(0, 0.12, 2) * share
-        windows.append(window_at(region.row + off[0], region.column + off[1], share, mask.shape))
-    return windows
 
 
 def _orient(rng: Rng, pairs: Pairs) -> Pairs:
@@ -114,7 +112,9 @@ def _orient(rng: Rng, pairs: Pairs) -> Pairs:
 def deform(rng: Rng, pairs: Pairs) -> Pairs:
     """Turn, scale, shift and bend each pair; bend all alike first, which makes another task."""
     count, size = len(pairs.images), pairs.images.shape[-1]
-    where = affine(rng, count, size, turn=rng.choice([0.1, 0.3, np.pi]), scale=rng.uniform(0, 0.25), shift=0.1)
+    where = affine(
+        rng, count, size, turn=rng.choice([0.1, 0.3, np.pi]), scale=rng.uniform(0, 0.25), shift=0.1
+    )
     where = where * np.float32(log_uniform(rng, 0.75, 1.2))
     if rng.random() < 0.4:
         where = where + displacement(rng, 1, size, rng.uniform(0.02, 0.12), rng.uniform(2, 5))
@@ -144,7 +144,7 @@ def _change_target(rng: Rng, pairs: Pairs) -> Pairs:
     return pairs
 
 
-def _colour(rng: Rng, images: Float) -> Float:
+def _color(rng: Rng, images: Float) -> Float:
     """Turn grey, invert, or mix the channels, all images alike; shift the tint of each."""
     draw = rng.random()
     if draw < 0.2:
@@ -168,7 +168,9 @@ def _photometry(rng: Rng, images: Float) -> Float:
     count = len(images)
     images = np.clip(images, 0, 1)
     if rng.random() < 0.5:
-        power = log_uniform(rng, 0.6, 1.7) * np.exp(rng.normal(0, rng.uniform(0, 0.25), (count, 1, 1, 1)))
+        power = log_uniform(rng, 0.6, 1.7) * np.exp(
+            rng.normal(0, rng.uniform(0, 0.25), (count, 1, 1, 1))
+        )
         images = images ** power.astype(np.float32)
     if rng.random() < 0.4:
         gain = np.exp(rng.normal(0, 0.15, (count, 1, 1, 1)))

@@ -23,8 +23,8 @@ class Stage:
     steps : int
         Optimiser steps.
     budget : float
-        Work a step: a batch of T tasks with S supports is chosen so that T (S + 2) images of 128 x 128 is about this;
-        of larger images there are as many fewer.
+        Work a step: a batch of T tasks with S supports is chosen so that T (S + 2) images of 128 x
+        128 is about this; of larger images there are as many fewer.
     sizes : tuple of (int, float)
         Heights and widths in pixels, each with how often it is drawn.
     """
@@ -41,22 +41,27 @@ class IclConfig:
     Attributes
     ----------
     data, run : Path
-        Folder of the training sets; folder of checkpoints, log and cached tasks (outside the repository).
+        Folder of the training sets; folder of checkpoints, log and cached tasks (outside the
+        repository).
     stages : tuple of Stage
         One after the other, small images first.
     minutes : float
-        If not 0, the training takes so long, and the rate follows the time spent training instead of the steps.
+        If not 0, the training takes so long, and the rate follows the time spent training instead
+        of the steps.
     supports, support_weights : tuple
         Sizes of the support set and how often each is drawn.
     real : float
         Share of tasks from real images; the others are synthetic.
     parts : float
-        Share of tasks that ask for a part of a single real image in changed copies of it; see `training.parts`.
+        Share of tasks that ask for a part of a single real image in changed copies of it; see
+        `training.parts`.
     closer : float
-        Share of tasks seen in windows about the foreground, where that is possible, as closer looks see them.
+        Share of tasks seen in windows about the foreground, where that is possible, as closer looks
+        see them.
     pools : tuple of (int, int, float)
-        Synthetic tasks are drawn once and kept on disk: size in pixels and number of the images of a task, and how many
-        of such tasks there are for one of the first kind. A batch takes the smallest that are as large as its images.
+        Synthetic tasks are drawn once and kept on disk: size in pixels and number of the images of
+        a task, and how many of such tasks there are for one of the first kind. A batch takes the
+        smallest that are as large as its images.
     pool_start, pool_growth, pool_tasks : int, float, int
         Synthetic tasks at step 0, more of them a step, and their largest number.
     learning_rate, weight_decay, clip : float
@@ -76,8 +81,9 @@ class IclConfig:
     seed : int
         Everything random in training derives from it and from the step.
     validation_seed : int
-        Held-out subjects and validation tasks derive from it alone, so that runs of other seeds are comparable, and a
-        run that begins with the weights of another is validated on subjects that neither has seen.
+        Held-out subjects and validation tasks derive from it alone, so that runs of other seeds are
+        comparable, and a run that begins with the weights of another is validated on subjects that
+        neither has seen.
     checkpoint_every, validate_every : int
         Steps.
     merge_steps, merge_tasks : int
@@ -90,10 +96,24 @@ class IclConfig:
 
     data: Path
     run: Path
-    stages: tuple[Stage, ...] = (Stage(5000, 256, ((64, 0.1), (128, 0.45), (192, 0.15), (256, 0.2), (384, 0.1))),)
+    stages: tuple[Stage, ...] = (
+        Stage(5000, 256, ((64, 0.1), (128, 0.45), (192, 0.15), (256, 0.2), (384, 0.1))),
+    )
     minutes: float = 0.0
     supports: tuple[int, ...] = (1, 2, 3, 4, 5, 6, 8, 12, 16, 24, 32)
-    support_weights: tuple[float, ...] = (0.14, 0.16, 0.14, 0.14, 0.08, 0.08, 0.12, 0.06, 0.05, 0.02, 0.01)
+    support_weights: tuple[float, ...] = (
+        0.14,
+        0.16,
+        0.14,
+        0.14,
+        0.08,
+        0.08,
+        0.12,
+        0.06,
+        0.05,
+        0.02,
+        0.01,
+    )
     real: float = 0.4
     parts: float = 0.12
     closer: float = 0.25
@@ -119,7 +139,12 @@ class IclConfig:
     merge_sizes: tuple[int, ...] = (128, 256, 384)
     merge_rate: float = 3e-3
     set_weights: dict[str, float] = field(
-        default_factory=lambda: {"vocalfolds": 2.0, "drosophila_ovary": 0.4, "drosophila_disc": 0.6, "cxr_lungs": 0.7}
+        default_factory=lambda: {
+            "vocalfolds": 2.0,
+            "drosophila_ovary": 0.4,
+            "drosophila_disc": 0.6,
+            "cxr_lungs": 0.7,
+        }
     )
 
     @property

@@ -26,9 +26,11 @@ TINTS = np.array(
 
 
 def row(scenes: Scenes) -> NDArray[np.uint8]:
-    """Return images and coloured labels of a task, side by side, (H, 2 N W, 3)."""
+    """Return images and colored labels of a task, side by side, (H, 2 N W, 3)."""
     tinted = TINTS[np.where(scenes.labels == 0, 0, (scenes.labels - 1) % 7 + 1)]
-    pictures = np.concatenate([(scenes.images * 255).astype(np.uint8), tinted.astype(np.uint8)], axis=2)
+    pictures = np.concatenate(
+        [(scenes.images * 255).astype(np.uint8), tinted.astype(np.uint8)], axis=2
+    )
     return np.concatenate(list(pictures), axis=1)
 
 

@@ -60,10 +60,14 @@ def load_set(folder: Path) -> DataSet:
     """
     path = folder / "meta.json"
     if not path.is_file():
-        raise FileNotFoundError(f"expected {path}, which describes the set; give a folder of one data set")
+        raise FileNotFoundError(
+            f"expected {path}, which describes the set; give a folder of one data set"
+        )
     meta = json.loads(path.read_text())
     labels = {int(value): str(name) for value, name in meta["labels"].items()}
-    return DataSet(str(meta["name"]), labels, [_load_sample(folder, entry) for entry in meta["samples"]])
+    return DataSet(
+        str(meta["name"]), labels, [_load_sample(folder, entry) for entry in meta["samples"]]
+    )
 
 
 def load_sets(root: Path) -> list[DataSet]:
@@ -80,12 +84,16 @@ def _load_sample(folder: Path, entry: dict[str, str]) -> Sample:
         image = np.repeat(image[..., None], 3, axis=2)
     mask = np.asarray(iio.imread(folder / entry["mask"]))
     if image.shape[:2] != mask.shape:
-        raise ValueError(f"{folder / entry['image']} is {image.shape[:2]} but its mask is {mask.shape}")
+        raise ValueError(
+            f"{folder / entry['image']} is {image.shape[:2]} but its mask is {mask.shape}"
+        )
     instances = entry.get("instances")
     return Sample(
         image=np.ascontiguousarray(image[..., :3], dtype=np.uint8),
         mask=np.ascontiguousarray(mask, dtype=np.uint8),
-        instances=None if instances is None else np.asarray(iio.imread(folder / instances)).astype(np.uint16),
+        instances=None
+        if instances is None
+        else np.asarray(iio.imread(folder / instances)).astype(np.uint16),
         subject=str(entry["subject"]),
         task=str(entry.get("task") or ""),
         name=Path(entry["image"]).stem,

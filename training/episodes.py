@@ -9,7 +9,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from training.augment import Pairs, augment, closer_windows, crop, cut_out, own_range
+from napari_iclsam.core.in_context.augmentation import draw_object_crops
+from training.augment import Pairs, augment, crop, cut_out, own_range
 from training.config import IclConfig
 from training.data import DataSet, Sample
 from training.fields import Rng
@@ -37,12 +38,12 @@ class Batch:
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """Samples of a set that contain each label, and each sample's mean colour."""
+    """Samples of a set that contain each label, and each sample's mean color."""
 
     name: str
     samples: list[Sample]
     holding: dict[int, NDArray[np.intp]]
-    colours: NDArray[np.float32]
+    colors: NDArray[np.float32]
 
 
 def split(data: DataSet, held_out: float, seed: int) -> tuple[list[Sample], list[Sample]]:
@@ -58,14 +59,16 @@ def split(data: DataSet, held_out: float, seed: int) -> tuple[list[Sample], list
 
 def as_source(name: str, samples: list[Sample]) -> Source:
     """Look up once which samples hold which label (at least 0.2 % of the pixels)."""
-    counts = [np.bincount(sample.mask.ravel(), minlength=256) / sample.mask.size for sample in samples]
+    counts = [
+        np.bincount(sample.mask.ravel(), minlength=256) / sample.mask.size for sample in samples
+    ]
     shares = np.stack(counts)[:, 1:]
     holding = {
         int(label) + 1: np.flatnonzero(shares[:, label] > 0.002)
         for label in np.flatnonzero((shares > 0.002).sum(0) > 1)
     }
-    colours = np.stack([sample.image.mean(axis=(0, 1)) for sample in samples]).astype(np.float32)
-    return Source(name, samples, holding, colours)
+    colors = np.stack([sample.image.mean(axis=(0, 1)) for sample in samples]).astype(np.float32)
+    return Source(name, samples, holding, colors)
 
 
 class Episodes(torch.utils.data.Dataset[Batch]):
@@ -84,9 +87,14 @@ class Episodes(torch.utils.data.Dataset[Batch]):
         weights = np.array([config.set_weights.get(source.name, 1.0) for source in sources])
         self._weights = weights / weights.sum()
         self._parts = Parts(config.run / "parts")
-        self._scenes = [source for source in sources if all(sample.instances is None for sample in source.samples)]
+        self._scenes = [
+            source
+            for source in sources
+            if all(sample.instances is None for sample in source.samples)
+        ]
         self._pools = [
-            (Pool(config.run / f"pool_{size}", config.seed, size, count), share) for size, count, share in config.pools
+            (Pool(config.run / f"pool_{size}", config.seed, size, count), share)
+            for size, count, share in config.pools
         ]
 
     def __len__(self) -> int:
@@ -97,7 +105,11 @@ class Episodes(torch.utils.data.Dataset[Batch]):
         stage = config.stage(step)
         sizes, weights = zip(*stage.sizes, strict=True)
         size = int(rng.choice(sizes, p=np.array(weights) / sum(weights)))
-        supports = int(rng.choice(config.supports, p=np.array(config.support_weights) / sum(config.support_weights)))
+        supports = int(
+            rng.choice(
+                config.supports, p=np.array(config.support_weights) / sum(config.support_weights)
+            )
+        )
         budget = stage.budget / max(1.0, (size / 128) ** 2)
         supports = max(1, min(supports, int(budget) - 2))
         limit = min(config.pool_tasks, int(config.pool_start + config.pool_growth * step))
@@ -110,7 +122,9 @@ class Episodes(torch.utils.data.Dataset[Batch]):
         return self._draw(rng, size, supports, config.pool_start, config.merge_tasks)
 
     def _draw(self, rng: Rng, size: int, supports: int, limit: int, tasks: int) -> Batch:
-        pool, share = next((entry for entry in self._pools if entry[0].size >= size), self._pools[-1])
+        pool, share = next(
+            (entry for entry in self._pools if entry[0].size >= size), self._pools[-1]
+        )
         limit = max(1, int(limit * share))
         drawn = [self._task(rng, pool, size, supports + 1, limit) for _ in range(tasks)]
         images = torch.from_numpy(np.stack([pairs.images.astype(np.float16) for pairs in drawn]))
@@ -130,10 +144,16 @@ class Episodes(torch.utils.data.Dataset[Batch]):
                 source = self._sources[rng.choice(len(self._sources), p=self._weights)]
                 pairs = real_task(rng, source, size, count, closer=closer)
             else:
-                pairs = synthetic_task(rng, pool.task(int(rng.integers(limit))), size, count, closer=closer)
+                pairs = synthetic_task(
+                    rng, pool.task(int(rng.integers(limit))), size, count, closer=closer
+                )
             pairs = augment(rng, pairs)
             area = pairs.masks.mean(axis=(1, 2, 3))
-            if area[1:].max() > 0.002 and area.max() < 0.98 and (area[0] > 0.001 or rng.random() < 0.1):
+            if (
+                area[1:].max() > 0.002
+                and area.max() < 0.98
+                and (area[0] > 0.001 or rng.random() < 0.1)
+            ):
                 return pairs
 
 
@@ -149,11 +169,13 @@ def real_task(rng: Rng, source: Source, size: int, count: int, *, closer: bool =
     holders = source.holding[label]
     query = int(holders[rng.integers(len(holders))])
     subject = source.samples[query].subject
-    others = np.array([index for index in holders if source.samples[index].subject != subject], dtype=np.intp)
+    others = np.array(
+        [index for index in holders if source.samples[index].subject != subject], dtype=np.intp
+    )
     if not len(others):
         others = holders[holders != query]
     if len(others) > 30 and rng.random() < 0.5:  # of a like appearance
-        gaps = np.linalg.norm(source.colours[others] - source.colours[query], axis=1)
+        gaps = np.linalg.norm(source.colors[others] - source.colors[query], axis=1)
         others = others[np.argsort(gaps)[: max(count * 2, 20)]]
     picks = rng.choice(others, count - 1, replace=len(others) < count - 1)
     extent = None if rng.random() < 0.5 else rng.uniform(0.35, 1.0)
@@ -162,17 +184,26 @@ def real_task(rng: Rng, source: Source, size: int, count: int, *, closer: bool =
     if closer:
         samples = [source.samples[index] for index in (query, *picks)]
         masks = [np.isin(sample.mask, chosen) for sample in samples]
-        if windows := closer_windows(rng, masks):
+        if windows := draw_object_crops(rng, masks):
             images = [sample.image for sample in samples]
-            return _joined([cut_out(*part, size, smooth=smooth) for part in zip(images, masks, windows, strict=True)])
+            return _joined(
+                [
+                    cut_out(*part, size, smooth=smooth)
+                    for part in zip(images, masks, windows, strict=True)
+                ]
+            )
     for index in (query, *picks):
         sample = source.samples[index]
         own = None if extent is None else extent * rng.uniform(0.85, 1.15)
-        parts.append(crop(rng, sample.image, np.isin(sample.mask, chosen), size, own, smooth=smooth))
+        parts.append(
+            crop(rng, sample.image, np.isin(sample.mask, chosen), size, own, smooth=smooth)
+        )
     return _joined(parts)
 
 
-def synthetic_task(rng: Rng, task: NDArray[np.uint8], size: int, count: int, *, closer: bool = False) -> Pairs:
+def synthetic_task(
+    rng: Rng, task: NDArray[np.uint8], size: int, count: int, *, closer: bool = False
+) -> Pairs:
     """Draw pairs of one label, or of a union of labels, of a synthetic task; ``closer`` as of `real_task`."""
     order = rng.permutation(len(task))
     query, rest = order[0], order[1:]
@@ -189,15 +220,31 @@ def synthetic_task(rng: Rng, task: NDArray[np.uint8], size: int, count: int, *, 
     if closer:
         images = [task[index, ..., :3] for index in (query, *picks)]
         masks = [np.isin(task[index, ..., 3], chosen) for index in (query, *picks)]
-        if windows := closer_windows(rng, masks):
-            return _joined([cut_out(*part, size, smooth=True) for part in zip(images, masks, windows, strict=True)])
+        if windows := draw_object_crops(rng, masks):
+            return _joined(
+                [
+                    cut_out(*part, size, smooth=True)
+                    for part in zip(images, masks, windows, strict=True)
+                ]
+            )
     for index in (query, *picks):
         own = None if whole else extent * rng.uniform(0.85, 1.15)
-        parts.append(crop(rng, task[index, ..., :3], np.isin(task[index, ..., 3], chosen), size, own, smooth=True))
+        parts.append(
+            crop(
+                rng,
+                task[index, ..., :3],
+                np.isin(task[index, ..., 3], chosen),
+                size,
+                own,
+                smooth=True,
+            )
+        )
     return _joined(parts)
 
 
-def validation_tasks(config: IclConfig, held: list[Source], size: int, supports: int, each: int) -> list[Batch]:
+def validation_tasks(
+    config: IclConfig, held: list[Source], size: int, supports: int, each: int
+) -> list[Batch]:
     """Draw tasks that training never sees: new synthetic ones, and held-out subjects; ``each`` queries a task."""
     from training.synthetic import FAMILIES, draw_task
 
@@ -208,7 +255,10 @@ def validation_tasks(config: IclConfig, held: list[Source], size: int, supports:
         pixels = np.rint(scenes.images * 255).astype(np.uint8)
         present = np.unique(scenes.labels[supports:])
         label = rng.choice(present[present > 0]) if present.max() > 0 else 0
-        pairs = [crop(rng, p, m, size, None, smooth=True) for p, m in zip(pixels, scenes.labels == label, strict=True)]
+        pairs = [
+            crop(rng, p, m, size, None, smooth=True)
+            for p, m in zip(pixels, scenes.labels == label, strict=True)
+        ]
         batches.append(_as_batch(_joined(pairs), supports))
     for source in held:
         for label, holders in source.holding.items():
@@ -221,8 +271,13 @@ def validation_tasks(config: IclConfig, held: list[Source], size: int, supports:
 
 def _as_batch(pairs: Pairs, supports: int) -> Batch:
     images, masks = torch.from_numpy(own_range(pairs.images)), torch.from_numpy(pairs.masks)
-    return Batch(images[supports:], masks[supports:], images[None, :supports], masks[None, :supports])
+    return Batch(
+        images[supports:], masks[supports:], images[None, :supports], masks[None, :supports]
+    )
 
 
 def _joined(parts: list[Pairs]) -> Pairs:
-    return Pairs(np.concatenate([part.images for part in parts]), np.concatenate([part.masks for part in parts]))
+    return Pairs(
+        np.concatenate([part.images for part in parts]),
+        np.concatenate([part.masks for part in parts]),
+    )

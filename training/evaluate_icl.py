@@ -18,7 +18,7 @@ import numpy as np
 import torch
 from torch.nn import functional as F
 
-from napari_iclsam.core.encoder.runner import InContext
+from napari_iclsam.core.in_context.runner import InContextNetwork
 from napari_iclsam.models.build import build_icl
 from training.augment import crop, own_range
 from training.data import DataSet, Sample, load_sets
@@ -63,17 +63,27 @@ def draw(
     return support, [others[index] for index in rng.permutation(len(others))[:queries]]
 
 
-def _pixels(samples: Sequence[Sample], label: int, channels: int, size: int) -> tuple[torch.Tensor, torch.Tensor]:
+def _pixels(
+    samples: Sequence[Sample], label: int, channels: int, size: int
+) -> tuple[torch.Tensor, torch.Tensor]:
     rng = np.random.default_rng(0)
-    pairs = [crop(rng, sample.image, sample.mask == label, size, None, smooth=True) for sample in samples]
+    pairs = [
+        crop(rng, sample.image, sample.mask == label, size, None, smooth=True) for sample in samples
+    ]
     images: Float = own_range(np.concatenate([pair.images for pair in pairs]))
     if channels == 1:
-        images = np.tensordot(images, np.array([0.299, 0.587, 0.114], np.float32), axes=(1, 0))[:, None]
-    return torch.from_numpy(images), torch.from_numpy(np.concatenate([pair.masks for pair in pairs]))
+        images = np.tensordot(images, np.array([0.299, 0.587, 0.114], np.float32), axes=(1, 0))[
+            :, None
+        ]
+    return torch.from_numpy(images), torch.from_numpy(
+        np.concatenate([pair.masks for pair in pairs])
+    )
 
 
 @torch.inference_mode()
-def score(network: InContext, support: list[Sample], queries: list[Sample], label: int, size: int) -> list[float]:
+def score(
+    network: InContextNetwork, support: list[Sample], queries: list[Sample], label: int, size: int
+) -> list[float]:
     """Return the Dice of each query at its own size."""
     images, masks = _pixels(support, label, network.image_channels, size)
     asked, _ = _pixels(queries, label, network.image_channels, size)
@@ -89,7 +99,12 @@ def score(network: InContext, support: list[Sample], queries: list[Sample], labe
 
 
 def evaluate(
-    network: InContext, sets: list[DataSet], supports: list[int], draws: int, queries: int, size: int
+    network: InContextNetwork,
+    sets: list[DataSet],
+    supports: list[int],
+    draws: int,
+    queries: int,
+    size: int,
 ) -> list[Row]:
     """Score every label of every set (and of every task of a mixed set)."""
     rows = []
@@ -100,18 +115,36 @@ def evaluate(
                 if sum(bool((sample.mask == label).any()) for sample in samples) < 2:
                     continue
                 for number in supports:
-                    rng = np.random.default_rng([zlib.crc32(f"{data.name} {task} {label}".encode()), number])
+                    rng = np.random.default_rng(
+                        [zlib.crc32(f"{data.name} {task} {label}".encode()), number]
+                    )
                     parts = [draw(rng, samples, label, number, queries) for _ in range(draws)]
                     dice = [score(network, support, asked, label, size) for support, asked in parts]
                     means = [float(np.mean(values)) for values in dice]
-                    rows.append(Row(data.name, task, name, number, float(np.mean(means)), float(np.std(means)), dice))
-                    print(f"{data.name} {task} {name} K={number}: {rows[-1].mean:.3f}", file=sys.stderr, flush=True)
+                    rows.append(
+                        Row(
+                            data.name,
+                            task,
+                            name,
+                            number,
+                            float(np.mean(means)),
+                            float(np.std(means)),
+                            dice,
+                        )
+                    )
+                    print(
+                        f"{data.name} {task} {name} K={number}: {rows[-1].mean:.3f}",
+                        file=sys.stderr,
+                        flush=True,
+                    )
     return rows
 
 
 def set_mean(rows: list[Row], name: str, supports: int) -> float:
     """Return the mean over the labels of a set."""
-    return float(np.mean([row.mean for row in rows if row.set == name and row.supports == supports]))
+    return float(
+        np.mean([row.mean for row in rows if row.set == name and row.supports == supports])
+    )
 
 
 def table(rows: list[Row]) -> str:
@@ -126,7 +159,9 @@ def table(rows: list[Row]) -> str:
             lines.append(f"| {row.set} {row.task}| {row.label} | " + " | ".join(cells) + " |")
     names = sorted({row.set for row in rows})
     means = [np.mean([set_mean(rows, name, number) for name in names]) for number in numbers]
-    lines.append("| **mean over sets** | | " + " | ".join(f"**{mean:.3f}**" for mean in means) + " |")
+    lines.append(
+        "| **mean over sets** | | " + " | ".join(f"**{mean:.3f}**" for mean in means) + " |"
+    )
     return "\n".join(lines)
 
 
@@ -142,7 +177,7 @@ def main() -> None:
     parser.add_argument("--json", type=Path)
     arguments = parser.parse_args()
     rows = evaluate(
-        cast(InContext, build_icl(str(arguments.weights.resolve())).module),
+        cast(InContextNetwork, build_icl(str(arguments.weights.resolve())).module),
         load_sets(arguments.data),
         arguments.support,
         arguments.draws,

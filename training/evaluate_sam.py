@@ -1,7 +1,8 @@
 """Measure starter-sam on sets of images: ``python -m training.evaluate_sam --weights FILE --data FOLDER``.
 
-Given boxes from the ground truth, tight and jittered, and coarse masks: Dice of the union of the masks, beside what
-filling the boxes gives. Of the embedding: how well a linear probe on K images ranks the cells of another (AUC).
+Given boxes from the ground truth, tight and jittered, and coarse masks: Dice of the union of the
+masks, beside what filling the boxes gives. Of the embedding: how well a linear probe on K images
+ranks the cells of another (AUC).
 """
 
 from __future__ import annotations
@@ -19,11 +20,11 @@ from safetensors.torch import load_file
 from scipy import ndimage
 from torch.nn import functional as F
 
-from napari_iclsam.core.encoder.cache import Embedding
+from napari_iclsam.core.encoder.embedding import Embedding
 from napari_iclsam.core.images.geometry import Frame
-from napari_iclsam.core.quality.leave_one_out import dice
+from napari_iclsam.core.metrics import dice
+from napari_iclsam.core.recipe import AUTO
 from napari_iclsam.core.refinement.probe import fit_probe
-from napari_iclsam.core.settings import Settings
 from napari_iclsam.models.starter_sam import StarterSam
 from training.data import DataSet, Sample, load_sets
 from training.sam_losses import area_under_curve, guidance
@@ -64,7 +65,11 @@ def embed(network: StarterSam, sample: Sample) -> Embedding:
 def objects_of(sample: Sample, value: int, smallest: float = 0.05) -> list[NDArray[np.bool_]]:
     """Instances of a label, or its components above a share of the largest."""
     label = sample.mask == value
-    parts = ndimage.label(label)[0] if sample.instances is None else np.where(label, sample.instances, 0)
+    parts = (
+        ndimage.label(label)[0]
+        if sample.instances is None
+        else np.where(label, sample.instances, 0)
+    )
     sizes = np.bincount(parts.ravel())
     sizes[0] = 0
     return [parts == index for index in np.flatnonzero(sizes > smallest * sizes.max())]
@@ -79,7 +84,9 @@ def draw(
 ) -> NDArray[np.bool_]:
     """Union of the masks of N boxes, at the size of the image."""
     frame = embedding.frame
-    square = torch.from_numpy(np.stack(boxes)) * (max(frame.scaled) / max(frame.height, frame.width))
+    square = torch.from_numpy(np.stack(boxes)) * (
+        max(frame.scaled) / max(frame.height, frame.width)
+    )
     logits = network.decode(embedding.features, square, masks=masks, bias=bias).logits
     union = logits.amax(dim=0)[None, None]
     return (frame.logits_to_image(union)[0, 0] > 0).numpy()
@@ -94,24 +101,30 @@ def fill(boxes: list[NDArray[np.float32]], shape: tuple[int, int]) -> NDArray[np
     return filled
 
 
-def score_boxes(network: StarterSam, data: DataSet, limit: int, rng: np.random.Generator) -> BoxScores:
+def score_boxes(
+    network: StarterSam, data: DataSet, limit: int, rng: np.random.Generator
+) -> BoxScores:
     """Measure boxes on up to ``limit`` images of a set, evenly spaced."""
     rows: dict[int, list[tuple[float, ...]]] = {value: [] for value in data.labels}
     samples = data.samples[:: max(1, len(data.samples) // limit)][:limit]
     asked = {sample.subject for sample in samples}
-    apart = [s for s in data.samples if s.subject not in asked] or data.samples[1 :: max(1, len(data.samples) // limit)]
+    apart = [s for s in data.samples if s.subject not in asked] or data.samples[
+        1 :: max(1, len(data.samples) // limit)
+    ]
     support = [apart[index] for index in rng.choice(len(apart), min(4, len(apart)), replace=False)]
     probe = fit_probe(
         [embed(network, one) for one in support],
         [np.stack([one.mask == value for value in data.labels]) for one in support],
-        Settings(),
+        AUTO,
     )
     for sample in samples:
         embedding = embed(network, sample)
         shape = (sample.mask.shape[0], sample.mask.shape[1])
         maps = embedding.frame.crop_grid(probe.logits(embedding))[:, 0]
         biases = guidance(maps, torch.full((len(maps),), 2.0))
-        biases = F.pad(biases, (0, network.grid - biases.shape[-1], 0, network.grid - biases.shape[-2])).flatten(1)
+        biases = F.pad(
+            biases, (0, network.grid - biases.shape[-1], 0, network.grid - biases.shape[-2])
+        ).flatten(1)
         for value, bias in zip(data.labels, biases, strict=True):
             truth = sample.mask == value
             if not truth.any():
@@ -126,7 +139,10 @@ def score_boxes(network: StarterSam, data: DataSet, limit: int, rng: np.random.G
                     dice(draw(network, embedding, loose), truth),
                     dice(fill(boxes, shape), truth),
                     dice(fill(loose, shape), truth),
-                    dice(draw(network, embedding, loose, masks=rough.expand(len(boxes), -1, -1, -1)), truth),
+                    dice(
+                        draw(network, embedding, loose, masks=rough.expand(len(boxes), -1, -1, -1)),
+                        truth,
+                    ),
                     dice(crude, truth),
                     dice(draw(network, embedding, boxes, bias=bias), truth),
                 )
@@ -140,13 +156,20 @@ def score_boxes(network: StarterSam, data: DataSet, limit: int, rng: np.random.G
 
 def rough_logits(rng: np.random.Generator, truth: NDArray[np.bool_], frame: Frame) -> torch.Tensor:
     """Make a coarse mask prompt (1, 1, 256, 256) of a label, as in training."""
-    square = F.interpolate(torch.from_numpy(truth.astype(np.float32))[None, None], frame.scaled, mode="nearest")
+    square = F.interpolate(
+        torch.from_numpy(truth.astype(np.float32))[None, None], frame.scaled, mode="nearest"
+    )
     padded = frame.pad(square)[0, 0].numpy() > 0.5
     return torch.from_numpy(coarse_mask(rng, padded))[None, None]
 
 
 def score_probe(
-    network: StarterSam, data: DataSet, support: int, draws: int, queries: int, rng: np.random.Generator
+    network: StarterSam,
+    data: DataSet,
+    support: int,
+    draws: int,
+    queries: int,
+    rng: np.random.Generator,
 ) -> float:
     """Mean AUC of the confidence map over cells, with ``support`` examples of other subjects than the queries."""
     cache: dict[int, Embedding] = {}
@@ -166,13 +189,16 @@ def score_probe(
         chosen = rng.choice(one, min(support, len(one)), replace=False)
         asked = [i for i in rng.permutation(other) if i not in chosen][:queries]
         masks = [np.stack([data.samples[i].mask == value for value in data.labels]) for i in chosen]
-        probe = fit_probe([embedding_of(i) for i in chosen], masks, Settings())
+        probe = fit_probe([embedding_of(i) for i in chosen], masks, AUTO)
         for i in asked:
             embedding = embedding_of(i)
             logits = embedding.frame.crop_grid(probe.logits(embedding))
             for row, value in enumerate(data.labels):
                 truth = embedding.frame.image_to_grid(
-                    torch.from_numpy((data.samples[i].mask == value).astype(np.float32))[None, None], network.grid
+                    torch.from_numpy((data.samples[i].mask == value).astype(np.float32))[
+                        None, None
+                    ],
+                    network.grid,
                 )
                 cells = (embedding.frame.crop_grid(truth) > 0.5).float().flatten()[None]
                 if 0 < cells.sum() < cells.numel():
@@ -200,10 +226,22 @@ def main(arguments: Sequence[str] | None = None) -> None:
                 continue
             rng = np.random.default_rng(0)
             boxes = score_boxes(network, data, options.limit, rng)
-            auc = {k: score_probe(network, data, k, options.draws, options.queries, rng) for k in options.support}
+            auc = {
+                k: score_probe(network, data, k, options.draws, options.queries, rng)
+                for k in options.support
+            }
             report[data.name] = {"boxes": asdict(boxes), "auc": auc}
-            numbers = [f"{key} {value:.3f}" for key, value in asdict(boxes).items() if isinstance(value, float)]
-            print(f"{data.name:18}", *numbers, *[f"AUC{k} {value:.3f}" for k, value in auc.items()], flush=True)
+            numbers = [
+                f"{key} {value:.3f}"
+                for key, value in asdict(boxes).items()
+                if isinstance(value, float)
+            ]
+            print(
+                f"{data.name:18}",
+                *numbers,
+                *[f"AUC{k} {value:.3f}" for k, value in auc.items()],
+                flush=True,
+            )
     if options.json:
         options.json.write_text(json.dumps(report, indent=1))
 

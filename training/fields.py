@@ -48,7 +48,9 @@ def fractal_noise(rng: Rng, count: int, size: int, cells: float, octaves: int = 
     return total
 
 
-def band_noise(rng: Rng, count: int, size: int, wavelength: float, angle: float | None, spread: float = 0.35) -> Float:
+def band_noise(
+    rng: Rng, count: int, size: int, wavelength: float, angle: float | None, spread: float = 0.35
+) -> Float:
     """Return noise of about one wavelength (pixels), along one direction or along all, zero mean, unit deviation."""
     fy = np.fft.fftfreq(size)[:, None].astype(np.float32)
     fx = np.fft.rfftfreq(size)[None].astype(np.float32)
@@ -64,7 +66,9 @@ def band_noise(rng: Rng, count: int, size: int, wavelength: float, angle: float 
 
 def displacement(rng: Rng, count: int, size: int, strength: float, cells: float) -> Float:
     """Return smooth displacements y, x in units of half the image, (N, 2, size, size)."""
-    return (smooth_noise(rng, count * 2, size, cells) * np.float32(strength)).reshape(count, 2, size, size)
+    return (smooth_noise(rng, count * 2, size, cells) * np.float32(strength)).reshape(
+        count, 2, size, size
+    )
 
 
 def affine(rng: Rng, count: int, size: int, *, turn: float, scale: float, shift: float) -> Float:
@@ -78,12 +82,20 @@ def affine(rng: Rng, count: int, size: int, *, turn: float, scale: float, shift:
     return turned + move.astype(np.float32)[..., None, None]
 
 
-def sample(fields: Float, where: Float, *, nearest: bool = False, padding: str = "reflection") -> Float:
+def sample(
+    fields: Float, where: Float, *, nearest: bool = False, padding: str = "reflection"
+) -> Float:
     """Read (N or 1, C, h, w) at the coordinates y, x of (N, 2, H, W)."""
-    points = torch.from_numpy(np.ascontiguousarray(np.moveaxis(where[:, ::-1], 1, -1), dtype=np.float32))
-    values = torch.from_numpy(np.ascontiguousarray(fields, dtype=np.float32)).expand(len(where), -1, -1, -1)
+    points = torch.from_numpy(
+        np.ascontiguousarray(np.moveaxis(where[:, ::-1], 1, -1), dtype=np.float32)
+    )
+    values = torch.from_numpy(np.ascontiguousarray(fields, dtype=np.float32)).expand(
+        len(where), -1, -1, -1
+    )
     mode = "nearest" if nearest else "bilinear"
-    return F.grid_sample(values, points, mode=mode, padding_mode=padding, align_corners=True).numpy()
+    return F.grid_sample(
+        values, points, mode=mode, padding_mode=padding, align_corners=True
+    ).numpy()
 
 
 def blur(fields: Float, sigma: float) -> Float:
@@ -92,7 +104,9 @@ def blur(fields: Float, sigma: float) -> Float:
     steps = torch.arange(-radius, radius + 1, dtype=torch.float32)
     kernel = torch.exp(-0.5 * (steps / sigma) ** 2)
     kernel = kernel / kernel.sum()
-    stack = torch.from_numpy(np.ascontiguousarray(fields, dtype=np.float32)).reshape(-1, 1, *fields.shape[-2:])
+    stack = torch.from_numpy(np.ascontiguousarray(fields, dtype=np.float32)).reshape(
+        -1, 1, *fields.shape[-2:]
+    )
     pad = min(radius, fields.shape[-1] - 1)
     kernel = kernel[radius - pad : radius + pad + 1]
     stack = F.conv2d(F.pad(stack, (pad, pad, 0, 0), mode="replicate"), kernel[None, None, None])
@@ -100,7 +114,9 @@ def blur(fields: Float, sigma: float) -> Float:
     return stack.reshape(fields.shape).numpy()
 
 
-def star_blob(rng: Rng, where: Float, centre: Float, radius: float, *, elongation: float, wobble: float) -> Float:
+def star_blob(
+    rng: Rng, where: Float, centre: Float, radius: float, *, elongation: float, wobble: float
+) -> Float:
     """Return how far inside a star-shaped blob each pixel lies: 1 at the centre, 0 on the outline, negative outside.
 
     ``where`` is (N, 2, H, W), ``centre`` (N, 2); the outline is one draw, shared by the N.
@@ -115,7 +131,10 @@ def star_blob(rng: Rng, where: Float, centre: Float, radius: float, *, elongatio
     outline, power = np.ones_like(distance), direction
     for wave in range(2, 6):
         power = power * direction
-        outline += (np.complex64(wobble * rng.normal() / wave * np.exp(1j * rng.uniform(0, 2 * np.pi))) * power).real
+        outline += (
+            np.complex64(wobble * rng.normal() / wave * np.exp(1j * rng.uniform(0, 2 * np.pi)))
+            * power
+        ).real
     return (1 - distance / (radius * np.clip(outline, 0.3, 2))).astype(np.float32)
 
 
@@ -134,12 +153,18 @@ def texture(rng: Rng, count: int, size: int) -> Float:
         noise = band_noise(rng, count, size, log_uniform(rng, 3, 14), rng.uniform(0, np.pi))
     elif kind == "grating":
         angle, wave = rng.uniform(0, np.pi), size / log_uniform(rng, 4, 14)
-        y, x = grid(size)[:, None] * (size / 2) + displacement(rng, count, size, 2.0, 4).transpose(1, 0, 2, 3)
-        noise = np.sin((y * np.sin(angle) + x * np.cos(angle)) * (2 * np.pi / wave)).astype(np.float32)
+        y, x = grid(size)[:, None] * (size / 2) + displacement(rng, count, size, 2.0, 4).transpose(
+            1, 0, 2, 3
+        )
+        noise = np.sin((y * np.sin(angle) + x * np.cos(angle)) * (2 * np.pi / wave)).astype(
+            np.float32
+        )
     elif kind == "spots":
         noise = band_noise(rng, count, size, log_uniform(rng, 4, 10), None)
         noise = np.maximum(noise - rng.uniform(0.5, 1.2), 0) * rng.choice([-1, 1])
     else:
-        noise = -np.abs(band_noise(rng, count, size, log_uniform(rng, 5, 16), None)) * rng.choice([-1, 1])
+        noise = -np.abs(band_noise(rng, count, size, log_uniform(rng, 5, 16), None)) * rng.choice(
+            [-1, 1]
+        )
     noise = noise - noise.mean(axis=(1, 2), keepdims=True)
     return (noise / (noise.std(axis=(1, 2), keepdims=True) + 1e-6)).astype(np.float32)

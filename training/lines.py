@@ -8,7 +8,17 @@ import numpy as np
 from scipy.ndimage import distance_transform_edt
 from scipy.spatial import cKDTree
 
-from training.fields import Float, Rng, blur, displacement, fractal_noise, grid, log_uniform, smooth_noise, texture
+from training.fields import (
+    Float,
+    Rng,
+    blur,
+    displacement,
+    fractal_noise,
+    grid,
+    log_uniform,
+    smooth_noise,
+    texture,
+)
 from training.palette import draw_palette, paint
 from training.scene import Scenes
 
@@ -36,14 +46,16 @@ def vessels(rng: Rng, size: int, count: int) -> Scenes:
         labels[index] = inside > 0
         if wall:
             labels[index][(inside > 0) & (inside < 0.35 * radius)] = 2
-    palette = draw_palette(rng, 4, coloured=0.5, least=0.12)
+    palette = draw_palette(rng, 4, colored=0.5, least=0.12)
     ground = np.zeros_like(labels)
     if rng.random() < 0.5:
         blobs = smooth_noise(rng, count, size, log_uniform(rng, 3, 10)) > rng.uniform(0.8, 1.6)
         ground[blobs] = rng.choice([1, 3])
     image = paint(rng, ground, palette)
     lines = paint(rng, labels, palette)
-    weight = (cover if not wall else (labels > 0).astype(np.float32))[..., None] * np.float32(rng.uniform(0.4, 1))
+    weight = (cover if not wall else (labels > 0).astype(np.float32))[..., None] * np.float32(
+        rng.uniform(0.4, 1)
+    )
     image = image * (1 - weight) + lines * weight
     if not wall:
         labels[(ground > 0) & (labels == 0)] = 3
@@ -65,7 +77,9 @@ def fundus(rng: Rng, size: int, count: int) -> Scenes:
     whole = rng.random() < 0.6
     y, x = np.mgrid[:size, :size].astype(np.float32)
     for index in range(count):
-        disc = np.array([size * rng.uniform(0.4, 0.6), size * rng.choice([0.2, 0.5, 0.8]) + rng.normal(0, 3)])
+        disc = np.array(
+            [size * rng.uniform(0.4, 0.6), size * rng.choice([0.2, 0.5, 0.8]) + rng.normal(0, 3)]
+        )
         starts = Paths(
             np.repeat(disc[None], 9, axis=0).astype(np.float32),
             (radius * rng.uniform(0.6, 1.1, 9)).astype(np.float32),
@@ -74,7 +88,9 @@ def fundus(rng: Rng, size: int, count: int) -> Scenes:
         inside = _inside(_tree(rng, size, starts, radius, bend, 3), size)
         away = np.hypot(y - disc[0], x - disc[1])
         bright = np.clip((disc_radius - away) / 2 + 0.5, 0, 1)[..., None]
-        image[index] += bright * np.array([0.25, 0.35, 0.25], np.float32) * np.float32(rng.uniform(0.5, 1))
+        image[index] += (
+            bright * np.array([0.25, 0.35, 0.25], np.float32) * np.float32(rng.uniform(0.5, 1))
+        )
         cover = np.clip(inside + 0.5, 0, 1)[..., None] * np.float32(contrast)
         image[index] *= 1 + polarity * cover * np.array([0.55, 1, 0.8], np.float32)
         labels[index][away < disc_radius] = 2
@@ -108,13 +124,13 @@ def membranes(rng: Rng, size: int, count: int) -> Scenes:
     wall = gap < width
     labels[wall] = 1
     instances[wall] = 0
-    palette = draw_palette(rng, kinds + 2, coloured=0.3, least=0.1)
+    palette = draw_palette(rng, kinds + 2, colored=0.3, least=0.1)
     if kinds == 1 or rng.random() < 0.5:
-        palette.colours[3:] = palette.colours[2]
+        palette.colors[3:] = palette.colors[2]
     image = paint(rng, labels, palette)
     spots = texture(rng, count, size) > rng.uniform(1.3, 2.2)
     spots &= gap > width + 3
-    image = np.where(spots[..., None] & (rng.random() < 0.6), palette.colours[1], image)
+    image = np.where(spots[..., None] & (rng.random() < 0.6), palette.colors[1], image)
     return Scenes(_lens(rng, image, 1.0), labels, instances, "membranes")
 
 
@@ -139,24 +155,28 @@ def fibres(rng: Rng, size: int, count: int) -> Scenes:
                 objects += 1
                 labels[index][inside] = kind + 1
                 instances[index][inside] = objects
-    palette = draw_palette(rng, kinds + 1, coloured=0.4, least=0.1)
+    palette = draw_palette(rng, kinds + 1, colored=0.4, least=0.1)
     if kinds == 2 and rng.random() < 0.4:
-        palette.colours[2] = palette.colours[1]
-    image = paint(rng, labels, palette) + fractal_noise(rng, count, size, 5)[..., None] * np.float32(
-        rng.uniform(0, 0.1)
-    )
+        palette.colors[2] = palette.colors[1]
+    image = paint(rng, labels, palette) + fractal_noise(rng, count, size, 5)[
+        ..., None
+    ] * np.float32(rng.uniform(0, 0.1))
     return Scenes(_lens(rng, image, 1.0), labels, instances, "fibres")
 
 
 def _border_starts(rng: Rng, size: int, number: int) -> Paths:
     angle = rng.uniform(0, 2 * np.pi, number)
-    out = np.stack([np.sin(angle), np.cos(angle)], axis=1) * size * rng.uniform(0.0, 0.6, (number, 1))
+    out = (
+        np.stack([np.sin(angle), np.cos(angle)], axis=1) * size * rng.uniform(0.0, 0.6, (number, 1))
+    )
     heading = angle + np.pi + rng.normal(0, 0.5, number)
     radii = np.exp(rng.normal(0, 0.3, number)).astype(np.float32)
     return Paths((size / 2 + out).astype(np.float32), radii, heading.astype(np.float32))
 
 
-def _tree(rng: Rng, size: int, starts: Paths, radius: float, bend: float, generations: int) -> Paths:
+def _tree(
+    rng: Rng, size: int, starts: Paths, radius: float, bend: float, generations: int
+) -> Paths:
     """Grow lines from the starts, let each generation branch off the one before, thinner."""
     scale = radius / max(float(starts.radii.mean()), 1e-3)
     stems = Paths(starts.places, starts.radii * np.float32(scale), starts.headings)
@@ -168,12 +188,19 @@ def _tree(rng: Rng, size: int, starts: Paths, radius: float, bend: float, genera
         turn = rng.uniform(0.3, 1.1, len(picks)) * rng.choice([-1, 1], len(picks))
         branch = Paths(
             parent.places[picks],
-            np.maximum(parent.radii[picks] * rng.uniform(0.5, 0.9, len(picks)), 0.5).astype(np.float32),
+            np.maximum(parent.radii[picks] * rng.uniform(0.5, 0.9, len(picks)), 0.5).astype(
+                np.float32
+            ),
             (parent.headings[picks] + turn).astype(np.float32),
         )
         length = int(length * rng.uniform(0.4, 0.8)) + 2
         parts.append(_walk(rng, branch, length, bend * 1.3, 0.5))
-    return Paths(*(np.concatenate([getattr(part, name) for part in parts]) for name in ("places", "radii", "headings")))
+    return Paths(
+        *(
+            np.concatenate([getattr(part, name) for part in parts])
+            for name in ("places", "radii", "headings")
+        )
+    )
 
 
 def _walk(rng: Rng, starts: Paths, length: int, bend: float, taper: float) -> Paths:

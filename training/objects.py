@@ -48,7 +48,7 @@ def cells(rng: Rng, size: int, count: int) -> Scenes:
     lobed, gap = rng.choice([0.0, 0.25]), rng.choice([0.0, 0.06, 0.15])
     crowds = _crowds(rng, size, count, kinds, wobble=log_uniform(rng, 0.5, 4))
     labels = _cell_labels(rng, crowds, kinds, lobed, gap)
-    palette = draw_palette(rng, 2 * len(kinds) + 1, coloured=0.6, least=0.08)
+    palette = draw_palette(rng, 2 * len(kinds) + 1, colored=0.6, least=0.08)
     image = paint(rng, labels, palette)
     image = _individual(rng, image, crowds, log_uniform(rng, 0.01, 0.15))
     if rng.random() < 0.4:  # phase contrast: bright or dark rims
@@ -61,12 +61,14 @@ def cells(rng: Rng, size: int, count: int) -> Scenes:
 
 def smear(rng: Rng, size: int, count: int) -> Scenes:
     """Draw one or two large cells with a lobed core among many small ones, in stains."""
-    large = Kind((1, 2), size * rng.uniform(0.15, 0.3), 0.15, rng.uniform(1, 1.3), rng.uniform(0.5, 0.8))
+    large = Kind(
+        (1, 2), size * rng.uniform(0.15, 0.3), 0.15, rng.uniform(1, 1.3), rng.uniform(0.5, 0.8)
+    )
     small = Kind((4, 14), size * rng.uniform(0.08, 0.18), 0.1, 1.1, rng.choice([0.0, 0.4]))
     kinds = [small, large] if rng.random() < 0.7 else [large]
     crowds = _crowds(rng, size, count, kinds, wobble=rng.uniform(0.5, 4))
     labels = _cell_labels(rng, crowds, kinds, rng.uniform(0.1, 0.4), 0.0)
-    palette = draw_palette(rng, 2 * len(kinds) + 1, coloured=0.9, least=0.1)
+    palette = draw_palette(rng, 2 * len(kinds) + 1, colored=0.9, least=0.1)
     image = _individual(rng, paint(rng, labels, palette), crowds, 0.03)
     return Scenes(_lens(rng, image), labels, _instances(crowds), "smear")
 
@@ -83,14 +85,16 @@ def glands(rng: Rng, size: int, count: int) -> Scenes:
     labels[inside & (distance < lumen)] = 2
     stroma, nucleus, glass = STAINS[0], STAINS[1], STAINS[2]
     jitter = rng.normal(0, 0.08, (4, 3)).astype(np.float32)
-    colours = np.stack([stroma, (stroma + nucleus) / 2, glass * 0.98]) + jitter[:3]
+    colors = np.stack([stroma, (stroma + nucleus) / 2, glass * 0.98]) + jitter[:3]
     per_subject = rng.normal(0, 0.04, (count, 3, 3)).astype(np.float32)
-    image = (colours[None] + per_subject)[np.arange(count)[:, None, None], labels]
+    image = (colors[None] + per_subject)[np.arange(count)[:, None, None], labels]
     image = image + fractal_noise(rng, count, size, 16)[..., None] * np.float32(0.05)
     wave = rng.uniform(3.5, 8)
     dots = band_noise(rng, count, size, wave, None, 0.25)
     near_ring = np.exp(-((distance - ring) ** 2) / 0.02) * inside
-    chance = np.where(inside, near_ring * rng.uniform(1.5, 3), rng.uniform(-0.2, 1.0)) - rng.uniform(0.5, 1.2)
+    chance = np.where(
+        inside, near_ring * rng.uniform(1.5, 3), rng.uniform(-0.2, 1.0)
+    ) - rng.uniform(0.5, 1.2)
     nuclei = np.clip((dots + chance) * 2, 0, 1) * (labels != 2)
     image = image * (1 - nuclei[..., None]) + (nucleus + jitter[3]) * nuclei[..., None]
     if rng.random() < 0.4:
@@ -110,16 +114,22 @@ def shapes(rng: Rng, size: int, count: int) -> Scenes:
     for index in range(count):
         places = _spread_out(rng, int(rng.integers(2, 9)), size, radius * 2.2)
         values = np.arange(len(places)) % len(drawn)
-        chosen = int((np.array([[1, 0], [-1, 0], [0, 1], [0, -1]])[side] * places).sum(axis=1).argmin())
+        chosen = int(
+            (np.array([[1, 0], [-1, 0], [0, 1], [0, -1]])[side] * places).sum(axis=1).argmin()
+        )
         for number, place in enumerate(places):
             large = number % 2 if rule == "size" else 0
             scale = radius * (1.7 if large else 1.0) * rng.uniform(0.85, 1.15)
             name = drawn[values[number]] if rule == "shape" else drawn[0]
             inside = _outline(name, size, place, scale, rng.uniform(0, 2 * np.pi))
-            by_rule = {"shape": values[number] + 1, "size": large + 1, "place": 1 + (number != chosen)}
+            by_rule = {
+                "shape": values[number] + 1,
+                "size": large + 1,
+                "place": 1 + (number != chosen),
+            }
             labels[index][inside] = by_rule[str(rule)]
             instances[index][inside] = number + 1
-    palette = draw_palette(rng, 2, coloured=0.4, least=0.15)
+    palette = draw_palette(rng, 2, colored=0.4, least=0.15)
     image = paint(rng, (labels > 0).astype(np.uint8), palette)
     if rng.random() < 0.5:
         image = image + texture(rng, count, size)[..., None] * np.float32(rng.uniform(0.02, 0.15))
@@ -133,7 +143,15 @@ def _draw_kinds(rng: Rng, size: int) -> list[Kind]:
         most = int(np.clip(0.5 * (size / radius) ** 2 / np.pi, 2, 45))
         low = int(rng.integers(1, most + 1))
         core = rng.choice([0.0, rng.uniform(0.3, 0.9)])
-        kinds.append(Kind((low, max(low, most)), radius, rng.uniform(0.05, 0.35), log_uniform(rng, 1, 2.5), core))
+        kinds.append(
+            Kind(
+                (low, max(low, most)),
+                radius,
+                rng.uniform(0.05, 0.35),
+                log_uniform(rng, 1, 2.5),
+                core,
+            )
+        )
     return kinds
 
 
@@ -169,10 +187,14 @@ def _crowd(rng: Rng, y: Float, x: Float, kinds: list[Kind], crowding: float) -> 
     return Crowd(owner, distance, np.array(sorts, np.uint8))
 
 
-def _cell_labels(rng: Rng, crowds: list[Crowd], kinds: list[Kind], lobed: float, gap: float) -> NDArray[np.uint8]:
+def _cell_labels(
+    rng: Rng, crowds: list[Crowd], kinds: list[Kind], lobed: float, gap: float
+) -> NDArray[np.uint8]:
     """Return 2k + 1 for the body and 2k + 2 for the core of a cell of kind k; ``gap`` parts touching cells."""
     size = crowds[0].owner.shape[0]
-    lobes = band_noise(rng, len(crowds), size, max(6.0, kinds[-1].radius * 1.2), None) * np.float32(lobed)
+    lobes = band_noise(rng, len(crowds), size, max(6.0, kinds[-1].radius * 1.2), None) * np.float32(
+        lobed
+    )
     cores = np.array([kind.core for kind in kinds])
     labels = np.zeros((len(crowds), size, size), np.uint8)
     for index, crowd in enumerate(crowds):
@@ -184,10 +206,13 @@ def _cell_labels(rng: Rng, crowds: list[Crowd], kinds: list[Kind], lobed: float,
 
 
 def _individual(rng: Rng, images: Float, crowds: list[Crowd], strength: float) -> Float:
-    """Shift the colour of each object a little."""
+    """Shift the color of each object a little."""
     shifts = [rng.normal(0, strength, (len(crowd.kinds), 1)).astype(np.float32) for crowd in crowds]
     moved = np.stack(
-        [np.where(crowd.owner[..., None] > 0, s[crowd.owner], 0) for s, crowd in zip(shifts, crowds, strict=True)]
+        [
+            np.where(crowd.owner[..., None] > 0, s[crowd.owner], 0)
+            for s, crowd in zip(shifts, crowds, strict=True)
+        ]
     )
     return np.asarray(images + moved, np.float32)
 
@@ -261,4 +286,6 @@ _OUTLINES = {
 def _outline(name: str, size: int, place: Float, radius: float, angle: float) -> NDArray[np.bool_]:
     y, x = np.mgrid[:size, :size].astype(np.float32)
     dy, dx = (y - place[0]) / radius, (x - place[1]) / radius
-    return _OUTLINES[name](dy * np.cos(angle) - dx * np.sin(angle), dy * np.sin(angle) + dx * np.cos(angle))
+    return _OUTLINES[name](
+        dy * np.cos(angle) - dx * np.sin(angle), dy * np.sin(angle) + dx * np.cos(angle)
+    )

@@ -12,10 +12,14 @@ def likeness_loss(likeness: Tensor, target: Tensor) -> Tensor:
 
     The target (N, 1, H, W) is averaged over cells.
     """
-    share = F.adaptive_avg_pool2d(target, (likeness.shape[-2], likeness.shape[-1])).expand_as(likeness)
+    share = F.adaptive_avg_pool2d(target, (likeness.shape[-2], likeness.shape[-1])).expand_as(
+        likeness
+    )
     object_, rest = (w / w.sum(dim=(2, 3), keepdim=True).clamp_min(1) for w in (share, 1 - share))
     logits = 2 * likeness
-    return -(object_ * F.logsigmoid(logits) + rest * F.logsigmoid(-logits)).sum(dim=(2, 3)).mean() / 2
+    return (
+        -(object_ * F.logsigmoid(logits) + rest * F.logsigmoid(-logits)).sum(dim=(2, 3)).mean() / 2
+    )
 
 
 def dice(logits: Tensor, target: Tensor) -> Tensor:

@@ -1,4 +1,4 @@
-"""Colours of synthetic labels: a task's table of colours and textures, and the image of a label map painted with it."""
+"""Colors of synthetic labels: a task's table of colors and textures, and the image of a label map painted with it."""
 
 from __future__ import annotations
 
@@ -28,44 +28,53 @@ STAINS = np.array(
 
 @dataclass(frozen=True, slots=True)
 class Palette:
-    """A task's colour of each label, (L, 3), the weight of its texture, (L,), and how much subjects differ."""
+    """A task's color of each label, (L, 3), the weight of its texture, (L,), and how much subjects differ."""
 
-    colours: Float
+    colors: Float
     grain: Float
     variation: float
 
 
-def draw_palette(rng: Rng, labels: int, *, coloured: float = 0.5, least: float = 0.0) -> Palette:
-    """Draw colours: grey levels (some shared by several labels), related hues, stains, or anything.
+def draw_palette(rng: Rng, labels: int, *, colored: float = 0.5, least: float = 0.0) -> Palette:
+    """Draw colors: grey levels (some shared by several labels), related hues, stains, or anything.
 
-    ``least`` is the smallest distance wanted between the colours of any two labels; best of several draws.
+    ``least`` is the smallest distance wanted between the colors of any two labels; best of several
+    draws.
     """
-    drawers = [_related, _stains, _free] if rng.random() < coloured else [_grey, _grey, _few_greys]
-    drawer = drawers[rng.integers(len(drawers))] if least == 0 or rng.random() < coloured else _grey
+    drawers = [_related, _stains, _free] if rng.random() < colored else [_grey, _grey, _few_greys]
+    drawer = drawers[rng.integers(len(drawers))] if least == 0 or rng.random() < colored else _grey
     best, widest = None, -1.0
     for _ in range(1 if least == 0 else 12):
-        colours = drawer(rng, labels)
-        gaps = np.linalg.norm(colours[:, None] - colours[None], axis=2) + 10 * np.eye(labels)
+        colors = drawer(rng, labels)
+        gaps = np.linalg.norm(colors[:, None] - colors[None], axis=2) + 10 * np.eye(labels)
         if gaps.min() > widest:
-            best, widest = colours, float(gaps.min())
+            best, widest = colors, float(gaps.min())
         if widest >= least:
             break
     assert best is not None
-    grain = rng.uniform(0, 1, labels).astype(np.float32) ** 2 * np.float32(rng.choice([0.02, 0.08, 0.2]))
+    grain = rng.uniform(0, 1, labels).astype(np.float32) ** 2 * np.float32(
+        rng.choice([0.02, 0.08, 0.2])
+    )
     return Palette(best.astype(np.float32), grain, log_uniform(rng, 0.005, 0.06))
 
 
 def paint(rng: Rng, labels: NDArray[np.uint8], palette: Palette) -> Float:
     """Return images (N, H, W, 3), not yet clipped, of label maps (N, H, W); textures are drawn a few a task."""
     count, size = labels.shape[:2]
-    shifts = rng.normal(0, palette.variation, (count, len(palette.colours), 3)) * rng.uniform(0.2, 1, 3)
-    shifts += rng.normal(0, palette.variation, (count, len(palette.colours), 1))
-    table = (palette.colours[None] + shifts).astype(np.float32)
+    shifts = rng.normal(0, palette.variation, (count, len(palette.colors), 3)) * rng.uniform(
+        0.2, 1, 3
+    )
+    shifts += rng.normal(0, palette.variation, (count, len(palette.colors), 1))
+    table = (palette.colors[None] + shifts).astype(np.float32)
     image = table[np.arange(count)[:, None, None], labels]
     for kind in range(2):
         pattern = texture(rng, count, size)
-        weight = np.where(np.arange(len(palette.grain)) % 2 == kind, palette.grain, 0).astype(np.float32)
-        image = image + (pattern * weight[labels])[..., None] * rng.uniform(0.5, 1, 3).astype(np.float32)
+        weight = np.where(np.arange(len(palette.grain)) % 2 == kind, palette.grain, 0).astype(
+            np.float32
+        )
+        image = image + (pattern * weight[labels])[..., None] * rng.uniform(0.5, 1, 3).astype(
+            np.float32
+        )
     return image
 
 
@@ -97,7 +106,9 @@ def _stains(rng: Rng, labels: int) -> Float:
     first = STAINS[rng.integers(len(STAINS), size=labels)]
     second = STAINS[rng.integers(len(STAINS), size=labels)]
     mix = rng.beta(0.5, 0.5, (labels, 1))
-    return np.clip(first * mix + second * (1 - mix) + rng.normal(0, 0.05, (labels, 3)), 0, 1).astype(np.float32)
+    return np.clip(
+        first * mix + second * (1 - mix) + rng.normal(0, 0.05, (labels, 3)), 0, 1
+    ).astype(np.float32)
 
 
 def _free(rng: Rng, labels: int) -> Float:

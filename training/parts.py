@@ -2,8 +2,9 @@
 
 Not for images of many like objects, where nothing would tell one of them from the others.
 
-Ouyang et al., "Self-Supervision with Superpixels: Training Few-shot Medical Image Segmentation without Annotation",
-ECCV 2020. The parts are those of Felzenszwalb and Huttenlocher, "Efficient Graph-Based Image Segmentation", IJCV 2004.
+Ouyang et al., "Self-Supervision with Superpixels: Training Few-shot Medical Image Segmentation
+without Annotation", ECCV 2020. The parts are those of Felzenszwalb and Huttenlocher, "Efficient
+Graph-Based Image Segmentation", IJCV 2004.
 """
 
 from __future__ import annotations
@@ -43,8 +44,13 @@ class Parts:
         chosen = rng.choice(fit, 1 if rng.random() < 0.7 else 2) if len(fit) else np.array([0])
         mask = np.isin(labels, chosen)
         widest = rng.uniform(0.5, 1.0)
-        parts = [crop(rng, sample.image, mask, size, widest * rng.uniform(0.8, 1), smooth=True) for _ in range(count)]
-        pairs = Pairs(np.concatenate([p.images for p in parts]), np.concatenate([p.masks for p in parts]))
+        parts = [
+            crop(rng, sample.image, mask, size, widest * rng.uniform(0.8, 1), smooth=True)
+            for _ in range(count)
+        ]
+        pairs = Pairs(
+            np.concatenate([p.images for p in parts]), np.concatenate([p.masks for p in parts])
+        )
         return deform(rng, pairs)
 
     def _of(self, name: str, sample: Sample, scale: int) -> NDArray[np.uint16]:
@@ -57,7 +63,10 @@ class Parts:
                 np.save(stream, _seek(sample.image, scale))
             partial.replace(path)
         found = np.load(path)
-        rows, columns = ((np.arange(n) + 0.5) * m / n for n, m in zip(sample.mask.shape, found.shape, strict=True))
+        rows, columns = (
+            (np.arange(n) + 0.5) * m / n
+            for n, m in zip(sample.mask.shape, found.shape, strict=True)
+        )
         return np.asarray(found[rows.astype(int)][:, columns.astype(int)])
 
 
@@ -67,4 +76,6 @@ def _seek(image: NDArray[np.uint8], scale: int) -> NDArray[np.uint16]:
     pixels = torch.from_numpy(image).permute(2, 0, 1)[None].float() / 255
     small = F.interpolate(pixels, size, mode="bilinear", antialias=True)[0].permute(1, 2, 0).numpy()
     spread = max(float(small.std()), 1e-3)
-    return np.asarray(felzenszwalb(small * (0.2 / spread), scale=scale, sigma=0.8, min_size=30), np.uint16)
+    return np.asarray(
+        felzenszwalb(small * (0.2 / spread), scale=scale, sigma=0.8, min_size=30), np.uint16
+    )

@@ -19,7 +19,9 @@ def draw(log: Path, picture: Path) -> None:
     left.plot(steps, [float(row[2]) for row in rows], color="tab:red")
     left.set(xlabel="step", ylabel="soft Dice loss + cross-entropy")
     right.plot(steps, [float(row[3]) for row in rows], label="training batches", color="tab:blue")
-    right.plot(*zip(*checks, strict=True), "o-", label="validation, 128 x 128, K = 4", color="tab:green")
+    right.plot(
+        *zip(*checks, strict=True), "o-", label="validation, 128 x 128, K = 4", color="tab:green"
+    )
     right.set(xlabel="step", ylabel="Dice", ylim=(0, 1))
     right.legend(frameon=False, fontsize=8)
     picture.parent.mkdir(parents=True, exist_ok=True)

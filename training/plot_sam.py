@@ -22,7 +22,9 @@ def read_log(path: Path) -> dict[str, list[dict[str, float]]]:
     rows: dict[str, list[dict[str, float]]] = {"train": [], "validate": []}
     with path.open(newline="") as file:
         for row in csv.DictReader(file):
-            rows[row["kind"]].append({name: float(value) for name, value in row.items() if name != "kind"})
+            rows[row["kind"]].append(
+                {name: float(value) for name, value in row.items() if name != "kind"}
+            )
     return rows
 
 
@@ -30,8 +32,13 @@ def draw_curves(rows: dict[str, list[dict[str, float]]]) -> Figure:
     """One panel a column; training rows as a thin line, held-out subjects as a thick one."""
     figure = Figure(figsize=(9, 5.5), layout="constrained")
     for axes, (column, title) in zip(figure.subplots(2, 2).flat, CURVES.items(), strict=True):
-        for kind, style in (("train", {"lw": 0.8, "color": "0.6"}), ("validate", {"lw": 2, "color": "tab:blue"})):
-            axes.plot([row["step"] for row in rows[kind]], [row[column] for row in rows[kind]], **style)
+        for kind, style in (
+            ("train", {"lw": 0.8, "color": "0.6"}),
+            ("validate", {"lw": 2, "color": "tab:blue"}),
+        ):
+            axes.plot(
+                [row["step"] for row in rows[kind]], [row[column] for row in rows[kind]], **style
+            )
         axes.set_title(title, fontsize=10)
         axes.set_xlabel("step", fontsize=8)
         axes.grid(alpha=0.3)

@@ -29,9 +29,15 @@ Labels = NDArray[np.uint8]
 def subjects(rng: Rng, size: int, count: int) -> Float:
     """Return the coordinates of each subject: one pose and two scales of deformation, (N, 2, H, W)."""
     turn = rng.choice([0.15, 0.4, np.pi], p=[0.5, 0.3, 0.2])
-    where = affine(rng, count, size, turn=turn, scale=rng.uniform(0.02, 0.3), shift=rng.uniform(0.02, 0.3))
-    where = where + displacement(rng, count, size, log_uniform(rng, 0.03, 0.16), log_uniform(rng, 2, 4))
-    return where + displacement(rng, count, size, log_uniform(rng, 0.005, 0.03), log_uniform(rng, 6, 16))
+    where = affine(
+        rng, count, size, turn=turn, scale=rng.uniform(0.02, 0.3), shift=rng.uniform(0.02, 0.3)
+    )
+    where = where + displacement(
+        rng, count, size, log_uniform(rng, 0.03, 0.16), log_uniform(rng, 2, 4)
+    )
+    return where + displacement(
+        rng, count, size, log_uniform(rng, 0.005, 0.03), log_uniform(rng, 6, 16)
+    )
 
 
 def anatomy(rng: Rng, size: int, count: int) -> Scenes:
@@ -45,12 +51,17 @@ def organs(rng: Rng, size: int, count: int) -> Scenes:
     """Draw a body with organs, rings and crescents in it, told apart more by place and shape than by grey."""
     where = subjects(rng, size, count)
     labels, total = _organs(rng, where)
-    palette = draw_palette(rng, total, coloured=0.25)
+    palette = draw_palette(rng, total, colored=0.25)
     image = paint(rng, labels, palette)
     if rng.random() < 0.3:  # a projection: soft shadows over each other
-        image = 0.6 * blur(np.moveaxis(image, 3, 1), rng.uniform(1, 2.5)).transpose(0, 2, 3, 1) + 0.4 * image
+        image = (
+            0.6 * blur(np.moveaxis(image, 3, 1), rng.uniform(1, 2.5)).transpose(0, 2, 3, 1)
+            + 0.4 * image
+        )
         image = image + smooth_noise(rng, count, size, 4)[..., None] * np.float32(0.08)
-        ribs = sample(band_noise(rng, 1, size, rng.uniform(8, 18), rng.uniform(0, np.pi), 0.2)[:, None], where)[:, 0]
+        ribs = sample(
+            band_noise(rng, 1, size, rng.uniform(8, 18), rng.uniform(0, np.pi), 0.2)[:, None], where
+        )[:, 0]
         image = image + ribs[..., None] * np.float32(rng.uniform(0, 0.08))
     return Scenes(_soften(rng, image), labels, None, "organs")
 
@@ -63,7 +74,7 @@ def lesions(rng: Rng, size: int, count: int) -> Scenes:
         total = int(labels.max()) + 1
     else:
         labels, total = _organs(rng, where)
-    palette = draw_palette(rng, total + 2, coloured=0.5, least=0.05)
+    palette = draw_palette(rng, total + 2, colored=0.5, least=0.05)
     home = None if rng.random() < 0.6 else int(rng.integers(total))
     target, other = log_uniform(rng, 0.05, 0.35), log_uniform(rng, 0.04, 0.2)
     spots = _scatter(rng, where, target, int(rng.integers(1, 4)))
@@ -91,8 +102,10 @@ def layers(rng: Rng, size: int, count: int) -> Scenes:
     cuts = cuts + np.linspace(-0.25, 0.25, number)
     labels = np.zeros(depth.shape, np.uint8)
     for cut in cuts:
-        labels += depth > cut + smooth_noise(rng, count, size, 3) * np.float32(rng.uniform(0.005, 0.05))
-    palette = draw_palette(rng, number + 1, coloured=0.3, least=0.05)
+        labels += depth > cut + smooth_noise(rng, count, size, 3) * np.float32(
+            rng.uniform(0.005, 0.05)
+        )
+    palette = draw_palette(rng, number + 1, colored=0.3, least=0.05)
     return Scenes(_soften(rng, paint(rng, labels, palette)), labels, None, "layers")
 
 
@@ -115,26 +128,49 @@ def surface(rng: Rng, size: int, count: int) -> Scenes:
     where = affine(rng, count, size, turn=np.pi, scale=0.2, shift=0.3)
     where = where + displacement(rng, count, size, 0.1, 3)
     labels = np.zeros((count, size, size), np.uint8)
-    height = fractal_noise(rng, count, size, rng.uniform(2, 4)) * np.float32(rng.uniform(0.02, 0.09))
+    height = fractal_noise(rng, count, size, rng.uniform(2, 4)) * np.float32(
+        rng.uniform(0.02, 0.09)
+    )
     folds = -np.abs(smooth_noise(rng, count, size, rng.uniform(2, 5)))
     height = height + folds * np.float32(rng.uniform(0.0, 0.12))
     base = STAINS[[3, 4, 5, 0][rng.integers(4)]] + rng.normal(0, 0.06, 3)
     image = np.broadcast_to(base, (count, size, size, 3)).astype(np.float32)
-    image = image * (1 + 0.1 * fractal_noise(rng, count, size, 8)[..., None] * rng.uniform(0, 1, 3).astype(np.float32))
+    image = image * (
+        1
+        + 0.1
+        * fractal_noise(rng, count, size, 8)[..., None]
+        * rng.uniform(0, 1, 3).astype(np.float32)
+    )
     veins = np.exp(-(band_noise(rng, count, size, rng.uniform(10, 25), None) ** 2) / 0.02)
     image = image * (1 - rng.uniform(0, 0.3) * veins[..., None] * np.array([0.2, 1, 1], np.float32))
     tint = rng.normal(0, rng.choice([0.02, 0.08, 0.15]), 3)
-    bump = star_blob(rng, where, _places(rng, count, 0.55), log_uniform(rng, 0.18, 0.6), elongation=1.3, wobble=0.1)
+    bump = star_blob(
+        rng,
+        where,
+        _places(rng, count, 0.55),
+        log_uniform(rng, 0.18, 0.6),
+        elongation=1.3,
+        wobble=0.1,
+    )
     height = height + np.sqrt(np.clip(bump, 0, 1)) * np.float32(rng.uniform(0.05, 0.3))
     inside = bump > 0
     image = image + np.where(inside[..., None], tint, 0)
     labels[inside] = 1
     if rng.random() < 0.7:  # the dark way on
-        hole = star_blob(rng, where, _places(rng, count, 0.8), rng.uniform(0.15, 0.4), elongation=1.4, wobble=0.15)
+        hole = star_blob(
+            rng,
+            where,
+            _places(rng, count, 0.8),
+            rng.uniform(0.15, 0.4),
+            elongation=1.4,
+            wobble=0.15,
+        )
         image = image * (1 - np.clip(hole * 2.5, 0, 0.92))[..., None]
         labels[(hole > 0.1) & ~inside] = 2
     if rng.random() < 0.5:
-        patch = star_blob(rng, where, _places(rng, count, 0.7), rng.uniform(0.15, 0.4), elongation=1.5, wobble=0.3)
+        patch = star_blob(
+            rng, where, _places(rng, count, 0.7), rng.uniform(0.15, 0.4), elongation=1.5, wobble=0.3
+        )
         stain = STAINS[rng.integers(len(STAINS))]
         image = np.where((patch > 0)[..., None], image * 0.4 + stain * 0.6, image)
         labels[patch > 0] = 3
@@ -142,7 +178,9 @@ def surface(rng: Rng, size: int, count: int) -> Scenes:
     if rng.random() < 0.3:
         rod = _rod(rng, size, count)
         image = np.where(
-            rod[..., None], rng.uniform(0.3, 0.9) + 0.1 * smooth_noise(rng, count, size, 12)[..., None], image
+            rod[..., None],
+            rng.uniform(0.3, 0.9) + 0.1 * smooth_noise(rng, count, size, 12)[..., None],
+            image,
         )
         labels[rod] = 4
     return Scenes(image.astype(np.float32), labels, None, "surface")
@@ -155,11 +193,18 @@ def _partition(rng: Rng, where: Float, number: int, cells: float | None = None) 
     fields = fractal_noise(rng, number, size, cells, int(rng.integers(1, 4)))
     if rng.random() < 0.4:  # a place of its own for each
         places = rng.uniform(-0.9, 0.9, (number, 2, 1, 1)).astype(np.float32)
-        fields = fields - ((grid(size)[None] - places) ** 2).sum(axis=1) * np.float32(rng.uniform(1, 5))
+        fields = fields - ((grid(size)[None] - places) ** 2).sum(axis=1) * np.float32(
+            rng.uniform(1, 5)
+        )
     fields = fields + rng.normal(0, 0.4, (number, 1, 1)).astype(np.float32)
     labels = sample(fields[None], where).argmax(axis=1).astype(np.uint8)
     if rng.random() < 0.3:
-        body = star_blob(rng, where, np.zeros((len(where), 2), np.float32), 0.8, elongation=1.2, wobble=0.1) > 0
+        body = (
+            star_blob(
+                rng, where, np.zeros((len(where), 2), np.float32), 0.8, elongation=1.2, wobble=0.1
+            )
+            > 0
+        )
         labels = np.where(body, labels + 1, 0).astype(np.uint8)
     return labels
 
@@ -170,7 +215,9 @@ def _organs(rng: Rng, where: Float) -> tuple[Labels, int]:
     labels = np.zeros((count, size, size), np.uint8)
     middle = np.zeros((count, 2), np.float32)
     if rng.random() < 0.7:
-        body = star_blob(rng, where, middle, rng.uniform(0.7, 1.1), elongation=rng.uniform(1, 1.5), wobble=0.08)
+        body = star_blob(
+            rng, where, middle, rng.uniform(0.7, 1.1), elongation=rng.uniform(1, 1.5), wobble=0.08
+        )
         labels[body > 0] = 1
     total = 2
     for _ in range(int(rng.integers(2, 8))):
@@ -192,7 +239,9 @@ def _organs(rng: Rng, where: Float) -> tuple[Labels, int]:
             total += 1
         if kind < 0.2:  # a crescent beside it
             aside = place + (rng.normal(0, 1, 2) * radius * 0.7)
-            moon = star_blob(rng, where, aside.astype(np.float32), radius, elongation=1.2, wobble=0.1)
+            moon = star_blob(
+                rng, where, aside.astype(np.float32), radius, elongation=1.2, wobble=0.1
+            )
             labels[(moon > 0) & (blob <= 0)] = total
             total += 1
     return labels, total
@@ -203,7 +252,12 @@ def _scatter(rng: Rng, where: Float, radius: float, most: int) -> NDArray[np.boo
     found = np.zeros((len(where), *where.shape[2:]), bool)
     for number in range(most):
         blob = star_blob(
-            rng, where, _places(rng, len(where), 0.8), radius * rng.uniform(0.6, 1.2), elongation=1.4, wobble=0.3
+            rng,
+            where,
+            _places(rng, len(where), 0.8),
+            radius * rng.uniform(0.6, 1.2),
+            elongation=1.4,
+            wobble=0.3,
         )
         present = (rng.random(len(where)) < 0.7) | (number == 0)
         found |= (blob > 0) & present[:, None, None]
@@ -230,9 +284,14 @@ def _slopes(height: Float) -> tuple[Float, Float]:
 def _light(rng: Rng, height: Float) -> Float:
     """Return the shading of a height map lit from the camera, (N, H, W, 1)."""
     dy, dx = _slopes(blur(height, 1.0))
-    facing = 1 / np.sqrt(1 + dx**2 + dy**2) + 0.25 * (dx * rng.normal() + dy * rng.normal()).clip(-1, 1)
+    facing = 1 / np.sqrt(1 + dx**2 + dy**2) + 0.25 * (dx * rng.normal() + dy * rng.normal()).clip(
+        -1, 1
+    )
     y, x = grid(height.shape[-1])
-    lamp = np.exp(-((y - rng.uniform(-0.5, 0.5)) ** 2 + (x - rng.uniform(-0.5, 0.5)) ** 2) * rng.uniform(0.1, 0.8))
+    lamp = np.exp(
+        -((y - rng.uniform(-0.5, 0.5)) ** 2 + (x - rng.uniform(-0.5, 0.5)) ** 2)
+        * rng.uniform(0.1, 0.8)
+    )
     return np.asarray((0.25 + 0.85 * facing * lamp)[..., None], np.float32)
 
 

@@ -28,7 +28,8 @@ class Phase:
     pairs, prompts : int
         Pairs of views a batch; prompts a view.
     mask_chance, bias_chance : float
-        How often a box comes with a coarse mask, and a prompt with guidance where a probe has a map for it.
+        How often a box comes with a coarse mask, and a prompt with guidance where a probe has a map
+        for it.
     """
 
     start: float
@@ -43,7 +44,8 @@ class Phase:
 class View:
     """A sample as the network sees it: pixels (3, S, S) float, 0 to 255, labels and objects (S, S).
 
-    Where ``padding`` (1, S, S) is true lies no image but what the network gets there: 127.5, which is normalised to 0.
+    Where ``padding`` (1, S, S) is true lies no image but what the network gets there: 127.5, which
+    is normalised to 0.
     """
 
     pixels: Tensor
@@ -81,7 +83,9 @@ class Batch:
     probes: list[Probe]
 
 
-def draw_batch(rng: np.random.Generator, sets: Sequence[DataSet], chances: NDArray[np.float64], phase: Phase) -> Batch:
+def draw_batch(
+    rng: np.random.Generator, sets: Sequence[DataSet], chances: NDArray[np.float64], phase: Phase
+) -> Batch:
     """Draw the pairs of views of a batch, and their prompts."""
     views: list[View] = []
     found: list[Prompt] = []
@@ -109,13 +113,13 @@ def draw_batch(rng: np.random.Generator, sets: Sequence[DataSet], chances: NDArr
 
 
 def by_look(data: DataSet) -> DataSet:
-    """Make tasks of a mixed set: by whether its labelled pixels are brighter than the rest, and by colour."""
+    """Make tasks of a mixed set: by whether its labelled pixels are brighter than the rest, and by color."""
 
     def look(sample: Sample) -> str:
         image, labelled = sample.image.astype(np.float32), sample.mask > 0
         bright = image[labelled].mean() > image[~labelled].mean()
-        coloured = (image.max(axis=2) - image.min(axis=2)).mean() > 8
-        return f"{'bright' if bright else 'dark'} {'colour' if coloured else 'grey'}"
+        colored = (image.max(axis=2) - image.min(axis=2)).mean() > 8
+        return f"{'bright' if bright else 'dark'} {'color' if colored else 'grey'}"
 
     return replace(data, samples=[replace(sample, task=look(sample)) for sample in data.samples])
 
@@ -125,8 +129,15 @@ def _couple(rng: np.random.Generator, data: DataSet, size: int) -> list[View]:
     first = data.samples[rng.integers(len(data.samples))]
     others = [s for s in data.samples if s.task == first.task and s.subject != first.subject]
     second = others[rng.integers(len(others))] if others else first
-    zoom = float(np.exp(rng.uniform(0, np.log(2.8)))) if rng.random() < 0.6 else float(rng.uniform(0.85, 1.05))
-    return [warp(rng, sample, size, zoom * float(np.exp(rng.normal(0, 0.12)))) for sample in (first, second)]
+    zoom = (
+        float(np.exp(rng.uniform(0, np.log(2.8))))
+        if rng.random() < 0.6
+        else float(rng.uniform(0.85, 1.05))
+    )
+    return [
+        warp(rng, sample, size, zoom * float(np.exp(rng.normal(0, 0.12))))
+        for sample in (first, second)
+    ]
 
 
 def warp(rng: np.random.Generator, sample: Sample, size: int, zoom: float) -> View:
@@ -143,24 +154,41 @@ def warp(rng: np.random.Generator, sample: Sample, size: int, zoom: float) -> Vi
     centre = np.array([width / 2, height / 2])
     if zoom > 1.15:
         labelled = np.argwhere(sample.mask > 0) if rng.random() < 0.8 else np.empty((0, 2))
-        aim = labelled[rng.integers(len(labelled))][::-1] if len(labelled) else rng.uniform(0, 1, 2) * centre * 2
+        aim = (
+            labelled[rng.integers(len(labelled))][::-1]
+            if len(labelled)
+            else rng.uniform(0, 1, 2) * centre * 2
+        )
         slack = np.abs(np.array([width, height]) - size * scale) / 2
         centre = np.clip(aim + rng.normal(0, 0.2, 2) * size * scale, centre - slack, centre + slack)
     at = np.arange(size) + 0.5 - size / 2
     grid = np.stack(np.meshgrid(at, at), axis=-1) @ turn.T + centre
     field = torch.as_tensor(grid, dtype=torch.float32)[None]
     if rng.random() < 0.6:
-        bend = torch.as_tensor(rng.normal(0, size * scale * 0.02, (1, 2, 5, 5)), dtype=torch.float32)
-        field = field + F.interpolate(bend, (size, size), mode="bicubic", align_corners=True).permute(0, 2, 3, 1)
+        bend = torch.as_tensor(
+            rng.normal(0, size * scale * 0.02, (1, 2, 5, 5)), dtype=torch.float32
+        )
+        field = field + F.interpolate(
+            bend, (size, size), mode="bicubic", align_corners=True
+        ).permute(0, 2, 3, 1)
     field = field / torch.tensor([width / 2, height / 2]) - 1
     image = torch.as_tensor(sample.image).permute(2, 0, 1)[None].float() - 127.5
     beyond = "zeros" if rng.random() < 0.6 else "reflection"
-    pixels = F.grid_sample(image, field, mode="bilinear", padding_mode=beyond, align_corners=False)[0] + 127.5
+    pixels = (
+        F.grid_sample(image, field, mode="bilinear", padding_mode=beyond, align_corners=False)[0]
+        + 127.5
+    )
     maps = [sample.mask] if sample.instances is None else [sample.mask, sample.instances]
     planes = torch.as_tensor(np.stack([np.asarray(plane, np.float32) for plane in maps]))[None]
-    warped = F.grid_sample(planes, field, mode="nearest", padding_mode=beyond, align_corners=False)[0].numpy()
+    warped = F.grid_sample(planes, field, mode="nearest", padding_mode=beyond, align_corners=False)[
+        0
+    ].numpy()
     whole = warped.round().astype(np.int64)
-    outside = (field.abs() > 1).any(dim=-1) if beyond == "zeros" else torch.zeros((1, size, size), dtype=torch.bool)
+    outside = (
+        (field.abs() > 1).any(dim=-1)
+        if beyond == "zeros"
+        else torch.zeros((1, size, size), dtype=torch.bool)
+    )
     return View(pixels, whole[0], whole[1] if len(whole) > 1 else None, outside)
 
 
@@ -181,12 +209,14 @@ def _augment(rng: np.random.Generator, view: View) -> View:
     """Own small changes of one view: brightness, contrast, gamma."""
     pixels = view.pixels
     if rng.random() < 0.7:
-        pixels = (pixels - 127.5) * float(np.exp(rng.normal(0, 0.12))) + 127.5 + float(rng.normal(0, 8))
+        pixels = (
+            (pixels - 127.5) * float(np.exp(rng.normal(0, 0.12))) + 127.5 + float(rng.normal(0, 8))
+        )
     return replace(view, pixels=pixels)
 
 
 def _acquire(rng: np.random.Generator, couple: list[View]) -> list[View]:
-    """Another apparatus for both views: colours, curve, shading, resolution, noise; grey stays grey."""
+    """Another apparatus for both views: colors, curve, shading, resolution, noise; grey stays grey."""
     pixels = torch.stack([view.pixels for view in couple]).clamp(0, 255) / 255
     if rng.random() < 0.5:
         mix = np.eye(3) if rng.random() < 0.5 else np.eye(3)[rng.permutation(3)]
@@ -194,7 +224,9 @@ def _acquire(rng: np.random.Generator, couple: list[View]) -> list[View]:
         pixels = torch.einsum("oc,bchw->bohw", torch.as_tensor(mix, dtype=torch.float32), pixels)
     if rng.random() < 0.25:
         weights = rng.dirichlet([1, 1, 1])
-        pixels = torch.einsum("c,bchw->bhw", torch.as_tensor(weights, dtype=torch.float32), pixels)[:, None]
+        pixels = torch.einsum("c,bchw->bhw", torch.as_tensor(weights, dtype=torch.float32), pixels)[
+            :, None
+        ]
         pixels = pixels.expand(-1, 3, -1, -1)
     if rng.random() < 0.25:
         pixels = 1 - pixels
@@ -204,7 +236,9 @@ def _acquire(rng: np.random.Generator, couple: list[View]) -> list[View]:
         pixels = (pixels - pixels.mean()) * contrast + float(rng.uniform(0.25, 0.65))
     if rng.random() < 0.3:
         shade = torch.as_tensor(rng.normal(0, 0.15, (2, 1, 3, 3)), dtype=torch.float32)
-        pixels = pixels + F.interpolate(shade, pixels.shape[-2:], mode="bicubic", align_corners=True)
+        pixels = pixels + F.interpolate(
+            shade, pixels.shape[-2:], mode="bicubic", align_corners=True
+        )
     if rng.random() < 0.4:
         factor = float(rng.uniform(1.2, 4))
         low = F.interpolate(pixels, scale_factor=1 / factor, mode="bilinear", antialias=True)
@@ -216,4 +250,7 @@ def _acquire(rng: np.random.Generator, couple: list[View]) -> list[View]:
         noise = noise if rng.random() < 0.6 else noise * pixels.abs().sqrt()
         pixels = pixels + noise * float(rng.uniform(0.01, 0.12))
     pixels = pixels.clamp(0, 1) * 255
-    return [replace(v, pixels=p.masked_fill(v.padding, 127.5)) for p, v in zip(pixels, couple, strict=True)]
+    return [
+        replace(v, pixels=p.masked_fill(v.padding, 127.5))
+        for p, v in zip(pixels, couple, strict=True)
+    ]

@@ -46,7 +46,9 @@ def mask_loss(logits: Tensor, iou: Tensor, target: Tensor, near: Tensor) -> Mask
     hard, truth = logits.detach() > 0, target > 0.5
     both, sizes = (hard & truth).sum((1, 2)), hard.sum((1, 2)) + truth.sum((1, 2))
     actual = both / (sizes - both).clamp(min=1)
-    return MaskLoss((entropy + soft).mean(), (iou - actual).abs().mean(), 2 * both / sizes.clamp(min=1))
+    return MaskLoss(
+        (entropy + soft).mean(), (iou - actual).abs().mean(), 2 * both / sizes.clamp(min=1)
+    )
 
 
 def likeness_loss(fine: Tensor, coarse: Tensor, target: Tensor, near: Tensor) -> Tensor:
@@ -72,8 +74,9 @@ def probe_loss(
 ) -> ProbeLoss:
     """Fit a class-balanced ridge regression on the cells of one image and classify those of another.
 
-    The closed form (Bertinetto et al., "Meta-learning with differentiable closed-form solvers", ICLR 2019) stands in
-    for the logistic regression of ICL-SAM, so that the embedding learns to serve it.
+    The closed form (Bertinetto et al., "Meta-learning with differentiable closed-form solvers",
+    ICLR 2019) stands in for the logistic regression of ICL-SAM, so that the embedding learns to
+    serve it.
 
     Parameters
     ----------
@@ -101,7 +104,9 @@ def probe_loss(
     logits = value * scale
     entropy = F.binary_cross_entropy_with_logits(logits, truth, reduction="none")
     loss = (entropy * _balanced(truth)).sum(1).mean()
-    return ProbeLoss(loss, logits.detach().reshape(labels[:, 1].shape), area_under_curve(logits.detach(), truth))
+    return ProbeLoss(
+        loss, logits.detach().reshape(labels[:, 1].shape), area_under_curve(logits.detach(), truth)
+    )
 
 
 def area_under_curve(score: Tensor, truth: Tensor) -> Tensor:

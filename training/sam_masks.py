@@ -1,7 +1,8 @@
 """Mask prompts as the in-context model makes them: each view of a pair is segmented by the other.
 
-It knows the training sets too well, so it is made to err as it does elsewhere: half of the time the grey values of the
-example follow another curve than those of the query, and half of the masks are shifted towards too much or too little.
+It knows the training sets too well, so it is made to err as it does elsewhere: half of the time the
+grey values of the example follow another curve than those of the query, and half of the masks are
+shifted towards too much or too little.
 """
 
 from __future__ import annotations
@@ -69,7 +70,9 @@ class InContextMasks:
         curve = float(np.exp(rng.normal(0, _CURVE))) if rng.random() < 0.5 else 1.0
         images = torch.stack([_unit(query), _unit(support) ** curve]).to(self._device)
         with torch.autocast(self._device.type, torch.bfloat16):
-            context = self._network.encode_support(images[1:, None], F.avg_pool2d(mask, 2)[None].to(self._device))
+            context = self._network.encode_support(
+                images[1:, None], F.avg_pool2d(mask, 2)[None].to(self._device)
+            )
             logits = self._network(images[:1], context)
         found: NDArray[np.float32] = logits[0, 0].float().clamp(-_LIMIT, _LIMIT).cpu().numpy()
         return found

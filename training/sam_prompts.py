@@ -97,7 +97,9 @@ def draw_prompt(rng: np.random.Generator, target: Target, mask_chance: float = 0
         box=draw_box(rng, target.mask, careful=not has_mask),
         points=points,
         point_labels=point_labels_of(rng, target.mask, points),
-        mask=coarse_mask(rng, source) if has_mask else np.zeros([side // 2 for side in source.shape], np.float32),
+        mask=coarse_mask(rng, source)
+        if has_mask
+        else np.zeros([side // 2 for side in source.shape], np.float32),
         has_box=has_box,
         has_points=has_points,
         has_mask=has_mask,
@@ -122,11 +124,14 @@ def jitter_box(
     return np.concatenate([moved[:2], moved[:2] + small]).astype(np.float32)
 
 
-def draw_box(rng: np.random.Generator, mask: NDArray[np.bool_], *, careful: bool) -> NDArray[np.float32]:
+def draw_box(
+    rng: np.random.Generator, mask: NDArray[np.bool_], *, careful: bool
+) -> NDArray[np.float32]:
     """Draw a box as a person does (careful: tight, off by a tenth, seldom loose), or as an in-context model does.
 
-    The latter is loose more often, or leaves out a part of the object; but then a mask comes with it. Of a box alone
-    the network shall learn that the object reaches its sides: nothing else tells a ring from what it encloses.
+    The latter is loose more often, or leaves out a part of the object; but then a mask comes with
+    it. Of a box alone the network shall learn that the object reaches its sides: nothing else tells
+    a ring from what it encloses.
     """
     box = tight_box(mask)
     shape = (mask.shape[0], mask.shape[1])
@@ -136,12 +141,18 @@ def draw_box(rng: np.random.Generator, mask: NDArray[np.bool_], *, careful: bool
     if kind < (0.95 if careful else 0.7):
         return jitter_box(rng, box, rng.uniform(0.02, 0.1 if careful else 0.15), shape)
     if kind < (1 if careful else 0.88):
-        grow = rng.uniform(0, 0.3, 4) * np.array([box[2] - box[0], box[3] - box[1]] * 2) * np.array([-1, -1, 1, 1])
+        grow = (
+            rng.uniform(0, 0.3, 4)
+            * np.array([box[2] - box[0], box[3] - box[1]] * 2)
+            * np.array([-1, -1, 1, 1])
+        )
         return np.asarray(np.clip(box + grow, 0, [shape[1], shape[0]] * 2), np.float32)
     return jitter_box(rng, box, 0.3, shape)
 
 
-def draw_points(rng: np.random.Generator, mask: NDArray[np.bool_], count: int) -> NDArray[np.float32]:
+def draw_points(
+    rng: np.random.Generator, mask: NDArray[np.bool_], count: int
+) -> NDArray[np.float32]:
     """Two points of the object, deep ones first, then points around it."""
     depth = ndimage.distance_transform_edt(mask)
     inside = np.argwhere(depth >= depth.max() * rng.uniform(0.2, 0.9))
@@ -171,6 +182,8 @@ def coarse_mask(rng: np.random.Generator, mask: NDArray[np.bool_]) -> NDArray[np
     soft = ndimage.shift(soft, rng.normal(0, 0.04 * extent, 2), order=1)
     cells = int(rng.integers(4, 20))
     noise = rng.normal(size=(cells, cells))
-    field = ndimage.zoom(noise, (height / cells, width / cells), order=1, grid_mode=True, mode="nearest")
+    field = ndimage.zoom(
+        noise, (height / cells, width / cells), order=1, grid_mode=True, mode="nearest"
+    )
     level = soft - rng.uniform(0.3, 0.7) + rng.uniform(0, 0.35) * field
     return np.asarray(np.clip(level * rng.uniform(4, 20), -12, 12), np.float32)

@@ -1,6 +1,7 @@
 """Synthetic segmentation tasks without end: families of scenes, drawn and passed through an instrument.
 
-A task is a draw of geometry, appearance and instrument; its images are subjects that differ in shape, place and shade.
+A task is a draw of geometry, appearance and instrument; its images are subjects that differ in
+shape, place and shade.
 """
 
 from __future__ import annotations
@@ -55,7 +56,9 @@ def draw_task(rng: np.random.Generator, size: int, count: int, family: str | Non
     if family is not None and family not in FAMILIES:
         raise ValueError(f"expected one of {', '.join(FAMILIES)}, got the family {family!r}")
     if size < 16 or count < 1:
-        raise ValueError(f"expected a size of at least 16 and a count of at least 1, got {size} and {count}")
+        raise ValueError(
+            f"expected a size of at least 16 and a count of at least 1, got {size} and {count}"
+        )
     if family is None:
         shares = np.array([share for _, share in FAMILIES.values()])
         family = str(rng.choice(list(FAMILIES), p=shares / shares.sum()))

@@ -46,7 +46,9 @@ def fresh_state(config: IclConfig, device: torch.device, weights: Path | None = 
     if weights is not None:
         network.load_state_dict(load_weights(weights).network.state_dict())
     average = {name: value.detach().clone() for name, value in network.state_dict().items()}
-    optimiser = torch.optim.AdamW(network.parameters(), betas=(0.9, 0.98), weight_decay=config.weight_decay)
+    optimiser = torch.optim.AdamW(
+        network.parameters(), betas=(0.9, 0.98), weight_decay=config.weight_decay
+    )
     return State(network, average, optimiser)
 
 
@@ -67,7 +69,9 @@ def restore(state: State, path: Path) -> None:
     """Read a checkpoint into a state of the same configuration."""
     content = torch.load(path, weights_only=True)
     state.network.load_state_dict(content["network"])
-    state.average = {name: value.to(state.average[name].device) for name, value in content["average"].items()}
+    state.average = {
+        name: value.to(state.average[name].device) for name, value in content["average"].items()
+    }
     state.optimiser.load_state_dict(content["optimiser"])
     state.step, state.seconds = int(content["step"]), float(content["seconds"])
 
@@ -79,7 +83,9 @@ def spent(state: State, config: IclConfig) -> float:
 
 def rate(config: IclConfig, step: int, share: float) -> float:
     """Return the learning rate when a share of the training is over: linear rise, plateau, linear fall."""
-    return config.learning_rate * max(0.0, min(1.0, (step + 1) / config.warmup, (1 - share) / config.decay_share))
+    return config.learning_rate * max(
+        0.0, min(1.0, (step + 1) / config.warmup, (1 - share) / config.decay_share)
+    )
 
 
 def train_step(state: State, batch: Batch, config: IclConfig) -> Tensor:
@@ -92,7 +98,9 @@ def train_step(state: State, batch: Batch, config: IclConfig) -> Tensor:
         support = state.network.encode_support(batch.images, batch.masks)
         likeness = state.network.likeness(batch.query, support)
         logits = state.network(batch.query, support, likeness=likeness).float()
-    loss = segmentation_loss(logits, batch.target) + config.likeness_loss * likeness_loss(likeness, batch.target)
+    loss = segmentation_loss(logits, batch.target) + config.likeness_loss * likeness_loss(
+        likeness, batch.target
+    )
     loss.backward()
     norm = nn.utils.clip_grad_norm_(state.network.parameters(), config.clip)
     found = torch.stack([loss.detach(), dice(logits.detach(), batch.target).mean(), norm]).cpu()
@@ -122,8 +130,11 @@ def validate(state: State, batches: list[Batch]) -> float:
 
 def export(module: TwoScales, path: Path) -> None:
     """Write weights in half precision."""
-    metadata = {"architecture": "starter_icl", "licence": "CC-BY-SA-4.0"}
-    halves = {name: value.detach().cpu().half().contiguous() for name, value in module.state_dict().items()}
+    metadata = {"architecture": "starter_icl", "license": "CC-BY-SA-4.0"}
+    halves = {
+        name: value.detach().cpu().half().contiguous()
+        for name, value in module.state_dict().items()
+    }
     path.parent.mkdir(parents=True, exist_ok=True)
     save_file(halves, path, metadata=metadata)
     path.chmod(0o644)
@@ -147,11 +158,15 @@ def sources(config: IclConfig) -> tuple[list[Source], list[Source]]:
     return train, held
 
 
-def train(config: IclConfig, workers: int = 1, until: int | None = None, weights: Path | None = None) -> State:
+def train(
+    config: IclConfig, workers: int = 1, until: int | None = None, weights: Path | None = None
+) -> State:
     """Train to the end (or to a step), from the last checkpoint if there is one, else from weights or from scratch."""
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     config.run.mkdir(parents=True, exist_ok=True)
-    (config.run / "config.json").write_text(json.dumps(dataclasses.asdict(config), default=str, indent=1))
+    (config.run / "config.json").write_text(
+        json.dumps(dataclasses.asdict(config), default=str, indent=1)
+    )
     kept, held = sources(config)
     state = fresh_state(config, device, weights)
     if (config.run / "last.pt").exists():
@@ -173,7 +188,9 @@ def train(config: IclConfig, workers: int = 1, until: int | None = None, weights
     return state
 
 
-def _run(state: State, loader: DataLoader[Batch], checks: list[Batch], config: IclConfig, log: TextIO) -> None:
+def _run(
+    state: State, loader: DataLoader[Batch], checks: list[Batch], config: IclConfig, log: TextIO
+) -> None:
     """Take the steps that the loader holds; log step, seconds, loss, Dice, norm (50-step means) and validation."""
     before, recent = state.seconds, []
     began = time.monotonic()
@@ -185,7 +202,11 @@ def _run(state: State, loader: DataLoader[Batch], checks: list[Batch], config: I
             save(state, config.run / "last.pt")
         checked = validate(state, checks) if step % config.validate_every == 0 or over else None
         if step % 50 == 0 or over:
-            row = [step, round(state.seconds, 1), *(round(x, 4) for x in torch.stack(recent).mean(dim=0).tolist())]
+            row = [
+                step,
+                round(state.seconds, 1),
+                *(round(x, 4) for x in torch.stack(recent).mean(dim=0).tolist()),
+            ]
             csv.writer(log).writerow([*row, "" if checked is None else round(checked, 4)])
             log.flush()
             print(*row, "" if checked is None else f"validation {checked:.4f}", flush=True)
@@ -200,12 +221,18 @@ def main() -> None:
     parser.add_argument("--data", type=Path, required=True, help="folder of the training sets")
     parser.add_argument("--run", type=Path, required=True, help="folder of checkpoints and log")
     parser.add_argument("--export", type=Path, help="where to write the weights at the end")
-    parser.add_argument("--weights", type=Path, help="exported weights to begin with; by default from scratch")
+    parser.add_argument(
+        "--weights", type=Path, help="exported weights to begin with; by default from scratch"
+    )
     parser.add_argument("--until", type=int, help="stop at this step")
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--workers", type=int, default=1, help="processes that draw tasks")
     parser.add_argument(
-        "--set", nargs="*", default=[], metavar="NAME=VALUE", help="other settings of the configuration"
+        "--set",
+        nargs="*",
+        default=[],
+        metavar="NAME=VALUE",
+        help="other settings of the configuration",
     )
     arguments = parser.parse_args()
     torch.set_num_threads(arguments.threads)

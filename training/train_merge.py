@@ -1,6 +1,7 @@
 """Train the merge of both scales of starter-icl: ``python -m training.train_merge --data D --run R --weights FILE``.
 
-Only `napari_iclsam.models.starter_icl.Merge` learns, in minutes, without checkpoints; the network stays as it is.
+Only `napari_iclsam.models.starter_icl.Merge` learns, in minutes, without checkpoints; the network
+stays as it is.
 """
 
 from __future__ import annotations
@@ -42,7 +43,9 @@ def train_merge(config: IclConfig, module: TwoScales, workers: int = 1) -> None:
     optimiser = torch.optim.AdamW(module.merge.parameters(), config.merge_rate, weight_decay=0)
     falling = torch.optim.lr_scheduler.LinearLR(optimiser, 1, 0, config.merge_steps)
     batches = DataLoader(
-        _Batches(Episodes(config, sources(config)[0]), config.merge_steps), batch_size=None, num_workers=workers
+        _Batches(Episodes(config, sources(config)[0]), config.merge_steps),
+        batch_size=None,
+        num_workers=workers,
     )
     config.run.mkdir(parents=True, exist_ok=True)
     began, recent = time.monotonic(), []
@@ -53,16 +56,26 @@ def train_merge(config: IclConfig, module: TwoScales, workers: int = 1) -> None:
             with torch.autocast(device.type, dtype=torch.bfloat16):
                 context = module.encode_support(batch.images, batch.masks)
                 fine, coarse, likeness = module.answers(batch.query, context)
-            merged = module.merge(fine.float(), coarse.float(), likeness, batch.query, context.traits)
+            merged = module.merge(
+                fine.float(), coarse.float(), likeness, batch.query, context.traits
+            )
             loss = segmentation_loss(merged, batch.target)
             optimiser.zero_grad()
             loss.backward()
             optimiser.step()
             falling.step()
             plain = dice(fine.float() + coarse.float(), batch.target)
-            recent.append(torch.stack([loss.detach(), dice(merged.detach(), batch.target).mean(), plain.mean()]))
+            recent.append(
+                torch.stack(
+                    [loss.detach(), dice(merged.detach(), batch.target).mean(), plain.mean()]
+                )
+            )
             if step % 20 == 0 or step == config.merge_steps:
-                row = [step, round(time.monotonic() - began, 1), *torch.stack(recent).mean(dim=0).tolist()]
+                row = [
+                    step,
+                    round(time.monotonic() - began, 1),
+                    *torch.stack(recent).mean(dim=0).tolist(),
+                ]
                 log.writerow([round(value, 4) for value in row])
                 stream.flush()
                 recent = []
@@ -72,11 +85,19 @@ def main() -> None:
     """Read the command line, train, export."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--data", type=Path, required=True, help="folder of the training sets")
-    parser.add_argument("--run", type=Path, required=True, help="folder of the log and of the synthetic tasks")
-    parser.add_argument("--weights", type=Path, required=True, help="what training.train_icl exported")
-    parser.add_argument("--export", type=Path, help="where to write the result; by default in place of the weights")
+    parser.add_argument(
+        "--run", type=Path, required=True, help="folder of the log and of the synthetic tasks"
+    )
+    parser.add_argument(
+        "--weights", type=Path, required=True, help="what training.train_icl exported"
+    )
+    parser.add_argument(
+        "--export", type=Path, help="where to write the result; by default in place of the weights"
+    )
     parser.add_argument("--threads", type=int, default=2)
-    parser.add_argument("--set", nargs="*", default=[], metavar="NAME=VALUE", help="other settings, as JSON")
+    parser.add_argument(
+        "--set", nargs="*", default=[], metavar="NAME=VALUE", help="other settings, as JSON"
+    )
     arguments = parser.parse_args()
     torch.set_num_threads(arguments.threads)
     changes = settings_of(arguments.set)

@@ -77,7 +77,12 @@ def held_out(data: DataSet, validation: bool) -> DataSet:
 
 
 def run_step(
-    network: StarterSam, scale: Tensor, batch: Batch, config: SamConfig, rng: np.random.Generator, bias_chance: float
+    network: StarterSam,
+    scale: Tensor,
+    batch: Batch,
+    config: SamConfig,
+    rng: np.random.Generator,
+    bias_chance: float,
 ) -> StepResult:
     """Embed a batch, probe it, decode its prompts under the probes' guidance, and sum the losses."""
     device = scale.device
@@ -91,14 +96,18 @@ def run_step(
         owners = torch.tensor(batch.owners, device=device)
         likeness = network.decoder.likeness(features, prompts, owners)
         decoded = network.decoder(features, prompts, owners, likeness)
-    truth = torch.as_tensor(np.stack([prompt.target for prompt in batch.prompts])).float().to(device)
+    truth = (
+        torch.as_tensor(np.stack([prompt.target for prompt in batch.prompts])).float().to(device)
+    )
     target = F.avg_pool2d(truth[:, None], 2)[:, 0]
     near = _near(target)
     result = mask_loss(decoded.logits, decoded.iou, target, near)
     alike = likeness_loss(likeness.fine[:, 0], likeness.coarse[:, 0], target, near)
     loss = result.mask + config.iou_weight * result.iou + config.likeness_weight * alike
     if probed is None:
-        return StepResult(loss, float(result.mask.detach()), math.nan, float(result.dice.mean()), math.nan)
+        return StepResult(
+            loss, float(result.mask.detach()), math.nan, float(result.dice.mean()), math.nan
+        )
     return StepResult(
         loss + config.probe_weight * probed.result.loss,
         float(result.mask.detach()),
@@ -108,14 +117,20 @@ def run_step(
     )
 
 
-def probe_batch(features: Features, scale: Tensor, batch: Batch, config: SamConfig) -> Probed | None:
+def probe_batch(
+    features: Features, scale: Tensor, batch: Batch, config: SamConfig
+) -> Probed | None:
     """Fit and ask all probes whose label is there, and not everything, in the cells of both views; None without any."""
     device = features.embedding.device
-    labels = torch.stack([torch.as_tensor(view.labels) for view in batch.views])[:, 4::8, 4::8].to(device)
+    labels = torch.stack([torch.as_tensor(view.labels) for view in batch.views])[:, 4::8, 4::8].to(
+        device
+    )
     chosen, pairs = [], []
     for probe in batch.probes:
         values = torch.tensor(probe.values, device=device)
-        both = torch.stack([torch.isin(labels[view], values) for view in (probe.support, probe.query)])
+        both = torch.stack(
+            [torch.isin(labels[view], values) for view in (probe.support, probe.query)]
+        )
         if both.any((1, 2)).all() and not both.all(2).all(1).any():
             chosen.append(probe)
             pairs.append(both.float())
@@ -123,11 +138,17 @@ def probe_batch(features: Features, scale: Tensor, batch: Batch, config: SamConf
         return None
     support = torch.tensor([probe.support for probe in chosen], device=device)
     query = torch.tensor([probe.query for probe in chosen], device=device)
-    result = probe_loss(features.embedding, torch.stack(pairs), support, query, scale.exp(), config.ridge)
-    return Probed({(probe.query, probe.values): index for index, probe in enumerate(chosen)}, result)
+    result = probe_loss(
+        features.embedding, torch.stack(pairs), support, query, scale.exp(), config.ridge
+    )
+    return Probed(
+        {(probe.query, probe.values): index for index, probe in enumerate(chosen)}, result
+    )
 
 
-def guide_prompts(probed: Probed | None, batch: Batch, chance: float, rng: np.random.Generator) -> list[Tensor | None]:
+def guide_prompts(
+    probed: Probed | None, batch: Batch, chance: float, rng: np.random.Generator
+) -> list[Tensor | None]:
     """Guidance (1, G * G) for a share of the prompts whose label a probe looked for, of varying sharpness and beta."""
     biases: list[Tensor | None] = []
     for owner, prompt in zip(batch.owners, batch.prompts, strict=True):
@@ -140,7 +161,9 @@ def guide_prompts(probed: Probed | None, batch: Batch, chance: float, rng: np.ra
     return biases
 
 
-def batch_maps(batch: Batch, grid: int, biases: Sequence[Tensor | None], device: torch.device) -> PromptMaps:
+def batch_maps(
+    batch: Batch, grid: int, biases: Sequence[Tensor | None], device: torch.device
+) -> PromptMaps:
     """Draw the prompts of a batch as maps, the kinds that each prompt shows and no others."""
     maps: list[PromptMaps] = []
     for prompt, bias in zip(batch.prompts, biases, strict=True):
@@ -149,13 +172,17 @@ def batch_maps(batch: Batch, grid: int, biases: Sequence[Tensor | None], device:
                 grid,
                 torch.as_tensor(prompt.box)[None].to(device) if prompt.has_box else None,
                 torch.as_tensor(prompt.points)[None].to(device) if prompt.has_points else None,
-                torch.as_tensor(prompt.point_labels)[None].to(device) if prompt.has_points else None,
+                torch.as_tensor(prompt.point_labels)[None].to(device)
+                if prompt.has_points
+                else None,
                 torch.as_tensor(prompt.mask)[None, None].to(device) if prompt.has_mask else None,
                 bias,
                 like=torch.zeros((), device=device),
             )
         )
-    return PromptMaps(*[torch.cat([getattr(one, field.name) for one in maps]) for field in fields(PromptMaps)])
+    return PromptMaps(
+        *[torch.cat([getattr(one, field.name) for one in maps]) for field in fields(PromptMaps)]
+    )
 
 
 def _near(target: Tensor) -> Tensor:
@@ -172,7 +199,11 @@ def _near(target: Tensor) -> Tensor:
 
 def learning_rate(config: SamConfig, step: int, share: float) -> float:
     """Warm up over the first steps, then fall as a cosine over the share of the time that is spent."""
-    return config.rate * min(1.0, (step + 1) / config.warmup_steps) * (0.5 + 0.5 * math.cos(math.pi * min(share, 1.0)))
+    return (
+        config.rate
+        * min(1.0, (step + 1) / config.warmup_steps)
+        * (0.5 + 0.5 * math.cos(math.pi * min(share, 1.0)))
+    )
 
 
 def chances_of(sets: Sequence[DataSet], config: SamConfig) -> NDArray[np.float64]:
@@ -187,7 +218,9 @@ def chances_of(sets: Sequence[DataSet], config: SamConfig) -> NDArray[np.float64
     return share
 
 
-def validate(network: StarterSam, scale: Tensor, sets: Sequence[DataSet], config: SamConfig) -> StepResult:
+def validate(
+    network: StarterSam, scale: Tensor, sets: Sequence[DataSet], config: SamConfig
+) -> StepResult:
     """Mean Dice and AUC over a fixed drawing of held-out subjects."""
     rng, phase = np.random.default_rng(config.seed + 1), Phase(0.0, 256, 2, 4)
     real = [data for data in sets if data.samples]
@@ -199,7 +232,10 @@ def validate(network: StarterSam, scale: Tensor, sets: Sequence[DataSet], config
             results.append(run_step(network, scale, batch, config, rng, phase.bias_chance))
     return StepResult(
         torch.stack([r.loss for r in results]).mean(),
-        *[float(np.nanmean([getattr(r, name) for r in results])) for name in ("mask", "probe", "dice", "auc")],
+        *[
+            float(np.nanmean([getattr(r, name) for r in results]))
+            for name in ("mask", "probe", "dice", "auc")
+        ],
     )
 
 
@@ -212,7 +248,13 @@ def synthetic_set(rng: np.random.Generator, config: SamConfig) -> DataSet:
     scenes = draw_task(rng, config.synthetic_size, 3, family)
     images = (scenes.images * 255).round().astype(np.uint8)
     samples = [
-        Sample(image, labels, None if scenes.instances is None else scenes.instances[index], str(index), "")
+        Sample(
+            image,
+            labels,
+            None if scenes.instances is None else scenes.instances[index],
+            str(index),
+            "",
+        )
         for index, (image, labels) in enumerate(zip(images, scenes.labels, strict=True))
     ]
     return DataSet(f"synthetic {scenes.family}", {}, samples)
@@ -319,7 +361,9 @@ def train(
     first = len(sets)
     sets += [synthetic_set(state.rng, config) for _ in range(config.synthetic_tasks)]
     chances = chances_of(sets, config)
-    (out / "config.txt").write_text("\n".join(f"{name} = {value}" for name, value in asdict(config).items()) + "\n")
+    (out / "config.txt").write_text(
+        "\n".join(f"{name} = {value}" for name, value in asdict(config).items()) + "\n"
+    )
     running: list[StepResult] = []
     saved = time.monotonic()
     with (out / "log.csv").open("a", newline="") as file:
@@ -329,24 +373,39 @@ def train(
         while state.seconds < 60 * config.minutes:
             begun = time.monotonic()
             if config.synthetic_tasks and state.step % 2 == 0:
-                sets[first + state.rng.integers(config.synthetic_tasks)] = synthetic_set(state.rng, config)
+                sets[first + state.rng.integers(config.synthetic_tasks)] = synthetic_set(
+                    state.rng, config
+                )
             running.append(advance(state, sets, chances, config, masks))
             state.seconds += time.monotonic() - begun
             if state.step % 50 == 0:
                 _write_row(log, "train", state, running)
                 running = []
                 file.flush()
-            if time.monotonic() - saved > 60 * config.checkpoint_minutes or state.seconds >= 60 * config.minutes:
+            if (
+                time.monotonic() - saved > 60 * config.checkpoint_minutes
+                or state.seconds >= 60 * config.minutes
+            ):
                 save_state(state, checkpoint)
                 export(state.average, out / "starter_sam.safetensors")
-                _write_row(log, "validate", state, [validate(state.average, state.scale, validation, config)])
+                _write_row(
+                    log,
+                    "validate",
+                    state,
+                    [validate(state.average, state.scale, validation, config)],
+                )
                 file.flush()
                 saved = time.monotonic()
 
 
 def _write_row(log: _Writer, kind: str, state: State, results: list[StepResult]) -> None:
-    means = [np.nanmean([getattr(result, name) for result in results]) for name in ("mask", "probe", "dice", "auc")]
-    log.writerow([kind, state.step, f"{state.seconds / 60:.2f}", *[f"{mean:.4f}" for mean in means]])
+    means = [
+        np.nanmean([getattr(result, name) for result in results])
+        for name in ("mask", "probe", "dice", "auc")
+    ]
+    log.writerow(
+        [kind, state.step, f"{state.seconds / 60:.2f}", *[f"{mean:.4f}" for mean in means]]
+    )
 
 
 def main() -> None:
@@ -354,14 +413,24 @@ def main() -> None:
     defaults = SamConfig()
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--data", type=Path, required=True, help="folder of training sets")
-    parser.add_argument("--out", type=Path, required=True, help="folder of checkpoint, log and weights")
-    parser.add_argument("--weights", type=Path, help="exported weights to begin with; by default from scratch")
-    parser.add_argument("--icl", type=Path, help="weights of starter-icl, which then makes mask prompts")
+    parser.add_argument(
+        "--out", type=Path, required=True, help="folder of checkpoint, log and weights"
+    )
+    parser.add_argument(
+        "--weights", type=Path, help="exported weights to begin with; by default from scratch"
+    )
+    parser.add_argument(
+        "--icl", type=Path, help="weights of starter-icl, which then makes mask prompts"
+    )
     parser.add_argument("--minutes", type=float, default=defaults.minutes)
     parser.add_argument("--seed", type=int, default=defaults.seed)
     parser.add_argument("--threads", type=int, default=0, help="0: as many as torch wants")
     parser.add_argument(
-        "--set", nargs="*", default=[], metavar="NAME=VALUE", help="other settings of the configuration, as JSON"
+        "--set",
+        nargs="*",
+        default=[],
+        metavar="NAME=VALUE",
+        help="other settings of the configuration, as JSON",
     )
     options = parser.parse_args()
     if options.threads:

@@ -27,10 +27,14 @@ class Generated(SphinxDirective):
 
     def run(self) -> list[nodes.Node]:
         """Parse the lines where the directive stands."""
-        return self.parse_text_to_nodes(StringList(list(self.lines()), source=self.get_source_info()[0]))
+        return self.parse_text_to_nodes(
+            StringList(list(self.lines()), source=self.get_source_info()[0])
+        )
 
 
-def list_table(head: tuple[str, ...], widths: tuple[int, ...], rows: list[tuple[str, ...]]) -> Iterator[str]:
+def list_table(
+    head: tuple[str, ...], widths: tuple[int, ...], rows: list[tuple[str, ...]]
+) -> Iterator[str]:
     """Yield a table."""
     yield ".. list-table::"
     yield "   :header-rows: 1"
@@ -48,7 +52,8 @@ class SettingsTable(Generated):
     def lines(self) -> Iterator[str]:
         """Yield the table."""
         rows = [
-            (f"``{name}``", allowed(field), f"``{field.default!r}``", field.text) for name, field in describe().items()
+            (f"``{name}``", allowed(field), f"``{field.default!r}``", field.text)
+            for name, field in describe().items()
         ]
         yield from list_table(("Setting", "Values", "Default", "Meaning"), (18, 18, 12, 52), rows)
 
@@ -70,16 +75,22 @@ class ModelsTable(Generated):
     def lines(self) -> Iterator[str]:
         """Yield the table."""
         rows = [
-            (names(weights), size(weights), licence(weights), weights.good_for, weights.citation)
+            (names(weights), size(weights), license(weights), weights.good_for, weights.citation)
             for weights in CATALOGUE.values()
             if weights.kind == self.arguments[0]
         ]
-        yield from list_table(("Name", "Size", "Licence", "Good for", "Cite"), (18, 10, 18, 24, 30), rows)
+        yield from list_table(
+            ("Name", "Size", "License", "Good for", "Cite"), (18, 10, 18, 24, 30), rows
+        )
 
 
 def names(weights: Weights) -> str:
     """Return the name of the weights and their shorter names."""
-    short = [alias for (kind, alias), name in ALIASES.items() if name == weights.name and kind == weights.kind]
+    short = [
+        alias
+        for (kind, alias), name in ALIASES.items()
+        if name == weights.name and kind == weights.kind
+    ]
     return ", ".join(f"``{name}``" for name in (weights.name, *short))
 
 
@@ -88,9 +99,9 @@ def size(weights: Weights) -> str:
     return "in the package" if weights.bundled else f"{weights.about_size / 1e6:,.0f} MB"
 
 
-def licence(weights: Weights) -> str:
-    """Return the licence with its address."""
-    return f"`{weights.licence} <{weights.licence_url}>`__"
+def linked_license(weights: Weights) -> str:
+    """Return the license with its address."""
+    return f"`{weights.license} <{weights.license_url}>`__"
 
 
 class CommandLine(Generated):
@@ -107,7 +118,9 @@ class CommandLine(Generated):
             yield ""
 
 
-def helps(command: click.Command, path: list[str], parent: click.Context | None = None) -> Iterator[tuple[str, str]]:
+def helps(
+    command: click.Command, path: list[str], parent: click.Context | None = None
+) -> Iterator[tuple[str, str]]:
     """Yield the name and the help text of a command and of those below it."""
     with click.Context(command, info_name=path[-1], parent=parent, terminal_width=100) as context:
         yield " ".join(path), command.get_help(context)

@@ -1,6 +1,7 @@
 """Segment images and stacks from a few labelled examples: ICL-SAM in napari, in Python and on the command line.
 
-The names below are resolved at first use: importing the package imports neither torch nor Qt nor napari.
+The names below are resolved at first use: importing the package imports neither torch nor Qt nor
+napari.
 """
 
 from __future__ import annotations
@@ -12,22 +13,33 @@ from napari_iclsam.version import version
 
 if TYPE_CHECKING:
     from napari_iclsam.core.images.support import SupportSet
+    from napari_iclsam.core.metrics import dice
     from napari_iclsam.core.prediction import Prediction, Progress
-    from napari_iclsam.core.quality.leave_one_out import dice
-    from napari_iclsam.core.segmenter import ICLSAM, Task
+    from napari_iclsam.core.segmenter import ICLSAM
     from napari_iclsam.core.settings import Settings
+    from napari_iclsam.core.task import Task
     from napari_iclsam.core.task_file import load_task
 
-__all__ = ["ICLSAM", "Prediction", "Progress", "Settings", "SupportSet", "Task", "__version__", "dice", "load_task"]
+__all__ = [
+    "ICLSAM",
+    "Prediction",
+    "Progress",
+    "Settings",
+    "SupportSet",
+    "Task",
+    "__version__",
+    "dice",
+    "load_task",
+]
 
 _HOMES = {
     "ICLSAM": "segmenter",
-    "Task": "segmenter",
+    "Task": "task",
     "Prediction": "prediction",
     "Progress": "prediction",
     "Settings": "settings",
     "SupportSet": "images.support",
-    "dice": "quality.leave_one_out",
+    "dice": "metrics",
     "load_task": "task_file",
 }
 

@@ -67,11 +67,15 @@ def _options(*options: Callable[[C], C]) -> Callable[[C], C]:
     return add
 
 
-def _in_pairs(context: click.Context, _: click.Parameter, pairs: Sequence[tuple[Path, Path]]) -> Any:
+def _in_pairs(
+    context: click.Context, _: click.Parameter, pairs: Sequence[tuple[Path, Path]]
+) -> Any:
     """Return the pairs unless the next option was taken for the second file of one."""
     for pair in pairs:
         if any(str(path).startswith("--") for path in pair):
-            raise click.UsageError(f"--support takes an image and its labels; got {pair[0]} and {pair[1]}.", context)
+            raise click.UsageError(
+                f"--support takes an image and its labels; got {pair[0]} and {pair[1]}.", context
+            )
     return pairs
 
 
@@ -103,22 +107,40 @@ _axis = click.option(
     metavar="N",
     help="Axis that the planes of a stack lie along, counted from 0; of a NIfTI file 0 is its third axis (z).",
 )
-_device = click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda, cuda:1, mps.")
+_device = click.option(
+    "--device", default="auto", show_default=True, help="auto, cpu, cuda, cuda:1, mps."
+)
 _overwrite = click.option("--overwrite", is_flag=True, help="Replace files that exist already.")
 _report = click.option(
-    "--json", "report", type=_PATH, metavar="REPORT", help="Write what was found, and by which models, as JSON."
+    "--json",
+    "report",
+    type=_PATH,
+    metavar="REPORT",
+    help="Write what was found, and by which models, as JSON.",
 )
 _model = _options(
     click.option(
-        "--models", default="starter", show_default=True, metavar="NAME", help="Promptable model: a name or a file."
+        "--models",
+        default="starter",
+        show_default=True,
+        metavar="NAME",
+        help="Promptable model: a name or a file.",
     ),
-    click.option("--icl", metavar="NAME", help="In-context model: a name or a file.  [default: starter]"),
+    click.option(
+        "--icl", metavar="NAME", help="In-context model: a name or a file.  [default: starter]"
+    ),
     _device,
     click.option(
-        "--mode", metavar="auto|paper", help="auto: with known gaps closed. paper: step by step as published."
+        "--mode",
+        metavar="auto|paper",
+        help="auto: with known gaps closed. paper: step by step as published.",
     ),
     click.option(
-        "--setting", "assignments", multiple=True, metavar="NAME=VALUE", help="Any other setting. Repeat it for more."
+        "--setting",
+        "assignments",
+        multiple=True,
+        metavar="NAME=VALUE",
+        help="Any other setting. Repeat it for more.",
     ),
 )
 _destination = _options(
@@ -135,7 +157,9 @@ _destination = _options(
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
-@click.option("--traceback", is_flag=True, help="At an error, show where in the program it came from.")
+@click.option(
+    "--traceback", is_flag=True, help="At an error, show where in the program it came from."
+)
 @click.version_option(package_name="napari-iclsam")
 def application(traceback: bool) -> None:
     """Segment images and stacks from a few labelled examples (ICL-SAM, Hu et al. 2024).
@@ -154,11 +178,15 @@ def application(traceback: bool) -> None:
     metavar="DIR",
     help="Folder for the results.",
 )
-@click.option("--all", "every", is_flag=True, help="Segment all planes of the sample, not 16 of them.")
+@click.option(
+    "--all", "every", is_flag=True, help="Segment all planes of the sample, not 16 of them."
+)
 @click.option("--sample", type=click.Choice(["brain", "cells"]), default="brain", show_default=True)
 @_model
 @_overwrite
-def demo(headless: bool, output: Path, every: bool, sample: str, overwrite: bool, **model: Any) -> None:
+def demo(
+    headless: bool, output: Path, every: bool, sample: str, overwrite: bool, **model: Any
+) -> None:
     """Segment a sample, say how well it went, and show it in napari if there is a display."""
     from napari_iclsam.commands.demo import demo as run
 
@@ -182,11 +210,14 @@ def segment(
 ) -> None:
     """Segment images or stacks by examples.
 
-    TIFF, PNG, JPEG and NIfTI files are read; labels are written in the kind of the image, with its spatial metadata.
+    TIFF, PNG, JPEG and NIfTI files are read; labels are written in the kind of the image, with its
+    spatial metadata.
     """
     from napari_iclsam.commands import segment as run
 
-    run.segment(support, queries, axis, _model_of(**model), _destination_of(output, report, overwrite))
+    run.segment(
+        support, queries, axis, _model_of(**model), _destination_of(output, report, overwrite)
+    )
 
 
 @application.command()
@@ -195,7 +226,9 @@ def segment(
 @_overwrite
 @_axis
 @_model
-def fit(support: Sequence[tuple[Path, Path]], output: Path, overwrite: bool, axis: int, **model: Any) -> None:
+def fit(
+    support: Sequence[tuple[Path, Path]], output: Path, overwrite: bool, axis: int, **model: Any
+) -> None:
     """Keep examples and settings in a file, for `predict`, for napari, or for a colleague."""
     from napari_iclsam.commands import segment as run
 
@@ -203,7 +236,13 @@ def fit(support: Sequence[tuple[Path, Path]], output: Path, overwrite: bool, axi
 
 
 @application.command()
-@click.option("--task", required=True, type=_PATH, metavar="X.iclsam", help="File that `fit` or napari has written.")
+@click.option(
+    "--task",
+    required=True,
+    type=_PATH,
+    metavar="X.iclsam",
+    help="File that `fit` or napari has written.",
+)
 @_query
 @_destination
 @_axis
@@ -229,7 +268,13 @@ def predict(
 @_model
 @_report
 @_overwrite
-def check(support: Sequence[tuple[Path, Path]], axis: int, report: Path | None, overwrite: bool, **model: Any) -> None:
+def check(
+    support: Sequence[tuple[Path, Path]],
+    axis: int,
+    report: Path | None,
+    overwrite: bool,
+    **model: Any,
+) -> None:
     """Segment each example by the others: what to expect, and which part of the method to trust."""
     from napari_iclsam.commands import segment as run
 
@@ -246,7 +291,7 @@ def models(context: click.Context) -> None:
 
 @models.command("list")
 def models_list() -> None:
-    """Show all models, their licences, and which are on this computer."""
+    """Show all models, their licenses, and which are on this computer."""
     from napari_iclsam.commands import weights
 
     weights.show_models()
@@ -254,7 +299,13 @@ def models_list() -> None:
 
 @models.command()
 @click.argument("name")
-@click.option("--from", "file", type=_PATH, metavar="FILE", help="Copy it from this file instead of downloading it.")
+@click.option(
+    "--from",
+    "file",
+    type=_PATH,
+    metavar="FILE",
+    help="Copy it from this file instead of downloading it.",
+)
 def download(name: str, file: Path | None) -> None:
     """Download the weights NAME from their publisher, check them, and keep them."""
     from napari_iclsam.commands import weights
@@ -304,11 +355,15 @@ def clear() -> None:
     weights.clear_cache()
 
 
-def _model_of(models: str, icl: str | None, device: str, mode: str | None, assignments: Sequence[str]) -> Model:
+def _model_of(
+    models: str, icl: str | None, device: str, mode: str | None, assignments: Sequence[str]
+) -> Model:
     from napari_iclsam.commands.inputs import read_settings
     from napari_iclsam.commands.segment import Model
+    from napari_iclsam.core.model_choice import ModelChoice
 
-    return Model(models, icl, device, read_settings(mode, assignments))
+    choice = ModelChoice(models, icl or "starter", device)
+    return Model(choice, read_settings(mode, assignments))
 
 
 def _destination_of(output: Path, report: Path | None, overwrite: bool) -> Destination:

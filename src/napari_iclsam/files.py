@@ -67,20 +67,21 @@ class ImageFile:
     ----------
     path : Path
     array : ndarray
-        (H, W) or (Z, H, W), with a last axis of channels if it is a colour image. NIfTI's (x, y, z) becomes (z, y, x).
-    colour : bool
+        (H, W) or (Z, H, W), with a last axis of channels if it is a color image. NIfTI's (x, y, z)
+        becomes (z, y, x).
+    color : bool
     space : Space
     """
 
     path: Path
     array: NDArray[Any]
-    colour: bool
+    color: bool
     space: Space
 
     @property
     def shape(self) -> tuple[int, ...]:
         """Size without the channels."""
-        return self.array.shape[:-1] if self.colour else self.array.shape
+        return self.array.shape[:-1] if self.color else self.array.shape
 
     @property
     def is_stack(self) -> bool:
@@ -109,13 +110,14 @@ def labels_suffix(path: Path) -> str:
 
 
 def read_image(path: Path) -> ImageFile:
-    """Read a plane or a stack, grey or colour.
+    """Read a plane or a stack, grey or color.
 
     Raises
     ------
     FileNotFoundError, IsADirectoryError
     ValueError
-        It is not an image of a kind that is read, is damaged, or has more than three axes beside the channels.
+        It is not an image of a kind that is read, is damaged, or has more than three axes beside
+        the channels.
     """
     return _read(path, indices=False)
 
@@ -123,8 +125,8 @@ def read_image(path: Path) -> ImageFile:
 def read_labels(path: Path) -> ImageFile:
     """Read a plane or a stack of labels, as integers.
 
-    Whole numbers that are stored as floating point (common in NIfTI), and grey values that are stored as colours, are
-    taken as the integers that they are.
+    Whole numbers that are stored as floating point (common in NIfTI), and grey values that are
+    stored as colors, are taken as the integers that they are.
 
     Raises
     ------
@@ -134,10 +136,10 @@ def read_labels(path: Path) -> ImageFile:
     """
     file = _read(path, indices=True)
     array = file.array
-    if file.colour:
+    if file.color:
         if not (array[..., :3] == array[..., :1]).all():
             raise ValueError(
-                f"{path} is a colour picture; labels must be one plane of whole numbers: 0 background, 1, 2, ... "
+                f"{path} is a color picture; labels must be one plane of whole numbers: 0 background, 1, 2, ... "
                 "objects."
             )
         array = array[..., 0]
@@ -152,8 +154,10 @@ def read_labels(path: Path) -> ImageFile:
             )
         array = array.astype(np.int64)
     if array.size and array.min() < 0:
-        raise ValueError(f"{path}: labels must be 0 (background) or positive; the smallest is {array.min()}.")
-    return replace(file, array=array, colour=False)
+        raise ValueError(
+            f"{path}: labels must be 0 (background) or positive; the smallest is {array.min()}."
+        )
+    return replace(file, array=array, color=False)
 
 
 def check_writable_as(path: Path, highest: int, *, stack: bool) -> None:
@@ -163,9 +167,13 @@ def check_writable_as(path: Path, highest: int, *, stack: bool) -> None:
         why = "JPEG changes the numbers" if kind else f"{end or 'no suffix'} is not among them"
         raise ValueError(f"Labels are written as .tif, .png, .nii or .nii.gz; {why}: {path}.")
     if kind == "picture" and stack:
-        raise ValueError(f"A PNG file holds one plane and this is a stack: name a .tif or .nii.gz file, not {path}.")
+        raise ValueError(
+            f"A PNG file holds one plane and this is a stack: name a .tif or .nii.gz file, not {path}."
+        )
     if kind == "picture" and highest > np.iinfo(np.uint16).max:
-        raise ValueError(f"A PNG file holds labels up to 65535 and there is a {highest}: name a .tif file, not {path}.")
+        raise ValueError(
+            f"A PNG file holds labels up to 65535 and there is a {highest}: name a .tif file, not {path}."
+        )
 
 
 def write_labels(path: Path, labels: NDArray[np.integer[Any]], space: Space) -> None:
@@ -182,7 +190,9 @@ def write_labels(path: Path, labels: NDArray[np.integer[Any]], space: Space) -> 
     """
     highest = int(labels.max(initial=0))
     check_writable_as(path, highest, stack=labels.ndim == 3)
-    labels = labels.astype(next(t for t in (np.uint8, np.uint16, np.int32) if highest <= np.iinfo(t).max))
+    labels = labels.astype(
+        next(t for t in (np.uint8, np.uint16, np.int32) if highest <= np.iinfo(t).max)
+    )
     kind = _KINDS[suffix(path).replace(".ome", "")]
     if kind == "tiff":
         _write_tiff(path, labels, space)
@@ -226,7 +236,17 @@ def _read(path: Path, *, indices: bool) -> ImageFile:
     return file
 
 
-_DAMAGE = (OSError, ValueError, EOFError, SyntaxError, KeyError, IndexError, TypeError, struct.error, zlib.error)
+_DAMAGE = (
+    OSError,
+    ValueError,
+    EOFError,
+    SyntaxError,
+    KeyError,
+    IndexError,
+    TypeError,
+    struct.error,
+    zlib.error,
+)
 """What the libraries raise at files that are damaged or not what their suffix says."""
 
 
@@ -237,7 +257,14 @@ def _read_picture(path: Path, *, indices: bool) -> ImageFile:
         with Image.open(path) as image:
             dpi = image.info.get("dpi")
             keep = indices and image.mode == "P"  # labels are the numbers of the palette's entries
-            as_mode = {"P": "RGB", "PA": "RGBA", "LA": "L", "La": "L", "CMYK": "RGB", "YCbCr": "RGB"}.get(image.mode)
+            as_mode = {
+                "P": "RGB",
+                "PA": "RGBA",
+                "LA": "L",
+                "La": "L",
+                "CMYK": "RGB",
+                "YCbCr": "RGB",
+            }.get(image.mode)
             array = np.asarray(image.convert(as_mode) if as_mode and not keep else image)
     except Image.DecompressionBombError as error:
         raise ValueError(str(error)) from error
@@ -248,7 +275,11 @@ def _read_picture(path: Path, *, indices: bool) -> ImageFile:
 def _write_picture(path: Path, labels: NDArray[Any], space: Space) -> None:
     from PIL import Image
 
-    dpi = tuple(1 / s for s in reversed(space.spacing)) if space.unit == "inch" and len(space.spacing) == 2 else None
+    dpi = (
+        tuple(1 / s for s in reversed(space.spacing))
+        if space.unit == "inch" and len(space.spacing) == 2
+        else None
+    )
     options: dict[str, Any] = {"dpi": dpi} if dpi else {}
     Image.fromarray(labels).save(path, **options)
 
@@ -258,15 +289,17 @@ def _read_tiff(path: Path) -> ImageFile:
 
     with tifffile.TiffFile(path) as tif:
         if len(tif.series) != 1:
-            raise ValueError(f"it holds {len(tif.series)} images of different kinds; save the one that you mean")
+            raise ValueError(
+                f"it holds {len(tif.series)} images of different kinds; save the one that you mean"
+            )
         series = tif.series[0]
         array, axes = np.asarray(series.asarray()), series.axes
         keep = [n for n, letter in enumerate(axes) if array.shape[n] != 1 or letter in "YX"]
         array, axes = array.reshape([array.shape[n] for n in keep]), "".join(axes[n] for n in keep)
-        colour = "S" in axes
-        if colour:
+        color = "S" in axes
+        if color:
             array, axes = np.moveaxis(array, axes.index("S"), -1), axes.replace("S", "")
-        return ImageFile(path, array, colour, _tiff_space(tif, axes))
+        return ImageFile(path, array, color, _tiff_space(tif, axes))
 
 
 def _tiff_space(tif: Any, axes: str) -> Space:
@@ -278,20 +311,34 @@ def _tiff_space(tif: Any, axes: str) -> Space:
         pixels = (pixels[0] if isinstance(pixels, list) else pixels)["Pixels"]
         spacing = tuple(float(pixels.get(f"PhysicalSize{letter}", 1)) for letter in axes)
         known = "PhysicalSizeX" in pixels
-        return Space(axes, spacing if known else (), pixels.get("PhysicalSizeXUnit", "µm") if known else "", "ome")
+        return Space(
+            axes,
+            spacing if known else (),
+            pixels.get("PhysicalSizeXUnit", "µm") if known else "",
+            "ome",
+        )
     within = _tiff_resolution(page)
     if tif.is_imagej:
         meta = tif.imagej_metadata or {}
-        spacing = ((float(meta.get("spacing", 1)),) if len(axes) == 3 else ()) + within if within else ()
+        spacing = (
+            ((float(meta.get("spacing", 1)),) if len(axes) == 3 else ()) + within if within else ()
+        )
         return Space(axes, spacing, str(meta.get("unit", "")), "imagej")
-    unit = {2: "inch", 3: "cm"}.get(int(page.tags["ResolutionUnit"].value) if "ResolutionUnit" in page.tags else 1, "")
+    unit = {2: "inch", 3: "cm"}.get(
+        int(page.tags["ResolutionUnit"].value) if "ResolutionUnit" in page.tags else 1, ""
+    )
     return Space(axes, (1.0,) * (len(axes) - 2) + within if within else (), unit if within else "")
 
 
 def _tiff_resolution(page: Any) -> tuple[float, ...]:
     """Return the distance of rows and of columns, in the file's unit; empty if the file does not say."""
-    values = [page.tags[name].value if name in page.tags else (0, 1) for name in ("YResolution", "XResolution")]
-    return tuple(below / above for above, below in values) if all(min(v) > 0 for v in values) else ()
+    values = [
+        page.tags[name].value if name in page.tags else (0, 1)
+        for name in ("YResolution", "XResolution")
+    ]
+    return (
+        tuple(below / above for above, below in values) if all(min(v) > 0 for v in values) else ()
+    )
 
 
 def _write_tiff(path: Path, labels: NDArray[Any], space: Space) -> None:
@@ -303,20 +350,36 @@ def _write_tiff(path: Path, labels: NDArray[Any], space: Space) -> None:
         dialect = "imagej"  # plain TIFF cannot say millimetres, nor the distance of planes
     options: dict[str, Any] = {"photometric": "minisblack"}
     if dialect == "ome":
-        sizes = {f"PhysicalSize{letter}": size for letter, size in zip(axes, spacing, strict=False) if letter in "XYZ"}
+        sizes = {
+            f"PhysicalSize{letter}": size
+            for letter, size in zip(axes, spacing, strict=False)
+            if letter in "XYZ"
+        }
         units = {f"{name}Unit": space.unit or "µm" for name in sizes}
-        tifffile.imwrite(path, labels, ome=True, compression="zlib", metadata={"axes": axes} | sizes | units, **options)
+        tifffile.imwrite(
+            path,
+            labels,
+            ome=True,
+            compression="zlib",
+            metadata={"axes": axes} | sizes | units,
+            **options,
+        )
         return
     if len(spacing) >= 2:
         options["resolution"] = (1 / spacing[-1], 1 / spacing[-2])
     if dialect == "imagej" and labels.dtype != np.int32:  # ImageJ knows no 32-bit integers
-        meta = {"axes": "".join(letter if letter in "TZYX" else "Z" for letter in axes), "unit": space.unit}
+        meta = {
+            "axes": "".join(letter if letter in "TZYX" else "Z" for letter in axes),
+            "unit": space.unit,
+        }
         if len(spacing) == 3:
             meta["spacing"] = spacing[0]  # type: ignore[assignment]
         tifffile.imwrite(path, labels, imagej=True, resolutionunit="NONE", metadata=meta, **options)
         return
     unit = {"inch": "INCH", "cm": "CENTIMETER"}.get(space.unit, "NONE")
-    tifffile.imwrite(path, labels, compression="zlib", resolutionunit=unit, metadata={"axes": axes}, **options)
+    tifffile.imwrite(
+        path, labels, compression="zlib", resolutionunit=unit, metadata={"axes": axes}, **options
+    )
 
 
 def _read_nifti(path: Path) -> ImageFile:
@@ -330,7 +393,9 @@ def _read_nifti(path: Path) -> ImageFile:
     except (ImageFileError, HeaderDataError) as error:
         raise ValueError(str(error)) from error
     if array.dtype.names:
-        raise ValueError(f"it holds colours ({', '.join(array.dtype.names)}); give a file of grey values")
+        raise ValueError(
+            f"it holds colors ({', '.join(array.dtype.names)}); give a file of grey values"
+        )
     keep = [n for n, size in enumerate(array.shape) if n < 2 or size != 1]
     zooms = [float(image.header.get_zooms()[n]) for n in keep]
     array = array.reshape([array.shape[n] for n in keep]).T
@@ -338,7 +403,7 @@ def _read_nifti(path: Path) -> ImageFile:
     nifti = Nifti(np.asarray(image.affine), image.header.copy(), image.shape)
     axes = "".join("XYZT"[n] if n < 4 else "Q" for n in reversed(keep))
     space = Space(axes, tuple(reversed(zooms)), "" if unit == "unknown" else unit, nifti=nifti)
-    return ImageFile(path, array, colour=False, space=space)
+    return ImageFile(path, array, color=False, space=space)
 
 
 def _write_nifti(path: Path, labels: NDArray[Any], space: Space) -> None:
@@ -348,12 +413,16 @@ def _write_nifti(path: Path, labels: NDArray[Any], space: Space) -> None:
     if nifti is None:
         spacing = [*reversed(space.spacing or (1.0,) * labels.ndim), 1.0][:3]
         image: Any = nibabel.Nifti1Image(data, np.diag([*spacing, 1.0]))
-        image.header.set_xyzt_units({"mm": "mm", "µm": "micron", "um": "micron", "micron": "micron"}.get(space.unit))
+        image.header.set_xyzt_units(
+            {"mm": "mm", "µm": "micron", "um": "micron", "micron": "micron"}.get(space.unit)
+        )
     else:
         header = nifti.header.copy()
         header.set_data_dtype(labels.dtype)
         header["cal_min"] = header["cal_max"] = 0  # the window of the image, not of its labels
-        kind: Any = nibabel.Nifti2Image if isinstance(header, nibabel.Nifti2Header) else nibabel.Nifti1Image
+        kind: Any = (
+            nibabel.Nifti2Image if isinstance(header, nibabel.Nifti2Header) else nibabel.Nifti1Image
+        )
         image = kind(data.reshape(nifti.shape), nifti.affine, header)
     image.header.set_intent("label")
     nibabel.save(image, path)

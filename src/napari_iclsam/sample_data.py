@@ -23,7 +23,11 @@ def cells() -> list[LayerData]:
 
 
 def _layers(sample: samples.Sample, axes: tuple[str, ...]) -> list[LayerData]:
-    place: dict[str, Any] = {"scale": sample.spacing, "units": (sample.unit,) * 3, "axis_labels": axes}
+    place: dict[str, Any] = {
+        "scale": sample.spacing,
+        "units": (sample.unit,) * 3,
+        "axis_labels": axes,
+    }
     names = {0: "background", **sample.names}
     features = {"index": list(names), "name": list(names.values())}
     image = {"name": sample.name, "metadata": {"source": sample.source}, **place}
@@ -31,4 +35,8 @@ def _layers(sample: samples.Sample, axes: tuple[str, ...]) -> list[LayerData]:
         image["rgb"] = True
     labels = {"name": f"{sample.name} labels", "features": features, **place}
     truth = {**labels, "name": f"{sample.name} truth", "visible": False}
-    return [(sample.image, image, "image"), (sample.truth, truth, "labels"), (sample.labels, labels, "labels")]
+    return [
+        (sample.image, image, "image"),
+        (sample.truth, truth, "labels"),
+        (sample.labels, labels, "labels"),
+    ]

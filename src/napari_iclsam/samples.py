@@ -56,8 +56,8 @@ class Sample:
 def brain() -> Sample:
     """Return the MNI152 T1 template with labels from its maps of grey and white matter, every second millimetre.
 
-    A pixel is grey or white matter where that is more probable than the other and than the rest (Fonov et al. 2011,
-    doi:10.1016/j.neuroimage.2010.07.033; as distributed with nilearn).
+    A pixel is grey or white matter where that is more probable than the other and than the rest
+    (Fonov et al. 2011, doi:10.1016/j.neuroimage.2010.07.033; as distributed with nilearn).
 
     Raises
     ------
@@ -65,19 +65,34 @@ def brain() -> Sample:
         If nilearn is not installed.
     """
     try:
-        from nilearn.datasets import load_mni152_gm_template, load_mni152_template, load_mni152_wm_template
+        from nilearn.datasets import (
+            load_mni152_gm_template,
+            load_mni152_template,
+            load_mni152_wm_template,
+        )
     except ModuleNotFoundError as error:
         raise _missing("nilearn", "brain") from error
     template = load_mni152_template(resolution=1)
     planes = slice(30, 140, 2)  # of 1 mm: those that show the cerebrum
     t1, grey, white = (
         np.asarray(image.dataobj).T[planes, ::-1]  # the front of the head on top
-        for image in (template, load_mni152_gm_template(resolution=1), load_mni152_wm_template(resolution=1))
+        for image in (
+            template,
+            load_mni152_gm_template(resolution=1),
+            load_mni152_wm_template(resolution=1),
+        )
     )
     rest = 1 - grey - white
-    truth = np.where((grey >= white) & (grey > rest), 1, np.where((white > grey) & (white > rest), 2, 0))
+    truth = np.where(
+        (grey >= white) & (grey > rest), 1, np.where((white > grey) & (white > rest), 2, 0)
+    )
     to_file = np.array(
-        [[1, 0, 0, 0], [0, -1, 0, template.shape[1] - 1], [0, 0, planes.step, planes.start], [0, 0, 0, 1.0]]
+        [
+            [1, 0, 0, 0],
+            [0, -1, 0, template.shape[1] - 1],
+            [0, 0, planes.step, planes.start],
+            [0, 0, 0, 1.0],
+        ]
     )
     return Sample(
         name="brain",
@@ -96,8 +111,8 @@ def brain() -> Sample:
 def cells() -> Sample:
     """Return a stained section of human colon, cut into nine tiles, with the stained cells as label.
 
-    The labels are computed: the brown stain's share of the colour (Ruifrok and Johnston 2001), smoothed, above Otsu's
-    threshold, with pale nuclei closed and what is white left out.
+    The labels are computed: the brown stain's share of the color (Ruifrok and Johnston 2001),
+    smoothed, above Otsu's threshold, with pale nuclei closed and what is white left out.
 
     Raises
     ------
@@ -112,9 +127,13 @@ def cells() -> Sample:
         raise _missing("scikit-image", "cells") from error
     section = immunohistochemistry()
     stain = ndimage.gaussian_filter(rgb2hed(section)[..., 2], sigma=4)
-    mask = np.pad(stain > threshold_otsu(stain), _REACH, mode="edge")  # closing must not depend on the border
+    mask = np.pad(
+        stain > threshold_otsu(stain), _REACH, mode="edge"
+    )  # closing must not depend on the border
     mask = ndimage.binary_closing(mask, _DISK)[_REACH:-_REACH, _REACH:-_REACH]
-    mask &= ndimage.gaussian_filter(section.mean(axis=2), sigma=2) < _WHITE  # the inside of a gland is empty
+    mask &= (
+        ndimage.gaussian_filter(section.mean(axis=2), sigma=2) < _WHITE
+    )  # the inside of a gland is empty
     mask = ~_without_specks(~_without_specks(mask, 600), 60)
     return Sample(
         name="cells",
@@ -153,7 +172,9 @@ def _tiles(image: NDArray[Any]) -> NDArray[Any]:
     """Cut a picture into tiles of one size, row by row, and stack them; what is left over at the end is dropped."""
     side = min(image.shape[:2]) // _TILES
     starts = range(0, _TILES * side, side)
-    return np.stack([image[top : top + side, left : left + side] for top in starts for left in starts])
+    return np.stack(
+        [image[top : top + side, left : left + side] for top in starts for left in starts]
+    )
 
 
 def _missing(package: str, sample: str) -> ModuleNotFoundError:

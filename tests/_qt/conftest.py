@@ -10,10 +10,11 @@ import numpy as np
 import pytest
 import torch
 
-from napari_iclsam._qt.request import Models, Session
+from napari_iclsam._qt.request import Session
 from napari_iclsam._qt.widget import ICLSAMWidget
 from napari_iclsam.core.encoder.cache import EmbeddingCache
-from napari_iclsam.core.encoder.runner import Networks
+from napari_iclsam.core.model_choice import ModelChoice
+from napari_iclsam.core.networks import ModelFacts, Networks
 from napari_iclsam.core.segmenter import ICLSAM
 from napari_iclsam.core.settings import Settings
 from napari_iclsam.models.starter_sam import StarterSam
@@ -38,15 +39,23 @@ def own_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 def networks() -> Networks:
     """Make small networks with fixed random weights."""
     torch.manual_seed(0)
-    sam, icl = StarterSam(64).eval().requires_grad_(False), UniverSeg(1, (4, 4)).eval().requires_grad_(False)
-    return Networks(sam, icl, names={"sam": "small_sam", "icl": "small_icl"}, hashes={"sam": "a", "icl": "b"})
+    sam, icl = (
+        StarterSam(64).eval().requires_grad_(False),
+        UniverSeg(1, (4, 4)).eval().requires_grad_(False),
+    )
+    return Networks(
+        sam,
+        icl,
+        sam_facts=ModelFacts("small_sam", "a", fusion_default="starter"),
+        icl_facts=ModelFacts("small_icl", "b"),
+    )
 
 
 @pytest.fixture
 def small(networks: Networks) -> Callable[[], Session]:
     """Make sessions that run the small networks."""
 
-    def make(models: Models, settings: Settings) -> ICLSAM:
+    def make(models: ModelChoice, settings: Settings) -> ICLSAM:
         return ICLSAM(settings=settings, networks=networks, cache=EmbeddingCache(None))
 
     return lambda: Session(make=make)
@@ -68,7 +77,9 @@ class Dock:
     def settle(self) -> None:
         """Wait until nothing is read any more."""
         form = self.widget.examples
-        self._qtbot.waitUntil(lambda: not form.is_reading and not form.reader.is_busy, timeout=20_000)
+        self._qtbot.waitUntil(
+            lambda: not form.is_reading and not form.reader.is_busy, timeout=20_000
+        )
 
     def segment(self) -> None:
         """Press Segment and wait for the end."""
@@ -93,16 +104,27 @@ def dock(viewer: Any, qtbot: Any, small: Callable[[], Session]) -> Iterator[Dock
     dock = Dock(viewer, qtbot)
     dock.widget.session = small()
     yield dock
-    runners = [dock.widget.runner, dock.widget.examples.reader, dock.widget._finder, dock.widget._filer]
+    runners = [
+        dock.widget.runner,
+        dock.widget.examples.reader,
+        dock.widget._finder,
+        dock.widget._filer,
+    ]
     workers = [runner._worker for runner in runners]
     dock.widget.close_down()
-    qtbot.waitUntil(lambda: not any(worker is not None and worker.is_running for worker in workers), timeout=60_000)
+    qtbot.waitUntil(
+        lambda: not any(worker is not None and worker.is_running for worker in workers),
+        timeout=60_000,
+    )
 
 
 def stack(planes: int = 8, height: int = 40, width: int = 48) -> tuple[np.ndarray, np.ndarray]:
     """Make a stack of nested ellipses and their labels."""
     z, y, x = np.mgrid[:planes, :height, :width]
-    radius = np.hypot((y - height / 2) / (0.4 * height), (x - width / 2) / (0.4 * width)) + abs(z - planes / 2) / planes
+    radius = (
+        np.hypot((y - height / 2) / (0.4 * height), (x - width / 2) / (0.4 * width))
+        + abs(z - planes / 2) / planes
+    )
     labels = (radius < 1).astype(np.uint8) + (radius < 0.6)
     noise = np.random.default_rng(0).normal(0, 6, labels.shape)
     return np.clip(40 + 70 * labels + noise, 0, 255).astype(np.uint8), labels.astype(np.uint8)

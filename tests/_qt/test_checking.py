@@ -46,7 +46,9 @@ def test_there_is_nothing_to_check_before_a_run(filled: Dock) -> None:
 def test_slices_come_up_once_each_the_most_doubtful_first(filled: Dock) -> None:
     filled.segment()
     estimates = dict(known(filled).estimates)
-    assert {position for (position,) in estimates} == {0, 1, 3, 5}, "the examples are known to be right"
+    assert {position for (position,) in estimates} == {0, 1, 3, 5}, (
+        "the examples are known to be right"
+    )
     wanted = sorted(estimates, key=lambda position: estimates[position])
     text = filled.widget.bar.check.text()
     assert text == f"Check slice {wanted[0][0]}: Dice about {estimates[wanted[0]]:.2f}"

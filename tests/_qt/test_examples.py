@@ -111,7 +111,7 @@ def test_what_the_model_sees_is_shown(filled: Dock, qtbot: Any) -> None:
     qtbot.waitUntil(lambda: bool(preview.icl_text.text()), timeout=20_000)
     assert preview.isVisible()
     assert "40 × 48" in preview.sam_text.text()
-    assert "colour, 128 × 128" in preview.icl_text.text()
+    assert "color, 128 × 128" in preview.icl_text.text()
     assert not preview.icl.pixmap().isNull()
 
 
@@ -119,7 +119,9 @@ def test_what_the_model_sees_is_shown(filled: Dock, qtbot: Any) -> None:
     ("icl", "height", "side", "grey"),
     [("starter", 100, 128, False), ("starter", 900, 256, False), ("universeg", 900, 128, True)],
 )
-def test_an_example_is_shown_as_the_chosen_model_sees_it(icl: str, height: int, side: int, grey: bool) -> None:
+def test_an_example_is_shown_as_the_chosen_model_sees_it(
+    icl: str, height: int, side: int, grey: bool
+) -> None:
     image = np.random.default_rng(0).integers(0, 255, (height, 120, 3)).astype(np.uint8)
     labels = np.zeros((height, 120), np.uint8)
     labels[:, 60:] = 7
@@ -148,7 +150,9 @@ def test_dropped_pictures_become_examples(dock: Dock, tmp_path: Path, qtbot: Any
     assert dock.result().name == "query [ICL-SAM]"
 
 
-def test_dropped_pictures_without_labels_are_refused_in_words(dock: Dock, tmp_path: Path, qtbot: Any) -> None:
+def test_dropped_pictures_without_labels_are_refused_in_words(
+    dock: Dock, tmp_path: Path, qtbot: Any
+) -> None:
     iio.imwrite(tmp_path / "one.png", np.zeros((8, 8), np.uint8))
     with qtbot.waitSignal(dock.widget.examples.failed, timeout=20_000) as caught:
         drop(dock, [tmp_path / "one.png"])
@@ -156,7 +160,11 @@ def test_dropped_pictures_without_labels_are_refused_in_words(dock: Dock, tmp_pa
 
 
 def test_a_colleague_segments_with_a_task_file_and_no_labels(
-    filled: Dock, make_napari_viewer_proxy: Callable[..., Any], small: Callable[[], Session], tmp_path: Path, qtbot: Any
+    filled: Dock,
+    make_napari_viewer_proxy: Callable[..., Any],
+    small: Callable[[], Session],
+    tmp_path: Path,
+    qtbot: Any,
 ) -> None:
     painted = filled.viewer.layers["painted"]
     painted.colormap = DirectLabelColormap(color_dict={1: "red", 2: "blue", None: "white"})
@@ -202,7 +210,10 @@ def test_of_many_labelled_slices_sixteen_are_taken(dock: Dock) -> None:
     dock.viewer.add_labels(some(labels, *range(0, 40, 2)), name="painted")
     dock.settle()
     assert dock.widget.examples.table.count() == 16
-    assert "20 labelled slices found along axis 0, 16 of them taken" in dock.widget.examples.summary.text()
+    assert (
+        "20 labelled slices found along axis 0, 16 of them taken"
+        in dock.widget.examples.summary.text()
+    )
 
 
 def test_the_sparsest_labels_are_taken_not_the_truth(dock: Dock) -> None:

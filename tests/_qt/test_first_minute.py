@@ -28,7 +28,9 @@ def test_an_empty_viewer_is_told_what_to_do_first(dock: Dock) -> None:
 
 def test_the_form_fills_itself_from_a_stack_with_three_labelled_slices(filled: Dock) -> None:
     widget = filled.widget
-    assert widget.examples.summary.text() == "3 labelled slices found along z: labels 1 shell, 2 core"
+    assert (
+        widget.examples.summary.text() == "3 labelled slices found along z: labels 1 shell, 2 core"
+    )
     titles = [row.example.title() for row in widget.examples.table.ticked()]
     assert titles == ["scan, z 2", "scan, z 4", "scan, z 6"]
     assert widget.query.chosen == "rest"
@@ -46,7 +48,7 @@ def test_pressing_segment_fills_the_rest_of_the_stack(filled: Dock) -> None:
     assert filled.widget.bar.message.text().startswith("Done: 5 slices")
 
 
-def test_the_result_keeps_names_and_colours_of_the_labels(filled: Dock) -> None:
+def test_the_result_keeps_names_and_colors_of_the_labels(filled: Dock) -> None:
     filled.segment()
     result, painted = filled.result(), filled.viewer.layers["painted"]
     assert list(result.features["name"]) == ["background", "shell", "core"]
@@ -118,7 +120,9 @@ def test_the_slice_on_view_is_shown_before_the_examples_are_checked(filled: Dock
     looks = [step for step in steps if step.prediction is not None]
     positions = filled.widget._planner.targets()[0].positions
     assert positions[looks[0].plane] == (5,)
-    assert messages.index(looks[0].message) < min(n for n, m in enumerate(messages) if m.startswith("Checking"))
+    assert messages.index(looks[0].message) < min(
+        n for n, m in enumerate(messages) if m.startswith("Checking")
+    )
     assert [step.done for step in looks] == [0, 1, 2, 3, 4, 5]
     np.testing.assert_array_equal(filled.result().data[5], looks[4].prediction.labels)
 

@@ -48,13 +48,18 @@ class Heart:
 def starter() -> None:
     absent = missing(lookup("starter", "sam"), lookup("starter", "icl"))
     if absent:
-        pytest.skip(f"the starter weights are not here: {', '.join(each.filename for each in absent)}")
+        pytest.skip(
+            f"the starter weights are not here: {', '.join(each.filename for each in absent)}"
+        )
 
 
 @pytest.mark.slow
 @pytest.mark.timeout(1200)
 def test_the_event_loop_beats_between_any_two_planes(
-    starter: None, make_napari_viewer_proxy: Callable[..., Any], qtbot: Any, record_property: Callable[..., None]
+    starter: None,
+    make_napari_viewer_proxy: Callable[..., Any],
+    qtbot: Any,
+    record_property: Callable[..., None],
 ) -> None:
     image, labels = stack(planes=PLANES + 2, height=160, width=192)
     viewer = make_napari_viewer_proxy(show=True)
@@ -81,11 +86,15 @@ def test_the_event_loop_beats_between_any_two_planes(
     dock.widget.close_down()
     record_property("largest wait in ms", round(1000 * max(heart.waits)))
     record_property("largest work of the main thread in ms", round(1000 * max(heart.work)))
-    longest, most = ([round(1000 * w) for w in sorted(values)[-5:]] for values in (heart.waits, heart.work))
+    longest, most = (
+        [round(1000 * w) for w in sorted(values)[-5:]] for values in (heart.waits, heart.work)
+    )
     print(f"\nat rest: longest waits {[round(1000 * w) for w in sorted(rest.waits)[-5:]]} ms")
     at = heart.said[heart.waits.index(max(heart.waits))]
     print(f"the longest wait ended at: {at}")
-    print(f"{message}\n{len(heart.waits)} beats; longest waits {longest} ms; most work of the main thread {most} ms")
+    print(
+        f"{message}\n{len(heart.waits)} beats; longest waits {longest} ms; most work of the main thread {most} ms"
+    )
     assert len(beats_at_plane) == PLANES
     assert all(later - earlier >= 2 for earlier, later in itertools.pairwise(beats_at_plane))
 
@@ -106,9 +115,13 @@ def test_the_worker_computes_what_the_direct_call_computes(
         dock.widget.models.models(), dock.widget.settings.settings(), dock.widget.output.output()
     ).request
     dock.widget.close_down()
-    task = ICLSAM("starter", cache=EmbeddingCache(None)).fit([image[2], image[5]], [labels[2], labels[5]])
+    task = ICLSAM("starter", cache=EmbeddingCache(None)).fit(
+        [image[2], image[5]], [labels[2], labels[5]]
+    )
     began = time.perf_counter()
-    direct = task.predict_stack(Planes(image, request.jobs[0].planes.cut, request.jobs[0].planes.positions))
+    direct = task.predict_stack(
+        Planes(image, request.jobs[0].planes.cut, request.jobs[0].planes.positions)
+    )
     seconds = (time.perf_counter() - began) / len(direct)
     print(f"\nin the worker: {worker} directly: {seconds:.2f} s a slice")
     for (plane,), expected in zip(request.jobs[0].planes.positions, direct, strict=True):

@@ -41,7 +41,11 @@ def test_a_sam_checkpoint_segments_beside_a_drawn_window(tmp_path: Path) -> None
     checkpoint = str(tmp_path / "small.pth")
     subprocess.run([sys.executable, "-c", MAKE, checkpoint], check=True, timeout=300)
     used = subprocess.run(
-        [sys.executable, "-c", USE, checkpoint], check=False, timeout=300, capture_output=True, text=True
+        [sys.executable, "-c", USE, checkpoint],
+        check=False,
+        timeout=300,
+        capture_output=True,
+        text=True,
     )
     assert used.returncode == 0, used.stderr[-2000:]
     assert "segmented [(40, 40)]" in used.stdout

@@ -1,4 +1,4 @@
-"""What can be segmented: planes of stacks however they lie, ranges, further axes, colours, resolutions, layers."""
+"""What can be segmented: planes of stacks however they lie, ranges, further axes, colors, resolutions, layers."""
 
 from __future__ import annotations
 
@@ -31,7 +31,9 @@ def test_labelled_slices_are_found_along_the_axis_they_lie_along(dock: Dock, axi
     image, labels = stack(planes=8, height=10, width=12)
     image, labels = np.moveaxis(image, 0, axis), np.moveaxis(labels, 0, axis)
     dock.viewer.add_image(image, name="scan", axis_labels=("p", "q", "r"))
-    dock.viewer.add_labels(some(labels, 3, 5, axis=axis), name="painted", axis_labels=("p", "q", "r"))
+    dock.viewer.add_labels(
+        some(labels, 3, 5, axis=axis), name="painted", axis_labels=("p", "q", "r")
+    )
     dock.settle()
     assert f"2 labelled slices found along {'pqr'[axis]}" in dock.widget.examples.summary.text()
     assert dock.widget.query.axis.currentText() == f"{'pqr'[axis]} (8 slices)"
@@ -63,8 +65,12 @@ def test_the_whole_stack_includes_the_examples(dock: Dock) -> None:
     assert "4 slices" in dock.widget.bar.segment.toolTip()
 
 
-@pytest.mark.parametrize(("order", "axis"), [((0, 1, 2), 0), ((0, 2, 1), 0), ((1, 0, 2), 1), ((2, 0, 1), 2)], ids=str)
-def test_the_current_slice_is_the_one_on_screen_after_rolling(dock: Dock, order: tuple[int, ...], axis: int) -> None:
+@pytest.mark.parametrize(
+    ("order", "axis"), [((0, 1, 2), 0), ((0, 2, 1), 0), ((1, 0, 2), 1), ((2, 0, 1), 2)], ids=str
+)
+def test_the_current_slice_is_the_one_on_screen_after_rolling(
+    dock: Dock, order: tuple[int, ...], axis: int
+) -> None:
     image, labels = stack(planes=12, height=20, width=24)
     dock.viewer.add_image(image, name="scan", scale=(2, 1, 1))
     dock.viewer.add_labels(some(labels, 5, 6), name="painted", scale=(2, 1, 1))
@@ -115,9 +121,9 @@ def test_labels_without_the_images_leading_axis_belong_to_what_is_shown(dock: Do
     np.testing.assert_array_equal(pair.image[0], image[1])
 
 
-def test_colour_images_are_segmented(dock: Dock) -> None:
+def test_color_images_are_segmented(dock: Dock) -> None:
     image, labels = stack(planes=4)
-    dock.viewer.add_image(np.stack([image, image // 2, image], axis=-1), name="colour", rgb=True)
+    dock.viewer.add_image(np.stack([image, image // 2, image], axis=-1), name="color", rgb=True)
     dock.viewer.add_labels(some(labels, 1, 2), name="painted")
     dock.segment()
     assert dock.result().data.shape == labels.shape
@@ -128,14 +134,18 @@ def test_of_a_multiscale_image_the_level_of_the_labels_is_taken_and_said(dock: D
     image, labels = stack(planes=4, height=80, width=96)
     coarse = image[:, ::2, ::2]
     dock.viewer.add_image([image, coarse], name="pyramid", multiscale=True, scale=(2, 0.5, 0.5))
-    dock.viewer.add_labels(some(labels[:, ::2, ::2], 1), name="painted", scale=(2, 1, 1), translate=(0, 0.25, 0.25))
+    dock.viewer.add_labels(
+        some(labels[:, ::2, ::2], 1), name="painted", scale=(2, 1, 1), translate=(0, 0.25, 0.25)
+    )
     dock.settle()
     assert "level 1 is segmented: 4 × 40 × 48" in dock.widget.query.level.text()
     dock.segment()
     result, pyramid = dock.result(), dock.viewer.layers["pyramid"]
     assert result.data.shape == coarse.shape
     np.testing.assert_allclose(result.scale, (2, 1, 1))
-    np.testing.assert_allclose(result.data_to_world((0, 0, 0)), pyramid.data_to_world((0, 0.5, 0.5)))
+    np.testing.assert_allclose(
+        result.data_to_world((0, 0, 0)), pyramid.data_to_world((0, 0.5, 0.5))
+    )
 
 
 def test_of_a_dask_stack_only_the_planes_wanted_are_computed(dock: Dock) -> None:
@@ -147,7 +157,9 @@ def test_of_a_dask_stack_only_the_planes_wanted_are_computed(dock: Dock) -> None
         computed.append(index)
         return image[index][None]
 
-    lazy = da.map_blocks(plane, chunks=((1,) * 6, (40,), (48,)), dtype=np.uint8, meta=np.zeros((0, 0, 0), np.uint8))
+    lazy = da.map_blocks(
+        plane, chunks=((1,) * 6, (40,), (48,)), dtype=np.uint8, meta=np.zeros((0, 0, 0), np.uint8)
+    )
     dock.viewer.add_image(lazy, name="lazy", contrast_limits=(0, 255), cache=False)
     dock.viewer.add_labels(some(labels, 2, 3), name="painted")
     dock.settle()
@@ -188,6 +200,15 @@ def test_a_single_labelled_picture_offers_what_is_possible_only(dock: Dock) -> N
     dock.viewer.add_labels(labels[0], name="mask")
     dock.settle()
     model = dock.widget.query.scope.model()
-    enabled = {dock.widget.query.scope.itemData(n): model.item(n).isEnabled() for n in range(model.rowCount())}
-    assert enabled == {"rest": False, "all": False, "range": False, "current": True, "layers": False}
+    enabled = {
+        dock.widget.query.scope.itemData(n): model.item(n).isEnabled()
+        for n in range(model.rowCount())
+    }
+    assert enabled == {
+        "rest": False,
+        "all": False,
+        "range": False,
+        "current": True,
+        "layers": False,
+    }
     assert model.item(0).toolTip() == "The image is a single plane."

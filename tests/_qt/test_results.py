@@ -47,7 +47,9 @@ def test_the_tools_of_a_result_draw_like_those_of_any_labels(filled: Dock) -> No
         return {name: overlay.visible for name, overlay in layer._overlays.items()}
 
     filled.segment()
-    filled._qtbot.waitUntil(lambda: visible(filled.result()) == visible(Labels(np.zeros((2, 2), int))))
+    filled._qtbot.waitUntil(
+        lambda: visible(filled.result()) == visible(Labels(np.zeros((2, 2), int)))
+    )
 
 
 def test_a_new_layer_is_made_on_request(filled: Dock) -> None:
@@ -98,7 +100,11 @@ def test_maps_of_each_label_are_shown_on_request(filled: Dock) -> None:
         filled.widget.output.extras[key].setChecked(True)
     filled.segment()
     layers = {layer.name.removeprefix("scan [ICL-SAM] "): layer for layer in filled.viewer.layers}
-    titles = {f"{kind} {label}" for kind in ("probability of", "confidence map of") for label in ("shell", "core")}
+    titles = {
+        f"{kind} {label}"
+        for kind in ("probability of", "confidence map of")
+        for label in ("shell", "core")
+    }
     assert titles | {"in-context model only", "SAM only"} <= set(layers)
     result = filled.result()
     for number, name in ((1, "shell"), (2, "core")):

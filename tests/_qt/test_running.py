@@ -18,7 +18,7 @@ from qtpy.QtCore import QThreadPool
 
 from napari_iclsam._qt.request import Session, _no_collection
 from napari_iclsam._qt.runner import Runner
-from napari_iclsam.core.encoder.runner import Networks
+from napari_iclsam.core.networks import Networks
 from napari_iclsam.core.segmenter import ICLSAM
 from tests._qt.conftest import Dock, some, stack
 
@@ -83,7 +83,9 @@ def test_cancel_keeps_what_is_done(dock: Dock, gate: Gate, qtbot: Any) -> None:
 
 
 @pytest.mark.parametrize("replace", [False, True])
-def test_what_is_painted_while_it_runs_stays(dock: Dock, gate: Gate, qtbot: Any, replace: bool) -> None:
+def test_what_is_painted_while_it_runs_stays(
+    dock: Dock, gate: Gate, qtbot: Any, replace: bool
+) -> None:
     dock.widget.output.replace.setChecked(replace)
     press(dock, qtbot)
     result = dock.result()
@@ -106,7 +108,9 @@ def test_segmenting_again_supersedes_the_run(dock: Dock, gate: Gate, qtbot: Any)
     assert sum(layer.name.startswith("scan [ICL-SAM]") for layer in dock.viewer.layers) == 1
 
 
-def test_removing_the_image_and_the_labels_does_not_stop_the_run(dock: Dock, gate: Gate, qtbot: Any) -> None:
+def test_removing_the_image_and_the_labels_does_not_stop_the_run(
+    dock: Dock, gate: Gate, qtbot: Any
+) -> None:
     press(dock, qtbot)
     dock.viewer.layers.remove("painted")
     dock.viewer.layers.remove("scan")
@@ -116,7 +120,9 @@ def test_removing_the_image_and_the_labels_does_not_stop_the_run(dock: Dock, gat
     assert not dock.widget.bar.segment.isEnabled()
 
 
-def test_renaming_layers_and_turning_dimensions_does_no_harm(dock: Dock, gate: Gate, qtbot: Any) -> None:
+def test_renaming_layers_and_turning_dimensions_does_no_harm(
+    dock: Dock, gate: Gate, qtbot: Any
+) -> None:
     press(dock, qtbot)
     dock.viewer.layers["scan"].name = "other"
     dock.viewer.layers["painted"].name = "strokes"
@@ -140,7 +146,9 @@ def test_deleting_the_result_stops_the_run(dock: Dock, gate: Gate, qtbot: Any) -
     assert dock.widget.bar.message.text() == "Stopped: the result layer was deleted."
 
 
-def test_closing_the_widget_ends_the_worker_and_the_viewer_lives_on(dock: Dock, gate: Gate, qtbot: Any) -> None:
+def test_closing_the_widget_ends_the_worker_and_the_viewer_lives_on(
+    dock: Dock, gate: Gate, qtbot: Any
+) -> None:
     press(dock, qtbot)
     worker = dock.widget.runner._worker
     dock.viewer.window.remove_dock_widget(dock.widget)
@@ -154,7 +162,10 @@ def test_closing_the_widget_ends_the_worker_and_the_viewer_lives_on(dock: Dock, 
 
 @pytest.mark.parametrize("show", [True, False], ids=["shown", "hidden"])
 def test_closing_the_window_ends_the_worker(
-    make_napari_viewer_proxy: Callable[..., Any], qtbot: Any, small: Callable[[], Session], show: bool
+    make_napari_viewer_proxy: Callable[..., Any],
+    qtbot: Any,
+    small: Callable[[], Session],
+    show: bool,
 ) -> None:
     viewer = make_napari_viewer_proxy(show=show)
     dock = Dock(viewer, qtbot)
@@ -171,14 +182,18 @@ def test_closing_the_window_ends_the_worker(
     assert QThreadPool.globalInstance().waitForDone(60_000)
 
 
-def test_an_error_is_said_in_words_and_the_widget_stays_usable(dock: Dock, qtbot: Any, capture: list[str]) -> None:
+def test_an_error_is_said_in_words_and_the_widget_stays_usable(
+    dock: Dock, qtbot: Any, capture: list[str]
+) -> None:
     image, labels = stack(planes=4)
     broken = image.astype(np.float32)
     broken[3, 5, 5] = np.nan
     dock.viewer.add_image(broken, name="scan", contrast_limits=(0, 255))
     dock.viewer.add_labels(some(labels, 1, 2), name="painted")
     dock.segment()
-    assert any("not finite" in message and "slice 3" in message.lower() for message in capture), capture
+    assert any("not finite" in message and "slice 3" in message.lower() for message in capture), (
+        capture
+    )
     assert "not finite" in dock.widget.bar.message.text()
     assert dock.result().data[0].any()
     dock.viewer.layers["scan"].data = np.nan_to_num(broken)
@@ -226,7 +241,9 @@ def test_of_several_waiting_runs_only_the_last_begins(qtbot: Any) -> None:
     assert returned == ["third"]
 
 
-def test_an_expected_error_is_handed_over_and_an_unexpected_one_is_not_swallowed(qtbot: Any) -> None:
+def test_an_expected_error_is_handed_over_and_an_unexpected_one_is_not_swallowed(
+    qtbot: Any,
+) -> None:
     def fail() -> Generator[int, None, None]:
         yield 0
         raise ValueError("too small")
@@ -238,7 +255,9 @@ def test_an_expected_error_is_handed_over_and_an_unexpected_one_is_not_swallowed
     assert [str(error) for error in failed] == ["too small"]
 
 
-def test_what_stays_is_made_without_a_pass_of_the_garbage_collector_and_garbage_is_found_later() -> None:
+def test_what_stays_is_made_without_a_pass_of_the_garbage_collector_and_garbage_is_found_later() -> (
+    None
+):
     class Node:
         pass
 
@@ -265,7 +284,7 @@ def test_what_stays_is_made_without_a_pass_of_the_garbage_collector_and_garbage_
     assert len(kept) == 200_000
 
 
-def test_compiling_colours_leaves_the_worker_as_many_threads_as_the_user_allows() -> None:
+def test_compiling_colors_leaves_the_worker_as_many_threads_as_the_user_allows() -> None:
     code = """
 import threading, torch
 from napari_iclsam._qt import layers
@@ -274,7 +293,7 @@ from napari_iclsam.core.images.support import LabelStyle
 counts = []
 def work():
     with _threads_kept():
-        layers.prepare_colours({1: LabelStyle("", (1, 0, 0, 1))})
+        layers.prepare_colors({1: LabelStyle("", (1, 0, 0, 1))})
     counts.append(torch.get_num_threads())
 thread = threading.Thread(target=work)
 thread.start()
@@ -282,14 +301,18 @@ thread.join()
 print(counts)
 """
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, env=environment)
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True, env=environment
+    )
     assert done.stdout.strip() == "[1]"
 
 
 def test_a_first_look_shows_at_once_and_replaces_no_result(dock: Dock, networks: Networks) -> None:
     finds_all = copy.deepcopy(networks)
     finds_all.icl.out_conv.conv.bias.add_(100)
-    dock.widget.session = Session(make=lambda _, settings: ICLSAM(settings=settings, networks=finds_all))
+    dock.widget.session = Session(
+        make=lambda _, settings: ICLSAM(settings=settings, networks=finds_all)
+    )
     image, labels = stack(planes=8)
     dock.viewer.add_image(image, name="scan")
     dock.viewer.add_labels(some(labels, 2, 4), name="painted")
@@ -306,7 +329,9 @@ def test_a_first_look_shows_at_once_and_replaces_no_result(dock: Dock, networks:
     where = [0, 1, 3, 5, 6, 7][plane]
     assert shown[where].all()
     assert not np.delete(shown, [where, 2, 4], axis=0).any()
-    dock.result().data[where, 0, 0] = 9  # no brush has been there, so the run is free to write over it
+    dock.result().data[where, 0, 0] = (
+        9  # no brush has been there, so the run is free to write over it
+    )
     dock.widget.session._task = None  # as if the examples had changed
     dock.segment()
     assert looks.pop()[1][where, 0, 0] == 9

@@ -13,7 +13,7 @@ from qtpy.QtWidgets import QCheckBox, QComboBox, QDoubleSpinBox, QLabel, QSpinBo
 from napari_iclsam._qt import widget as widget_module
 from napari_iclsam._qt.model_form import ModelForm
 from napari_iclsam._qt.preferences import Preferences
-from napari_iclsam._qt.request import Models, Outcome, Request, Session
+from napari_iclsam._qt.request import Outcome, Request, Session
 from napari_iclsam._qt.run_bar import in_time
 from napari_iclsam._qt.settings_panel import SettingsPanel
 from napari_iclsam.core.encoder.cache import EmbeddingCache
@@ -26,14 +26,19 @@ KINDS = {bool: QCheckBox, int: QSpinBox, float: QDoubleSpinBox, str: QComboBox}
 
 
 @pytest.mark.parametrize("name", describe())
-def test_each_setting_has_a_control_with_its_limits_and_its_explanation(qtbot: Any, name: str) -> None:
+def test_each_setting_has_a_control_with_its_limits_and_its_explanation(
+    qtbot: Any, name: str
+) -> None:
     panel, description = SettingsPanel(), describe()[name]
     qtbot.addWidget(panel)
     control = panel.controls[name]
     assert type(control) is KINDS[description.kind]
     assert description.text in control.toolTip()
     if description.limits:
-        assert (control.minimum(), control.maximum()) == (description.limits.low, description.limits.high)
+        assert (control.minimum(), control.maximum()) == (
+            description.limits.low,
+            description.limits.high,
+        )
     if description.choices:
         assert tuple(control.itemText(n) for n in range(control.count())) == description.choices
 
@@ -54,7 +59,9 @@ def test_settings_are_remembered(dock: Dock) -> None:
     assert Preferences().settings == Settings(max_boxes=9)
 
 
-@pytest.mark.parametrize("text", ["", "[1]", '{"settings": {"gone": 1}}', '{"settings": {"max_boxes": "many"}}'])
+@pytest.mark.parametrize(
+    "text", ["", "[1]", '{"settings": {"gone": 1}}', '{"settings": {"max_boxes": "many"}}']
+)
 def test_unreadable_memories_are_forgotten(text: str) -> None:
     preferences = Preferences()
     preferences.remember_settings(Settings(seed=1))
@@ -64,15 +71,17 @@ def test_unreadable_memories_are_forgotten(text: str) -> None:
 
 def test_the_speed_is_remembered_for_each_combination() -> None:
     preferences = Preferences()
-    preferences.remember_seconds(Models(), 0.8)
-    assert Preferences().seconds(Models()) == 0.8
-    assert Preferences().seconds(Models(device="cuda")) is None
+    preferences.remember_seconds(ModelChoice(), 0.8)
+    assert Preferences().seconds(ModelChoice()) == 0.8
+    assert Preferences().seconds(ModelChoice(device="cuda")) is None
 
 
-def test_models_are_remembered_without_a_page_in_the_preferences(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_models_are_remembered_without_a_page_in_the_preferences(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     monkeypatch.setattr("napari_iclsam._qt.preferences._page", lambda: None)
-    Preferences().remember_models(Models("medsam_vit_b", "starter_icl", "cpu"))
-    assert Preferences().models == Models("medsam_vit_b", "starter_icl", "cpu")
+    Preferences().remember_models(ModelChoice("medsam_vit_b", "starter_icl", "cpu"))
+    assert Preferences().models == ModelChoice("medsam_vit_b", "starter_icl", "cpu")
 
 
 def test_the_preferences_page_has_what_the_fallback_has() -> None:
@@ -102,7 +111,9 @@ def test_a_better_model_is_offered_for_download(qtbot: Any) -> None:
     assert wanted == [CATALOGUE["medsam_vit_b"]]
 
 
-def test_missing_weights_are_asked_for_before_the_run(dock: Dock, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_missing_weights_are_asked_for_before_the_run(
+    dock: Dock, monkeypatch: pytest.MonkeyPatch
+) -> None:
     asked: list[str] = []
 
     def refuse(wanted: Any, parent: Any = None) -> bool:
@@ -114,7 +125,7 @@ def test_missing_weights_are_asked_for_before_the_run(dock: Dock, monkeypatch: p
     dock.viewer.add_image(image, name="scan")
     dock.viewer.add_labels(some(labels, 1), name="painted")
     dock.settle()
-    dock.widget.models.show_models(Models("mobile_sam", "starter_icl", "cpu"))
+    dock.widget.models.show_models(ModelChoice("mobile_sam", "starter_icl", "cpu"))
     dock.widget.bar.segment.click()
     assert asked == ["mobile_sam"]
     assert not dock.widget.runner.is_running
@@ -130,7 +141,9 @@ def test_what_the_examples_make_expect_is_said(dock: Dock) -> None:
 
 
 @pytest.mark.parametrize(
-    ("seconds", "words"), [(0.84, "0.8 s"), (12.4, "12 s"), (86, "1:26 min"), (3725, "1:02:05 h")], ids=str
+    ("seconds", "words"),
+    [(0.84, "0.8 s"), (12.4, "12 s"), (86, "1:26 min"), (3725, "1:02:05 h")],
+    ids=str,
 )
 def test_times_are_written_as_people_read_them(seconds: float, words: str) -> None:
     assert in_time(seconds) == words
@@ -148,7 +161,9 @@ def test_nothing_is_clipped_in_a_narrow_dock(dock: Dock, width: int, qtbot: Any)
     dock.widget.resize(width, 900)
     dock.widget.show()
     qtbot.waitExposed(dock.widget)
-    for child in (child for kind in (QLabel, QComboBox, QCheckBox) for child in dock.widget.findChildren(kind)):
+    for child in (
+        child for kind in (QLabel, QComboBox, QCheckBox) for child in dock.widget.findChildren(kind)
+    ):
         if child.isVisible():
             right = child.mapTo(dock.widget, child.rect().topRight()).x()
             assert right < width, (child, right)
@@ -175,29 +190,37 @@ def test_an_own_file_is_shown_by_its_name(qtbot: Any, tmp_path: Path) -> None:
     form = ModelForm()
     qtbot.addWidget(form)
     path = str(tmp_path / "mine.pth")
-    form.show_models(Models(path, "starter_icl", "cpu"))
-    assert form.models() == Models(path, "starter_icl", "cpu")
+    form.show_models(ModelChoice(path, "starter_icl", "cpu"))
+    assert form.models() == ModelChoice(path, "starter_icl", "cpu")
     assert form.sam.currentText() == "mine.pth"
 
 
-def test_the_plugin_is_reached_from_the_menu_of_layers(make_napari_viewer_proxy: Callable[..., Any]) -> None:
+def test_the_plugin_is_reached_from_the_menu_of_layers(
+    make_napari_viewer_proxy: Callable[..., Any],
+) -> None:
     from napari._app_model import get_app_model
 
     make_napari_viewer_proxy()
-    titles = {item.command.title for item in get_app_model().menus.get_menu("napari/layers/segment")}
+    titles = {
+        item.command.title for item in get_app_model().menus.get_menu("napari/layers/segment")
+    }
     assert any("ICL-SAM" in title for title in titles)
 
 
 def test_paper_mode_does_not_go_on_in_the_precision_of_auto_mode() -> None:
     made: list[str] = []
 
-    def make(models: Models, settings: Settings) -> ICLSAM:
+    def make(models: ModelChoice, settings: Settings) -> ICLSAM:
         made.append(settings.mode)
-        return ICLSAM(models.sam, icl=models.icl, device="cpu", settings=settings, cache=EmbeddingCache())
+        return ICLSAM(
+            models.sam, icl=models.icl, device="cpu", settings=settings, cache=EmbeddingCache()
+        )
 
     session = Session(make=make)
     for settings in (Settings(), Settings(seed=1), Settings(mode="paper")):
-        segmenter = session._segmenter_of(Request(Models("starter", "starter", "cpu"), settings, (), {}, ()))
+        segmenter = session._segmenter_of(
+            Request(ModelChoice("starter", "starter", "cpu"), settings, (), {}, ())
+        )
         assert segmenter.settings == settings
     assert made == ["auto", "paper"]
     assert segmenter.networks.icl_dtype == torch.float32

@@ -42,7 +42,9 @@ def weights(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Weights
     (tmp_path / "offer" / "weights.pt").write_bytes(CONTENT)
     handler = functools.partial(Quiet, directory=str(tmp_path / "offer"))
     with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
-        threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True).start()
+        threading.Thread(
+            target=server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True
+        ).start()
         yield replace(
             CATALOGUE["medsam_vit_b"],
             urls=(f"http://127.0.0.1:{server.server_address[1]}/weights.pt",),
@@ -88,9 +90,17 @@ def words(dialog: WeightsDialog) -> str:
     return "\n".join(label.text() for label in labels)
 
 
-def test_licence_size_and_citation_stand_there_before_anything_is_fetched(weights: Weights, qtbot: QtBot) -> None:
+def test_license_size_and_citation_stand_there_before_anything_is_fetched(
+    weights: Weights, qtbot: QtBot
+) -> None:
     dialog = shown(WeightsDialog(weights), qtbot)
-    for part in ("Apache-2.0", weights.licence_url, "512 kB from 127.0.0.1", "s41467-024-44824-z", "medsam_vit_b"):
+    for part in (
+        "Apache-2.0",
+        weights.license_url,
+        "512 kB from 127.0.0.1",
+        "s41467-024-44824-z",
+        "medsam_vit_b",
+    ):
         assert part in words(dialog)
     assert dialog.download_button.isEnabled()
     assert not dialog.bar.isVisible()
@@ -107,17 +117,19 @@ def test_a_click_downloads_checks_and_closes(weights: Weights, qtbot: QtBot) -> 
 
 def test_research_only_weights_wait_for_a_tick(weights: Weights, qtbot: QtBot) -> None:
     dialog = shown(WeightsDialog(replace(weights, research_only=True)), qtbot)
-    assert "research only" in dialog.accepted_licence.text()
-    assert dialog.accepted_licence.isVisible()
+    assert "research only" in dialog.accepted_license.text()
+    assert dialog.accepted_license.isVisible()
     assert not dialog.download_button.isEnabled()
     assert not dialog.file_button.isEnabled()
     assert "research only" in dialog.download_button.toolTip()
-    dialog.accepted_licence.click()
+    dialog.accepted_license.click()
     assert dialog.download_button.isEnabled()
     assert dialog.file_button.isEnabled()
 
 
-def test_progress_is_shown_while_the_window_stays_alive(weights: Weights, qtbot: QtBot, held: Held) -> None:
+def test_progress_is_shown_while_the_window_stays_alive(
+    weights: Weights, qtbot: QtBot, held: Held
+) -> None:
     dialog = shown(WeightsDialog(weights, fetch=held), qtbot)
     dialog.download_button.click()
     qtbot.waitUntil(lambda: dialog.bar.value() == 500)
@@ -151,7 +163,9 @@ def test_an_unfinished_download_is_offered_to_go_on(weights: Weights, qtbot: QtB
 
 
 @pytest.mark.parametrize("how", ["close", "reject"])
-def test_closing_the_window_stops_the_download(how: str, weights: Weights, qtbot: QtBot, held: Held) -> None:
+def test_closing_the_window_stops_the_download(
+    how: str, weights: Weights, qtbot: QtBot, held: Held
+) -> None:
     dialog = shown(WeightsDialog(weights, fetch=held), qtbot)
     dialog.download_button.click()
     with qtbot.waitSignal(dialog.finished):
@@ -170,7 +184,9 @@ def test_a_failure_is_a_sentence_and_can_be_tried_again(weights: Weights, qtbot:
     assert dialog.path is None
 
 
-def test_a_file_brought_by_hand_is_checked_and_copied(weights: Weights, qtbot: QtBot, tmp_path: Path) -> None:
+def test_a_file_brought_by_hand_is_checked_and_copied(
+    weights: Weights, qtbot: QtBot, tmp_path: Path
+) -> None:
     dialog = shown(WeightsDialog(weights), qtbot)
     (tmp_path / "page.pt").write_bytes(b"<html>")
     dialog.install_from(tmp_path / "page.pt")
@@ -181,7 +197,9 @@ def test_a_file_brought_by_hand_is_checked_and_copied(weights: Weights, qtbot: Q
     assert dialog.path == folders.weights_folder() / "weights.pt"
 
 
-def test_choosing_no_file_changes_nothing(weights: Weights, qtbot: QtBot, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_choosing_no_file_changes_nothing(
+    weights: Weights, qtbot: QtBot, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(weights_dialog.QFileDialog, "getOpenFileName", lambda *args: ("", ""))
     dialog = shown(WeightsDialog(weights), qtbot)
     dialog.file_button.click()
@@ -189,7 +207,9 @@ def test_choosing_no_file_changes_nothing(weights: Weights, qtbot: QtBot, monkey
     assert dialog.message.text() == ""
 
 
-def test_offline_only_a_file_can_be_used(weights: Weights, qtbot: QtBot, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_offline_only_a_file_can_be_used(
+    weights: Weights, qtbot: QtBot, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("NAPARI_ICLSAM_OFFLINE", "1")
     dialog = shown(WeightsDialog(weights), qtbot)
     assert not dialog.download_button.isEnabled()
@@ -197,20 +217,31 @@ def test_offline_only_a_file_can_be_used(weights: Weights, qtbot: QtBot, monkeyp
     assert dialog.file_button.isEnabled()
 
 
-def test_only_missing_weights_are_asked_for(weights: Weights, qtbot: QtBot, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_only_missing_weights_are_asked_for(
+    weights: Weights, qtbot: QtBot, monkeypatch: pytest.MonkeyPatch
+) -> None:
     asked: list[str] = []
-    monkeypatch.setattr(WeightsDialog, "exec", lambda self: asked.append(self.weights.filename) or 0)
+    monkeypatch.setattr(
+        WeightsDialog, "exec", lambda self: asked.append(self.weights.filename) or 0
+    )
     folders.weights_folder().mkdir(parents=True)
     (folders.weights_folder() / "weights.pt").write_bytes(CONTENT)
     assert obtain([weights])
     assert asked == []
-    assert not obtain([weights, replace(weights, filename="other.pt"), replace(weights, filename="third.pt")])
+    assert not obtain(
+        [weights, replace(weights, filename="other.pt"), replace(weights, filename="third.pt")]
+    )
     assert asked == ["other.pt"]
 
 
 @pytest.mark.parametrize(
     ("count", "text"),
-    [(512_000, "512 kB"), (40_728_226, "40.7 MB"), (375_042_383, "375 MB"), (2_564_550_879, "2.56 GB")],
+    [
+        (512_000, "512 kB"),
+        (40_728_226, "40.7 MB"),
+        (375_042_383, "375 MB"),
+        (2_564_550_879, "2.56 GB"),
+    ],
     ids=str,
 )
 def test_bytes_are_written_as_people_write_them(count: int, text: str) -> None:

@@ -25,10 +25,15 @@ def data(tmp_path: Path) -> Path:
             y, x = np.mgrid[:48, :64]
             disc = (y - rng.integers(15, 33)) ** 2 + (x - rng.integers(15, 49)) ** 2 < 100
             files = {kind: f"{kind}/{n}.png" for kind in ("images", "masks", "instances")}
-            imageio.imwrite(folder / files["images"], (rng.integers(0, 40, disc.shape) + 150 * disc).astype(np.uint8))
+            imageio.imwrite(
+                folder / files["images"],
+                (rng.integers(0, 40, disc.shape) + 150 * disc).astype(np.uint8),
+            )
             imageio.imwrite(folder / files["masks"], disc.astype(np.uint8))
             imageio.imwrite(folder / files["instances"], disc.astype(np.uint16))
-            samples.append({"image": files["images"], "mask": files["masks"], "instances": files["instances"]})
+            samples.append(
+                {"image": files["images"], "mask": files["masks"], "instances": files["instances"]}
+            )
             samples[-1]["subject"] = f"subject {n // 2}"
         (folder / "meta.json").write_text(json.dumps({"labels": {"1": "disc"}, "samples": samples}))
     return tmp_path / "data"
@@ -36,7 +41,18 @@ def data(tmp_path: Path) -> Path:
 
 def test_every_stage_of_every_set_is_scored(data: Path, tmp_path: Path) -> None:
     report = tmp_path / "report.json"
-    few = ["--support", "1", "2", "--draws", "1", "--queries", "2", "--setting", "adapt", "false"]
+    few = [
+        "--support",
+        "1",
+        "2",
+        "--draws",
+        "1",
+        "--queries",
+        "2",
+        "--setting",
+        "fine_tune",
+        "false",
+    ]
     accuracy.main(["--data", str(data), *few, "--json", str(report)])
     summary = json.loads(report.read_text())["summary"]
     assert [(row["support"], row["dataset"]) for row in summary] == [
@@ -44,7 +60,9 @@ def test_every_stage_of_every_set_is_scored(data: Path, tmp_path: Path) -> None:
     ]
     for row in summary:
         assert all(0 <= row[stage] <= 1 for stage in accuracy.STAGES)
-        assert row["fill_truth"] == pytest.approx(2 * 305 / (305 + 19 * 19))  # pixels of a disc, and of its box
+        assert row["fill_truth"] == pytest.approx(
+            2 * 305 / (305 + 19 * 19)
+        )  # pixels of a disc, and of its box
         assert row["pixels"] > 0.9
         assert row["adapted"] == row["icl"]
 

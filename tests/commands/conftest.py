@@ -15,12 +15,12 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from napari_iclsam.cli import main
-from napari_iclsam.core.encoder.runner import Networks, NetworkSource
+from napari_iclsam.core.networks import Networks, NetworkSource
 from napari_iclsam.models.starter_sam import StarterSam
 from napari_iclsam.models.universeg import UniverSeg
 
 SIZE = (40, 48)
-QUICK = ("--setting", "calibrate=false")
+QUICK = ("--setting", "cross_validate=false")
 
 
 @pytest.fixture(autouse=True)
@@ -31,13 +31,16 @@ def own_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture(scope="session")
 def networks() -> Networks:
     torch.manual_seed(0)
-    sam, icl = StarterSam(64).eval().requires_grad_(False), UniverSeg(1, (4, 4)).eval().requires_grad_(False)
+    sam, icl = (
+        StarterSam(64).eval().requires_grad_(False),
+        UniverSeg(1, (4, 4)).eval().requires_grad_(False),
+    )
     return Networks(
         sam,
         icl,
         names={"sam": "small_sam", "icl": "small_icl"},
         hashes={"sam": "sha256:a", "icl": "sha256:b"},
-        licences={"sam": "MIT", "icl": "CC0-1.0"},
+        licenses={"sam": "MIT", "icl": "CC0-1.0"},
     )
 
 
@@ -93,7 +96,9 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     painted = np.stack([labels for _, labels in planes])
     painted[[1, 2, 4]] = 0
     meta = {"axes": "ZYX", "spacing": 3.0, "unit": "micron"}
-    tifffile.imwrite("stack.tif", stack.astype(np.uint16) * 200, imagej=True, resolution=(2, 2), metadata=meta)
+    tifffile.imwrite(
+        "stack.tif", stack.astype(np.uint16) * 200, imagej=True, resolution=(2, 2), metadata=meta
+    )
     tifffile.imwrite("stack_labels.tif", painted, imagej=True, metadata=meta)
     return here
 

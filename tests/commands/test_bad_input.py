@@ -13,7 +13,7 @@ import tifffile
 from numpy.typing import NDArray
 from PIL import Image
 
-from napari_iclsam.core.encoder.runner import Networks, NetworkSource
+from napari_iclsam.core.networks import Networks, NetworkSource
 from napari_iclsam.files import read_labels
 from tests.commands.conftest import PAIRS, QUICK, SIZE, Ran, is_one_error, picture
 
@@ -44,7 +44,10 @@ WITH_NAN = IMAGE.astype(np.float32)
 WITH_NAN[0, :3] = [np.nan, np.inf, -np.inf]
 FLAT = np.full(SIZE, 7, np.uint8)
 BAD: dict[str, tuple[Callable[[], tuple[str, ...]], tuple[str, ...]]] = {
-    "sizes differ": (a_support(IMAGE[:-1], LABELS), ("bad.tif", "39 x 48", "bad_labels.tif", "40 x 48")),
+    "sizes differ": (
+        a_support(IMAGE[:-1], LABELS),
+        ("bad.tif", "39 x 48", "bad_labels.tif", "40 x 48"),
+    ),
     "labels with fractions": (a_support(IMAGE, LABELS + np.float32(0.5)), ("whole numbers", "0.5")),
     "negative labels": (a_support(IMAGE, LABELS.astype(np.int16) - 1), ("positive", "-1")),
     "labels all background": (a_support(IMAGE, 0 * LABELS), ("background", "at least one object")),
@@ -55,30 +58,57 @@ BAD: dict[str, tuple[Callable[[], tuple[str, ...]], tuple[str, ...]]] = {
     "an example with NaN": (a_support(WITH_NAN, LABELS), ("bad.tif", "3 of 1920", "not finite")),
     "an example of one value": (a_support(FLAT, LABELS), ("example 1", "7 everywhere")),
     "a query with NaN": (a_query(WITH_NAN), ("bad.tif", "3 of 1920", "not finite")),
-    "a stack with NaN": (a_query(np.stack([IMAGE] * 5 + [WITH_NAN])), ("plane 5 of bad.tif", "3 of 1920")),
+    "a stack with NaN": (
+        a_query(np.stack([IMAGE] * 5 + [WITH_NAN])),
+        ("plane 5 of bad.tif", "3 of 1920"),
+    ),
     "a query of one value": (a_query(FLAT), ("bad.tif", "7 everywhere")),
     "a stack of one value": (a_query(np.stack([FLAT] * 5)), ("bad.tif", "7 everywhere")),
     "1 x 1": (a_query(IMAGE[:1, :1]), ("bad.tif", "at least 2 x 2", "1 x 1")),
     "four axes": (a_query(np.zeros((2, 5, *SIZE), np.uint8) + IMAGE), ("4 axes", "(2, 5, 40, 48)")),
     "complex numbers": (a_query(IMAGE + 1j), ("bad.tif", "real numbers", "complex128")),
-    "no such axis": (lambda: (*PAIRS, "--query", "stack.tif", "--axis", "3"), ("axes 0 to 2", "got axis 3")),
+    "no such axis": (
+        lambda: (*PAIRS, "--query", "stack.tif", "--axis", "3"),
+        ("axes 0 to 2", "got axis 3"),
+    ),
     "no such query": (lambda: (*PAIRS, "--query", "none.png"), ("no file none.png",)),
     "no such example": (
         lambda: ("--support", "a.png", "none.png", "--query", "p.png"),
         ("no file none.png",),
     ),
-    "no image": (lambda: (*PAIRS, "--query", "notes.txt"), ("notes.txt", "give TIFF, PNG, JPEG or NIfTI")),
-    "text called png": (lambda: (*PAIRS, "--query", "notes.png"), ("notes.png cannot be read as PNG",)),
-    "unknown model": (with_options("--models", "sam_vit_x"), ("'sam_vit_x'", "did you mean", "starter_sam")),
+    "no image": (
+        lambda: (*PAIRS, "--query", "notes.txt"),
+        ("notes.txt", "give TIFF, PNG, JPEG or NIfTI"),
+    ),
+    "text called png": (
+        lambda: (*PAIRS, "--query", "notes.png"),
+        ("notes.png cannot be read as PNG",),
+    ),
+    "unknown model": (
+        with_options("--models", "sam_vit_x"),
+        ("'sam_vit_x'", "did you mean", "starter_sam"),
+    ),
     "unknown in-context model": (with_options("--icl", "sam_vit_b"), ("not an in-context model",)),
-    "no such file of weights": (with_options("--models", "gone.pth"), ("no file of weights gone.pth",)),
+    "no such file of weights": (
+        with_options("--models", "gone.pth"),
+        ("no file of weights gone.pth",),
+    ),
     "unknown device": (with_options("--device", "abacus"), ("'abacus'", "auto, cpu")),
     "unknown mode": (with_options("--mode", "magic"), ("mode", "auto, paper", "'magic'")),
     "unknown setting": (with_options("--setting", "sede=1"), ("NAME=VALUE", "seed", "'sede=1'")),
     "setting without value": (with_options("--setting", "seed"), ("NAME=VALUE", "'seed'")),
-    "setting of another type": (with_options("--setting", "seed=many"), ("seed", "whole number", "'many'")),
-    "setting out of limits": (with_options("--setting", "icl_guidance=9"), ("icl_guidance", "between 0 and 2")),
-    "setting neither true nor false": (with_options("--setting", "flips=maybe"), ("flips", "true or false")),
+    "setting of another type": (
+        with_options("--setting", "seed=many"),
+        ("seed", "whole number", "'many'"),
+    ),
+    "setting out of limits": (
+        with_options("--setting", "icl_guidance=9"),
+        ("icl_guidance", "between 0 and 2"),
+    ),
+    "setting neither true nor false": (
+        with_options("--setting", "tta_flips=maybe"),
+        ("tta_flips", "true or false"),
+    ),
     "report exists": (with_options("--json", "a.png"), ("a.png exists already", "--overwrite")),
     "report is a folder": (with_options("--json", "."), ("is a folder",)),
     "half an example": (
@@ -91,7 +121,9 @@ BAD: dict[str, tuple[Callable[[], tuple[str, ...]], tuple[str, ...]]] = {
 
 
 @pytest.mark.parametrize("case", BAD)
-def test_bad_input_is_one_line_and_writes_nothing(run: Callable[..., Ran], folder: Path, case: str) -> None:
+def test_bad_input_is_one_line_and_writes_nothing(
+    run: Callable[..., Ran], folder: Path, case: str
+) -> None:
     arguments, words = BAD[case]
     for name in ("notes.txt", "notes.png"):
         (folder / name).write_text("these are not pixels\n")
@@ -113,7 +145,11 @@ def test_bad_input_is_one_line_and_writes_nothing(run: Callable[..., Ran], folde
     ],
 )
 def test_an_output_that_cannot_be_is_said_before_anything_is_computed(
-    run: Callable[..., Ran], folder: Path, output: str, words: tuple[str, ...], monkeypatch: pytest.MonkeyPatch
+    run: Callable[..., Ran],
+    folder: Path,
+    output: str,
+    words: tuple[str, ...],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(NetworkSource, "load", lambda self: pytest.fail("the models were loaded"))
     before = sorted(folder.iterdir())
@@ -122,17 +158,24 @@ def test_an_output_that_cannot_be_is_said_before_anything_is_computed(
     assert sorted(folder.iterdir()) == before
 
 
-def test_queries_that_would_share_a_result_are_refused(run: Callable[..., Ran], folder: Path) -> None:
+def test_queries_that_would_share_a_result_are_refused(
+    run: Callable[..., Ran], folder: Path
+) -> None:
     (folder / "other").mkdir()
     Image.fromarray(picture(9)[0]).save("other/p.png")
     arguments = ("--query", "p.png", "--query", "other/p.png", "--output", "out")
     is_one_error(run("segment", *PAIRS, *arguments), "Two results", "p_labels.png")
-    is_one_error(run("segment", *PAIRS, *arguments[:4], "--output", "out.png"), "2 queries: name a folder")
+    is_one_error(
+        run("segment", *PAIRS, *arguments[:4], "--output", "out.png"), "2 queries: name a folder"
+    )
 
 
 def test_a_bad_query_among_good_ones_stops_all(run: Callable[..., Ran], folder: Path) -> None:
     tifffile.imwrite("bad.tif", WITH_NAN)
-    is_one_error(run("segment", *PAIRS, "--query", "p.png", "--query", "bad.tif", "--output", "out"), "bad.tif")
+    is_one_error(
+        run("segment", *PAIRS, "--query", "p.png", "--query", "bad.tif", "--output", "out"),
+        "bad.tif",
+    )
     assert not (folder / "out").exists()
 
 
@@ -158,7 +201,9 @@ def test_weights_that_are_not_here_are_said_with_the_command_that_brings_them(
 
 
 @pytest.mark.parametrize("damage", ["half", "newer", "outside", "text", "missing", "changed"])
-def test_a_task_file_that_cannot_be_trusted_is_said(run: Callable[..., Ran], folder: Path, damage: str) -> None:
+def test_a_task_file_that_cannot_be_trusted_is_said(
+    run: Callable[..., Ran], folder: Path, damage: str
+) -> None:
     assert run("fit", *PAIRS, "--output", "t.iclsam", *QUICK).status == 0
     whole = Path("t.iclsam").read_bytes()
     words = {
@@ -185,7 +230,11 @@ def test_a_task_file_that_cannot_be_trusted_is_said(run: Callable[..., Ran], fol
         with zipfile.ZipFile("t.iclsam", "w") as archive:
             for name, data in contents.items():
                 archive.writestr(name, data)
-    is_one_error(run("predict", "--task", "t.iclsam", "--query", "p.png", "--output", "o.png"), "t.iclsam", words)
+    is_one_error(
+        run("predict", "--task", "t.iclsam", "--query", "p.png", "--output", "o.png"),
+        "t.iclsam",
+        words,
+    )
     assert not Path("o.png").exists()
     assert not (folder.parent / "outside.txt").exists()
 

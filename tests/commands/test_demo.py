@@ -50,9 +50,11 @@ def test_the_demo_prints_dice_and_writes_labels_and_a_picture(
         assert (values[plane] == small_sample.truth[plane]).all()
     with Image.open("d/brain.png") as drawn:
         assert drawn.mode == "RGB"
-        colours = np.asarray(drawn).reshape(-1, 3)
-    assert len(np.unique(colours, axis=0)) > 50
-    is_one_error(run("demo", "--headless", "--output", "d", *QUICK), "exists already", "--overwrite")
+        colors = np.asarray(drawn).reshape(-1, 3)
+    assert len(np.unique(colors, axis=0)) > 50
+    is_one_error(
+        run("demo", "--headless", "--output", "d", *QUICK), "exists already", "--overwrite"
+    )
 
 
 @pytest.mark.parametrize("display", [True, False], ids=["display", "no display"])
@@ -69,7 +71,9 @@ def test_the_demo_opens_napari_where_there_is_a_display(
     monkeypatch.setattr(sys, "platform", "linux")
     if display:
         monkeypatch.setenv("DISPLAY", ":7")
-    monkeypatch.setattr(demo_command.subprocess, "run", lambda command, check: started.append(command))
+    monkeypatch.setattr(
+        demo_command.subprocess, "run", lambda command, check: started.append(command)
+    )
     ran = run("demo", "--output", "d", *QUICK)
     assert (ran.status, ran.err) == (0, "")
     assert [command[-1] for command in started] == (["brain"] if display else [])

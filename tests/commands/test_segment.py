@@ -15,7 +15,7 @@ from PIL import Image
 
 from napari_iclsam import ICLSAM, Settings, SupportSet
 from napari_iclsam.core.encoder.cache import EmbeddingCache
-from napari_iclsam.core.encoder.runner import Networks
+from napari_iclsam.core.networks import Networks
 from napari_iclsam.core.task_file import read_task
 from napari_iclsam.files import read_labels
 from tests.commands.conftest import PAIRS, QUICK, SIZE, Ran, picture
@@ -26,13 +26,28 @@ def test_several_queries_go_to_a_folder_in_their_own_kind_with_a_report(
 ) -> None:
     Image.fromarray(picture(3)[0]).convert("RGB").save("r.jpg", quality=95)
     ran = run(
-        "segment", *PAIRS, "--query", "p.png", "--query", "r.jpg", "--output", "out/x", "--json", "out/r.json", *QUICK
+        "segment",
+        *PAIRS,
+        "--query",
+        "p.png",
+        "--query",
+        "r.jpg",
+        "--output",
+        "out/x",
+        "--json",
+        "out/r.json",
+        *QUICK,
     )
     assert (ran.status, ran.err) == (0, "")
-    assert sorted(p.name for p in (folder / "out" / "x").iterdir()) == ["p_labels.png", "r_labels.png"]
+    assert sorted(p.name for p in (folder / "out" / "x").iterdir()) == [
+        "p_labels.png",
+        "r_labels.png",
+    ]
     written = read_labels(Path("out/x/p_labels.png")).array
     support = SupportSet.of(*zip(*(picture(seed) for seed in (0, 1)), strict=True))
-    segmenter = ICLSAM(settings=Settings(calibrate=False), networks=networks, cache=EmbeddingCache(None))
+    segmenter = ICLSAM(
+        settings=Settings(cross_validate=False), networks=networks, cache=EmbeddingCache(None)
+    )
     expected = segmenter.fit_support(support).predict(picture(3)[0])
     assert (written == expected.labels).all()
 
@@ -47,9 +62,9 @@ def test_several_queries_go_to_a_folder_in_their_own_kind_with_a_report(
         assert [box["box"] for box in entry["boxes"]] == expected.boxes[label].tolist()
         assert entry["estimated_dice"] == [{"dice": round(expected.estimated_dice[label], 3)}]
     assert {"embed", "icl", "sam", "fuse"} <= set(first["seconds"])
-    assert first["models"]["sam"] == {"name": "small_sam", "hash": "sha256:a", "licence": "MIT"}
-    assert first["models"]["icl"] == {"name": "small_icl", "hash": "sha256:b", "licence": "CC0-1.0"}
-    assert first["settings"]["calibrate"] is False
+    assert first["models"]["sam"] == {"name": "small_sam", "hash": "sha256:a", "license": "MIT"}
+    assert first["models"]["icl"] == {"name": "small_icl", "hash": "sha256:b", "license": "CC0-1.0"}
+    assert first["settings"]["cross_validate"] is False
     assert first["notes"] == list(expected.notes)
     assert first["support"]["examples"] == 2
     assert f"label 1: {(written == 1).sum()} pixels" in ran.out
@@ -57,7 +72,9 @@ def test_several_queries_go_to_a_folder_in_their_own_kind_with_a_report(
     assert "small_sam (MIT), small_icl (CC0-1.0) on cpu" in ran.out
 
 
-def test_a_stack_is_segmented_from_its_own_labelled_planes(run: Callable[..., Ran], folder: Path) -> None:
+def test_a_stack_is_segmented_from_its_own_labelled_planes(
+    run: Callable[..., Ran], folder: Path
+) -> None:
     ran = run(
         "segment", "--support", "stack.tif", "stack_labels.tif", "--query", "stack.tif", "--output", "out.tif",
         "--json", "r.json", *QUICK,
@@ -71,13 +88,17 @@ def test_a_stack_is_segmented_from_its_own_labelled_planes(run: Callable[..., Ra
     assert entry["spacing"] == [3.0, 0.5, 0.5]
     assert entry["labels"][0]["pixels"] == int((written.array == 1).sum())
     assert {box["plane"] for label in entry["labels"] for box in label["boxes"]} <= set(range(5))
-    estimates = [(e["dice"], e["plane"]) for label in entry["labels"] for e in label["estimated_dice"]]
+    estimates = [
+        (e["dice"], e["plane"]) for label in entry["labels"] for e in label["estimated_dice"]
+    ]
     dice, plane = min(estimates)
     assert f"check first: planes {plane} (Dice about {dice:.2f}), " in ran.out
 
 
 @pytest.mark.parametrize("axis", [1, -1], ids=str)
-def test_planes_can_lie_along_another_axis(run: Callable[..., Ran], folder: Path, axis: int) -> None:
+def test_planes_can_lie_along_another_axis(
+    run: Callable[..., Ran], folder: Path, axis: int
+) -> None:
     first, labels = tifffile.imread("stack.tif"), tifffile.imread("stack_labels.tif")
     tifffile.imwrite("turned.tif", np.moveaxis(first, 0, axis))
     tifffile.imwrite("turned_labels.tif", np.moveaxis(labels, 0, axis))
@@ -97,7 +118,15 @@ def test_a_nifti_volume_comes_back_in_its_space(run: Callable[..., Ran], folder:
     nibabel.save(nibabel.Nifti1Image(image.T.astype(np.float32), affine), "v.nii.gz")
     nibabel.save(nibabel.Nifti1Image(labels.T.astype(np.float64), affine), "v_labels.nii.gz")
     ran = run(
-        "segment", "--support", "v.nii.gz", "v_labels.nii.gz", "--query", "v.nii.gz", "--output", "o.nii.gz", *QUICK
+        "segment",
+        "--support",
+        "v.nii.gz",
+        "v_labels.nii.gz",
+        "--query",
+        "v.nii.gz",
+        "--output",
+        "o.nii.gz",
+        *QUICK,
     )
     assert (ran.status, ran.err) == (0, "")
     written: Any = nibabel.load("o.nii.gz")
@@ -107,14 +136,29 @@ def test_a_nifti_volume_comes_back_in_its_space(run: Callable[..., Ran], folder:
 
 
 def test_fit_and_predict_give_what_segment_gives(run: Callable[..., Ran], folder: Path) -> None:
-    assert run("segment", *PAIRS, "--query", "p.png", "--output", "at_once.png", "--setting", "flips=true").status == 0
-    fitted = run("fit", *PAIRS, "--output", "t.iclsam", "--setting", "flips=true")
+    assert (
+        run(
+            "segment",
+            *PAIRS,
+            "--query",
+            "p.png",
+            "--output",
+            "at_once.png",
+            "--setting",
+            "tta_flips=true",
+        ).status
+        == 0
+    )
+    fitted = run("fit", *PAIRS, "--output", "t.iclsam", "--setting", "tta_flips=true")
     assert fitted.status == 0
     assert "2 examples of label 1, label 2 -> t.iclsam" in fitted.out
     assert "The examples segmented each other" in fitted.out
     saved = read_task("t.iclsam")
     assert saved.settings.flips
-    assert run("predict", "--task", "t.iclsam", "--query", "p.png", "--output", "later.png").status == 0
+    assert (
+        run("predict", "--task", "t.iclsam", "--query", "p.png", "--output", "later.png").status
+        == 0
+    )
     assert Path("at_once.png").read_bytes() == Path("later.png").read_bytes()
 
 
@@ -137,14 +181,28 @@ def test_check_prints_a_table_and_plain_sentences(run: Callable[..., Ran], folde
     [
         (("--mode", "paper"), {"mode": "paper"}),
         (("--setting", "seed=7", "--setting", "use_sam=False"), {"seed": 7, "use_sam": False}),
-        (("--setting", "min_component = 0.5", "--setting", "channel=red"), {"min_component": 0.5, "channel": "red"}),
+        (
+            ("--setting", "min_component = 0.5", "--setting", "channel=red"),
+            {"min_component": 0.5, "channel": "red"},
+        ),
     ],
     ids=["mode", "whole number and flag", "number and choice"],
 )
 def test_settings_are_given_by_name(
     run: Callable[..., Ran], folder: Path, arguments: tuple[str, ...], expected: dict[str, Any]
 ) -> None:
-    ran = run("segment", *PAIRS, "--query", "p.png", "--output", "o.png", "--json", "r.json", *QUICK, *arguments)
+    ran = run(
+        "segment",
+        *PAIRS,
+        "--query",
+        "p.png",
+        "--output",
+        "o.png",
+        "--json",
+        "r.json",
+        *QUICK,
+        *arguments,
+    )
     assert (ran.status, ran.err) == (0, "")
     settings = json.loads(Path("r.json").read_text())["queries"][0]["settings"]
     assert {name: settings[name] for name in expected} == expected

@@ -16,13 +16,13 @@ from napari_iclsam.weights.catalogue import CATALOGUE
 from tests.commands.conftest import PAIRS, QUICK, Ran, is_one_error
 
 
-def test_the_list_of_models_names_each_with_its_licence_and_file(run: Callable[..., Ran]) -> None:
+def test_the_list_of_models_names_each_with_its_license_and_file(run: Callable[..., Ran]) -> None:
     listed, short = run("models", "list"), run("models")
     assert (listed.status, listed.out) == (short.status, short.out) == (0, listed.out)
     together = "".join(listed.out.split())
     for weights in CATALOGUE.values():
         assert weights.name in listed.out
-        assert weights.licence.split()[0] in listed.out
+        assert weights.license.split()[0] in listed.out
     assert "researchpurposesonly" in together or "research" in listed.out
 
 
@@ -36,12 +36,14 @@ def test_the_path_of_weights_is_printed(run: Callable[..., Ran], tmp_path: Path)
     is_one_error(run("models", "path", "sam_vit_hh"), "did you mean 'sam_vit_h'")
 
 
-def test_a_file_with_a_wrong_check_is_refused_and_stays(run: Callable[..., Ran], tmp_path: Path) -> None:
+def test_a_file_with_a_wrong_check_is_refused_and_stays(
+    run: Callable[..., Ran], tmp_path: Path
+) -> None:
     file = tmp_path / "mobile_sam.pt"
     file.write_bytes(b"something else")
     ran = run("models", "download", "mobile_sam", "--from", file)
     assert ran.status == 2
-    assert "Apache-2.0" in ran.out  # the licence comes first
+    assert "Apache-2.0" in ran.out  # the license comes first
     assert ran.err.startswith("Error: ")
     assert "expected 40728226" in ran.err
     assert file.read_bytes() == b"something else"
@@ -59,7 +61,9 @@ def test_a_file_brought_by_hand_is_installed_and_verified(
     file.write_bytes(b"weights")
     check = "sha256:" + hashlib.sha256(b"weights").hexdigest()
     entry = replace(CATALOGUE["mobile_sam"], size=7, check=check)
-    monkeypatch.setattr(catalogue, "CATALOGUE", MappingProxyType({**CATALOGUE, "mobile_sam": entry}))
+    monkeypatch.setattr(
+        catalogue, "CATALOGUE", MappingProxyType({**CATALOGUE, "mobile_sam": entry})
+    )
     ran = run("models", "download", "mobile_sam", "--from", file)
     assert (ran.status, ran.err) == (0, "")
     assert (tmp_path / "home" / "weights" / "mobile_sam.pt").read_bytes() == b"weights"

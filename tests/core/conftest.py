@@ -12,17 +12,21 @@ from hypothesis import settings
 from numpy.typing import NDArray
 
 from napari_iclsam.core.encoder.cache import EmbeddingCache
-from napari_iclsam.core.encoder.runner import Networks
+from napari_iclsam.core.networks import ModelFacts, Networks
 from napari_iclsam.core.segmenter import ICLSAM
 from napari_iclsam.core.settings import Settings
 from napari_iclsam.models.starter_sam import StarterSam
 from napari_iclsam.models.universeg import UniverSeg
 
-settings.register_profile("untimed", deadline=None)  # how fast a machine is, is no property of the code
+settings.register_profile(
+    "untimed", deadline=None
+)  # how fast a machine is, is no property of the code
 settings.load_profile("untimed")
 
 
-def scene(height: int = 48, width: int = 48, seed: int = 0) -> tuple[NDArray[np.uint8], NDArray[np.int32]]:
+def scene(
+    height: int = 48, width: int = 48, seed: int = 0
+) -> tuple[NDArray[np.uint8], NDArray[np.int32]]:
     """A noisy image with a bright disc (label 1) and a darker bar (label 4)."""
     rng = np.random.default_rng(seed)
     y, x = np.mgrid[:height, :width]
@@ -53,11 +57,20 @@ def networks() -> Networks:
     query = torch.from_numpy(image / 255).float()[None, None]
     mask = torch.from_numpy(labels > 0).float()[None, None, None]
     logits = icl(query, icl.encode_support(query[:, None], mask))
-    sign = 1 if logits[0, 0][mask[0, 0, 0] > 0].mean() > logits[0, 0][mask[0, 0, 0] == 0].mean() else -1
+    sign = (
+        1
+        if logits[0, 0][mask[0, 0, 0] > 0].mean() > logits[0, 0][mask[0, 0, 0] == 0].mean()
+        else -1
+    )
     scale = 2 * sign / logits.std()
     icl.out_conv.conv.weight.mul_(scale)
     icl.out_conv.conv.bias.sub_(logits.quantile(0.65 if sign > 0 else 0.35)).mul_(scale)
-    return Networks(sam, icl, names={"sam": "small_sam", "icl": "small_icl"}, hashes={"sam": "a", "icl": "b"})
+    return Networks(
+        sam,
+        icl,
+        sam_facts=ModelFacts("small_sam", "a", fusion_default="starter"),
+        icl_facts=ModelFacts("small_icl", "b"),
+    )
 
 
 @pytest.fixture(scope="session")
@@ -70,6 +83,10 @@ def segmenter(networks: Networks, cache: EmbeddingCache) -> Callable[..., ICLSAM
     """Make segmenters of the small networks: settings by name, without calibration unless asked."""
 
     def make(**settings: Any) -> ICLSAM:
-        return ICLSAM(settings=Settings(**{"calibrate": False, **settings}), networks=networks, cache=cache)
+        return ICLSAM(
+            settings=Settings(**{"cross_validate": False, **settings}),
+            networks=networks,
+            cache=cache,
+        )
 
     return make

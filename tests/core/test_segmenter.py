@@ -15,12 +15,14 @@ import zarr
 from numpy.typing import NDArray
 
 from napari_iclsam.core.encoder.cache import EmbeddingCache
-from napari_iclsam.core.encoder.runner import Networks
+from napari_iclsam.core.fusion.outputs import StageOutputs
 from napari_iclsam.core.images.support import SupportSet
+from napari_iclsam.core.inference import StageTimer
+from napari_iclsam.core.networks import Networks
 from napari_iclsam.core.prediction import Prediction, Progress
-from napari_iclsam.core.refinement.sam import Clock, Maps
-from napari_iclsam.core.segmenter import ICLSAM, Task
+from napari_iclsam.core.segmenter import ICLSAM
 from napari_iclsam.core.settings import Settings
+from napari_iclsam.core.task import Task
 
 Make = Callable[..., ICLSAM]
 Scene = Callable[..., Any]
@@ -58,7 +60,9 @@ def assert_sound(prediction: Prediction, shape: tuple[int, int]) -> None:
             assert values.max() <= 1
     best = np.stack([prediction.probabilities[label] for label in IDS])
     assert ((best.max(axis=0) > 0.5) == (prediction.labels > 0)).all()
-    for label, probability in zip(IDS, best, strict=True):  # close to 1, two of them may round to one number
+    for label, probability in zip(
+        IDS, best, strict=True
+    ):  # close to 1, two of them may round to one number
         assert (probability == best.max(axis=0))[prediction.labels == label].all()
     for boxes in prediction.boxes.values():
         assert (boxes[:, :2] <= boxes[:, 2:]).all()
@@ -89,7 +93,9 @@ KINDS: dict[str, Callable[[NDArray[np.uint8]], NDArray[Any]]] = {
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_images_of_any_kind_are_examples_and_queries(segmenter: Make, scene: Scene, kind: str) -> None:
+def test_images_of_any_kind_are_examples_and_queries(
+    segmenter: Make, scene: Scene, kind: str
+) -> None:
     (image, labels), (query, _) = scene(30, 44, 0), scene(40, 32, 1)
     image, query = KINDS[kind](image), KINDS[kind](query)
     before = image.copy(), labels.copy(), query.copy()
@@ -106,7 +112,9 @@ def test_grey_is_grey_however_it_is_stored(task: Task, scene: Scene, kind: str) 
 
 
 @pytest.mark.parametrize(
-    ("height", "width"), [(2, 2), (2, 90), (150, 2), (3, 3), (64, 64), (33, 97), (200, 130)], ids=str
+    ("height", "width"),
+    [(2, 2), (2, 90), (150, 2), (3, 3), (64, 64), (33, 97), (200, 130)],
+    ids=str,
 )
 def test_queries_have_any_size(task: Task, scene: Scene, height: int, width: int) -> None:
     query = scene(height, width, 3)[0]
@@ -114,11 +122,15 @@ def test_queries_have_any_size(task: Task, scene: Scene, height: int, width: int
     assert_sound(task.predict(query), (height, width))
 
 
-def test_examples_differ_in_size_and_kind_and_may_be_one_pixel_high_in_labels(segmenter: Make, scene: Scene) -> None:
+def test_examples_differ_in_size_and_kind_and_may_be_one_pixel_high_in_labels(
+    segmenter: Make, scene: Scene
+) -> None:
     (a, first), (b, second) = scene(40, 40, 0), scene(24, 80, 1)
     c, third = scene(2, 30, 2)[0], np.zeros((2, 30), int)
     third[0, 3:9] = 1
-    task = segmenter().fit([a, b.astype(np.float32), np.stack([c] * 3, axis=-1)], [first, second, third])
+    task = segmenter().fit(
+        [a, b.astype(np.float32), np.stack([c] * 3, axis=-1)], [first, second, third]
+    )
     assert task.support.ids == IDS
     assert_sound(task.predict(a), (40, 40))
 
@@ -144,14 +156,18 @@ def test_the_same_input_gives_the_same_result(networks: Networks, scene: Scene, 
     assert_equal(result(), result())
 
 
-def test_the_random_state_of_others_is_neither_used_nor_changed(segmenter: Make, scene: Scene) -> None:
+def test_the_random_state_of_others_is_neither_used_nor_changed(
+    segmenter: Make, scene: Scene
+) -> None:
     (image, labels), (query, _) = scene(seed=0), scene(seed=1)
     torch.manual_seed(1)
     before = torch.get_rng_state()
-    first = segmenter(calibrate=True).fit([image, query], [labels, labels]).predict(query)
+    first = segmenter(cross_validate=True).fit([image, query], [labels, labels]).predict(query)
     assert torch.equal(torch.get_rng_state(), before)
     torch.manual_seed(2)
-    assert_equal(first, segmenter(calibrate=True).fit([image, query], [labels, labels]).predict(query))
+    assert_equal(
+        first, segmenter(cross_validate=True).fit([image, query], [labels, labels]).predict(query)
+    )
 
 
 class TestNothing:
@@ -163,7 +179,7 @@ class TestNothing:
         icl = copy.deepcopy(networks.icl)
         icl.out_conv.conv.bias.fill_(-30)
         image, labels = scene()
-        settings = Settings(calibrate=False)
+        settings = Settings(cross_validate=False)
         return ICLSAM(networks=replace(networks, icl=icl), settings=settings).fit([image], [labels])
 
     def test_nothing_found_is_an_empty_result_that_says_so(self, blind: Task, scene: Scene) -> None:
@@ -171,7 +187,10 @@ class TestNothing:
         assert not prediction.icl_labels.any()
         assert not prediction.sam_labels.any()
         assert not prediction.labels.any()
-        assert {label: boxes.shape for label, boxes in prediction.boxes.items()} == {1: (0, 4), 4: (0, 4)}
+        assert {label: boxes.shape for label, boxes in prediction.boxes.items()} == {
+            1: (0, 4),
+            4: (0, 4),
+        }
         assert prediction.notes == ("Nothing found of: label 1, label 4.",)
 
     def test_a_constant_query_is_refused_with_its_value(self, task: Task) -> None:
@@ -205,18 +224,27 @@ def test_a_query_that_is_no_plane_of_numbers_is_refused(
         task.predict(query)
 
 
-def test_what_rounds_to_a_probability_of_one_half_is_background(segmenter: Make, scene: Scene) -> None:
+def test_what_rounds_to_a_probability_of_one_half_is_background(
+    segmenter: Make, scene: Scene
+) -> None:
     task = segmenter(use_sam=False).fit([scene()[0]], [scene()[1]])
     half = torch.full((len(IDS), 1, 8, 8), 0.5)
-    half[:, :, 4:] = torch.nextafter(half[:, :, 4:], torch.ones(()))  # the logistic function of 6e-8 is 0.5
-    prediction = task._fuse(Maps(half, half, half - 1, (np.zeros((0, 4), np.int64),) * len(IDS), half), Clock())
+    half[:, :, 4:] = torch.nextafter(
+        half[:, :, 4:], torch.ones(())
+    )  # the logistic function of 6e-8 is 0.5
+    prediction = task._fuse(
+        StageOutputs(half, half, half - 1, (np.zeros((0, 4), np.int64),) * len(IDS), half),
+        StageTimer(),
+    )
     assert not prediction.labels.any()
 
 
 class TestSteps:
     """The generators behind `predict` and `fit`."""
 
-    def test_predicting_tells_its_steps_and_returns_what_predict_does(self, task: Task, scene: Scene) -> None:
+    def test_predicting_tells_its_steps_and_returns_what_predict_does(
+        self, task: Task, scene: Scene
+    ) -> None:
         query = scene(seed=5)[0]
         seen, prediction = run(task.steps(query))
         assert [p.stage for p in seen] == ["embed", "icl", "sam", "fuse"]
@@ -225,10 +253,19 @@ class TestSteps:
 
     def test_fitting_tells_each_example_and_each_check(self, segmenter: Make, scene: Scene) -> None:
         scenes = [scene(seed=seed) for seed in range(3)]
-        make = segmenter(calibrate=True)
+        make = segmenter(cross_validate=True)
         whole = make.fit([s[0] for s in scenes], [s[1] for s in scenes])
         seen, fitted = run(make.fit_steps(whole.support))
-        assert [p.stage for p in seen] == ["load", "embed", "embed", "embed", "check", "check", "check", "fit"]
+        assert [p.stage for p in seen] == [
+            "load",
+            "embed",
+            "embed",
+            "embed",
+            "check",
+            "check",
+            "check",
+            "fit",
+        ]
         assert [p.done for p in seen[1:4]] == [0, 1, 2]
         assert {p.total for p in seen} == {3}
         assert fitted.weights == whole.weights
@@ -239,7 +276,7 @@ class TestSteps:
     ) -> None:
         scenes, query = [scene(seed=seed) for seed in range(3)], scene(seed=5)[0]
         images, labels = [s[0] for s in scenes], [s[1] for s in scenes]
-        make = segmenter(calibrate=True, max_examples=max_examples)
+        make = segmenter(cross_validate=True, max_examples=max_examples)
         support = SupportSet.of(images, labels)
         seen, fitted = run(make.fit_steps(support, query))
         assert [p.stage for p in seen][:4] == ["load", "icl", "done", "embed"]
@@ -269,10 +306,14 @@ class TestSettings:
 
     def predict(self, segmenter: Make, scene: Scene, **settings: Any) -> Prediction:
         (image, labels), (other, second), (query, _) = scene(seed=0), scene(seed=1), scene(seed=2)
-        colours = [np.stack([grey, grey // 2, 255 - grey], axis=-1) for grey in (image, other, query)]
-        return segmenter(**settings).fit(colours[:2], [labels, second]).predict(colours[2])
+        colors = [
+            np.stack([grey, grey // 2, 255 - grey], axis=-1) for grey in (image, other, query)
+        ]
+        return segmenter(**settings).fit(colors[:2], [labels, second]).predict(colors[2])
 
-    @pytest.mark.parametrize("settings", [{"flips": True}, {"mask_prompt": False}, {"calibrate": True}], ids=str)
+    @pytest.mark.parametrize(
+        "settings", [{"tta_flips": True}, {"mask_prompt": False}, {"cross_validate": True}], ids=str
+    )
     def test_paper_mode_knows_no_settings_of_auto_mode(
         self, segmenter: Make, scene: Scene, settings: dict[str, Any]
     ) -> None:
@@ -282,9 +323,9 @@ class TestSettings:
     @pytest.mark.parametrize(
         "settings",
         [
-            {"flips": True},
+            {"tta_flips": True},
             {"mask_prompt": False},
-            {"closer_looks": False},
+            {"coarse_to_fine": False},
             {"mode": "paper"},
             {"channel": "blue"},
             {"sam_guidance": 0.0},
@@ -292,13 +333,17 @@ class TestSettings:
         ],
         ids=str,
     )
-    def test_in_auto_mode_they_matter(self, segmenter: Make, scene: Scene, settings: dict[str, Any]) -> None:
+    def test_in_auto_mode_they_matter(
+        self, segmenter: Make, scene: Scene, settings: dict[str, Any]
+    ) -> None:
         plain, changed = self.predict(segmenter, scene), self.predict(segmenter, scene, **settings)
         fused = [np.array_equal(plain.probabilities[i], changed.probabilities[i]) for i in IDS]
-        assert not (all(fused) and np.array_equal(plain.sam_labels, changed.sam_labels))  # SAM may not be trusted
+        assert not (
+            all(fused) and np.array_equal(plain.sam_labels, changed.sam_labels)
+        )  # SAM may not be trusted
 
     def test_without_sam_the_in_context_model_decides(self, segmenter: Make, scene: Scene) -> None:
-        prediction = self.predict(segmenter, scene, use_sam=False, closer_looks=False)
+        prediction = self.predict(segmenter, scene, use_sam=False, coarse_to_fine=False)
         assert_sound(prediction, (48, 48))
         assert (prediction.labels == prediction.icl_labels).all()
         assert not prediction.sam_labels.any()
@@ -308,19 +353,25 @@ class TestSettings:
         assert all(len(boxes) <= 1 for boxes in prediction.boxes.values())
         assert any(len(boxes) for boxes in prediction.boxes.values())
 
-    def test_calibration_says_what_to_expect_of_each_label(self, segmenter: Make, scene: Scene) -> None:
+    def test_calibration_says_what_to_expect_of_each_label(
+        self, segmenter: Make, scene: Scene
+    ) -> None:
         scenes = [scene(seed=seed) for seed in range(3)]
-        task = segmenter(calibrate=True).fit([s[0] for s in scenes], [s[1] for s in scenes])
+        task = segmenter(cross_validate=True).fit([s[0] for s in scenes], [s[1] for s in scenes])
         assert tuple(task.expected) == IDS
         assert all(0 <= s.fused <= 1 and s.examples == 3 for s in task.expected.values())
-        assert not segmenter(calibrate=True).fit([scenes[0][0]], [scenes[0][1]]).expected
+        assert not segmenter(cross_validate=True).fit([scenes[0][0]], [scenes[0][1]]).expected
         assert not segmenter().fit([s[0] for s in scenes], [s[1] for s in scenes]).expected
 
     def test_the_prediction_carries_what_made_it(self, segmenter: Make, scene: Scene) -> None:
         provenance = self.predict(segmenter, scene, sam_guidance=1.5).provenance
         assert provenance.models == {"sam": "small_sam", "icl": "small_icl"}
         assert provenance.hashes == {"sam": "a", "icl": "b"}
-        assert (provenance.settings["sam_guidance"], provenance.examples, provenance.device) == (1.5, 2, "cpu")
+        assert (provenance.settings["sam_guidance"], provenance.examples, provenance.device) == (
+            1.5,
+            2,
+            "cpu",
+        )
         assert len(provenance.support) == 64
 
 
@@ -380,8 +431,13 @@ class TestStacks:
 
     @pytest.mark.parametrize("channels", [3, 4], ids=["rgb", "rgba"])
     @pytest.mark.parametrize("axis", [0, 1, 2, -1])
-    def test_colour_stacks(
-        self, task: Task, volume: NDArray[np.uint8], expected: NDArray[np.int32], axis: int, channels: int
+    def test_color_stacks(
+        self,
+        task: Task,
+        volume: NDArray[np.uint8],
+        expected: NDArray[np.int32],
+        axis: int,
+        channels: int,
     ) -> None:
         moved = np.moveaxis(volume, 0, axis)
         labels = task.predict_stack(np.stack([moved] * channels, axis=-1), axis)
@@ -421,7 +477,9 @@ class TestStacks:
             loaded.append(block_id[0])
             return block
 
-        lazy = da.from_array(volume, chunks=(1, 30, 36)).map_blocks(load, dtype=volume.dtype, meta=volume[:0])
+        lazy = da.from_array(volume, chunks=(1, 30, 36)).map_blocks(
+            load, dtype=volume.dtype, meta=volume[:0]
+        )
         for progress in task.stack_steps(lazy):
             if progress.prediction is not None:
                 assert progress.plane is not None
@@ -435,15 +493,21 @@ class TestStacks:
         planes = [scene(30, 37, seed)[0] for seed in (40, 41, 42, 43, 43)]
         sam, batches = task.segmenter.networks.sam, list[int]()
         encode = sam.encode
-        monkeypatch.setattr(sam, "encode", lambda pixels: batches.append(len(pixels)) or encode(pixels))
+        monkeypatch.setattr(
+            sam, "encode", lambda pixels: batches.append(len(pixels)) or encode(pixels)
+        )
         monkeypatch.setattr(Networks, "images_at_once", 2)  # as on a graphics card
         together = task.predict_stack(np.stack(planes))
         assert batches == [2, 2]  # what is in the cache is not embedded again
         for plane, labels in zip(planes, together, strict=True):
             fresh = ICLSAM(
-                networks=task.segmenter.networks, settings=task.segmenter.settings, cache=EmbeddingCache(None)
+                networks=task.segmenter.networks,
+                settings=task.segmenter.settings,
+                cache=EmbeddingCache(None),
             )
-            alone = fresh.fit(task.support.images, [scene(seed=seed)[1] for seed in range(2)]).predict(plane)
+            alone = fresh.fit(
+                task.support.images, [scene(seed=seed)[1] for seed in range(2)]
+            ).predict(plane)
             assert (labels == alone.labels).mean() > 0.99  # sums may be rounded in another order
 
     def test_planes_before_one_that_cannot_be_read_are_finished(
@@ -466,10 +530,14 @@ class TestStacks:
         assert counted.keys == [(slice(None),) * axis + (n,) for n in range(3)]
 
     @pytest.mark.parametrize("value", [np.nan, np.inf], ids=str)
-    def test_a_plane_with_undefined_pixels_is_named(self, task: Task, volume: NDArray[np.uint8], value: float) -> None:
+    def test_a_plane_with_undefined_pixels_is_named(
+        self, task: Task, volume: NDArray[np.uint8], value: float
+    ) -> None:
         broken = volume.astype(np.float32)
         broken[1, 3, 4:6] = value
-        with pytest.raises(ValueError, match=r"Plane 1: The image has 2 of 1080 values that are not finite"):
+        with pytest.raises(
+            ValueError, match=r"Plane 1: The image has 2 of 1080 values that are not finite"
+        ):
             task.predict_stack(broken)
         assert task.predict_stack(broken, planes=[0, 2]).any()
 
@@ -489,7 +557,15 @@ class TestStacks:
             ((3, 30, 36), 0, [-1], "planes 0 to 2; got -1"),
             ((3, 1, 36), 0, None, "Plane 0: The image must have at least 2 x 2 pixels"),
         ],
-        ids=["a plane", "time and stack", "axis", "axis of colours", "plane", "negative plane", "one row"],
+        ids=[
+            "a plane",
+            "time and stack",
+            "axis",
+            "axis of colors",
+            "plane",
+            "negative plane",
+            "one row",
+        ],
     )
     def test_what_is_no_stack_of_planes_is_refused(
         self, task: Task, shape: tuple[int, ...], axis: int, planes: Any, message: str

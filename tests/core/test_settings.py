@@ -65,7 +65,9 @@ def test_a_number_must_be_finite(value: float) -> None:
 
 @pytest.mark.parametrize("name", CHOICES)
 def test_a_choice_is_one_of_those_named_in_the_message(name: str) -> None:
-    with pytest.raises(ValueError, match=f"{name} must be one of {', '.join(CHOICES[name].choices)}; got 'other'"):
+    with pytest.raises(
+        ValueError, match=f"{name} must be one of {', '.join(CHOICES[name].choices)}; got 'other'"
+    ):
         replace(Settings(), **{name: "other"})
 
 
@@ -76,7 +78,7 @@ def test_a_choice_is_one_of_those_named_in_the_message(name: str) -> None:
         ("max_examples", True),
         ("sam_guidance", "2"),
         ("sam_guidance", False),
-        ("flips", 1),
+        ("tta_flips", 1),
         ("seed", None),
     ],
     ids=repr,
@@ -120,4 +122,8 @@ def test_a_large_limit_is_written_out() -> None:
 
 def test_the_defaults_are_the_published_numbers() -> None:
     settings = Settings()
-    assert (settings.icl_guidance, settings.sam_guidance, settings.min_component) == (0.3, 2.0, 0.05)
+    assert (settings.icl_guidance, settings.sam_guidance, settings.min_component) == (
+        0.3,
+        2.0,
+        0.05,
+    )

@@ -22,8 +22,8 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from napari_iclsam.core import task as task_module
-from napari_iclsam.core.encoder.runner import Networks, NetworkSource
 from napari_iclsam.core.images.support import LabelStyle, SupportSet
+from napari_iclsam.core.networks import Networks, NetworkSource
 from napari_iclsam.core.segmenter import ICLSAM
 from napari_iclsam.core.settings import Settings
 from napari_iclsam.core.task_file import FORMAT, SavedTask, load_task, read_task, write_task
@@ -40,13 +40,18 @@ def image(dtype: Any, channels: int = 0) -> NDArray[Any]:
     kind = np.dtype(dtype)
     if kind.kind == "b":
         return values > 0.5
-    return (np.clip(values, 0, 1) * (200 if kind.itemsize == 1 else 1 if kind.kind == "f" else 30_000)).astype(kind)
+    return (
+        np.clip(values, 0, 1) * (200 if kind.itemsize == 1 else 1 if kind.kind == "f" else 30_000)
+    ).astype(kind)
 
 
 def saved_task(*images: NDArray[Any]) -> SavedTask:
     images = images or (image(np.uint8),)
     return SavedTask(
-        SupportSet.of(images, [LABELS] * len(images), STYLES), Settings(seed=5, flips=True), "starter", "starter"
+        SupportSet.of(images, [LABELS] * len(images), STYLES),
+        Settings(seed=5, tta_flips=True),
+        "starter",
+        "starter",
     )
 
 
@@ -96,7 +101,9 @@ def test_images_of_any_kind_come_back_pixel_by_pixel(path: Path, dtype: Any, cha
     for a, b in zip(before.support.images, after.support.images, strict=True):
         assert a.dtype == b.dtype
         assert (a == b).all()
-    assert all((a == b).all() for a, b in zip(before.support.labels, after.support.labels, strict=True))
+    assert all(
+        (a == b).all() for a, b in zip(before.support.labels, after.support.labels, strict=True)
+    )
     assert after.support.fingerprint() == before.support.fingerprint()
 
 
@@ -118,17 +125,24 @@ def test_pairs_of_different_sizes_keep_their_order(path: Path) -> None:
 
 
 @pytest.mark.parametrize("shape", [(3, 9, 3), (4, 9, 4), (9, 3, 3), (2, 2, 3)], ids=str)
-def test_small_colour_images_are_not_taken_for_planes(path: Path, shape: tuple[int, int, int]) -> None:
-    colour = RNG.integers(0, 255, shape, np.uint8)
-    write_task(SavedTask(SupportSet.of([colour], [np.ones(shape[:2], int)]), Settings(), "starter", "starter"), path)
-    assert (read_task(path).support.images[0] == colour).all()
+def test_small_color_images_are_not_taken_for_planes(
+    path: Path, shape: tuple[int, int, int]
+) -> None:
+    color = RNG.integers(0, 255, shape, np.uint8)
+    write_task(
+        SavedTask(
+            SupportSet.of([color], [np.ones(shape[:2], int)]), Settings(), "starter", "starter"
+        ),
+        path,
+    )
+    assert (read_task(path).support.images[0] == color).all()
 
 
 def test_a_fitted_task_predicts_the_same_after_loading(
     path: Path, networks: Networks, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     named = replace(networks, names={"sam": "starter", "icl": "starter"})
-    segmenter = ICLSAM(networks=named, settings=Settings(sam_guidance=1.5, flips=True))
+    segmenter = ICLSAM(networks=named, settings=Settings(sam_guidance=1.5, tta_flips=True))
     task = segmenter.fit([image("<u2"), image("<u2")], [LABELS, LABELS])
     task.save(path)
     monkeypatch.setattr(NetworkSource, "load", lambda source: named)
@@ -172,13 +186,17 @@ def test_the_file_may_be_read_by_whom_the_user_s_umask_allows(path: Path) -> Non
 def test_a_truncated_file_is_not_read(written: Path, part: float) -> None:
     data = written.read_bytes()
     written.write_bytes(data[: int(part * len(data))])
-    with pytest.raises(ValueError, match=r"nuclei.iclsam is not a complete task file .*Save the task again"):
+    with pytest.raises(
+        ValueError, match=r"nuclei.iclsam is not a complete task file .*Save the task again"
+    ):
         read_task(written)
 
 
 @given(data=st.data())
 @settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
-def test_a_file_with_a_changed_byte_is_refused_or_reads_the_same(tmp_path: Path, data: st.DataObject) -> None:
+def test_a_file_with_a_changed_byte_is_refused_or_reads_the_same(
+    tmp_path: Path, data: st.DataObject
+) -> None:
     path = tmp_path / "x.iclsam"
     before = saved_task(np.arange(12 * 17, dtype=np.uint8).reshape(12, 17))
     write_task(before, path)
@@ -207,7 +225,9 @@ def test_an_image_that_was_changed_is_noticed(written: Path) -> None:
 
 @pytest.mark.parametrize("version", [FORMAT + 1, 0, "1", None, [1]], ids=repr)
 def test_another_format_is_told_with_both_versions(written: Path, version: Any) -> None:
-    with pytest.raises(ValueError, match=r"has task format .* reads format 1\. Update napari-iclsam"):
+    with pytest.raises(
+        ValueError, match=r"has task format .* reads format 1\. Update napari-iclsam"
+    ):
         read_task(with_index(written, format=version))
 
 
@@ -244,7 +264,7 @@ def test_a_missing_member_is_damage(written: Path, missing: str) -> None:
         {"dtypes": ["nonsense"]},
         {"dtypes": ["O"]},
         {"styles": [1]},
-        {"styles": {"one": {"name": "", "colour": None}}},
+        {"styles": {"one": {"name": "", "color": None}}},
         {"styles": {"1": "red"}},
         {"styles": {"1": {"name": ""}}},
         {"settings": {"seed": "five"}},
@@ -297,7 +317,9 @@ def test_a_folder_that_is_not_there_is_an_os_error(tmp_path: Path) -> None:
     assert names(tmp_path) == []
 
 
-def test_a_write_that_fails_midway_leaves_what_was_there(written: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_write_that_fails_midway_leaves_what_was_there(
+    written: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     before = written.read_bytes()
 
     def fail(array: NDArray[Any]) -> bytes:
@@ -328,4 +350,6 @@ def test_a_task_finds_weights_of_ones_own_from_any_folder(
     task.save(tmp_path / "a.iclsam")
     monkeypatch.chdir("/")
     assert read_task(tmp_path / "a.iclsam").icl == f"{prefix}{tmp_path / 'mine.safetensors'}"
-    assert load_task(tmp_path / "a.iclsam").segmenter.networks.hashes == task.segmenter.networks.hashes
+    assert (
+        load_task(tmp_path / "a.iclsam").segmenter.networks.hashes == task.segmenter.networks.hashes
+    )

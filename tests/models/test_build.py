@@ -14,7 +14,14 @@ from segment_anything.build_sam import _build_sam
 from torch import Tensor, nn
 
 from napari_iclsam.models import memory
-from napari_iclsam.models.build import HalfPrecision, build_icl, build_sam, describe, recognise, vit_shape
+from napari_iclsam.models.build import (
+    HalfPrecision,
+    build_icl,
+    build_sam,
+    describe,
+    recognise,
+    vit_shape,
+)
 from napari_iclsam.models.sam import Sam, vit_encoder
 from napari_iclsam.models.starter_sam import StarterSam
 from napari_iclsam.models.universeg import UniverSeg
@@ -45,7 +52,9 @@ def save(tmp_path: Path) -> Save:
 def reference() -> nn.Module:
     """Return segment-anything's own network, small, with random weights."""
     torch.manual_seed(0)
-    sam = _build_sam(encoder_embed_dim=48, encoder_depth=2, encoder_num_heads=3, encoder_global_attn_indexes=[1])
+    sam = _build_sam(
+        encoder_embed_dim=48, encoder_depth=2, encoder_num_heads=3, encoder_global_attn_indexes=[1]
+    )
     for name, value in sam.named_parameters():
         if "rel_pos" in name or "pos_embed" in name:
             nn.init.normal_(value, std=0.1)
@@ -60,7 +69,9 @@ def no_hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return folders.weights_folder()
 
 
-def test_a_sam_of_one_s_own_embeds_and_decodes_as_segment_anything(reference: nn.Module, save: Save) -> None:
+def test_a_sam_of_one_s_own_embeds_and_decodes_as_segment_anything(
+    reference: nn.Module, save: Save
+) -> None:
     path = save(reference)
     built = build_sam(path)
     sam = built.module
@@ -69,14 +80,16 @@ def test_a_sam_of_one_s_own_embeds_and_decodes_as_segment_anything(reference: nn
     assert not any(parameter.requires_grad for parameter in sam.parameters())
     assert built.sha256 == f"sha256:{hashlib.sha256(Path(path).read_bytes()).hexdigest()}"
     assert built.weights.architecture == "vit_b"
-    assert built.weights.licence == "unknown (own file)"
+    assert built.weights.license == "unknown (own file)"
     image, box = 255 * torch.rand(1, 3, 1024, 1024), torch.tensor([[100.0, 200.0, 600.0, 700.0]])
     with torch.inference_mode():
         features = sam.encode(sam.normalise(image))
         expected = reference.image_encoder(reference.preprocess(image))
         assert (features.embedding - expected).abs().max() < 1e-4
         sparse, dense = reference.prompt_encoder(points=None, boxes=box, masks=None)
-        logits, iou = reference.mask_decoder(expected, reference.prompt_encoder.get_dense_pe(), sparse, dense, False)
+        logits, iou = reference.mask_decoder(
+            expected, reference.prompt_encoder.get_dense_pe(), sparse, dense, False
+        )
         decoded = sam.decode(features, boxes=box)
     assert (decoded.logits - logits[:, 0]).abs().max() < 1e-4
     assert (decoded.iou - iou[:, 0]).abs().max() < 1e-4
@@ -105,7 +118,9 @@ def test_the_size_is_recognised_from_the_tensors(
     )
 
 
-def test_bfloat16_halves_the_encoder_and_nearly_keeps_its_output(reference: nn.Module, save: Save) -> None:
+def test_bfloat16_halves_the_encoder_and_nearly_keeps_its_output(
+    reference: nn.Module, save: Save
+) -> None:
     path = save(reference)
     half, full = build_sam(path, torch.bfloat16).module, build_sam(path).module
     assert isinstance(half, Sam)
@@ -119,7 +134,9 @@ def test_bfloat16_halves_the_encoder_and_nearly_keeps_its_output(reference: nn.M
 
 
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16], ids=["float16", "bfloat16"])
-def test_half_precision_is_that_of_the_encoder_alone(dtype: torch.dtype, reference: nn.Module, save: Save) -> None:
+def test_half_precision_is_that_of_the_encoder_alone(
+    dtype: torch.dtype, reference: nn.Module, save: Save
+) -> None:
     sam = build_sam(save(reference), dtype).module
     assert isinstance(sam, Sam)
     assert isinstance(sam.image_encoder, HalfPrecision)
@@ -152,7 +169,11 @@ def test_a_starter_sam_of_one_s_own_is_recognised(save: Save) -> None:
 
 @pytest.mark.parametrize(
     ("name", "prefix", "preprocessing"),
-    [("mine.pth", "", "sam"), ("mine.pth", "medsam:", "medsam"), ("medsam_vit_b.pth", "", "medsam")],
+    [
+        ("mine.pth", "", "sam"),
+        ("mine.pth", "medsam:", "medsam"),
+        ("medsam_vit_b.pth", "", "medsam"),
+    ],
     ids=["by default", "by a name before it", "by its file name"],
 )
 def test_the_preprocessing_of_a_file_is_sam_s_unless_said_otherwise(
@@ -193,13 +214,17 @@ def test_what_is_neither_a_name_nor_a_file_gets_a_sentence(name: str, sentence: 
         build_sam(name)
 
 
-def test_weights_that_are_not_there_are_said_to_be_missing(no_hub: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_weights_that_are_not_there_are_said_to_be_missing(
+    no_hub: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(memory, "available", lambda: 10**12)
     with pytest.raises(MissingWeights, match="napari-iclsam models download sam_vit_b"):
         build_sam("sam_vit_b")
 
 
-def test_a_file_under_a_published_name_is_checked_before_it_is_read(no_hub: Path, reference: nn.Module) -> None:
+def test_a_file_under_a_published_name_is_checked_before_it_is_read(
+    no_hub: Path, reference: nn.Module
+) -> None:
     torch.save(reference.state_dict(), no_hub / "mobile_sam.pt")
     with pytest.raises(CheckFailed, match=r"has \d+ bytes, expected 40728226.*Nothing was changed"):
         build_sam("mobile_sam")
@@ -209,13 +234,19 @@ def test_a_file_under_a_published_name_is_checked_before_it_is_read(no_hub: Path
 @pytest.mark.parametrize(
     ("spoil", "sentence"),
     [
-        (lambda state: state.pop("mask_decoder.iou_token.weight"), r"1 tensor is missing \(mask_decoder\.iou_token"),
+        (
+            lambda state: state.pop("mask_decoder.iou_token.weight"),
+            r"1 tensor is missing \(mask_decoder\.iou_token",
+        ),
         (lambda state: state.update(gain=torch.ones(1)), r"1 tensor is unknown \(gain\)"),
         (
             lambda state: state.update({"image_encoder.neck.0.weight": torch.ones(128, 48, 1, 1)}),
             r"neck\.0\.weight: expected \[256, 48, 1, 1\], got \[128, 48, 1, 1\]",
         ),
-        (lambda state: state.pop("image_encoder.pos_embed"), r"incomplete SAM: 'image_encoder\.pos_embed' is missing"),
+        (
+            lambda state: state.pop("image_encoder.pos_embed"),
+            r"incomplete SAM: 'image_encoder\.pos_embed' is missing",
+        ),
         (
             lambda state: state.update({"image_encoder.pos_embed": torch.ones(1, 32, 32, 48)}),
             r"for images of 512 x 512 in patches of 16, expected 1024 x 1024",
@@ -236,15 +267,23 @@ def test_a_network_of_another_kind_is_refused_with_what_it_is(save: Save) -> Non
     universeg, other = save(UniverSeg(1, (4, 4)), "icl.pth"), save(nn.Linear(2, 3), "other.pth")
     with pytest.raises(ValueError, match=r"icl\.pth holds universeg, expected a promptable model"):
         build_sam(universeg)
-    with pytest.raises(ValueError, match=r"2 tensors of a network that is not known here \(first: weight\)"):
+    with pytest.raises(
+        ValueError, match=r"2 tensors of a network that is not known here \(first: weight\)"
+    ):
         build_icl(other)
 
 
-def test_a_vit_h_is_refused_before_it_is_fetched_where_memory_is_short(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_vit_h_is_refused_before_it_is_fetched_where_memory_is_short(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     monkeypatch.setattr(memory, "available", lambda: 3_000_000_000)
-    with pytest.raises(MemoryError, match=r"SAM ViT-H needs about .* GB of memory and 3\.0 GB are free: close"):
+    with pytest.raises(
+        MemoryError, match=r"SAM ViT-H needs about .* GB of memory and 3\.0 GB are free: close"
+    ):
         build_sam("sam_vit_h")
-    with pytest.raises(MissingWeights):  # it would be embedded elsewhere: only its parameters are needed here
+    with pytest.raises(
+        MissingWeights
+    ):  # it would be embedded elsewhere: only its parameters are needed here
         build_sam("sam_vit_h", torch.bfloat16, here=False)
 
 

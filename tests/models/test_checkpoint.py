@@ -28,7 +28,7 @@ def saved(content: object, *, zipped: bool = True) -> bytes:
 FORMATS = {
     "torch": saved(TENSORS),
     "old torch": saved(TENSORS, zipped=False),
-    "safetensors": safetensors.torch.save(TENSORS, {"licence": "mine"}),
+    "safetensors": safetensors.torch.save(TENSORS, {"license": "mine"}),
 }
 
 
@@ -52,8 +52,14 @@ def test_a_file_is_read_whatever_its_name_ends_in(kind: str, file: Path) -> None
     [
         {"model": TENSORS, "optimizer": {"state": {}, "lr": 0.1}, "epoch": 3},
         {"state_dict": {f"module.{name}": value for name, value in TENSORS.items()}},
-        {"model_state": {f"sam.{name}": value for name, value in TENSORS.items()}, "decoder_state": TENSORS},
-        {"state_dict": {f"model.{name}": value for name, value in TENSORS.items()}, "hyper_parameters": {}},
+        {
+            "model_state": {f"sam.{name}": value for name, value in TENSORS.items()},
+            "decoder_state": TENSORS,
+        },
+        {
+            "state_dict": {f"model.{name}": value for name, value in TENSORS.items()},
+            "hyper_parameters": {},
+        },
     ],
     ids=["with optimiser", "data parallel", "micro-sam", "lightning"],
 )
@@ -72,9 +78,14 @@ class Malicious:
         return os.mkdir, (str(self.trace),)
 
 
-@pytest.mark.parametrize("kind", ["plain pickle", "old plain pickle", "torch", "old torch", "named safetensors"])
+@pytest.mark.parametrize(
+    "kind", ["plain pickle", "old plain pickle", "torch", "old torch", "named safetensors"]
+)
 def test_a_pickle_with_code_in_it_is_refused_and_not_run(kind: str, tmp_path: Path) -> None:
-    trace, file = tmp_path / "trace", tmp_path / ("w.safetensors" if kind == "named safetensors" else "w.pth")
+    trace, file = (
+        tmp_path / "trace",
+        tmp_path / ("w.safetensors" if kind == "named safetensors" else "w.pth"),
+    )
     content = {"extra": Malicious(trace)} | ({} if kind.endswith("plain pickle") else TENSORS)
     if kind.endswith("plain pickle"):
         file.write_bytes(pickle.dumps(content, protocol=2 if kind.startswith("old") else 4))
@@ -84,7 +95,8 @@ def test_a_pickle_with_code_in_it_is_refused_and_not_run(kind: str, tmp_path: Pa
         torch.load(io.BytesIO(file.read_bytes()), weights_only=False)
     trace.rmdir()  # so it does what it says where it is not refused
     with pytest.raises(
-        ValueError, match=r"(holds Python code \((posix|nt)\.mkdir\)|holds something else).*nothing of it was run"
+        ValueError,
+        match=r"(holds Python code \((posix|nt)\.mkdir\)|holds something else).*nothing of it was run",
     ):
         read_tensors(file)
     assert not trace.exists()
@@ -104,7 +116,18 @@ def test_a_pickle_with_code_in_it_is_refused_and_not_run(kind: str, tmp_path: Pa
         (saved({"epoch": 3}), "holds no tensors"),
         (saved(nn.Linear(2, 2)), r"holds Python code \(torch\.nn\.modules\.linear\.Linear\)"),
     ],
-    ids=["empty", "web page", "lfs", "text", "cut", "cut old", "cut safetensors", "list", "no tensors", "module"],
+    ids=[
+        "empty",
+        "web page",
+        "lfs",
+        "text",
+        "cut",
+        "cut old",
+        "cut safetensors",
+        "list",
+        "no tensors",
+        "module",
+    ],
 )
 def test_what_is_not_weights_gets_a_sentence(content: bytes, sentence: str, file: Path) -> None:
     file.write_bytes(content)
@@ -131,9 +154,13 @@ def test_a_file_cut_anywhere_is_a_value_error(
 
 def test_a_file_that_claims_to_span_disks_is_a_value_error(file: Path) -> None:
     changed = bytearray(FORMATS["torch"])
-    changed[changed.rindex(b"PK\x06\x07") + 4] = 1  # the locator of the directory names another disk
+    changed[changed.rindex(b"PK\x06\x07") + 4] = (
+        1  # the locator of the directory names another disk
+    )
     file.write_bytes(bytes(changed))
-    with pytest.raises(ValueError, match=r"weights\.pt is damaged \(zipfiles that span multiple disks"):
+    with pytest.raises(
+        ValueError, match=r"weights\.pt is damaged \(zipfiles that span multiple disks"
+    ):
         read_tensors(file)
 
 
@@ -160,24 +187,36 @@ def test_a_file_with_a_changed_byte_is_read_or_a_value_error(
         ({"bias": None}, r"mine: 1 tensor is missing \(bias\)$"),
         ({"bias": None, "weight": None}, r"2 tensors are missing \(first: weight\)"),
         ({"gain": torch.ones(1)}, r"1 tensor is unknown \(gain\)$"),
-        ({"bias": torch.ones(3)}, r"1 tensor is of another shape \(bias: expected \[2\], got \[3\]\)"),
+        (
+            {"bias": torch.ones(3)},
+            r"1 tensor is of another shape \(bias: expected \[2\], got \[3\]\)",
+        ),
     ],
     ids=["missing", "both missing", "unknown", "shape"],
 )
-def test_loading_is_strict_and_names_the_first_fault(changes: dict[str, Tensor | None], sentence: str) -> None:
+def test_loading_is_strict_and_names_the_first_fault(
+    changes: dict[str, Tensor | None], sentence: str
+) -> None:
     content = {"weight": torch.ones(2, 3), "bias": torch.ones(2)} | changes
     with pytest.raises(ValueError, match=sentence):
-        load_strictly(nn.Linear(3, 2), {name: value for name, value in content.items() if value is not None}, "mine")
+        load_strictly(
+            nn.Linear(3, 2),
+            {name: value for name, value in content.items() if value is not None},
+            "mine",
+        )
 
 
 def test_unneeded_names_are_passed_over() -> None:
-    module, content = nn.Linear(3, 2), {"weight": torch.ones(2, 3), "bias": torch.ones(2), "gain": torch.ones(1)}
+    module, content = (
+        nn.Linear(3, 2),
+        {"weight": torch.ones(2, 3), "bias": torch.ones(2), "gain": torch.ones(1)},
+    )
     load_strictly(module, content, "mine", unneeded={"gain"})
     assert torch.equal(module.weight, content["weight"])
 
 
 def test_text_beside_the_tensors_is_read_from_safetensors_only(file: Path) -> None:
     file.write_bytes(FORMATS["safetensors"])
-    assert metadata(file) == {"licence": "mine"}
+    assert metadata(file) == {"license": "mine"}
     file.write_bytes(FORMATS["torch"])
     assert metadata(file) == {}

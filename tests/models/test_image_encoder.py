@@ -46,7 +46,13 @@ def relative_error(a: Tensor, b: Tensor) -> float:
 @pytest.mark.parametrize(
     ("size", "batch"),
     [(128, 1), (224, 2), (256, 2), (464, 1), (1024, 1)],
-    ids=["less-than-a-window", "one-window", "windows-cut-off", "windows-cut-off-two-whole", "as-published"],
+    ids=[
+        "less-than-a-window",
+        "one-window",
+        "windows-cut-off",
+        "windows-cut-off-two-whole",
+        "as-published",
+    ],
 )
 def test_the_encoder_equals_the_published_one(size: int, batch: int) -> None:
     theirs = published(size)
@@ -56,7 +62,9 @@ def test_the_encoder_equals_the_published_one(size: int, batch: int) -> None:
 
 
 @pytest.mark.parametrize("queries", [1, 100, 4096], ids=str)
-def test_how_many_queries_attend_at_once_changes_nothing(queries: int, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_how_many_queries_attend_at_once_changes_nothing(
+    queries: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
     theirs = published(256)
     images = torch.randn(1, 3, 256, 256)
     monkeypatch.setattr(image_encoder, "_QUERIES", queries)
@@ -70,7 +78,9 @@ def test_positions_folded_into_the_product_equal_positions_added() -> None:
     by_row, by_column = torch.randn(2, 4, 30, 6), torch.randn(2, 4, 30, 5)
     bias = (by_row[..., :, None] + by_column[..., None, :]).flatten(-2)
     expected = torch.softmax(q @ k.mT / 8**0.5 + bias, dim=-1) @ v
-    assert torch.allclose(image_encoder._attend_folded(q, k, v, by_row, by_column), expected, atol=1e-5)
+    assert torch.allclose(
+        image_encoder._attend_folded(q, k, v, by_row, by_column), expected, atol=1e-5
+    )
 
 
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16], ids=["bfloat16", "float16"])
@@ -86,8 +96,12 @@ def test_the_state_dict_has_the_published_names_and_shapes() -> None:
     theirs = published(256)
     encoder = ours(theirs)
     with torch.inference_mode():
-        encoder(torch.randn(1, 3, 256, 256))  # what is laid out at the first image does not become part of it
-    assert {n: t.shape for n, t in encoder.state_dict().items()} == {n: t.shape for n, t in theirs.state_dict().items()}
+        encoder(
+            torch.randn(1, 3, 256, 256)
+        )  # what is laid out at the first image does not become part of it
+    assert {n: t.shape for n, t in encoder.state_dict().items()} == {
+        n: t.shape for n, t in theirs.state_dict().items()
+    }
 
 
 def test_new_weights_replace_all_that_was_laid_out_of_the_old_ones() -> None:

@@ -18,8 +18,12 @@ def test_the_rule_is_a_ridge_regression_in_which_both_sides_count_alike() -> Non
         weight = (inside[n] / inside[n].sum() + (1 - inside[n]) / (1 - inside[n]).sum()) / 2
         centred = cells[n] - (weight[:, None] * cells[n]).sum(dim=0)
         strength = 0.5 * float((weight[:, None] * centred.square()).sum() / 6)
-        reference = Ridge(alpha=strength).fit(cells[n].numpy(), (2 * inside[n] - 1).numpy(), weight.numpy())
-        np.testing.assert_allclose(rule.apply(cells)[n, :, 0].numpy(), reference.predict(cells[n].numpy()), atol=1e-4)
+        reference = Ridge(alpha=strength).fit(
+            cells[n].numpy(), (2 * inside[n] - 1).numpy(), weight.numpy()
+        )
+        np.testing.assert_allclose(
+            rule.apply(cells)[n, :, 0].numpy(), reference.predict(cells[n].numpy()), atol=1e-4
+        )
 
 
 def test_a_rule_of_the_first_features_ignores_the_others() -> None:
@@ -28,7 +32,9 @@ def test_a_rule_of_the_first_features_ignores_the_others() -> None:
     both = fit_rule(cells, inside, 1 - inside, 0.1, used=(3, 5))
     alone = fit_rule(cells[..., :3], inside, 1 - inside, 0.1)
     assert torch.allclose(both.apply(cells)[..., 0], alone.apply(cells[..., :3])[..., 0], atol=1e-5)
-    assert torch.allclose(both.apply(cells)[..., 1], fit_rule(cells, inside, 1 - inside, 0.1).apply(cells)[..., 0])
+    assert torch.allclose(
+        both.apply(cells)[..., 1], fit_rule(cells, inside, 1 - inside, 0.1).apply(cells)[..., 0]
+    )
 
 
 def test_one_side_without_cells_and_constant_features_give_finite_values_and_gradients() -> None:

@@ -30,7 +30,9 @@ def test_a_full_size_vit_b_is_loaded_by_name_and_equals_segment_anything(
     file = folders.weights_folder() / "sam_vit_b_01ec64.pth"
     file.parent.mkdir(parents=True)
     torch.save(reference.state_dict(), file)
-    assert file.stat().st_size == pytest.approx(catalogue.CATALOGUE["sam_vit_b"].about_size, rel=1e-3)
+    assert file.stat().st_size == pytest.approx(
+        catalogue.CATALOGUE["sam_vit_b"].about_size, rel=1e-3
+    )
     entry = replace(catalogue.CATALOGUE["sam_vit_b"], size=file.stat().st_size, check=digest(file))
     monkeypatch.setattr(catalogue, "CATALOGUE", {"sam_vit_b": entry})
     built = build_sam("sam_vit_b")

@@ -30,7 +30,9 @@ def red_squares(count: int, size: int, seed: int) -> tuple[Tensor, Tensor]:
 
 @pytest.mark.parametrize("size", [(32, 32), (64, 96)])
 @pytest.mark.parametrize("guided", [False, True])
-def test_tasks_and_queries_together_equal_one_at_a_time(size: tuple[int, int], guided: bool) -> None:
+def test_tasks_and_queries_together_equal_one_at_a_time(
+    size: tuple[int, int], guided: bool
+) -> None:
     torch.manual_seed(0)
     net = StarterIcl().eval()
     images, masks = torch.rand(2, 3, 3, *size), (torch.rand(2, 3, 1, *size) > 0.5).float()
@@ -44,7 +46,7 @@ def test_tasks_and_queries_together_equal_one_at_a_time(size: tuple[int, int], g
             assert torch.allclose(alone[0], together[n], atol=1e-4)
 
 
-def test_an_untrained_likeness_finds_a_colour_wherever_it_is() -> None:
+def test_an_untrained_likeness_finds_a_color_wherever_it_is() -> None:
     torch.manual_seed(0)
     net = StarterIcl()
     images, masks = red_squares(4, 64, seed=1)
@@ -64,8 +66,12 @@ def test_the_guidance_changes_the_answer_and_a_likeness_at_hand_does_not() -> No
     with torch.no_grad():
         context = net.encode_support(images[None, :2], masks[None, :2])
         plain = net(images[2:], context)
-        assert torch.equal(plain, net(images[2:], context, likeness=net.likeness(images[2:], context)))
-        assert not torch.allclose(plain, net(images[2:], context, torch.randn(1, 1, 32, 32)), atol=1e-4)
+        assert torch.equal(
+            plain, net(images[2:], context, likeness=net.likeness(images[2:], context))
+        )
+        assert not torch.allclose(
+            plain, net(images[2:], context, torch.randn(1, 1, 32, 32)), atol=1e-4
+        )
 
 
 def test_attention_finds_the_support_wherever_it_lies_and_begins_with_nothing() -> None:
@@ -84,7 +90,9 @@ def test_attention_finds_the_support_wherever_it_lies_and_begins_with_nothing() 
         assert not torch.allclose(attention(u, [2 * group * group for group in v]), met, atol=0.1)
 
 
-def test_two_scales_are_the_mean_of_the_answers_at_full_and_at_half_size_before_the_merge_has_learnt() -> None:
+def test_two_scales_are_the_mean_of_the_answers_at_full_and_at_half_size_before_the_merge_has_learnt() -> (
+    None
+):
     torch.manual_seed(0)
     net = StarterIcl().eval()
     images, masks = red_squares(3, 64, seed=6)
@@ -94,7 +102,9 @@ def test_two_scales_are_the_mean_of_the_answers_at_full_and_at_half_size_before_
         fine = net(images[2:], net.encode_support(images[None, :2], masks[None, :2]))
         small, small_masks = F.avg_pool2d(images, 2), F.avg_pool2d(masks, 2)
         coarse = net(small[2:], net.encode_support(small[None, :2], small_masks[None, :2]))
-        assert torch.allclose(found, (fine + F.interpolate(coarse, (64, 64), mode="bilinear")) / 2, atol=1e-5)
+        assert torch.allclose(
+            found, (fine + F.interpolate(coarse, (64, 64), mode="bilinear")) / 2, atol=1e-5
+        )
 
 
 def test_the_traits_of_a_support_set_tell_thin_masks_and_sharp_images_from_others() -> None:
@@ -105,7 +115,8 @@ def test_the_traits_of_a_support_set_tell_thin_masks_and_sharp_images_from_other
     both = TwoScales()
     with torch.no_grad():
         thin, thick, sharp = (
-            both.encode_support(*x).traits for x in ((smooth, lines), (smooth, block), (noise, block))
+            both.encode_support(*x).traits
+            for x in ((smooth, lines), (smooth, block), (noise, block))
         )
     assert (thin[:, 0] > 5 * thick[:, 0]).all()
     assert (sharp[:, 1] > 5 * thick[:, 1]).all()

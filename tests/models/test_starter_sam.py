@@ -28,7 +28,9 @@ def features(network: StarterSam) -> Features:
     return network.encode(network.normalise(image))
 
 
-def test_an_image_becomes_an_embedding_and_detail_at_twice_its_size(network: StarterSam, features: Features) -> None:
+def test_an_image_becomes_an_embedding_and_detail_at_twice_its_size(
+    network: StarterSam, features: Features
+) -> None:
     assert network.grid == 12
     assert features.embedding.shape == (1, network.embedding_channels, 12, 12)
     assert features.detail is not None
@@ -88,17 +90,24 @@ def test_the_box_decides_which_mask_is_drawn(network: StarterSam, features: Feat
 
 
 @pytest.mark.parametrize("shape", [(144,), (3, 144)], ids=["one_for_all_prompts", "one_a_prompt"])
-def test_guidance_changes_the_mask(network: StarterSam, features: Features, shape: tuple[int, ...]) -> None:
+def test_guidance_changes_the_mask(
+    network: StarterSam, features: Features, shape: tuple[int, ...]
+) -> None:
     bias = torch.randn(shape, generator=torch.Generator().manual_seed(2)) * 3
     plain, guided = network.decode(features, BOXES), network.decode(features, BOXES, bias=bias)
     assert (plain.logits - guided.logits).abs().max() > 1e-3
 
 
-def test_guidance_of_one_prompt_leaves_the_others_as_they_were(network: StarterSam, features: Features) -> None:
+def test_guidance_of_one_prompt_leaves_the_others_as_they_were(
+    network: StarterSam, features: Features
+) -> None:
     bias = torch.zeros(3, 144)
     other = bias.clone()
     other[1] = torch.linspace(-4, 4, 144)
-    first, second = network.decode(features, BOXES, bias=bias), network.decode(features, BOXES, bias=other)
+    first, second = (
+        network.decode(features, BOXES, bias=bias),
+        network.decode(features, BOXES, bias=other),
+    )
     torch.testing.assert_close(first.logits[[0, 2]], second.logits[[0, 2]], atol=1e-5, rtol=1e-5)
     assert (first.logits[1] - second.logits[1]).abs().max() > 1e-3
 
@@ -106,9 +115,15 @@ def test_guidance_of_one_prompt_leaves_the_others_as_they_were(network: StarterS
 def test_all_prompts_reach_every_part_that_is_trained(network: StarterSam) -> None:
     trained = StarterSam(image_size=64)
     features = trained.encode(torch.randn(1, 3, 64, 64))
-    decoded = trained.decode(features, BOXES[:1], masks=torch.randn(1, 1, 32, 32), bias=torch.randn(64))
+    decoded = trained.decode(
+        features, BOXES[:1], masks=torch.randn(1, 1, 32, 32), bias=torch.randn(64)
+    )
     (decoded.logits.square().mean() + decoded.iou.sum()).backward()
-    idle = [name for name, value in trained.named_parameters() if value.grad is None or not value.grad.any()]
+    idle = [
+        name
+        for name, value in trained.named_parameters()
+        if value.grad is None or not value.grad.any()
+    ]
     assert idle == []
 
 
@@ -132,7 +147,9 @@ def test_the_likeness_of_an_image_without_any_contrast_is_flat(network: StarterS
     assert like.fine.flatten(1).std(dim=1).max() < 1e-3
 
 
-def test_a_box_that_misses_the_image_gives_finite_numbers(network: StarterSam, features: Features) -> None:
+def test_a_box_that_misses_the_image_gives_finite_numbers(
+    network: StarterSam, features: Features
+) -> None:
     decoded = network.decode(features, torch.tensor([[300.0, 300.0, 300.0, 300.0]]))
     assert decoded.logits.isfinite().all()
     assert decoded.iou.isfinite().all()
@@ -151,7 +168,9 @@ class TestMaps:
         torch.testing.assert_close(maps[1, 0, [0, 6]], torch.tensor([-1.0, 1.0]))
         torch.testing.assert_close(maps[2, [0, 4], 0], torch.tensor([-1.0, 1.0]))
 
-    def test_foreground_and_background_points_stand_in_different_maps_and_no_points_in_none(self) -> None:
+    def test_foreground_and_background_points_stand_in_different_maps_and_no_points_in_none(
+        self,
+    ) -> None:
         points = torch.tensor([[[2.0, 2.0], [30.0, 30.0], [14.0, 14.0]]])
         maps = point_maps(points, torch.tensor([[1, 0, -1]]), 8)[0]
         assert maps[0, 0, 0] == 1
@@ -164,7 +183,9 @@ class TestMaps:
         maps = mask_maps(torch.full((1, 1, 16, 16), 100.0), 8)
         torch.testing.assert_close(maps, torch.ones(1, 5, 8, 8))
 
-    def test_a_flat_bias_of_zero_differs_from_no_bias_by_its_presence_only(self, like: Tensor) -> None:
+    def test_a_flat_bias_of_zero_differs_from_no_bias_by_its_presence_only(
+        self, like: Tensor
+    ) -> None:
         absent = prompt_maps(4, BOXES, None, None, None, None, like)
         flat = prompt_maps(4, BOXES, None, None, None, torch.zeros(16), like)
         assert not absent.coarse.any()

@@ -49,7 +49,9 @@ def mobile_sam(published: dict[str, Tensor]) -> Sam:
     return sam.eval()
 
 
-def test_all_439_published_names_are_loaded_or_named_as_unneeded(published: dict[str, Tensor], mobile_sam: Sam) -> None:
+def test_all_439_published_names_are_loaded_or_named_as_unneeded(
+    published: dict[str, Tensor], mobile_sam: Sam
+) -> None:
     assert len(published) == 439
     loaded, renamed = mobile_sam.state_dict(), from_published(published)
     assert set(renamed) == set(loaded) | UNNEEDED
@@ -61,18 +63,26 @@ def test_the_embedding_is_that_of_the_published_implementation(mobile_sam: Sam) 
     waves = [127 + 100 * np.sin(x / 37) * np.cos(y / 53), 127 + 90 * np.cos((x + y) / 71), x % 256]
     image = np.stack(waves).clip(0, 255).astype(np.uint8)
     with torch.inference_mode():
-        embedding = mobile_sam.encode(mobile_sam.normalise(torch.from_numpy(image)[None].float())).embedding
+        embedding = mobile_sam.encode(
+            mobile_sam.normalise(torch.from_numpy(image)[None].float())
+        ).embedding
     expected = np.load(DATA / "mobile_sam_encoder.npz")["features_sub"]
     assert embedding.shape == (1, 256, 64, 64)
     assert np.abs(embedding[0, :, ::8, ::8].numpy() - expected).max() < 1e-4
 
 
 def test_index_tables_of_older_files_are_passed_over(published: dict[str, Tensor]) -> None:
-    older = published | {"image_encoder.layers.1.blocks.0.attn.attention_bias_idxs": torch.zeros(49, 49)}
+    older = published | {
+        "image_encoder.layers.1.blocks.0.attn.attention_bias_idxs": torch.zeros(49, 49)
+    }
     assert from_published(older).keys() == from_published(published).keys()
 
 
 def test_a_file_that_lacks_a_tensor_is_refused(published: dict[str, Tensor]) -> None:
-    lacking = {name: value for name, value in published.items() if name != "image_encoder.neck.2.weight"}
-    with pytest.raises(ValueError, match=r"mine: 1 tensor is missing \(image_encoder\.neck\.2\.weight\)"):
+    lacking = {
+        name: value for name, value in published.items() if name != "image_encoder.neck.2.weight"
+    }
+    with pytest.raises(
+        ValueError, match=r"mine: 1 tensor is missing \(image_encoder\.neck\.2\.weight\)"
+    ):
         load_strictly(Sam(TinyVitEncoder()), from_published(lacking), "mine", UNNEEDED)

@@ -20,7 +20,9 @@ def plain_block(block: torch.nn.Module, u: Tensor, v: Tensor) -> tuple[Tensor, T
     )
 
 
-def plain_universeg(net: UniverSeg, query: Tensor, images: Tensor, masks: Tensor, guidance: Tensor | None) -> Tensor:
+def plain_universeg(
+    net: UniverSeg, query: Tensor, images: Tensor, masks: Tensor, guidance: Tensor | None
+) -> Tensor:
     """query (C, H, W), images (S, C, H, W), masks (S, 1, H, W), guidance (1, H, W) -> logits (1, H, W)."""
     u, v = query, torch.cat([images, masks], dim=1)
     skips = []
@@ -32,7 +34,9 @@ def plain_universeg(net: UniverSeg, query: Tensor, images: Tensor, masks: Tensor
     for block in net.dec_blocks:
         skip_u, skip_v = skips.pop()
         size = skip_u.shape[-2:]
-        u = torch.cat([F.interpolate(u[None], size, mode="bilinear", align_corners=True)[0], skip_u])
+        u = torch.cat(
+            [F.interpolate(u[None], size, mode="bilinear", align_corners=True)[0], skip_u]
+        )
         v = torch.cat([F.interpolate(v, size, mode="bilinear", align_corners=True), skip_v], dim=1)
         if guidance is not None:
             weighted = v * F.interpolate(guidance[None], size, mode="bilinear").exp()
@@ -48,14 +52,23 @@ def relative_difference(a: Tensor, b: Tensor) -> float:
 @pytest.mark.parametrize("guided", [False, True], ids=["plain", "guided"])
 @pytest.mark.parametrize("pairs", [1, 2, 5, 16])
 @pytest.mark.parametrize("channels", [1, 3], ids=["grey", "rgb"])
-def test_factorised_form_equals_the_published_formula(channels: int, pairs: int, guided: bool) -> None:
+def test_factorised_form_equals_the_published_formula(
+    channels: int, pairs: int, guided: bool
+) -> None:
     torch.manual_seed(pairs)
     net = UniverSeg(channels)
     query = torch.rand(channels, 32, 48)
-    images, masks = torch.rand(pairs, channels, 32, 48), (torch.rand(pairs, 1, 32, 48) > 0.5).float()
+    images, masks = (
+        torch.rand(pairs, channels, 32, 48),
+        (torch.rand(pairs, 1, 32, 48) > 0.5).float(),
+    )
     guidance = 0.3 * torch.randn(1, 32, 48) if guided else None
 
-    ours = net(query[None], net.encode_support(images[None], masks[None]), None if guidance is None else guidance[None])
+    ours = net(
+        query[None],
+        net.encode_support(images[None], masks[None]),
+        None if guidance is None else guidance[None],
+    )
     plain = plain_universeg(net, query, images, masks, guidance)
     assert relative_difference(ours[0], plain) < 1e-5
 
@@ -72,20 +85,33 @@ def test_factorised_form_equals_the_plain_one_with_normalisation_and_several_mas
 
     ours = net(query, net.encode_support(images, masks), guidance)
     for n in range(2):
-        plain = plain_universeg(net, query[n], images[n], masks[n], None if guidance is None else guidance[n])
+        plain = plain_universeg(
+            net, query[n], images[n], masks[n], None if guidance is None else guidance[n]
+        )
         assert relative_difference(ours[n], plain) < 1e-5
 
 
 @pytest.mark.parametrize("guided", [False, True], ids=["plain", "guided"])
 @pytest.mark.parametrize("pairs", [1, 2, 5, 16])
-def test_factorised_form_has_the_gradient_of_the_published_formula(pairs: int, guided: bool) -> None:
-    torch.manual_seed(pairs)  # in float64: in float32 a rounding may flip the sign before a rectifier
+def test_factorised_form_has_the_gradient_of_the_published_formula(
+    pairs: int, guided: bool
+) -> None:
+    torch.manual_seed(
+        pairs
+    )  # in float64: in float32 a rounding may flip the sign before a rectifier
     net = UniverSeg().double()
     query = torch.rand(1, 16, 24, dtype=torch.float64, requires_grad=True)
-    images, masks = torch.rand(pairs, 1, 16, 24).double(), (torch.rand(pairs, 1, 16, 24) > 0.5).double()
+    images, masks = (
+        torch.rand(pairs, 1, 16, 24).double(),
+        (torch.rand(pairs, 1, 16, 24) > 0.5).double(),
+    )
     guidance = 0.3 * torch.randn(1, 16, 24).double() if guided else None
 
-    ours = net(query[None], net.encode_support(images[None], masks[None]), None if guidance is None else guidance[None])
+    ours = net(
+        query[None],
+        net.encode_support(images[None], masks[None]),
+        None if guidance is None else guidance[None],
+    )
     plain = plain_universeg(net, query, images, masks, guidance)
     unused = ("dec_blocks.2.support",)  # nobody reads the last block's support output
     parameters = [query, *(p for name, p in net.named_parameters() if not name.startswith(unused))]
@@ -107,7 +133,9 @@ def test_a_batch_of_tasks_and_queries_equals_one_at_a_time() -> None:
         together = net(queries, net.encode_support(images, masks), guidance)
         for n in range(6):
             one = net.encode_support(images[n // 3][None], masks[n // 3][None])
-            assert torch.allclose(net(queries[n][None], one, guidance[n][None])[0], together[n], atol=1e-6)
+            assert torch.allclose(
+                net(queries[n][None], one, guidance[n][None])[0], together[n], atol=1e-6
+            )
 
 
 def test_the_state_dict_has_the_published_names_and_size() -> None:
@@ -131,4 +159,6 @@ def test_guidance_of_zero_changes_nothing() -> None:
     net = UniverSeg()
     query = torch.rand(1, 1, 16, 16)
     support = net.encode_support(torch.rand(1, 3, 1, 16, 16), torch.rand(1, 3, 1, 16, 16))
-    assert torch.allclose(net(query, support), net(query, support, torch.zeros(1, 1, 16, 16)), atol=1e-6)
+    assert torch.allclose(
+        net(query, support), net(query, support, torch.zeros(1, 1, 16, 16)), atol=1e-6
+    )

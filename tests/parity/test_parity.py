@@ -1,7 +1,7 @@
 """Every stage of "paper" mode against arrays computed by the published implementation.
 
-The cases in ``data`` and all ``*.npz`` in the folder named by ICLSAM_PARITY_DIR. Weights are made again from their
-names.
+The cases in ``data`` and all ``*.npz`` in the folder named by ICLSAM_PARITY_DIR. Weights are made
+again from their names.
 """
 
 from __future__ import annotations
@@ -20,8 +20,8 @@ from torch import Tensor, nn
 
 from napari_iclsam.core import fusion, in_context, method
 from napari_iclsam.core.encoder.cache import Embedding, EmbeddingCache
-from napari_iclsam.core.encoder.runner import Networks
 from napari_iclsam.core.images.geometry import resize
+from napari_iclsam.core.networks import Networks
 from napari_iclsam.core.refinement.probe import Probe, fit_probe
 from napari_iclsam.core.segmenter import ICLSAM
 from napari_iclsam.core.settings import Settings
@@ -31,8 +31,16 @@ from napari_iclsam.models.universeg import UniverSeg
 TOLERANCE = 1e-4
 SALTS = {"square_rgb_sam": "parity-a3", "square_grey_medsam": "parity-b"}
 PAPER = Settings(mode="paper", channel="red")
-FOLDERS = [Path(__file__).parent / "data", *map(Path, filter(None, [os.environ.get("ICLSAM_PARITY_DIR")]))]
-CASES = [path for folder in FOLDERS for path in sorted(folder.glob("*.npz")) if path.stem != "mobile_sam_encoder"]
+FOLDERS = [
+    Path(__file__).parent / "data",
+    *map(Path, filter(None, [os.environ.get("ICLSAM_PARITY_DIR")])),
+]
+CASES = [
+    path
+    for folder in FOLDERS
+    for path in sorted(folder.glob("*.npz"))
+    if path.stem != "mobile_sam_encoder"
+]
 
 
 def with_named_weights(network: nn.Module, salt: str, name: str) -> nn.Module:
@@ -78,14 +86,23 @@ class Case:
 def case(request: pytest.FixtureRequest) -> Iterator[Case]:
     arrays = dict(np.load(request.param))
     salt = str(arrays["salt"]) if "salt" in arrays else SALTS[request.param.stem]
-    sam = Sam(vit_encoder(96, 4, 3, (1, 3)), preprocessing="medsam" if arrays["medsam_norm"] else "sam")
-    networks = Networks(with_named_weights(sam, salt, "sam"), with_named_weights(UniverSeg(), salt, "universeg"))
+    sam = Sam(
+        vit_encoder(96, 4, 3, (1, 3)), preprocessing="medsam" if arrays["medsam_norm"] else "sam"
+    )
+    networks = Networks(
+        with_named_weights(sam, salt, "sam"), with_named_weights(UniverSeg(), salt, "universeg")
+    )
     segmenter = ICLSAM(networks=networks, settings=PAPER, cache=EmbeddingCache())
     with torch.inference_mode():
         task = segmenter.fit(list(arrays["support_images"]), list(arrays["support_masks"]))
         query = networks.embed(arrays["query"], segmenter.cache)
-        probe = Probe(torch.from_numpy(arrays["probe_coef"])[None], torch.from_numpy(arrays["probe_intercept"]))
-        yield Case(arrays, networks, query, probe, probe.confidence(query), task._learnt, task._examples)
+        probe = Probe(
+            torch.from_numpy(arrays["probe_coef"])[None],
+            torch.from_numpy(arrays["probe_intercept"]),
+        )
+        yield Case(
+            arrays, networks, query, probe, probe.confidence(query), task._learnt, task._examples
+        )
 
 
 def difference(ours: Tensor | np.ndarray, published: np.ndarray) -> float:
@@ -94,18 +111,29 @@ def difference(ours: Tensor | np.ndarray, published: np.ndarray) -> float:
 
 def segment(case: Case, settings: Settings) -> Tensor:
     seen = in_context.segment_in_context(
-        case.networks, case.learnt.reference, case.examples, case.arrays["query"], case.query, case.confidence, settings
+        case.networks,
+        case.learnt.reference,
+        case.examples,
+        case.arrays["query"],
+        case.query,
+        case.confidence,
+        settings,
     )
     return seen.closer
 
 
 def refine(case: Case) -> Tensor:
     boxes = (case.arrays["boxes_xyxy"],)
-    return method.refine_with_sam(case.networks, case.query, segment(case, PAPER), case.confidence, boxes, PAPER)
+    return method.refine_with_sam(
+        case.networks, case.query, segment(case, PAPER), case.confidence, boxes, PAPER
+    )
 
 
 def test_embedding(case: Case) -> None:
-    assert difference(case.query.features.embedding[0, :, ::8, ::8], case.arrays["features_sub"]) < TOLERANCE
+    assert (
+        difference(case.query.features.embedding[0, :, ::8, ::8], case.arrays["features_sub"])
+        < TOLERANCE
+    )
 
 
 def test_confidence_map_of_the_published_probe(case: Case) -> None:
@@ -120,11 +148,17 @@ def test_confidence_map_of_a_fit_on_all_cells_is_nearly_the_same(case: Case) -> 
 
 @pytest.mark.parametrize(
     ("settings", "name"),
-    [(Settings(mode="paper", channel="red", icl_guidance=0), "icl_logits_alpha0"), (PAPER, "icl_logits")],
+    [
+        (Settings(mode="paper", channel="red", icl_guidance=0), "icl_logits_alpha0"),
+        (PAPER, "icl_logits"),
+    ],
     ids=["unguided", "guided"],
 )
 def test_in_context_model(case: Case, settings: Settings, name: str) -> None:
-    assert difference(torch.logit(segment(case, settings).double())[0, 0], case.arrays[name]) < TOLERANCE
+    assert (
+        difference(torch.logit(segment(case, settings).double())[0, 0], case.arrays[name])
+        < TOLERANCE
+    )
 
 
 def test_numbers_that_depend_on_the_number_of_examples(case: Case) -> None:

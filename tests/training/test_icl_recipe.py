@@ -12,10 +12,11 @@ import pytest
 import torch
 from torch.nn import functional as F
 
+from napari_iclsam.core.in_context.augmentation import draw_object_crops
 from napari_iclsam.models.build import build_icl
 from napari_iclsam.models.loss import segmentation_loss
 from napari_iclsam.models.starter_icl import TwoScales
-from training.augment import Pairs, augment, closer_windows, crop, own_range
+from training.augment import Pairs, augment, crop, own_range
 from training.config import IclConfig, Stage
 from training.data import DataSet, load_set, load_sets
 from training.episodes import Episodes, as_source, real_task, split, synthetic_task
@@ -82,7 +83,11 @@ def test_a_set_is_read_with_labels_instances_and_subjects(data: DataSet) -> None
     assert data.samples[0].image.shape == (40, 48, 3)
     assert data.samples[0].instances is not None
     assert data.samples[0].instances.max() == 300
-    assert [sample.subject for sample in data.samples[:3]] == ["subject 0", "subject 0", "subject 1"]
+    assert [sample.subject for sample in data.samples[:3]] == [
+        "subject 0",
+        "subject 0",
+        "subject 1",
+    ]
 
 
 def test_a_grey_image_has_its_channel_three_times(tmp_path: Path) -> None:
@@ -114,7 +119,10 @@ def test_a_split_keeps_every_subject_on_one_side(tmp_path: Path) -> None:
 
 
 def test_the_query_of_a_real_task_is_of_another_subject(data: DataSet) -> None:
-    samples = [dataclasses.replace(s, image=np.full_like(s.image, int(s.subject[-1]) * 60)) for s in data.samples]
+    samples = [
+        dataclasses.replace(s, image=np.full_like(s.image, int(s.subject[-1]) * 60))
+        for s in data.samples
+    ]
     source = as_source("toy", samples)
     for seed in range(20):
         pairs = real_task(np.random.default_rng(seed), source, 16, 3)
@@ -135,16 +143,21 @@ def test_a_window_keeps_image_and_mask_together() -> None:
 def test_windows_of_a_closer_look_hold_the_object_at_one_scale_in_all_images() -> None:
     masks = [np.zeros((80, 120), bool) for _ in range(4)]
     for n, mask in enumerate(masks):
-        mask[10 + 10 * n : 26 + 10 * n, 30 + 15 * n : 54 + 15 * n] = True  # a fifth of the image in each direction
+        mask[10 + 10 * n : 26 + 10 * n, 30 + 15 * n : 54 + 15 * n] = (
+            True  # a fifth of the image in each direction
+        )
     for seed in range(20):
-        windows = closer_windows(np.random.default_rng(seed), masks)
+        windows = draw_object_crops(np.random.default_rng(seed), masks)
         assert windows is not None
         shares = [mask[window].mean() for window, mask in zip(windows, masks, strict=True)][1:]
-        assert all(mask[window].sum() == mask.sum() for window, mask in zip(windows[1:], masks[1:], strict=True))
+        assert all(
+            mask[window].sum() == mask.sum()
+            for window, mask in zip(windows[1:], masks[1:], strict=True)
+        )
         assert 1 / 2.6**2 < min(shares) < 1.1 * max(shares) < 1.3 / 1.15**2
         assert masks[0][windows[0]].any()
-    assert closer_windows(np.random.default_rng(0), [np.ones((80, 120), bool)] * 4) is None
-    assert closer_windows(np.random.default_rng(0), [*masks, np.zeros((80, 120), bool)]) is None
+    assert draw_object_crops(np.random.default_rng(0), [np.ones((80, 120), bool)] * 4) is None
+    assert draw_object_crops(np.random.default_rng(0), [*masks, np.zeros((80, 120), bool)]) is None
 
 
 def test_augmentation_keeps_masks_binary_images_in_range_and_grey_images_grey() -> None:
@@ -221,20 +234,32 @@ def test_the_rate_rises_stays_and_falls(config: IclConfig) -> None:
 def test_a_step_changes_the_weights_and_their_average_follows(config: IclConfig) -> None:
     state = fresh_state(config, torch.device("cpu"))
     before = {name: value.clone() for name, value in state.network.state_dict().items()}
-    logged = train_step(state, Episodes(config, [as_source("toy", load_sets(config.data)[0].samples)])[0], config)
-    moved = [name for name, value in state.network.state_dict().items() if not torch.equal(value, before[name])]
+    logged = train_step(
+        state, Episodes(config, [as_source("toy", load_sets(config.data)[0].samples)])[0], config
+    )
+    moved = [
+        name
+        for name, value in state.network.state_dict().items()
+        if not torch.equal(value, before[name])
+    ]
     assert {"core.enc_blocks.0.cross.cross_conv.weight", "stem.levels.0.0.weight"} <= set(moved)
     assert torch.isfinite(logged).all()
     assert state.step == 1
-    assert not torch.equal(state.average["core.out_conv.conv.weight"], before["core.out_conv.conv.weight"])
+    assert not torch.equal(
+        state.average["core.out_conv.conv.weight"], before["core.out_conv.conv.weight"]
+    )
 
 
 def test_a_step_with_an_absurd_loss_is_skipped(config: IclConfig) -> None:
     strict = dataclasses.replace(config, skip_loss=0.01)
     state = fresh_state(strict, torch.device("cpu"))
     before = {name: value.clone() for name, value in state.network.state_dict().items()}
-    train_step(state, Episodes(strict, [as_source("toy", load_sets(strict.data)[0].samples)])[0], strict)
-    assert all(torch.equal(value, before[name]) for name, value in state.network.state_dict().items())
+    train_step(
+        state, Episodes(strict, [as_source("toy", load_sets(strict.data)[0].samples)])[0], strict
+    )
+    assert all(
+        torch.equal(value, before[name]) for name, value in state.network.state_dict().items()
+    )
 
 
 def test_resumed_training_equals_uninterrupted_training(config: IclConfig) -> None:
@@ -253,17 +278,24 @@ def test_a_training_by_the_clock_ends_when_its_time_is_over(config: IclConfig) -
     assert state.step > 0
     assert state.seconds > 0.06
     assert train(dataclasses.replace(config, minutes=1e-3), workers=0).step == state.step
-    assert train(dataclasses.replace(config, minutes=2e3), workers=0, until=state.step + 1).step == state.step + 1
+    assert (
+        train(dataclasses.replace(config, minutes=2e3), workers=0, until=state.step + 1).step
+        == state.step + 1
+    )
 
 
-def test_a_part_of_an_image_is_asked_for_in_changed_copies_of_it(tmp_path: Path, data: DataSet) -> None:
+def test_a_part_of_an_image_is_asked_for_in_changed_copies_of_it(
+    tmp_path: Path, data: DataSet
+) -> None:
     parts, found = Parts(tmp_path / "parts"), []
     for seed in range(10):
         pairs = parts.task(np.random.default_rng(seed), "toy", data.samples[0], 32, 3)
         assert pairs.images.shape == (3, 3, 32, 32)
         assert pairs.masks.shape == (3, 1, 32, 32)
         assert set(np.unique(pairs.masks)) <= {0.0, 1.0}
-        inside, outside = (pairs.images[0].mean(axis=0)[pairs.masks[0, 0] == value] for value in (1, 0))
+        inside, outside = (
+            pairs.images[0].mean(axis=0)[pairs.masks[0, 0] == value] for value in (1, 0)
+        )
         if min(len(inside), len(outside)) > 40:
             found.append(abs(inside.mean() - outside.mean()) / (inside.std() + outside.std()))
         assert not np.array_equal(pairs.images[0], pairs.images[1])

@@ -22,8 +22,23 @@ from training.sam_batches import Phase, by_look, draw_batch, warp
 from training.sam_config import SamConfig
 from training.sam_losses import area_under_curve, guidance, likeness_loss, mask_loss, probe_loss
 from training.sam_masks import InContextMasks
-from training.sam_prompts import coarse_mask, draw_box, draw_prompt, draw_target, jitter_box, tight_box
-from training.train_sam import chances_of, export, held_out, learning_rate, new_state, synthetic_set, train
+from training.sam_prompts import (
+    coarse_mask,
+    draw_box,
+    draw_prompt,
+    draw_target,
+    jitter_box,
+    tight_box,
+)
+from training.train_sam import (
+    chances_of,
+    export,
+    held_out,
+    learning_rate,
+    new_state,
+    synthetic_set,
+    train,
+)
 
 
 def disc(size: int, x: float, y: float, radius: float) -> np.ndarray:
@@ -39,7 +54,9 @@ def sample(seed: int, *, instances: bool = False) -> Sample:
     labels[disc(60, *rng.uniform(38, 46, 2), 10)] = 2
     grey = np.array([120, 220, 30])[labels] + rng.normal(0, 8, labels.shape)
     image = np.repeat(grey.clip(0, 255).astype(np.uint8)[..., None], 3, axis=2)
-    return Sample(image, labels, labels.astype(np.uint16) if instances else None, f"subject {seed}", "")
+    return Sample(
+        image, labels, labels.astype(np.uint16) if instances else None, f"subject {seed}", ""
+    )
 
 
 @pytest.fixture
@@ -58,24 +75,33 @@ class TestPrompts:
         mask[2:5, 3:9] = True
         np.testing.assert_array_equal(tight_box(mask), [3, 2, 9, 5])
 
-    def test_a_jittered_box_moves_no_side_further_than_told_and_stays_inside(self, rng: np.random.Generator) -> None:
+    def test_a_jittered_box_moves_no_side_further_than_told_and_stays_inside(
+        self, rng: np.random.Generator
+    ) -> None:
         box = np.array([2, 10, 42, 30], np.float32)
         moved = np.stack([jitter_box(rng, box, 0.1, (50, 50)) for _ in range(200)])
         assert (np.abs(moved - box) <= np.array([4, 2, 4, 2]) + 1e-5).all()
         assert moved.min() >= 0
         assert np.abs(moved - box).max() > 3
 
-    def test_a_box_without_a_mask_is_seldom_off_by_more_than_a_tenth(self, rng: np.random.Generator) -> None:
+    def test_a_box_without_a_mask_is_seldom_off_by_more_than_a_tenth(
+        self, rng: np.random.Generator
+    ) -> None:
         mask = disc(100, 50, 50, 20)
         tight, extent = tight_box(mask), 40
         off = {
-            careful: [np.abs(draw_box(rng, mask, careful=careful) - tight).max() / extent for _ in range(300)]
+            careful: [
+                np.abs(draw_box(rng, mask, careful=careful) - tight).max() / extent
+                for _ in range(300)
+            ]
             for careful in (True, False)
         }
         assert np.mean(np.array(off[True]) > 0.11) < 0.1 < np.mean(np.array(off[False]) > 0.11)
         assert np.median(off[True]) < np.median(off[False])
 
-    def test_a_component_is_the_target_where_no_instances_are_known(self, rng: np.random.Generator) -> None:
+    def test_a_component_is_the_target_where_no_instances_are_known(
+        self, rng: np.random.Generator
+    ) -> None:
         labels = np.zeros((40, 40), np.int64)
         labels[2:12, 2:12] = labels[20:35, 20:35] = 1
         drawn = [draw_target(rng, labels, None, (1,)) for _ in range(40)]
@@ -96,7 +122,9 @@ class TestPrompts:
         labels[3:5, 3:5] = 1
         assert draw_target(rng, labels, None, (1,)) is None
 
-    def test_every_prompt_shows_something_and_its_points_are_labelled_truly(self, rng: np.random.Generator) -> None:
+    def test_every_prompt_shows_something_and_its_points_are_labelled_truly(
+        self, rng: np.random.Generator
+    ) -> None:
         mask = disc(64, 30, 30, 15)
         target = draw_target(rng, mask.astype(np.int64), None, (1,))
         assert target is not None
@@ -105,9 +133,13 @@ class TestPrompts:
             assert prompt.has_box or prompt.has_mask or prompt.has_points
             columns, rows = prompt.points.astype(int).T
             shown = prompt.point_labels >= 0
-            np.testing.assert_array_equal(mask[rows, columns][shown], prompt.point_labels[shown] == 1)
+            np.testing.assert_array_equal(
+                mask[rows, columns][shown], prompt.point_labels[shown] == 1
+            )
 
-    def test_a_coarse_mask_resembles_its_object_but_is_not_it(self, rng: np.random.Generator) -> None:
+    def test_a_coarse_mask_resembles_its_object_but_is_not_it(
+        self, rng: np.random.Generator
+    ) -> None:
         mask = disc(64, 30, 30, 15)
         half = mask[::2, ::2]
         overlaps = []
@@ -124,8 +156,14 @@ class TestViews:
         assert grey[view.labels == 1].mean() > 190
         assert grey[view.labels == 2].mean() < 70
 
-    def test_padding_is_grey_whatever_the_acquisition(self, rng: np.random.Generator, data: DataSet) -> None:
-        views = [view for _ in range(6) for view in draw_batch(rng, [data], np.ones(1), Phase(0.0, 64, 1, 1)).views]
+    def test_padding_is_grey_whatever_the_acquisition(
+        self, rng: np.random.Generator, data: DataSet
+    ) -> None:
+        views = [
+            view
+            for _ in range(6)
+            for view in draw_batch(rng, [data], np.ones(1), Phase(0.0, 64, 1, 1)).views
+        ]
         padded = [view for view in views if view.padding.any()]
         assert padded
         assert all((view.pixels[:, view.padding[0]] == 127.5).all() for view in padded)
@@ -173,9 +211,12 @@ class TestViews:
 
     def test_the_same_seed_draws_the_same_batch(self, data: DataSet) -> None:
         first, second = (
-            draw_batch(np.random.default_rng(5), [data], np.ones(1), Phase(0.0, 64, 1, 2)) for _ in range(2)
+            draw_batch(np.random.default_rng(5), [data], np.ones(1), Phase(0.0, 64, 1, 2))
+            for _ in range(2)
         )
-        assert all(torch.equal(a.pixels, b.pixels) for a, b in zip(first.views, second.views, strict=True))
+        assert all(
+            torch.equal(a.pixels, b.pixels) for a, b in zip(first.views, second.views, strict=True)
+        )
 
 
 class TestLosses:
@@ -196,7 +237,14 @@ class TestLosses:
         embedding = torch.randn(2, 16, 12, 12, generator=generator)
         embedding[:, 5] += 6 * truth
         pairs = torch.stack([truth, truth.flip(0)], dim=1)
-        probed = probe_loss(embedding, pairs, torch.tensor([0, 1]), torch.tensor([1, 0]), torch.tensor(4.0), ridge=1e-2)
+        probed = probe_loss(
+            embedding,
+            pairs,
+            torch.tensor([0, 1]),
+            torch.tensor([1, 0]),
+            torch.tensor(4.0),
+            ridge=1e-2,
+        )
         assert probed.auc.min() > 0.98
         blind = probe_loss(
             torch.randn(2, 16, 12, 12, generator=generator),
@@ -213,7 +261,10 @@ class TestLosses:
         target[:, 4:12, 4:12] = 1
         near = torch.ones_like(target)
         fine, coarse = 2 * target[:, ::2, ::2] - 1, 2 * target[:, ::4, ::4] - 1
-        right, wrong = likeness_loss(fine, coarse, target, near), likeness_loss(-fine, -coarse, target, near)
+        right, wrong = (
+            likeness_loss(fine, coarse, target, near),
+            likeness_loss(-fine, -coarse, target, near),
+        )
         assert right < 0.06
         assert wrong > 2.9
 
@@ -235,11 +286,17 @@ class TestRun:
         assert sum(len(part.samples) for part in parts) == len(data.samples)
         assert subjects[1]
 
-    def test_synthetic_sets_take_their_share_together(self, data: DataSet, rng: np.random.Generator) -> None:
+    def test_synthetic_sets_take_their_share_together(
+        self, data: DataSet, rng: np.random.Generator
+    ) -> None:
         sets = [data, *(synthetic_set(rng, SamConfig(synthetic_size=64)) for _ in range(2))]
-        np.testing.assert_allclose(chances_of(sets, replace(SamConfig(), synthetic_share=0.4)), [0.6, 0.2, 0.2])
+        np.testing.assert_allclose(
+            chances_of(sets, replace(SamConfig(), synthetic_share=0.4)), [0.6, 0.2, 0.2]
+        )
 
-    def test_synthetic_tasks_are_of_the_families_that_are_told(self, rng: np.random.Generator) -> None:
+    def test_synthetic_tasks_are_of_the_families_that_are_told(
+        self, rng: np.random.Generator
+    ) -> None:
         config = SamConfig(synthetic_size=64, families=(("cells", 1.0), ("vessels", 0.0)))
         assert {synthetic_set(rng, config).name for _ in range(5)} == {"synthetic cells"}
 
@@ -278,7 +335,9 @@ class TestRun:
         second = torch.load(out / "checkpoint.pt", weights_only=True)
         assert second["step"] > first["step"] > 0
         weights = load_file(out / "starter_sam.safetensors")
-        StarterSam().load_state_dict({name: value.float() for name, value in weights.items()}, strict=True)
+        StarterSam().load_state_dict(
+            {name: value.float() for name, value in weights.items()}, strict=True
+        )
         with (out / "log.csv").open(newline="") as file:
             kinds = [row["kind"] for row in csv.DictReader(file)]
         assert kinds.count("validate") == 2
@@ -311,7 +370,13 @@ def write_set(folder: Path, data: DataSet) -> None:
     for index, one in enumerate(data.samples):
         iio.imwrite(folder / "images" / f"{index}.png", one.image)
         iio.imwrite(folder / "masks" / f"{index}.png", one.mask)
-        entries.append({"image": f"images/{index}.png", "mask": f"masks/{index}.png", "subject": one.subject})
-    meta = {"name": data.name, "labels": {str(k): v for k, v in data.labels.items()}, "samples": entries}
+        entries.append(
+            {"image": f"images/{index}.png", "mask": f"masks/{index}.png", "subject": one.subject}
+        )
+    meta = {
+        "name": data.name,
+        "labels": {str(k): v for k, v in data.labels.items()},
+        "samples": entries,
+    }
     (folder / "meta.json").write_text(json.dumps(meta))
     assert len(load_sets(folder.parent)[0].samples) == len(data.samples)

@@ -32,7 +32,9 @@ def test_instances_lie_where_labels_lie(family: str) -> None:
     scenes = draw_task(np.random.default_rng(4), 64, 2, family)
     assert scenes.instances is not None
     assert scenes.instances.shape == scenes.labels.shape
-    objects = (scenes.labels > 0) & (scenes.labels < 4)  # stroma of tissue is labelled, but is no object
+    objects = (scenes.labels > 0) & (
+        scenes.labels < 4
+    )  # stroma of tissue is labelled, but is no object
     assert (scenes.instances[objects] > 0).mean() > 0.99
 
 
@@ -52,7 +54,13 @@ def test_a_target_of_the_vessel_family_is_thin() -> None:
     widths = []
     for seed in range(6):
         lines = draw_task(np.random.default_rng(seed), 128, 1, "fundus").labels[0] == 1
-        inner = lines[1:-1, 1:-1] & lines[:-2, 1:-1] & lines[2:, 1:-1] & lines[1:-1, :-2] & lines[1:-1, 2:]
+        inner = (
+            lines[1:-1, 1:-1]
+            & lines[:-2, 1:-1]
+            & lines[2:, 1:-1]
+            & lines[1:-1, :-2]
+            & lines[1:-1, 2:]
+        )
         widths.append(inner.sum() / max(lines.sum(), 1))
     assert min(widths) < 0.3  # most pixels of a thin line touch its border
 
@@ -62,7 +70,9 @@ def test_a_target_of_the_vessel_family_is_thin() -> None:
     [(8, 1, None, "at least 16"), (64, 0, None, "at least 1"), (64, 1, "unicorns", "unicorns")],
     ids=["size", "count", "family"],
 )
-def test_nonsense_is_refused_with_a_reason(size: int, count: int, family: str | None, message: str) -> None:
+def test_nonsense_is_refused_with_a_reason(
+    size: int, count: int, family: str | None, message: str
+) -> None:
     with pytest.raises(ValueError, match=message):
         draw_task(np.random.default_rng(0), size, count, family)
 
@@ -82,7 +92,9 @@ def test_fields_have_the_scale_they_promise() -> None:
     assert smooth_noise(rng, 30, 32, 6).std() == pytest.approx(0.9, abs=0.3)
     assert resize(np.ones((1, 8, 8), np.float32), 4) == pytest.approx(1)
     assert 2 <= log_uniform(rng, 2, 3) <= 3
-    where = np.stack(np.meshgrid(*[np.linspace(-1, 1, 33, dtype=np.float32)] * 2, indexing="ij"))[None]
+    where = np.stack(np.meshgrid(*[np.linspace(-1, 1, 33, dtype=np.float32)] * 2, indexing="ij"))[
+        None
+    ]
     blob = star_blob(rng, where, np.zeros((1, 2), np.float32), 0.5, elongation=1, wobble=0)
     assert blob[0, 16, 16] == pytest.approx(1, abs=1e-3)
     assert blob[0, 16, 24] == pytest.approx(0, abs=1e-3)

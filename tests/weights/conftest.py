@@ -63,7 +63,9 @@ class Handler(http.server.BaseHTTPRequestHandler):
 
     def do_GET(self) -> None:
         said = self.headers.get("Range")
-        request = Request(self.path, None if said is None else int(said.removeprefix("bytes=").removesuffix("-")))
+        request = Request(
+            self.path, None if said is None else int(said.removeprefix("bytes=").removesuffix("-"))
+        )
         self.offer.requests.append(request)
         behaviours = self.offer.behaviours
         behaviour = behaviours.pop(0) if len(behaviours) > 1 else behaviours[0]
@@ -107,7 +109,9 @@ class Handler(http.server.BaseHTTPRequestHandler):
             if behaviour == "other range":
                 start = 0
             span = f"bytes {start}-{len(content) - 1}/{len(content)}"
-            self.answer(206, Content_Length=str(len(content) - start), Content_Range=span, **headers)
+            self.answer(
+                206, Content_Length=str(len(content) - start), Content_Range=span, **headers
+            )
         body = content[start:]
         half = len(body) // 2
         self.send(request, body[:half])
@@ -142,7 +146,9 @@ class Quiet(http.server.ThreadingHTTPServer):
 def serve(offer: Server) -> Quiet:
     """Start a server on a free port of this machine."""
     offer.running = server = Quiet(("127.0.0.1", 0), type("Bound", (Handler,), {"offer": offer}))
-    threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True).start()
+    threading.Thread(
+        target=server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True
+    ).start()
     offer.url = f"http://127.0.0.1:{server.server_address[1]}/weights.pt"
     return server
 

@@ -16,9 +16,9 @@ DIGITS = {"sha256": 64, "md5": 32, "xxh128": 32, "git-blob-sha1": 40}
 
 
 @ENTRIES
-def test_an_entry_says_its_licence_and_whom_to_cite(entry: Weights) -> None:
-    assert entry.licence
-    assert entry.licence_url.startswith("https://")
+def test_an_entry_says_its_license_and_whom_to_cite(entry: Weights) -> None:
+    assert entry.license
+    assert entry.license_url.startswith("https://")
     assert entry.citation
     assert entry.cost
     assert entry.good_for
@@ -39,7 +39,10 @@ def test_an_entry_is_bundled_or_has_an_address_and_a_check(entry: Weights) -> No
 @ENTRIES
 def test_an_entry_needs_more_memory_than_its_file_is_long(entry: Weights) -> None:
     assert entry.memory > entry.about_size
-    assert abs(entry.about_size - (2 if entry.bundled else 4) * entry.parameters) < 0.02 * entry.about_size
+    assert (
+        abs(entry.about_size - (2 if entry.bundled else 4) * entry.parameters)
+        < 0.02 * entry.about_size
+    )
 
 
 @pytest.mark.parametrize("name", names("sam")[:1] + names("icl")[:1])
@@ -66,21 +69,28 @@ def test_only_universeg_is_for_research_only() -> None:
     assert [entry.name for entry in CATALOGUE.values() if entry.research_only] == ["universeg_v1"]
 
 
-@pytest.mark.parametrize(("alias", "name"), ALIASES.items(), ids=[f"{kind}-{alias}" for kind, alias in ALIASES])
+@pytest.mark.parametrize(
+    ("alias", "name"), ALIASES.items(), ids=[f"{kind}-{alias}" for kind, alias in ALIASES]
+)
 def test_an_alias_is_resolved_within_its_kind(alias: tuple[Kind, str], name: str) -> None:
     kind, short = alias
     assert lookup(short, kind) is CATALOGUE[name]
 
 
 def test_an_unknown_name_lists_the_known_ones_and_the_nearest() -> None:
-    with pytest.raises(ValueError, match=r"no weights are called 'sam_vit_bb': did you mean 'sam_vit_b'\?.*mobile_sam"):
+    with pytest.raises(
+        ValueError,
+        match=r"no weights are called 'sam_vit_bb': did you mean 'sam_vit_b'\?.*mobile_sam",
+    ):
         lookup("sam_vit_bb")
 
 
 def test_a_model_in_the_wrong_role_is_refused_with_the_right_option() -> None:
     with pytest.raises(ValueError, match="'universeg' is not a promptable model: give it as --icl"):
         lookup("universeg", "sam")
-    with pytest.raises(ValueError, match="'medsam_vit_b' is not an in-context model: give it as --models"):
+    with pytest.raises(
+        ValueError, match="'medsam_vit_b' is not an in-context model: give it as --models"
+    ):
         lookup("medsam_vit_b", "icl")
 
 

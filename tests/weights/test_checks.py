@@ -56,7 +56,9 @@ def test_an_unknown_kind_of_check_is_refused(tmp_path: Path) -> None:
     ],
     ids=["empty", "web page", "lfs"],
 )
-def test_a_file_that_cannot_be_weights_says_what_it_is(content: bytes, reason: str, tmp_path: Path) -> None:
+def test_a_file_that_cannot_be_weights_says_what_it_is(
+    content: bytes, reason: str, tmp_path: Path
+) -> None:
     file = tmp_path / "file"
     file.write_bytes(content)
     with pytest.raises(CheckFailed, match=reason):
@@ -66,7 +68,9 @@ def test_a_file_that_cannot_be_weights_says_what_it_is(content: bytes, reason: s
 def test_a_wrong_file_says_what_was_expected_and_found_and_stays(tmp_path: Path) -> None:
     file = tmp_path / "file"
     file.write_bytes(b"abc")
-    with pytest.raises(CheckFailed, match=r"expected md5:0+, found md5:900150983cd24fb0d6963f7d28e17f72"):
+    with pytest.raises(
+        CheckFailed, match=r"expected md5:0+, found md5:900150983cd24fb0d6963f7d28e17f72"
+    ):
         require(file, "md5:" + "0" * 32)
     with pytest.raises(CheckFailed, match="has 3 bytes, expected 4"):
         require(file, "md5:900150983cd24fb0d6963f7d28e17f72", size=4)

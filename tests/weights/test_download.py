@@ -16,7 +16,12 @@ import pytest
 
 from napari_iclsam.weights import download, folders
 from napari_iclsam.weights.catalogue import CATALOGUE, Weights
-from napari_iclsam.weights.download import CheckFailed, DownloadCancelled, DownloadFailed, MissingWeights
+from napari_iclsam.weights.download import (
+    CheckFailed,
+    DownloadCancelled,
+    DownloadFailed,
+    MissingWeights,
+)
 from napari_iclsam.weights.transfer import CHUNK, Patience, Transfer
 
 if TYPE_CHECKING:
@@ -32,7 +37,11 @@ def fetch(hasty: Patience) -> Fetch:
 
 def files(folder: Path) -> set[str]:
     """Return what lies in a folder, locks apart."""
-    return {each.name for each in folder.iterdir() if each.suffix != ".lock"} if folder.exists() else set()
+    return (
+        {each.name for each in folder.iterdir() if each.suffix != ".lock"}
+        if folder.exists()
+        else set()
+    )
 
 
 def about(start: int | None, sent: int) -> bool:
@@ -55,7 +64,9 @@ def test_a_download_arrives_whole_and_is_reported(
     assert seen[-1].stage == "checking"
 
 
-def test_what_is_there_is_not_downloaded_again(server: Server, weights: Weights, fetch: Fetch) -> None:
+def test_what_is_there_is_not_downloaded_again(
+    server: Server, weights: Weights, fetch: Fetch
+) -> None:
     assert fetch(weights) == fetch(weights)
     assert len(server.requests) == 1
 
@@ -101,12 +112,16 @@ def test_a_server_that_sends_another_part_is_asked_from_the_start(
     assert third.start is None
 
 
-def test_a_server_out_of_order_is_asked_again(server: Server, weights: Weights, fetch: Fetch, content: bytes) -> None:
+def test_a_server_out_of_order_is_asked_again(
+    server: Server, weights: Weights, fetch: Fetch, content: bytes
+) -> None:
     server.behaviours = ["500", "503", "ok"]
     assert fetch(weights).read_bytes() == content
 
 
-def test_a_server_that_stays_out_of_order_is_given_up(server: Server, weights: Weights, fetch: Fetch) -> None:
+def test_a_server_that_stays_out_of_order_is_given_up(
+    server: Server, weights: Weights, fetch: Fetch
+) -> None:
     server.behaviours = ["500"]
     with pytest.raises(DownloadFailed, match=r"is out of order \(HTTP 500\), 3 times in a row"):
         fetch(weights)
@@ -120,12 +135,20 @@ def test_a_missing_file_is_asked_for_once_and_says_how_to_bring_it(
     with pytest.raises(DownloadFailed) as failed:
         fetch(weights)
     assert len(server.requests) == 1
-    for part in ("HTTP 404", server.url, str(weights.check), str(home / "weights.pt"), "--from FILE"):
+    for part in (
+        "HTTP 404",
+        server.url,
+        str(weights.check),
+        str(home / "weights.pt"),
+        "--from FILE",
+    ):
         assert part in str(failed.value)
     assert files(home) == set()
 
 
-def test_a_redirection_is_followed(server: Server, weights: Weights, fetch: Fetch, content: bytes) -> None:
+def test_a_redirection_is_followed(
+    server: Server, weights: Weights, fetch: Fetch, content: bytes
+) -> None:
     server.behaviours = ["redirect", "ok"]
     assert fetch(weights).read_bytes() == content
     assert server.requests[1].path == "/elsewhere/weights.pt"
@@ -196,20 +219,30 @@ def test_an_unfinished_file_that_is_too_long_is_begun_anew(
     assert fetch(replace(weights, size=len(content) if known else None)).read_bytes() == content
 
 
-def test_a_server_that_falls_silent_is_asked_again(server: Server, weights: Weights, content: bytes) -> None:
+def test_a_server_that_falls_silent_is_asked_again(
+    server: Server, weights: Weights, content: bytes
+) -> None:
     server.behaviours = ["stall", "ok"]
     assert download.fetch(weights, patience=Patience(read=0.2, pause=0)).read_bytes() == content
     assert about(server.requests[1].start, len(content) // 2)
 
 
-def test_the_next_address_is_tried(server: Server, weights: Weights, fetch: Fetch, content: bytes) -> None:
+def test_the_next_address_is_tried(
+    server: Server, weights: Weights, fetch: Fetch, content: bytes
+) -> None:
     server.behaviours = ["404", "wrong", "ok"]
-    assert fetch(replace(weights, urls=(server.url, server.url, server.url))).read_bytes() == content
+    assert (
+        fetch(replace(weights, urls=(server.url, server.url, server.url))).read_bytes() == content
+    )
 
 
-def test_a_server_that_cannot_be_reached_is_named(server: Server, weights: Weights, fetch: Fetch) -> None:
+def test_a_server_that_cannot_be_reached_is_named(
+    server: Server, weights: Weights, fetch: Fetch
+) -> None:
     closed = "http://127.0.0.1:9/weights.pt"
-    with pytest.raises(DownloadFailed, match=r"127\.0\.0\.1:9 could not be reached or broke off \(.*refused"):
+    with pytest.raises(
+        DownloadFailed, match=r"127\.0\.0\.1:9 could not be reached or broke off \(.*refused"
+    ):
         fetch(replace(weights, urls=(closed,)))
 
 
@@ -218,7 +251,11 @@ def test_a_cancelled_download_keeps_what_has_come(
 ) -> None:
     seen: list[Transfer] = []
     with pytest.raises(DownloadCancelled):
-        fetch(weights, on_progress=seen.append, cancelled=lambda: bool(seen) and seen[-1].done > 200_000)
+        fetch(
+            weights,
+            on_progress=seen.append,
+            cancelled=lambda: bool(seen) and seen[-1].done > 200_000,
+        )
     kept = folders.partial(weights).stat().st_size
     assert 200_000 < kept < len(content)
     assert download.status(weights).partial == kept
@@ -229,7 +266,9 @@ def test_a_cancelled_download_keeps_what_has_come(
 def test_cancelling_ends_a_pause_between_attempts(server: Server, weights: Weights) -> None:
     server.behaviours = ["500"]
     with pytest.raises(DownloadCancelled):
-        download.fetch(weights, patience=Patience(pause=1000), cancelled=lambda: len(server.requests) > 0)
+        download.fetch(
+            weights, patience=Patience(pause=1000), cancelled=lambda: len(server.requests) > 0
+        )
 
 
 def test_a_full_disk_is_noticed_first(
@@ -290,14 +329,17 @@ def test_a_wrong_file_in_our_folder_is_named_and_stays(
     wrong = home / "weights.pt"
     wrong.write_bytes(bytes(len(content)))
     with pytest.raises(
-        CheckFailed, match=r"expected sha256:\w+, found sha256:\w+.*Nothing was changed: move or delete it"
+        CheckFailed,
+        match=r"expected sha256:\w+, found sha256:\w+.*Nothing was changed: move or delete it",
     ):
         fetch(weights)
     assert wrong.read_bytes() == bytes(len(content))
     assert server.requests == []
 
 
-def test_a_read_only_cache_is_used(weights: Weights, home: Path, fetch: Fetch, content: bytes) -> None:
+def test_a_read_only_cache_is_used(
+    weights: Weights, home: Path, fetch: Fetch, content: bytes
+) -> None:
     fetch(weights)
     before = files(home)
     home.chmod(0o555)
@@ -313,14 +355,18 @@ def test_a_folder_that_cannot_be_made_is_named(
 ) -> None:
     (tmp_path / "file").touch()
     monkeypatch.setenv("NAPARI_ICLSAM_HOME", str(tmp_path / "file" / "home"))
-    with pytest.raises(PermissionError, match=r"cannot be written: name another folder in NAPARI_ICLSAM_HOME"):
+    with pytest.raises(
+        PermissionError, match=r"cannot be written: name another folder in NAPARI_ICLSAM_HOME"
+    ):
         fetch(weights)
 
 
 def test_a_folder_that_cannot_be_written_is_named(
     weights: Weights, home: Path, fetch: Fetch, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(os, "access", lambda path, mode: False)  # for root, who may write everywhere
+    monkeypatch.setattr(
+        os, "access", lambda path, mode: False
+    )  # for root, who may write everywhere
     with pytest.raises(PermissionError, match="cannot be written"):
         fetch(weights)
 
@@ -329,14 +375,18 @@ def test_bundled_weights_are_never_downloaded(
     server: Server, home: Path, fetch: Fetch, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.setattr(folders, "bundled_folder", lambda: tmp_path)
-    with pytest.raises(MissingWeights, match="they belong to the package: install napari-iclsam again"):
+    with pytest.raises(
+        MissingWeights, match="they belong to the package: install napari-iclsam again"
+    ):
         fetch("starter_icl")
     (tmp_path / "starter_icl.safetensors").write_bytes(b"abc")
     assert fetch("starter_icl") == tmp_path / "starter_icl.safetensors"
     assert not home.exists()
 
 
-def test_a_file_brought_by_hand_is_copied(weights: Weights, home: Path, tmp_path: Path, content: bytes) -> None:
+def test_a_file_brought_by_hand_is_copied(
+    weights: Weights, home: Path, tmp_path: Path, content: bytes
+) -> None:
     brought = tmp_path / "downloads" / "weights (1).pt"
     brought.parent.mkdir()
     brought.write_bytes(content)
@@ -347,7 +397,9 @@ def test_a_file_brought_by_hand_is_copied(weights: Weights, home: Path, tmp_path
     assert download.install_from(weights, home / "weights.pt") == home / "weights.pt"
 
 
-def test_a_wrong_file_brought_by_hand_is_refused(weights: Weights, home: Path, tmp_path: Path) -> None:
+def test_a_wrong_file_brought_by_hand_is_refused(
+    weights: Weights, home: Path, tmp_path: Path
+) -> None:
     brought = tmp_path / "page.pt"
     brought.write_bytes(b"<html>")
     with pytest.raises(CheckFailed, match="has 6 bytes, expected 700001: it is a web page"):
@@ -388,7 +440,9 @@ def test_verifying_what_is_not_there_says_how_to_get_it(home: Path) -> None:
         download.verify("nonsense.pt")
 
 
-def test_missing_weights_are_told_from_those_on_this_computer(weights: Weights, home: Path, fetch: Fetch) -> None:
+def test_missing_weights_are_told_from_those_on_this_computer(
+    weights: Weights, home: Path, fetch: Fetch
+) -> None:
     other = replace(weights, filename="other.pt")
     fetch(weights)
     assert download.missing(weights, other) == (other,)

@@ -24,7 +24,9 @@ def test_without_it_the_user_s_cache_is_taken(monkeypatch: pytest.MonkeyPatch) -
     assert "napari-iclsam" in folders.home().parts
 
 
-def test_the_preferences_do_not_overrule_the_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_the_preferences_do_not_overrule_the_environment(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
     monkeypatch.setenv("NAPARI_ICLSAM_HOME", str(tmp_path / "a"))
     folders.use_home(tmp_path / "b")
     assert folders.home() == tmp_path / "a"
@@ -35,7 +37,9 @@ def test_the_preferences_do_not_overrule_the_environment(monkeypatch: pytest.Mon
     assert folders.home() == tmp_path / "b"
 
 
-def test_torch_hub_s_folder_follows_its_variables(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_torch_hub_s_folder_follows_its_variables(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
     monkeypatch.setenv("TORCH_HOME", str(tmp_path / "torch"))
     assert folders.hub_folder() == tmp_path / "torch" / "hub" / "checkpoints"
     monkeypatch.delenv("TORCH_HOME")

@@ -19,7 +19,11 @@ if TYPE_CHECKING:
 
 
 def test_a_proxy_from_the_environment_is_used(
-    server: Server, weights: Weights, hasty: Patience, content: bytes, monkeypatch: pytest.MonkeyPatch
+    server: Server,
+    weights: Weights,
+    hasty: Patience,
+    content: bytes,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setenv("http_proxy", server.url.removesuffix("/weights.pt"))
     beyond = replace(weights, urls=("http://weights.invalid/weights.pt",))
@@ -40,7 +44,9 @@ def certificate(server: Server, tmp_path: Path) -> Path:
 def test_an_unknown_certificate_is_refused_with_the_way_out(
     server: Server, weights: Weights, hasty: Patience, certificate: Path
 ) -> None:
-    with pytest.raises(download.DownloadFailed, match=r"certificate of .* was not accepted .* set SSL_CERT_FILE"):
+    with pytest.raises(
+        download.DownloadFailed, match=r"certificate of .* was not accepted .* set SSL_CERT_FILE"
+    ):
         download.fetch(replace(weights, urls=(server.url,)), patience=hasty)
     assert server.requests == []
 
@@ -56,4 +62,6 @@ def test_a_certificate_named_in_the_environment_is_trusted(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setenv(variable, str(certificate))
-    assert download.fetch(replace(weights, urls=(server.url,)), patience=hasty).read_bytes() == content
+    assert (
+        download.fetch(replace(weights, urls=(server.url,)), patience=hasty).read_bytes() == content
+    )

@@ -38,7 +38,14 @@ def start() -> Iterator[Start]:
     running: list[subprocess.Popen[str]] = []
 
     def begin(weights: Weights) -> subprocess.Popen[str]:
-        command = [sys.executable, "-c", PROGRAM, weights.urls[0], str(weights.size), str(weights.check)]
+        command = [
+            sys.executable,
+            "-c",
+            PROGRAM,
+            weights.urls[0],
+            str(weights.size),
+            str(weights.check),
+        ]
         running.append(subprocess.Popen(command, stdout=subprocess.PIPE, text=True))
         return running[-1]
 
@@ -94,10 +101,16 @@ def test_two_processes_share_one_download(
     assert (home / "weights.pt").read_bytes() == content
 
 
-def test_waiting_for_another_process_can_be_cancelled(server: Server, weights: Weights, start: Start) -> None:
+def test_waiting_for_another_process_can_be_cancelled(
+    server: Server, weights: Weights, start: Start
+) -> None:
     server.behaviours = ["wait"]
     read_until(start(weights), "downloading", 1)
     stages: list[str] = []
     with pytest.raises(download.DownloadCancelled):
-        download.fetch(weights, on_progress=lambda seen: stages.append(seen.stage), cancelled=lambda: bool(stages))
+        download.fetch(
+            weights,
+            on_progress=lambda seen: stages.append(seen.stage),
+            cancelled=lambda: bool(stages),
+        )
     assert stages == ["waiting"]

@@ -42,7 +42,9 @@ class Checklist:
 
     def next(self, image: Layer | None) -> Doubt | None:
         """Return the plane to check next; None if all were, or nothing is known of any."""
-        doubts = [doubt for labels in self._results.of_image(image) for doubt in self._doubts(labels)]
+        doubts = [
+            doubt for labels in self._results.of_image(image) for doubt in self._doubts(labels)
+        ]
         return min(doubts, key=lambda doubt: doubt.estimate, default=None)
 
     def show(self, doubt: Doubt) -> None:
@@ -58,4 +60,8 @@ class Checklist:
         known = self._results.written(labels)
         assert known is not None
         done = known.checked | known.touched
-        return [Doubt(labels, p, estimate) for p, estimate in known.estimates.items() if p and p not in done]
+        return [
+            Doubt(labels, p, estimate)
+            for p, estimate in known.estimates.items()
+            if p and p not in done
+        ]

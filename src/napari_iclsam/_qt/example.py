@@ -58,7 +58,9 @@ class LayerExample:
     def title(self) -> str:
         """Say which plane of what."""
         names = layers.axis_names(self.labels)
-        where = ", ".join(f"{names[a]} {i}" for a, i in zip(self.cut.others, self.position, strict=True))
+        where = ", ".join(
+            f"{names[a]} {i}" for a, i in zip(self.cut.others, self.position, strict=True)
+        )
         return f"{self.image.name}, {where}" if where else self.image.name
 
     def depends_on(self, layer: Layer) -> bool:
@@ -66,12 +68,14 @@ class LayerExample:
         return layer is self.image or layer is self.labels
 
     def styles(self, ids: tuple[int, ...]) -> Mapping[int, LabelStyle]:
-        """Return names and colours of the labels."""
+        """Return names and colors of the labels."""
         return layers.styles(self.labels, ids)
 
     def pair(self) -> Pair:
         """Return what a run needs: a copy of labels in memory, and a promise of everything else."""
-        image = Planes(layers.levels(self.image)[self.level], self.image_cut, (self.image_position,))
+        image = Planes(
+            layers.levels(self.image)[self.level], self.image_cut, (self.image_position,)
+        )
         labels = Planes(layers.levels(self.labels)[0], self.cut, (self.position,))
         return Pair(image, np.array(labels[0]) if isinstance(labels.array, np.ndarray) else labels)
 
@@ -106,7 +110,7 @@ class FileExample:
         return False
 
     def styles(self, ids: tuple[int, ...]) -> Mapping[int, LabelStyle]:
-        """Return names and colours of the labels."""
+        """Return names and colors of the labels."""
         return {i: s for i, s in self.names.items() if i in ids}
 
     def pair(self) -> Pair:

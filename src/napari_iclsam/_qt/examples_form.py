@@ -16,7 +16,14 @@ from napari_iclsam._qt.example import Example, FileExample, LayerExample
 from napari_iclsam._qt.layer_combo import LayerCombo
 from napari_iclsam._qt.painted import MOST, Painted
 from napari_iclsam._qt.planes import Cut
-from napari_iclsam._qt.reading import FilePair, Pictured, Scanned, open_pairs_steps, picture_steps, scan_all_steps
+from napari_iclsam._qt.reading import (
+    FilePair,
+    Pictured,
+    Scanned,
+    open_pairs_steps,
+    picture_steps,
+    scan_all_steps,
+)
 from napari_iclsam._qt.request import Pair
 from napari_iclsam._qt.runner import Runner
 from napari_iclsam._qt.support_table import Row, SupportTable
@@ -75,10 +82,20 @@ class ExamplesForm(QWidget):
         form.addRow("Labels", self.labels)
         self.add = _button("+", "Add the slice that is shown now as an example.")
         self.remove = _button("−", "Remove the selected examples (Delete).")  # noqa: RUF001
-        self.up, self.down = _button("↑", "Move the example up."), _button("↓", "Move the example down.")
-        self.look = _button("What the model sees", "Show the selected example as the models see it.")
-        self.open = _button("Open…", "Open a task file: its examples are added, its settings and models are chosen.")
-        self.save = _button("Save…", "Save the ticked examples, the settings and the models as a task file (.iclsam).")
+        self.up, self.down = (
+            _button("↑", "Move the example up."),
+            _button("↓", "Move the example down."),
+        )
+        self.look = _button(
+            "What the model sees", "Show the selected example as the models see it."
+        )
+        self.open = _button(
+            "Open…", "Open a task file: its examples are added, its settings and models are chosen."
+        )
+        self.save = _button(
+            "Save…",
+            "Save the ticked examples, the settings and the models as a task file (.iclsam).",
+        )
         first, second = QHBoxLayout(), QHBoxLayout()
         for row, buttons in (
             (first, (self.add, self.remove, self.up, self.down, None, self.look)),
@@ -131,7 +148,9 @@ class ExamplesForm(QWidget):
     def update_layers(self) -> None:
         """Follow the layers of the viewer."""
         self.image.offer([each for each in reversed(self._viewer.layers) if layers.is_image(each)])
-        self.labels.offer([each for each in reversed(self._viewer.layers) if isinstance(each, Labels)])
+        self.labels.offer(
+            [each for each in reversed(self._viewer.layers) if isinstance(each, Labels)]
+        )
         if self.image.layer is None or self.labels.layer is None:
             self._picked = False
         self.table.refresh()
@@ -152,7 +171,7 @@ class ExamplesForm(QWidget):
         return tuple(row.example.pair() for row in self.table.ticked())
 
     def styles(self) -> dict[int, LabelStyle]:
-        """Return names and colours of the labels of the ticked examples; the first example that has a label decides."""
+        """Return names and colors of the labels of the ticked examples; the first example that has a label decides."""
         known: dict[int, LabelStyle] = {}
         for row in self.table.ticked():
             for label, style in row.styles.items():
@@ -168,7 +187,10 @@ class ExamplesForm(QWidget):
         if self.table.count():
             return "No example is ticked: tick at least one."
         why = layers.misfit(self.image.layer, self.labels.layer)
-        return why or "Nothing is painted yet: paint each kind of object with its own label on at least one slice."
+        return (
+            why
+            or "Nothing is painted yet: paint each kind of object with its own label on at least one slice."
+        )
 
     def add_examples(self, examples: Iterable[Example], *, own: bool = True) -> None:
         """Put examples into the table; their pictures follow."""
@@ -236,7 +258,9 @@ class ExamplesForm(QWidget):
             self.labels.set_layer(pair[1])
         wanted = self._painted.examples(self.image.layer, self.labels.layer)
         keys = {example.key for example in wanted} | self._own
-        self.table.drop_rows(lambda example: isinstance(example, LayerExample) and example.key not in keys)
+        self.table.drop_rows(
+            lambda example: isinstance(example, LayerExample) and example.key not in keys
+        )
         self.add_examples((e for e in wanted if e.key not in self._dismissed), own=False)
         self._say()
         self.changed.emit()
@@ -270,7 +294,9 @@ class ExamplesForm(QWidget):
             return f"{_count(len(rows), 'example')}{kinds}"
         if cut.axis is None:
             return f"{_count(len(rows), 'labelled image')}{kinds}"
-        along = " and ".join(layers.axis_names(labels, self._viewer.dims.axis_labels)[a] for a in cut.others)
+        along = " and ".join(
+            layers.axis_names(labels, self._viewer.dims.axis_labels)[a] for a in cut.others
+        )
         total = self._painted.count(labels, cut)
         of = "" if total <= MOST else f", {MOST} of them taken"
         return f"{_count(total, 'labelled slice')} found along {along}{of}{kinds}"

@@ -15,7 +15,9 @@ from napari_iclsam._qt.query_form import QueryForm, Scope, Stack
 class Follower:
     """Fills the form of the query in sensibly, and leaves alone what was chosen there."""
 
-    def __init__(self, viewer: ViewerModel, examples: ExamplesForm, query: QueryForm, planner: Planner) -> None:
+    def __init__(
+        self, viewer: ViewerModel, examples: ExamplesForm, query: QueryForm, planner: Planner
+    ) -> None:
         self._viewer, self._examples, self._query, self._planner = viewer, examples, query, planner
         self._scope_chosen = self._image_chosen = False
         query.scope.activated.connect(self._on_scope_chosen)

@@ -1,4 +1,4 @@
-"""What layers hold, as values: arrays, planes, spatial metadata, names and colours of labels. Changes no layer."""
+"""What layers hold, as values: arrays, planes, spatial metadata, names and colors of labels. Changes no layer."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def levels(layer: Layer) -> list[ArrayLike]:
 
 
 def shape(layer: Layer, level: int = 0) -> tuple[int, ...]:
-    """Return the shape of a layer without colours."""
+    """Return the shape of a layer without colors."""
     return tuple(int(n) for n in levels(layer)[level].shape[: layer.ndim])
 
 
@@ -68,9 +68,7 @@ def misfit(image: Layer | None, labels: Layer | None) -> str:
     size = shape(labels)
     if any(shape(image, n)[-labels.ndim :] == size for n in range(len(levels(image)))):
         return ""
-    return (
-        f"Sizes differ: image '{image.name}' is {in_words(shape(image))}, labels '{labels.name}' are {in_words(size)}."
-    )
+    return f"Sizes differ: image '{image.name}' is {in_words(shape(image))}, labels '{labels.name}' are {in_words(size)}."
 
 
 def spatial(layer: Layer, level: int = 0) -> dict[str, Any]:
@@ -91,7 +89,9 @@ def axis_names(layer: Layer, viewer_labels: Sequence[str] = ()) -> list[str]:
     own = list(getattr(layer, "axis_labels", ()))
     shown = list(viewer_labels)[-layer.ndim :]
     for names in (own, shown):
-        if len(names) == layer.ndim and not any(re.fullmatch(r"(axis )?-?\d+", str(name)) for name in names):
+        if len(names) == layer.ndim and not any(
+            re.fullmatch(r"(axis )?-?\d+", str(name)) for name in names
+        ):
             return [str(name) for name in names]
     return [f"axis {n}" for n in range(layer.ndim)]
 
@@ -122,7 +122,9 @@ def point(layer: Layer, cut: Cut, where: Position, level: int = 0) -> Sequence[f
     for axis, index in zip(cut.others, where, strict=True):
         middle[axis] = index
     factor = np.array(shape(layer)) / np.array(size)
-    return [float(v) for v in np.asarray(layer.data_to_world((np.array(middle) + 0.5) * factor - 0.5))]
+    return [
+        float(v) for v in np.asarray(layer.data_to_world((np.array(middle) + 0.5) * factor - 0.5))
+    ]
 
 
 def go_to(viewer: ViewerModel, layer: Layer, cut: Cut, where: Position, level: int = 0) -> None:
@@ -134,12 +136,12 @@ def go_to(viewer: ViewerModel, layer: Layer, cut: Cut, where: Position, level: i
 
 
 def styles(layer: Labels, ids: Iterable[int]) -> dict[int, LabelStyle]:
-    """Return names and colours of labels."""
+    """Return names and colors of labels."""
     names = label_names(layer)
     found = {}
     for i in ids:
-        colour = layer.colormap.map(i)
-        found[i] = LabelStyle(names.get(i, ""), tuple(round(float(c), 4) for c in np.ravel(colour)))
+        color = layer.colormap.map(i)
+        found[i] = LabelStyle(names.get(i, ""), tuple(round(float(c), 4) for c in np.ravel(color)))
     return found
 
 
@@ -150,26 +152,28 @@ def label_names(layer: Labels) -> dict[int, str]:
     if column is not None:
         index = table["index"] if "index" in table.columns else range(len(table))
         pairs = zip(index, table[column], strict=True)
-        return {int(i): str(name) for i, name in pairs if isinstance(name, str) and name and int(i) != 0}
+        return {
+            int(i): str(name) for i, name in pairs if isinstance(name, str) and name and int(i) != 0
+        }
     given = layer.metadata.get("labels", layer.metadata.get("label_names"))
     if isinstance(given, Mapping):
         return {int(i): str(name) for i, name in given.items() if str(i).isdigit()}
     return {}
 
 
-def colour_map(known: Mapping[int, LabelStyle]) -> DirectLabelColormap | None:
-    """Return a colour map of labels with known colours; others are drawn in grey. None if no colour is known."""
-    colours: dict[int | None, Any] = {i: s.colour for i, s in known.items() if s.colour is not None}
-    if not colours:
+def color_map(known: Mapping[int, LabelStyle]) -> DirectLabelColormap | None:
+    """Return a color map of labels with known colors; others are drawn in grey. None if no color is known."""
+    colors: dict[int | None, Any] = {i: s.color for i, s in known.items() if s.color is not None}
+    if not colors:
         return None
-    return DirectLabelColormap(color_dict={**colours, 0: "transparent", None: (0.6, 0.6, 0.6, 1.0)})
+    return DirectLabelColormap(color_dict={**colors, 0: "transparent", None: (0.6, 0.6, 0.6, 1.0)})
 
 
-def prepare_colours(known: Mapping[int, LabelStyle]) -> None:
-    """Have napari compile how labels of such colours are drawn: a second, once a process, off the main thread."""
-    colours = colour_map(known)
-    if colours is not None:
-        Labels(np.zeros((1, 1), np.int32), colormap=colours)
+def prepare_colors(known: Mapping[int, LabelStyle]) -> None:
+    """Have napari compile how labels of such colors are drawn: a second, once a process, off the main thread."""
+    colors = color_map(known)
+    if colors is not None:
+        Labels(np.zeros((1, 1), np.int32), colormap=colors)
 
 
 def features(known: Mapping[int, LabelStyle]) -> dict[str, list[Any]]:
@@ -184,7 +188,8 @@ def painted(item: Any, cut: Cut) -> set[Position]:
     Parameters
     ----------
     item : list
-        The value of a paint event: a stroke as a list of changes, each with a box of slices or with indices.
+        The value of a paint event: a stroke as a list of changes, each with a box of slices or with
+        indices.
     cut : Cut
     """
     found: set[Position] = set()
@@ -195,7 +200,11 @@ def painted(item: Any, cut: Cut) -> set[Position]:
             found.update(itertools.product(*ranges))
             continue
         columns = [np.ravel(np.asarray(change[0][a])) for a in cut.others]
-        found.update(zip(*(c.tolist() for c in np.broadcast_arrays(*columns)), strict=True) if columns else [()])
+        found.update(
+            zip(*(c.tolist() for c in np.broadcast_arrays(*columns)), strict=True)
+            if columns
+            else [()]
+        )
     return found
 
 

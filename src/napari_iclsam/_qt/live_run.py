@@ -34,7 +34,9 @@ class Goal:
 class LiveRun:
     """A request on its way, with the layers that it writes into."""
 
-    def __init__(self, request: Request, goals: Mapping[int, Goal], look: Look, results: Results) -> None:
+    def __init__(
+        self, request: Request, goals: Mapping[int, Goal], look: Look, results: Results
+    ) -> None:
         self.request = request
         self._goals, self._look, self._results = goals, look, results
         self._sheets: dict[int, Sheet] = {}
@@ -51,7 +53,9 @@ class LiveRun:
         if step.job not in self._sheets:
             self._sheets[step.job] = self._open(self.request.jobs[step.job])
         sheet = self._sheets[step.job]
-        if not (step.is_first_look and sheet.has(step.plane)):  # the whole method has seen the plane before
+        if not (
+            step.is_first_look and sheet.has(step.plane)
+        ):  # the whole method has seen the plane before
             sheet.write(step.plane, step.prediction)
 
     def refresh(self) -> None:

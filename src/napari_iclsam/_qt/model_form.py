@@ -8,8 +8,8 @@ from qtpy.QtCore import QSignalBlocker, Signal
 from qtpy.QtWidgets import QComboBox, QFileDialog, QFormLayout, QLabel, QPushButton, QWidget
 
 from napari_iclsam._qt.layer_combo import shrinkable
-from napari_iclsam._qt.request import Models
 from napari_iclsam._qt.weights_dialog import readable
+from napari_iclsam.core.model_choice import ModelChoice
 from napari_iclsam.weights.catalogue import CATALOGUE, Kind, Weights, lookup, names
 from napari_iclsam.weights.download import status
 
@@ -27,7 +27,7 @@ _BETTER = ("medsam_vit_b", "mobile_sam", "sam_vit_b")
 
 
 class ModelForm(QWidget):
-    """A form of `Models`.
+    """A form of `ModelChoice`.
 
     Attributes
     ----------
@@ -58,18 +58,20 @@ class ModelForm(QWidget):
         form.addRow("Device", self.device)
         form.addRow(self.about)
         form.addRow(self.download)
-        self._shown = Models()
+        self._shown = ModelChoice()
         self.sam.activated.connect(self._on_sam)
         self.icl.activated.connect(self._on_icl)
         self.device.activated.connect(self._on_changed)
         self.download.clicked.connect(self._on_download)
         self.show_models(self._shown)
 
-    def models(self) -> Models:
+    def models(self) -> ModelChoice:
         """Return what the form shows."""
-        return Models(self.sam.currentData(), self.icl.currentData(), self.device.currentData())
+        return ModelChoice(
+            self.sam.currentData(), self.icl.currentData(), self.device.currentData()
+        )
 
-    def show_models(self, models: Models) -> None:
+    def show_models(self, models: ModelChoice) -> None:
         """Show models, without a signal."""
         self._shown = models
         _fill(self.sam, "sam", models.sam)
@@ -92,7 +94,9 @@ class ModelForm(QWidget):
         missing = self.missing()
         if missing:
             return missing[0]
-        if self.sam.currentData() != "starter_sam" or any(status(CATALOGUE[n]).path is not None for n in _BETTER):
+        if self.sam.currentData() != "starter_sam" or any(
+            status(CATALOGUE[n]).path is not None for n in _BETTER
+        ):
             return None
         return CATALOGUE[_BETTER[0]]
 
@@ -103,10 +107,16 @@ class ModelForm(QWidget):
         if offered is None:
             return
         chosen = offered in self.missing()
-        begin = f"{offered.title} is not on this computer" if chosen else f"{offered.title} may do better"
+        begin = (
+            f"{offered.title} is not on this computer"
+            if chosen
+            else f"{offered.title} may do better"
+        )
         self.about.setText(f"{begin}: good for {offered.good_for}.")
         self.download.setText(f"Download {offered.title} ({readable(offered.about_size)})…")
-        self.download.setToolTip(f"<p>{offered.licence}. You see licence and size before anything is downloaded.</p>")
+        self.download.setToolTip(
+            f"<p>{offered.license}. You see license and size before anything is downloaded.</p>"
+        )
 
     def _on_sam(self) -> None:
         self._chosen(self.sam, "sam", self._shown.sam)
@@ -116,7 +126,9 @@ class ModelForm(QWidget):
 
     def _chosen(self, combo: QComboBox, kind: Kind, before: str) -> None:
         if combo.currentData() == _BROWSE:
-            path, _ = QFileDialog.getOpenFileName(self, "Weights", "", "Weights (*.pth *.pt *.safetensors)")
+            path, _ = QFileDialog.getOpenFileName(
+                self, "Weights", "", "Weights (*.pth *.pt *.safetensors)"
+            )
             _fill(combo, kind, path or before)
         self._on_changed()
 
@@ -158,7 +170,10 @@ def _fill(combo: QComboBox, kind: Kind, chosen: str) -> None:
             weights = CATALOGUE[name]
             here = status(weights).path is not None
             combo.addItem(
-                weights.title if here else f"{weights.title} (not here, {readable(weights.about_size)})", name
+                weights.title
+                if here
+                else f"{weights.title} (not here, {readable(weights.about_size)})",
+                name,
             )
         if entry is None:
             combo.addItem(Path(chosen).name, chosen)

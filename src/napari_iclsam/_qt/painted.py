@@ -42,9 +42,15 @@ class Painted:
     def cut(self, labels: Layer) -> Cut | None:
         """Return the cut along which a layer is painted; None if nothing is known."""
         found = self._found.get(labels)
-        return best_cut(dict(found), layers.displayed_cut(labels, self._viewer.dims.order)) if found else None
+        return (
+            best_cut(dict(found), layers.displayed_cut(labels, self._viewer.dims.order))
+            if found
+            else None
+        )
 
-    def likely_pair(self, image: Layer | None, labels: Layer | None) -> tuple[Layer | None, Layer | None]:
+    def likely_pair(
+        self, image: Layer | None, labels: Layer | None
+    ) -> tuple[Layer | None, Layer | None]:
         """Return the image and the labels in which somebody painted: those with the fewest labelled slices.
 
         Where none fit each other, the given ones are returned, or what there is instead of none.
@@ -55,7 +61,9 @@ class Painted:
         for each in candidates:
             fitting = [one for one in images if not layers.misfit(one, each)]
             if fitting and not layers.is_result(each):
-                count = min((len(planes) for planes in self._found.get(each, {}).values()), default=0)
+                count = min(
+                    (len(planes) for planes in self._found.get(each, {}).values()), default=0
+                )
                 alike = [layers.likeness(one.name, each.name) for one in fitting]
                 ranked.append(((count == 0, count), fitting[alike.index(max(alike))], each))
         if ranked:
@@ -71,17 +79,23 @@ class Painted:
         if image is None or labels is None or layers.misfit(image, labels):
             return []
         if labels.ndim == 2 and image.ndim == 2:
-            painted = [each for each in self._candidates(labels) if any(self._found.get(each, {}).values())]
+            painted = [
+                each for each in self._candidates(labels) if any(self._found.get(each, {}).values())
+            ]
             images = [each for each in self._viewer.layers if layers.is_image(each)]
             first = [(image, labels)] if labels in painted else []
-            rest = layers.pairs_of([i for i in images if i is not image], [p for p in painted if p is not labels])
+            rest = layers.pairs_of(
+                [i for i in images if i is not image], [p for p in painted if p is not labels]
+            )
             return [self.example(i, each, Cut.last(2), ()) for i, each in first + rest]
         cut = self.cut(labels)
         if cut is None:
             return []
         every = self._found[labels][cut]
         chosen = evenly(every, MOST)
-        return [self.example(image, labels, cut, position) for position in every if position in chosen]
+        return [
+            self.example(image, labels, cut, position) for position in every if position in chosen
+        ]
 
     def example(self, image: Layer, labels: Layer, cut: Cut, where: Position) -> LayerExample:
         """Return a plane of a labels layer, on what the viewer shows of the image's further axes, as an example."""
@@ -94,5 +108,7 @@ class Painted:
 
     def _candidates(self, chosen: Layer | None) -> list[Layer]:
         """Return the labels layers to look at: all that people paint, and the chosen one."""
-        every = [each for each in self._viewer.layers if isinstance(each, Labels) and each.ndim >= 2]
+        every = [
+            each for each in self._viewer.layers if isinstance(each, Labels) and each.ndim >= 2
+        ]
         return [each for each in every if not layers.is_result(each) or each is chosen]

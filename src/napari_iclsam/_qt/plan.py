@@ -16,9 +16,10 @@ from napari_iclsam._qt.examples_form import ExamplesForm
 from napari_iclsam._qt.live_run import Goal
 from napari_iclsam._qt.planes import Cut, Planes, Position
 from napari_iclsam._qt.query_form import QueryForm
-from napari_iclsam._qt.request import Job, Models, Request
+from napari_iclsam._qt.request import Job, Request
 from napari_iclsam._qt.results import Look, Output
 from napari_iclsam.core.images.support import LabelStyle
+from napari_iclsam.core.model_choice import ModelChoice
 from napari_iclsam.core.settings import Settings
 
 
@@ -98,10 +99,13 @@ class Planner:
             return "These labels cannot be written to: they are not an array in memory."
         for target in self.targets() if targets is None else targets:
             if layers.shape(target.image, target.level)[-labels.ndim :] != layers.shape(labels):
-                return layers.misfit(target.image, labels) or "The labels fit another level of the image."
+                return (
+                    layers.misfit(target.image, labels)
+                    or "The labels fit another level of the image."
+                )
         return ""
 
-    def plan(self, models: Models, settings: Settings, output: Output) -> Plan:
+    def plan(self, models: ModelChoice, settings: Settings, output: Output) -> Plan:
         """Read everything. To be called when there is no `reason` against it."""
         examples, styles = self._examples, self._examples.styles()
         jobs, goals = [], {}
@@ -112,8 +116,16 @@ class Planner:
             goals[number] = Goal(target.image, target.level, tuple(ours))
         labels = examples.labels.layer
         dtype = _roomy(None if labels is None else np.dtype(labels.dtype), max(styles, default=1))
-        look = Look(output, styles, dtype, self._colormap(styles), labels if isinstance(labels, Labels) else None)
-        first = None if output.target == "fill" else self._nearest(jobs, goals)  # what is filled cannot be improved
+        look = Look(
+            output,
+            styles,
+            dtype,
+            self._colormap(styles),
+            labels if isinstance(labels, Labels) else None,
+        )
+        first = (
+            None if output.target == "fill" else self._nearest(jobs, goals)
+        )  # what is filled cannot be improved
         request = Request(models, settings, examples.ready_pairs(), styles, tuple(jobs), first)
         return Plan(request, goals, look)
 
@@ -121,18 +133,22 @@ class Planner:
         """Return job and plane of what is segmented nearest to what the viewer shows."""
         goal, planes = goals[0], jobs[0].planes
         here = layers.position(goal.image, planes.cut, self._viewer.dims.point, goal.level)
-        gaps = [sum(abs(a - b) for a, b in zip(position, here, strict=True)) for position in planes.positions]
+        gaps = [
+            sum(abs(a - b) for a, b in zip(position, here, strict=True))
+            for position in planes.positions
+        ]
         return 0, int(np.argmin(gaps))
 
     def _colormap(self, styles: Mapping[int, LabelStyle]) -> Any:
-        """Return the colour map of the labels that the examples come from.
+        """Return the color map of the labels that the examples come from.
 
-        Taking it as it is keeps all colours, and spares napari the compilation of a new one, which takes a second.
+        Taking it as it is keeps all colors, and spares napari the compilation of a new one, which
+        takes a second.
         """
         for row in self._examples.table.ticked():
             if isinstance(row.example, LayerExample):
                 return row.example.labels.colormap
-        return layers.colour_map(styles)
+        return layers.color_map(styles)
 
     def _every(self, image: Layer) -> Target:
         """Return all planes of an image, cut like the examples if it has as many axes."""

@@ -23,9 +23,10 @@ class Cut:
     Attributes
     ----------
     ndim : int
-        Axes of the array, without colours.
+        Axes of the array, without colors.
     rows, columns : int
-        The axes in the plane, rows < columns: planes are read in the order of the data, however they are displayed.
+        The axes in the plane, rows < columns: planes are read in the order of the data, however
+        they are displayed.
     """
 
     ndim: int
@@ -56,7 +57,10 @@ class Cut:
     def key(self, position: Position) -> tuple[int | slice, ...]:
         """Return the index of one plane."""
         indices = iter(position)
-        return tuple(slice(None) if a in (self.rows, self.columns) else next(indices) for a in range(self.ndim))
+        return tuple(
+            slice(None) if a in (self.rows, self.columns) else next(indices)
+            for a in range(self.ndim)
+        )
 
     def shape(self, shape: Sequence[int]) -> tuple[int, int]:
         """Return height and width of a plane of an array of this shape."""
@@ -84,7 +88,7 @@ class Planes:
     Attributes
     ----------
     array : ArrayLike
-        With or without colours in the last axis.
+        With or without colors in the last axis.
     cut : Cut
     positions : tuple of Position
     """
@@ -95,8 +99,12 @@ class Planes:
 
     @property
     def shape(self) -> tuple[int, ...]:
-        """Number of planes, height, width, and colours if there are any."""
-        return (len(self.positions), *self.cut.shape(self.array.shape), *self.array.shape[self.cut.ndim :])
+        """Number of planes, height, width, and colors if there are any."""
+        return (
+            len(self.positions),
+            *self.cut.shape(self.array.shape),
+            *self.array.shape[self.cut.ndim :],
+        )
 
     @property
     def dtype(self) -> Any:
@@ -140,7 +148,9 @@ def best_cut(found: dict[Cut, list[Position]], preferred: Cut | None = None) -> 
 
 def evenly(positions: Sequence[Position], count: int) -> set[Position]:
     """Return at most ``count`` of the positions, evenly spread."""
-    chosen = np.unique(np.linspace(0, len(positions) - 1, min(count, len(positions))).round().astype(int))
+    chosen = np.unique(
+        np.linspace(0, len(positions) - 1, min(count, len(positions))).round().astype(int)
+    )
     return {positions[i] for i in chosen} if positions else set()
 
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import platformdirs
 
-from napari_iclsam._qt.request import Models
+from napari_iclsam.core.model_choice import ModelChoice
 from napari_iclsam.core.settings import Settings
 from napari_iclsam.weights.download import OFFLINE
 from napari_iclsam.weights.folders import HOME, use_home
@@ -47,11 +47,13 @@ class Preferences:
         return int(self._get("cache_size")) << 30
 
     @property
-    def models(self) -> Models:
+    def models(self) -> ModelChoice:
         """The models and the device of the last session."""
-        return Models(str(self._get("models")), str(self._get("icl")), str(self._get("device")))
+        return ModelChoice(
+            str(self._get("models")), str(self._get("icl")), str(self._get("device"))
+        )
 
-    def remember_models(self, models: Models) -> None:
+    def remember_models(self, models: ModelChoice) -> None:
         """Keep models and device. A file of one's own is not offered by the page, so it is kept in the file."""
         for key, value in (("models", models.sam), ("icl", models.icl), ("device", models.device)):
             self._set(key, value)
@@ -69,12 +71,12 @@ class Preferences:
         self._values["settings"] = settings.to_dict()
         self._write()
 
-    def seconds(self, models: Models) -> float | None:
+    def seconds(self, models: ModelChoice) -> float | None:
         """Return what a slice took with these models; None if they have not run here."""
         value = self._values.get("seconds", {}).get(_speed_key(models))
         return float(value) if isinstance(value, (int, float)) else None
 
-    def remember_seconds(self, models: Models, seconds: float) -> None:
+    def remember_seconds(self, models: ModelChoice, seconds: float) -> None:
         """Keep what a slice takes."""
         self._values.setdefault("seconds", {})[_speed_key(models)] = round(seconds, 3)
         self._write()
@@ -109,7 +111,11 @@ class Preferences:
 
 def _folder() -> Path:
     named = os.environ.get(HOME)
-    return Path(named).expanduser() if named else Path(platformdirs.user_config_dir(PLUGIN, appauthor=False))
+    return (
+        Path(named).expanduser()
+        if named
+        else Path(platformdirs.user_config_dir(PLUGIN, appauthor=False))
+    )
 
 
 def _page() -> Any:
@@ -132,5 +138,5 @@ def _read(path: Path) -> dict[str, Any]:
     return values if isinstance(values, dict) else {}
 
 
-def _speed_key(models: Models) -> str:
+def _speed_key(models: ModelChoice) -> str:
     return f"{models.sam} {models.icl} {models.device}"

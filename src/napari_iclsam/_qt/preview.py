@@ -31,7 +31,9 @@ class Preview(QDialog):
         self.sam_text, self.icl_text = QLabel(wordWrap=True), QLabel(wordWrap=True)
         layout = QGridLayout(self)
         layout.addWidget(self.title, 0, 0, 1, 2)
-        for column, (picture, text) in enumerate(((self.sam, self.sam_text), (self.icl, self.icl_text))):
+        for column, (picture, text) in enumerate(
+            ((self.sam, self.sam_text), (self.icl, self.icl_text))
+        ):
             picture.setFixedSize(_SIDE, _SIDE)
             picture.setAlignment(Qt.AlignmentFlag.AlignCenter)
             layout.addWidget(picture, 1, column)
@@ -54,10 +56,14 @@ class Preview(QDialog):
         assert self._example is not None
         styles = dict(self._example.styles(seen.ids))
         self.sam.setPixmap(pixmap(overlay(seen.rgb, seen.labels, styles), _SIDE))
-        self.icl.setPixmap(pixmap(overlay(seen.small, seen.small_labels, styles), _SIDE, smooth=False))
-        self.sam_text.setText(f"SAM: 8-bit colour, {in_words(seen.labels.shape)}, padded to a square.")
+        self.icl.setPixmap(
+            pixmap(overlay(seen.small, seen.small_labels, styles), _SIDE, smooth=False)
+        )
+        self.sam_text.setText(
+            f"SAM: 8-bit color, {in_words(seen.labels.shape)}, padded to a square."
+        )
         self.icl_text.setText(
-            f"In-context model: {'grey' if seen.is_grey else 'colour'}, {in_words(seen.small_labels.shape)}. "
+            f"In-context model: {'grey' if seen.is_grey else 'color'}, {in_words(seen.small_labels.shape)}. "
             "Objects thinner than a pixel here are lost to it. In auto mode it looks at small ones again, closer."
         )
         self.adjustSize()  # for the lines of text

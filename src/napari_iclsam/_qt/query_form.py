@@ -75,10 +75,19 @@ class QueryForm(QWidget):
         self.scope = QComboBox(toolTip="Which slices to segment.")
         for key, text in SCOPES.items():
             self.scope.addItem(text, key)
-        self.axis = QComboBox(toolTip="<p>The axis that slices are stacked along. Examples may lie along another.</p>")
-        self.first, self.last = QSpinBox(toolTip="First slice"), QSpinBox(toolTip="Last slice, included")
-        self.further = QComboBox(toolTip="<p>What to do along the axes that are neither in a slice nor stacked.</p>")
-        self.others = QListWidget(toolTip="<p>Tick the images to segment. Each gets a result of its own.</p>")
+        self.axis = QComboBox(
+            toolTip="<p>The axis that slices are stacked along. Examples may lie along another.</p>"
+        )
+        self.first, self.last = (
+            QSpinBox(toolTip="First slice"),
+            QSpinBox(toolTip="Last slice, included"),
+        )
+        self.further = QComboBox(
+            toolTip="<p>What to do along the axes that are neither in a slice nor stacked.</p>"
+        )
+        self.others = QListWidget(
+            toolTip="<p>Tick the images to segment. Each gets a result of its own.</p>"
+        )
         self.others.setMaximumHeight(96)
         self.level = QLabel(wordWrap=True)
         self._lay_out()
@@ -130,7 +139,12 @@ class QueryForm(QWidget):
         """Show an image, stacked along an axis."""
         known = self._stack
         self._stack = stack
-        same = known is not None and stack is not None and known.shape == stack.shape and known.names == stack.names
+        same = (
+            known is not None
+            and stack is not None
+            and known.shape == stack.shape
+            and known.names == stack.names
+        )
         if not same or axis is not None:
             self._show_axes(axis)
         self._update()
@@ -148,14 +162,18 @@ class QueryForm(QWidget):
             self.others.clear()
             for layer in self._layers:
                 item = QListWidgetItem(layer.name)
-                item.setCheckState(Qt.CheckState.Checked if layer in kept else Qt.CheckState.Unchecked)
+                item.setCheckState(
+                    Qt.CheckState.Checked if layer in kept else Qt.CheckState.Unchecked
+                )
                 self.others.addItem(item)
         self._update()
 
     def ticked_layers(self) -> list[Layer]:
         """Return the other layers to segment."""
         pairs = enumerate(self._layers)
-        return [layer for n, layer in pairs if self.others.item(n).checkState() == Qt.CheckState.Checked]
+        return [
+            layer for n, layer in pairs if self.others.item(n).checkState() == Qt.CheckState.Checked
+        ]
 
     def cut(self) -> Cut | None:
         """Return the cut that the form says."""
@@ -164,7 +182,9 @@ class QueryForm(QWidget):
         ndim = len(self._stack.shape)
         return Cut.last(2) if ndim == 2 else Cut.across(ndim, self.axis.currentIndex())
 
-    def positions(self, cut: Cut, here: Position, without: Collection[Position] = ()) -> list[Position]:
+    def positions(
+        self, cut: Cut, here: Position, without: Collection[Position] = ()
+    ) -> list[Position]:
         """Return the planes to segment.
 
         Parameters
@@ -194,7 +214,13 @@ class QueryForm(QWidget):
             if stack is not None and not stack.is_flat:
                 for name, size in zip(stack.names, stack.shape, strict=True):
                     self.axis.addItem(f"{name} ({size} slices)")
-                chosen = axis if axis is not None else known if 0 <= known < len(stack.shape) else len(stack.shape) - 3
+                chosen = (
+                    axis
+                    if axis is not None
+                    else known
+                    if 0 <= known < len(stack.shape)
+                    else len(stack.shape) - 3
+                )
                 self.axis.setCurrentIndex(chosen)
         self._show_range()
 
@@ -223,13 +249,19 @@ class QueryForm(QWidget):
         for n, key in enumerate(SCOPES):
             possible = bool(self._layers) if key == "layers" else key == "current" or not flat
             model.item(n).setEnabled(possible)
-            why = "There is no other image layer." if key == "layers" else "The image is a single plane."
+            why = (
+                "There is no other image layer."
+                if key == "layers"
+                else "The image is a single plane."
+            )
             model.item(n).setToolTip("" if possible else why)
         if flat and self.chosen in ("rest", "all", "range"):
             with QSignalBlocker(self.scope):
                 self.scope.setCurrentIndex(list(SCOPES).index("current"))
         scope = self.chosen
-        self.scope.setItemText(list(SCOPES).index("current"), "This image" if flat else SCOPES["current"])
+        self.scope.setItemText(
+            list(SCOPES).index("current"), "This image" if flat else SCOPES["current"]
+        )
         further = not flat and stack is not None and len(stack.shape) > 3
         self._set_visible(self.image, scope != "layers")
         self._set_visible(self.axis, not flat and scope not in ("current", "layers"))

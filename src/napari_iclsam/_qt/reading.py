@@ -15,6 +15,7 @@ from napari_iclsam._qt.request import Pair
 from napari_iclsam._qt.thumbnails import Picture, picture
 from napari_iclsam.core.images.intensity import as_rgb8, unit_channels
 from napari_iclsam.core.images.planes import ArrayLike, is_rgb
+from napari_iclsam.core.recipe import resolve
 from napari_iclsam.core.settings import Settings
 
 if TYPE_CHECKING:
@@ -133,7 +134,9 @@ def _read_image(path: str) -> NDArray[Any]:
 def _as_labels(array: NDArray[Any], path: str) -> NDArray[Any]:
     plane = array[..., 0] if array.ndim == 3 else array
     if not (np.issubdtype(plane.dtype, np.integer) or plane.dtype == bool):
-        raise ValueError(f"{Path(path).name} holds no labels: they must be whole numbers; got {plane.dtype}.")
+        raise ValueError(
+            f"{Path(path).name} holds no labels: they must be whole numbers; got {plane.dtype}."
+        )
     return plane.astype(np.int32)
 
 
@@ -146,11 +149,11 @@ class Seen:
     rgb : ndarray, (H, W, 3), uint8
     labels : ndarray, (H, W)
     small : ndarray, (s, s, 3), uint8
-        Colours or grey values of the in-context model.
+        Colors or grey values of the in-context model.
     small_labels : ndarray, (s, s)
     ids : tuple of int
     is_grey : bool
-        Whether the in-context model sees no colours.
+        Whether the in-context model sees no colors.
     """
 
     rgb: NDArray[np.uint8]
@@ -174,17 +177,20 @@ def seen_steps(pair: Pair, icl: str, settings: Settings) -> Generator[None, None
     yield
     import torch
 
-    from napari_iclsam.core.encoder.runner import icl_image
     from napari_iclsam.core.images.geometry import resize_mask
-    from napari_iclsam.core.in_context.coarse_to_fine import first_side
+    from napari_iclsam.core.in_context.coarse_to_fine import full_image_side
+    from napari_iclsam.core.in_context.runner import in_context_input
     from napari_iclsam.models.build import icl_class
 
     image, labels = arrays_of(pair)
     rgb, network = as_rgb8(image), icl_class(icl)
     ids = tuple(int(i) for i in np.unique(labels) if i)
-    side = first_side(network.image_sizes, [[labels == i] for i in ids] or [[labels > 0]], settings)
+    recipe = resolve(settings)
+    side = full_image_side(
+        network.image_sizes, [[labels == i] for i in ids] or [[labels > 0]], recipe
+    )
     channels = torch.from_numpy(unit_channels(rgb, network.image_channels, settings.channel))
-    small = icl_image(channels, side, smooth=settings.mode == "auto", stretch=True)[0]
+    small = in_context_input(channels, side, antialias=recipe.antialias, rescale=True)[0]
     small = (255 * small).byte().expand(3, -1, -1).permute(1, 2, 0)
     small_labels = resize_mask(labels, (side, side))[0, 0].numpy().astype(labels.dtype)
     return Seen(rgb, labels, small.numpy(), small_labels, ids, network.image_channels == 1)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import gc
-import re
 import time
 from collections.abc import Callable, Generator, Iterator, Mapping
 from contextlib import contextmanager
@@ -16,30 +15,16 @@ from numpy.typing import NDArray
 from napari_iclsam._qt import layers
 from napari_iclsam._qt.planes import Planes
 from napari_iclsam.core.images.intensity import check_image
+from napari_iclsam.core.images.planes import PlaneError
 from napari_iclsam.core.images.support import LabelStyle, SupportSet
+from napari_iclsam.core.model_choice import ModelChoice
 from napari_iclsam.core.prediction import Prediction, Progress
 from napari_iclsam.core.settings import Settings
 
 if TYPE_CHECKING:
-    from napari_iclsam.core.segmenter import ICLSAM, Task
+    from napari_iclsam.core.segmenter import ICLSAM
+    from napari_iclsam.core.task import Task
     from napari_iclsam.core.task_file import SavedTask
-
-
-@dataclass(frozen=True, slots=True)
-class Models:
-    """Which networks run where.
-
-    Attributes
-    ----------
-    sam, icl : str
-        Names or paths of the promptable and the in-context model.
-    device : str
-        "auto", "cpu", "cuda", ...
-    """
-
-    sam: str = "starter"
-    icl: str = "starter"
-    device: str = "auto"
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -74,16 +59,17 @@ class Request:
 
     Attributes
     ----------
-    models : Models
+    models : ModelChoice
     settings : Settings
     pairs : tuple of Pair
     styles : mapping of int to LabelStyle
     jobs : tuple of Job
     first_look : (int, int), optional
-        Job and plane to show first, as the in-context model alone sees it: what the user is looking at.
+        Job and plane to show first, as the in-context model alone sees it: what the user is looking
+        at.
     """
 
-    models: Models
+    models: ModelChoice
     settings: Settings
     pairs: tuple[Pair, ...]
     styles: Mapping[int, LabelStyle]
@@ -158,13 +144,16 @@ class Session:
     """
 
     def __init__(
-        self, cache_bytes: int | None = None, make: Callable[[Models, Settings], ICLSAM] | None = None
+        self,
+        cache_bytes: int | None = None,
+        make: Callable[[ModelChoice, Settings], ICLSAM] | None = None,
     ) -> None:
         self._cache_bytes = cache_bytes
         self._make = self._of_names if make is None else make
-        self._models: Models | None = None
+        self._models: ModelChoice | None = None
         self._segmenter: ICLSAM | None = None
         self._task: Task | None = None
+        self._fitted_by: ICLSAM | None = None
 
     def steps(self, request: Request) -> Generator[Step, None, Outcome]:
         """Fit the task and segment all planes, step by step. Iterated in the worker.
@@ -181,7 +170,7 @@ class Session:
         with _no_collection():
             segmenter.networks  # noqa: B018 (loads them)
         with _no_collection(), _threads_kept():
-            layers.prepare_colours(support.styles)
+            layers.prepare_colors(support.styles)
         task = yield from self._task_steps(segmenter, request, support)
         done, spent, missing = 0, 0.0, dict.fromkeys(support.ids, 0)
         for job in request.jobs:
@@ -200,13 +189,17 @@ class Session:
                 message = f"Slice {done} of {total} is done"
                 yield Step(message, done, total, spent / done, job.number, plane, prediction)
         never = [support.name(label) for label, times in missing.items() if done and times == done]
-        sentences = tuple(_quality(task)) + ((f"Nothing found of: {', '.join(never)}.",) if never else ())
-        return Outcome(done, spent / done if done else None, str(task.segmenter.networks.device), sentences)
+        sentences = tuple(_quality(task)) + (
+            (f"Nothing found of: {', '.join(never)}.",) if never else ()
+        )
+        return Outcome(done, spent / done if done else None, task.provenance.device, sentences)
 
-    def _task_steps(self, segmenter: ICLSAM, request: Request, support: SupportSet) -> Generator[Step, None, Task]:
+    def _task_steps(
+        self, segmenter: ICLSAM, request: Request, support: SupportSet
+    ) -> Generator[Step, None, Task]:
         """Return the last task if it is this one, else fit it."""
         task = self._task
-        if task is not None and task.segmenter is segmenter and _same(task.support, support):
+        if task is not None and self._fitted_by is segmenter and _same(task.support, support):
             return task
         steps = segmenter.fit_steps(support, _first_look(request))
         while True:
@@ -214,6 +207,7 @@ class Session:
                 progress = next(steps)
             except StopIteration as end:
                 self._task = end.value
+                self._fitted_by = segmenter
                 return self._task
             at = request.first_look if progress.prediction is not None else None
             job, plane = at or (None, None)
@@ -223,34 +217,39 @@ class Session:
         from napari_iclsam.core.segmenter import ICLSAM  # (torch)
 
         old = self._segmenter
-        if old is None or self._models != request.models or old.settings.mode != request.settings.mode:
+        if (
+            old is None
+            or self._models != request.models
+            or old.settings.mode != request.settings.mode
+        ):
             self._segmenter = self._make(request.models, request.settings)
             self._models = request.models
         elif old.settings != request.settings:
-            self._segmenter = ICLSAM(settings=request.settings, cache=old.cache, networks=old.networks)
+            self._segmenter = ICLSAM(
+                settings=request.settings, cache=old.cache, networks=old.networks
+            )
         assert self._segmenter is not None
         return self._segmenter
 
-    def _of_names(self, models: Models, settings: Settings) -> ICLSAM:
+    def _of_names(self, models: ModelChoice, settings: Settings) -> ICLSAM:
         from napari_iclsam.core.encoder.cache import DISK_LIMIT, EmbeddingCache, default_folder
         from napari_iclsam.core.segmenter import ICLSAM
 
         new = EmbeddingCache(default_folder(), disk_limit=self._cache_bytes or DISK_LIMIT)
         cache = new if self._segmenter is None else self._segmenter.cache
-        return ICLSAM(models.sam, icl=models.icl, device=models.device, settings=settings, cache=cache)
+        return ICLSAM(
+            models.sam, icl=models.icl, device=models.device, settings=settings, cache=cache
+        )
 
 
 def _named_steps(task: Task, job: Job) -> Generator[Progress, None, None]:
     """Segment the planes of a job; an error names the image and where the plane lies in it."""
     try:
         yield from task.stack_steps(job.planes)
-    except (ValueError, TypeError) as error:
-        found = re.match(r"Plane (\d+): ", str(error))
-        if found is None:
-            raise
-        where = ", ".join(map(str, job.planes.positions[int(found[1])]))
+    except PlaneError as error:
+        where = ", ".join(map(str, job.planes.positions[error.plane]))
         place = f"{job.name}, slice {where}: " if where else f"{job.name}: "
-        raise type(error)(place + str(error)[found.end() :]) from error
+        raise ValueError(place + error.reason) from error
 
 
 def _first_look(request: Request) -> NDArray[Any] | None:
@@ -275,7 +274,7 @@ def task_of(request: Request) -> SavedTask:
     """Return what a task file keeps of a request. Called in the worker."""
     from napari_iclsam.core.task_file import SavedTask
 
-    return SavedTask(support_of(request), request.settings, request.models.sam, request.models.icl)
+    return SavedTask(support_of(request), request.settings, request.models)
 
 
 def device_steps(name: str) -> Generator[None, None, str]:
@@ -292,7 +291,8 @@ def device_steps(name: str) -> Generator[None, None, str]:
 def _no_collection() -> Iterator[None]:
     """Make many objects that stay, without the garbage collector's passes over all there are.
 
-    A full pass stops the window for some tenths of a second; imports, networks and compiled code cause several.
+    A full pass stops the window for some tenths of a second; imports, networks and compiled code
+    cause several.
     """
     was_on = gc.isenabled()
     gc.disable()
@@ -307,7 +307,7 @@ def _no_collection() -> Iterator[None]:
 
 @contextmanager
 def _threads_kept() -> Iterator[None]:
-    """Keep the number of PyTorch's threads in this one. Numba, which compiles colours, makes it the number of cores."""
+    """Keep the number of PyTorch's threads in this one. Numba, which compiles colors, makes it the number of cores."""
     import torch
 
     count = torch.get_num_threads()
@@ -327,5 +327,5 @@ def _same(a: SupportSet, b: SupportSet) -> bool:
 
 def _quality(task: Task) -> list[str]:
     """Say what the examples make expect, label by label."""
-    names = ((task.support.name(label), score) for label, score in task.expected.items())
+    names = ((task.support.name(label), score) for label, score in task.cross_validated.items())
     return [f"{name}: expected Dice about {score.fused:.2f}." for name, score in names]

@@ -15,10 +15,19 @@ TARGETS: dict[Target, str] = {
 }
 
 EXTRAS: dict[Extra, tuple[str, str]] = {
-    "probability": ("Probability of each label", "How likely each pixel is of a label, as image layers."),
-    "confidence": ("Confidence maps", "What SAM's features alone say of each label, as image layers."),
+    "probability": (
+        "Probability of each label",
+        "How likely each pixel is of a label, as image layers.",
+    ),
+    "confidence": (
+        "Confidence maps",
+        "What SAM's features alone say of each label, as image layers.",
+    ),
     "icl": ("In-context model only", "The labels before SAM refines them."),
-    "sam": ("SAM only", "The labels of SAM before they are joined with those of the in-context model."),
+    "sam": (
+        "SAM only",
+        "The labels of SAM before they are joined with those of the in-context model.",
+    ),
     "boxes": ("Box prompts", "Where SAM was told to look, as a shapes layer."),
 }
 
@@ -44,7 +53,8 @@ class ResultForm(QWidget):
         for key, text in TARGETS.items():
             self.target.addItem(text, key)
         self.replace = QCheckBox(
-            "Replace my corrections", toolTip="<p>Write over planes of the result that were corrected by hand.</p>"
+            "Replace my corrections",
+            toolTip="<p>Write over planes of the result that were corrected by hand.</p>",
         )
         self.extras = {key: QCheckBox(text, toolTip=tip) for key, (text, tip) in EXTRAS.items()}
         form = QFormLayout(self)

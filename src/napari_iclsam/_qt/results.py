@@ -22,7 +22,8 @@ from napari_iclsam.core.images.support import LabelStyle
 from napari_iclsam.core.prediction import Prediction
 
 Target = Literal["update", "new", "fill"]
-"""Write into the previous result of the image, into a new layer, or into unlabelled pixels of the user's labels."""
+"""Write into the previous result of the image, into a new layer, or into unlabelled pixels of the
+user's labels."""
 
 Extra = Literal["probability", "confidence", "icl", "sam", "boxes"]
 
@@ -103,7 +104,11 @@ class Results:
 
     def of_image(self, image: Layer | None) -> list[Labels]:
         """Return the results of an image that are still in the viewer."""
-        return [each for each in self._viewer.layers if each in self._written and self._written[each].image is image]
+        return [
+            each
+            for each in self._viewer.layers
+            if each in self._written and self._written[each].image is image
+        ]
 
     def note_painted(self, layer: Labels, item: Any) -> None:
         """Remember which planes of a result a person has painted."""
@@ -114,20 +119,28 @@ class Results:
     def corrected(self, layer: Labels) -> list[Position]:
         """Return the planes of a result that differ by hand from what was written: painted, and not undone."""
         known = self._written.get(layer)
-        return [] if known is None else sorted(p for p in known.touched if known.is_corrected(layer, p))
+        return (
+            []
+            if known is None
+            else sorted(p for p in known.touched if known.is_corrected(layer, p))
+        )
 
     def unlearnt(self, layer: Labels) -> list[Position]:
         """Return the corrected planes of a result that are no examples yet, or were corrected since."""
         known = self._written.get(layer)
         found = self.corrected(layer)
-        return [p for p in found if known and known.taken.get(p) != _sum(layer.data[known.cut.key(p)])]
+        return [
+            p for p in found if known and known.taken.get(p) != _sum(layer.data[known.cut.key(p)])
+        ]
 
     def take(self, layer: Labels, positions: Iterable[Position]) -> None:
         """Note that planes of a result are examples as they are now."""
         known = self._written[layer]
         known.taken.update((p, _sum(layer.data[known.cut.key(p)])) for p in positions)
 
-    def open(self, image: Layer, level: int, planes: Planes, look: Look, blank: Labels | None = None) -> Sheet:
+    def open(
+        self, image: Layer, level: int, planes: Planes, look: Look, blank: Labels | None = None
+    ) -> Sheet:
         """Choose or add the layer that the planes of an image go into; a new one is `blank`, if it is given."""
         labels = self.target(image, level, planes, look)
         if labels is None:
@@ -145,10 +158,20 @@ class Results:
         """Return the layer of the viewer that the planes of an image are written into; None if it takes a new one."""
         if look.output.target == "fill" and look.fill is not None:
             return look.fill
-        labels = self.previous(image, layers.shape(image, level)) if look.output.target == "update" else None
-        if labels is None or self._written[labels].cut == planes.cut or look.output.replace_corrections:
+        labels = (
+            self.previous(image, layers.shape(image, level))
+            if look.output.target == "update"
+            else None
+        )
+        if (
+            labels is None
+            or self._written[labels].cut == planes.cut
+            or look.output.replace_corrections
+        ):
             return labels
-        return None if self.corrected(labels) else labels  # planes along another axis would run through corrections
+        return (
+            None if self.corrected(labels) else labels
+        )  # planes along another axis would run through corrections
 
     def blank(self, image: Layer, level: int, look: Look) -> Labels:
         """Make an empty result of an image, outside the viewer. Apart from adding it, since either takes a while."""
@@ -189,12 +212,20 @@ class Sheet:
     """The layers that one job writes into."""
 
     def __init__(
-        self, results: Results, labels: Labels, image: Layer, planes: Planes, look: Look, written: Written | None
+        self,
+        results: Results,
+        labels: Labels,
+        image: Layer,
+        planes: Planes,
+        look: Look,
+        written: Written | None,
     ) -> None:
         self.labels = labels
         self._results, self._image, self._planes, self._look = results, image, planes, look
         self._written = written
-        self._replaceable = set(results.corrected(labels)) if look.output.replace_corrections else set()
+        self._replaceable = (
+            set(results.corrected(labels)) if look.output.replace_corrections else set()
+        )
         self._extras: dict[str, Layer] = {}
         self._dirty: set[Layer] = set()
         self._level = 0 if written is None else written.level
@@ -241,7 +272,9 @@ class Sheet:
     def _stays(self, position: Position) -> bool:
         """Whether a person has painted a plane, before the run or meanwhile, that is not to be replaced."""
         assert self._written is not None
-        return position not in self._replaceable and self._written.is_corrected(self.labels, position)
+        return position not in self._replaceable and self._written.is_corrected(
+            self.labels, position
+        )
 
     def _fill_key(self, cut: Cut, position: Position) -> tuple[int | slice, ...]:
         return cut.key(position)[cut.ndim - self.labels.ndim :]
@@ -265,15 +298,23 @@ class Sheet:
 
     def _note(self, prediction: Prediction) -> None:
         record = asdict(prediction.provenance)
-        record |= {"image": self._image.name, "labels": {i: s.name for i, s in self._look.styles.items()}}
+        record |= {
+            "image": self._image.name,
+            "labels": {i: s.name for i, s in self._look.styles.items()},
+        }
         self.labels.metadata[layers.PROVENANCE] = record
 
     def _write_extras(self, position: Position, prediction: Prediction) -> None:
         wanted = self._look.output.extras
-        for extra, maps in (("probability", prediction.probabilities), ("confidence", prediction.confidence)):
+        for extra, maps in (
+            ("probability", prediction.probabilities),
+            ("confidence", prediction.confidence),
+        ):
             if extra in wanted:
                 for label, values in maps.items():
-                    title = {"probability": "probability of", "confidence": "confidence map of"}[extra]
+                    title = {"probability": "probability of", "confidence": "confidence map of"}[
+                        extra
+                    ]
                     self._put(self._image_layer(f"{title} {self._name(label)}"), position, values)
         for extra, title, labels in (
             ("icl", "in-context model only", prediction.icl_labels),
@@ -289,7 +330,14 @@ class Sheet:
         return style.name if style is not None and style.name else f"label {label}"
 
     def _image_layer(self, title: str) -> Image:
-        return self._extra(title, Image, np.float32, contrast_limits=(0, 1), colormap="inferno", blending="additive")
+        return self._extra(
+            title,
+            Image,
+            np.float32,
+            contrast_limits=(0, 1),
+            colormap="inferno",
+            blending="additive",
+        )
 
     def _labels_layer(self, title: str) -> Labels:
         return self._extra(title, Labels, self._look.dtype, colormap=self._look.colormap)
@@ -310,7 +358,9 @@ class Sheet:
         if layer is None or layer not in self._results._viewer.layers:
             layer = self._extras["boxes"] = self._find(name, Shapes)
             if layer is None:
-                empty = Shapes(ndim=cut.ndim, name=name, face_color="transparent", edge_width=1, **self._base())
+                empty = Shapes(
+                    ndim=cut.ndim, name=name, face_color="transparent", edge_width=1, **self._base()
+                )
                 layer = self._extras["boxes"] = self._add(empty)
         here = [n for n, box in enumerate(layer.data) if _lies_at(box, cut, position)]
         if here:
@@ -320,8 +370,10 @@ class Sheet:
             corners = [_corners(box, cut, position) for box in boxes]
             if corners:
                 style = self._look.styles.get(label)
-                colour = style.colour if style is not None and style.colour is not None else "yellow"
-                layer.add(corners, shape_type="rectangle", edge_color=[colour] * len(corners), edge_width=1)
+                color = style.color if style is not None and style.color is not None else "yellow"
+                layer.add(
+                    corners, shape_type="rectangle", edge_color=[color] * len(corners), edge_width=1
+                )
                 layer.selected_data = set()
 
     def _base(self) -> dict[str, Any]:

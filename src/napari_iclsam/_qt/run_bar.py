@@ -3,7 +3,15 @@
 from __future__ import annotations
 
 from qtpy.QtCore import Signal
-from qtpy.QtWidgets import QHBoxLayout, QLabel, QProgressBar, QPushButton, QSizePolicy, QVBoxLayout, QWidget
+from qtpy.QtWidgets import (
+    QHBoxLayout,
+    QLabel,
+    QProgressBar,
+    QPushButton,
+    QSizePolicy,
+    QVBoxLayout,
+    QWidget,
+)
 
 from napari_iclsam._qt.checking import Doubt
 from napari_iclsam._qt.request import Step
@@ -27,7 +35,9 @@ class RunBar(QWidget):
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self.line = QLabel(wordWrap=True)
-        self.line.setToolTip("<p>Models, device, and how long a slice takes here. Change them under Models.</p>")
+        self.line.setToolTip(
+            "<p>Models, device, and how long a slice takes here. Change them under Models.</p>"
+        )
         self.segment = QPushButton("Segment")
         self.segment.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
         self.segment.setStyleSheet("QPushButton { font-weight: bold; padding: 6px; }")
@@ -82,7 +92,9 @@ class RunBar(QWidget):
         """Allow to use corrections, if there are any."""
         self.improve.setEnabled(planes > 0)
         what = "1 corrected slice" if planes == 1 else f"{planes} corrected slices"
-        self.improve.setText(f"Use {what} as examples" if planes else "Use corrected slices as examples")
+        self.improve.setText(
+            f"Use {what} as examples" if planes else "Use corrected slices as examples"
+        )
         why = "Correct a slice of the result with the brush first."
         does = "Add exactly the slices of the result that you changed by hand to the examples, and segment again."
         self.improve.setToolTip(f"<p>{does if planes else why}</p>")
@@ -95,7 +107,11 @@ class RunBar(QWidget):
         self.progress.setRange(0, step.total if step.done or step.seconds else 0)
         self.progress.setValue(step.done)
         self.progress.setFormat(f"{step.done} of {step.total}")
-        left = "" if step.seconds is None else f" · {in_time(step.seconds * (step.total - step.done))} left"
+        left = (
+            ""
+            if step.seconds is None
+            else f" · {in_time(step.seconds * (step.total - step.done))} left"
+        )
         self.message.setText(step.message + left)
 
     def show_idle(self, message: str) -> None:

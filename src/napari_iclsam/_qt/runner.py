@@ -16,20 +16,24 @@ Steps = Callable[[], Generator[Any, None, Any]]
 """Makes the generator that a run iterates; called in the main thread, run in the worker."""
 
 
-atexit.register(GeneratorWorker.await_workers)  # where no event loop ends, nothing else waits: the process would abort
+atexit.register(
+    GeneratorWorker.await_workers
+)  # where no event loop ends, nothing else waits: the process would abort
 
 _PATIENCE = 1.0
-"""Seconds that a worker waits for the main thread: where no event loop runs any more, nobody takes what it yields."""
+"""Seconds that a worker waits for the main thread: where no event loop runs any more, nobody takes
+what it yields."""
 
 EXPECTED = (ValueError, TypeError, OSError, MemoryError)
-"""Errors of the core whose messages are written for the user; any other is a defect and shows its traceback."""
+"""Errors of the core whose messages are written for the user; any other is a defect and shows its
+traceback."""
 
 
 class Runner(QObject):
     """Iterate generators in a worker, one after the other.
 
-    A new run asks the old one to stop and begins when it has; of several waiting, only the last begins. Signals come
-    from the newest run only.
+    A new run asks the old one to stop and begins when it has; of several waiting, only the last
+    begins. Signals come from the newest run only.
 
     Attributes
     ----------
@@ -142,7 +146,8 @@ class _Failure:
 def _guarded(steps: Steps, taken: Event) -> Generator[Any, None, Any]:
     """Hand on what a generator yields, wait until it was taken, and turn expected errors into a returned value.
 
-    While the main thread writes and draws a result, the worker rests: two threads of Python would hold each other up.
+    While the main thread writes and draws a result, the worker rests: two threads of Python would
+    hold each other up.
     """
     try:
         inner = steps()

@@ -23,7 +23,9 @@ class Section(QWidget):
         self.button = QToolButton(text=title, checkable=True, checked=expanded, autoRaise=True)
         self.button.setToolButtonStyle(Qt.ToolButtonStyle.ToolButtonTextBesideIcon)
         self.button.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
-        self.button.setStyleSheet("QToolButton { font-weight: bold; border: none; padding: 2px; text-align: left; }")
+        self.button.setStyleSheet(
+            "QToolButton { font-weight: bold; border: none; padding: 2px; text-align: left; }"
+        )
         self.content = QWidget()
         if isinstance(content, QLayout):
             self.content.setLayout(content)

@@ -5,7 +5,15 @@ from __future__ import annotations
 from typing import Any, TypeAlias
 
 from qtpy.QtCore import QSignalBlocker, Signal
-from qtpy.QtWidgets import QCheckBox, QComboBox, QDoubleSpinBox, QFormLayout, QPushButton, QSpinBox, QWidget
+from qtpy.QtWidgets import (
+    QCheckBox,
+    QComboBox,
+    QDoubleSpinBox,
+    QFormLayout,
+    QPushButton,
+    QSpinBox,
+    QWidget,
+)
 
 from napari_iclsam.core.settings import Description, Settings, describe
 
@@ -40,7 +48,9 @@ class SettingsPanel(QWidget):
             form.addRow(name.replace("_", " "), control)
             form.labelForField(control).setToolTip(f"<p>{description.text}</p>")
             _changes(control).connect(self._on_changed)
-        self.reset = QPushButton("Reset to defaults", toolTip="Set all of these back to what they are at first.")
+        self.reset = QPushButton(
+            "Reset to defaults", toolTip="Set all of these back to what they are at first."
+        )
         self.reset.clicked.connect(self._on_reset)
         form.addRow(self.reset)
         self.show_settings(Settings())

@@ -28,7 +28,7 @@ class Row:
 
     @property
     def styles(self) -> dict[int, LabelStyle]:
-        """Names and colours of its labels."""
+        """Names and colors of its labels."""
         return {} if self.picture is None else dict(self.example.styles(self.picture.ids))
 
     def text(self) -> str:
@@ -36,7 +36,9 @@ class Row:
         if self.picture is None:
             return f"{self.example.title()}\n"
         styles = self.styles
-        named = [f"{i} {styles[i].name}".strip() if i in styles else str(i) for i in self.picture.ids]
+        named = [
+            f"{i} {styles[i].name}".strip() if i in styles else str(i) for i in self.picture.ids
+        ]
         return f"{self.example.title()} · {in_words(self.picture.size)}\n{', '.join(named) or 'no labels'}"
 
 
@@ -82,7 +84,11 @@ class SupportTable(QListWidget):
 
     def ticked(self) -> list[Row]:
         """Return the rows to use, in order."""
-        return [self._row(n) for n in range(self.count()) if self.item(n).checkState() == Qt.CheckState.Checked]
+        return [
+            self._row(n)
+            for n in range(self.count())
+            if self.item(n).checkState() == Qt.CheckState.Checked
+        ]
 
     def keys(self) -> set[Any]:
         """Return the keys of all rows."""
@@ -190,7 +196,9 @@ class SupportTable(QListWidget):
         item.setText(row.text())
         item.setToolTip(f"<p>{row.text().replace(chr(10), '<br>')}</p>")
         if row.picture is not None:
-            item.setIcon(QIcon(pixmap(overlay(row.picture.rgb, row.picture.labels, row.styles), SIDE)))
+            item.setIcon(
+                QIcon(pixmap(overlay(row.picture.rgb, row.picture.labels, row.styles), SIDE))
+            )
         else:
             item.setSizeHint(QSize(0, SIDE + 6))
 

@@ -1,4 +1,4 @@
-"""The dialog that asks before weights are fetched: licence, size, progress, cancel, or a file brought by hand."""
+"""The dialog that asks before weights are fetched: license, size, progress, cancel, or a file brought by hand."""
 
 from __future__ import annotations
 
@@ -49,7 +49,11 @@ def readable(count: float) -> str:
     """Return a number of bytes as people write it."""
     for unit, size in (("GB", 1e9), ("MB", 1e6)):
         if count >= size:
-            return f"{count / size:.3g} {unit}" if count < 1000 * size else f"{count / size:.0f} {unit}"
+            return (
+                f"{count / size:.3g} {unit}"
+                if count < 1000 * size
+                else f"{count / size:.0f} {unit}"
+            )
     return f"{count / 1e3:.0f} kB"
 
 
@@ -94,7 +98,10 @@ class WeightsDialog(QDialog):
     """
 
     def __init__(
-        self, weights: Weights, parent: QWidget | None = None, fetch: Callable[..., Path] = download.fetch
+        self,
+        weights: Weights,
+        parent: QWidget | None = None,
+        fetch: Callable[..., Path] = download.fetch,
     ) -> None:
         super().__init__(parent)
         self.weights = weights
@@ -114,16 +121,18 @@ class WeightsDialog(QDialog):
         for name, text in self._facts():
             form.addRow(f"{name}:", _text(text))
         layout.addLayout(form)
-        self.accepted_licence = QCheckBox("I use these weights for research only")
-        self.accepted_licence.setVisible(self.weights.research_only)
-        self.accepted_licence.toggled.connect(self._refresh)
+        self.accepted_license = QCheckBox("I use these weights for research only")
+        self.accepted_license.setVisible(self.weights.research_only)
+        self.accepted_license.toggled.connect(self._refresh)
         self.bar = QProgressBar(maximum=_STEPS, textVisible=True)
         self.message = _text("", _MESSAGE_WIDTH)
         self.message.hide()
         buttons = QDialogButtonBox()
         self.download_button = QPushButton("Download")
         self.file_button = QPushButton("Use a file…")
-        self.file_button.setToolTip("A file that you have brought from another computer; it is checked and copied")
+        self.file_button.setToolTip(
+            "A file that you have brought from another computer; it is checked and copied"
+        )
         self.cancel_button = QPushButton("Cancel")
         for button, role in (
             (self.download_button, QDialogButtonBox.ButtonRole.AcceptRole),
@@ -131,7 +140,7 @@ class WeightsDialog(QDialog):
             (self.cancel_button, QDialogButtonBox.ButtonRole.RejectRole),
         ):
             buttons.addButton(button, role)
-        for widget in (self.accepted_licence, self.bar, self.message, buttons):
+        for widget in (self.accepted_license, self.bar, self.message, buttons):
             layout.addWidget(widget)
         layout.setSizeConstraint(QVBoxLayout.SizeConstraint.SetFixedSize)
         self.download_button.clicked.connect(self._on_download_clicked)
@@ -142,11 +151,11 @@ class WeightsDialog(QDialog):
         weights = self.weights
         host = urlsplit(weights.urls[0]).netloc if weights.urls else "comes with the package"
         about = "" if weights.size is not None else "about "
-        licence = f'<a style="color: {_LINK}" href="{weights.licence_url}">{weights.licence}</a>'
+        link = f'<a style="color: {_LINK}" href="{weights.license_url}">{weights.license}</a>'
         return [
             ("Model", f"<b>{weights.title}</b> ({weights.name})"),
             ("Good for", weights.good_for),
-            ("Licence", f"<b>{licence}</b>" if weights.research_only else licence),
+            ("License", f"<b>{link}</b>" if weights.research_only else link),
             ("Download", f"{about}{readable(weights.about_size)} from {host}"),
             ("Memory", f"about {readable(weights.memory)} while it runs"),
             ("Speed", weights.cost),
@@ -157,8 +166,8 @@ class WeightsDialog(QDialog):
     def _refresh(self) -> None:
         """Show what can be done now."""
         running, offline = self._job is not None, download.offline()
-        refused = self.weights.research_only and not self.accepted_licence.isChecked()
-        self.accepted_licence.setEnabled(not running)
+        refused = self.weights.research_only and not self.accepted_license.isChecked()
+        self.accepted_license.setEnabled(not running)
         self.download_button.setEnabled(not (running or refused or offline))
         self.file_button.setEnabled(not (running or refused))
         self.bar.setVisible(running)
@@ -167,7 +176,9 @@ class WeightsDialog(QDialog):
             (offline, f"Downloads are switched off ({download.OFFLINE}); use a file"),
             (refused, "Confirm first that you use these weights for research only"),
         ]
-        self.download_button.setToolTip(next((reason for applies, reason in reasons if applies), "Fetch the file"))
+        self.download_button.setToolTip(
+            next((reason for applies, reason in reasons if applies), "Fetch the file")
+        )
         if not running:
             partial_bytes = download.status(self.weights).partial
             self.download_button.setText("Go on downloading" if partial_bytes else "Download")
@@ -228,7 +239,9 @@ class WeightsDialog(QDialog):
         elif progress.stage == "checking":
             self._say("Checking…")
         else:
-            self._say(f"{readable(progress.done)} of {readable(total)}{self._pace(progress.done, total)}")
+            self._say(
+                f"{readable(progress.done)} of {readable(total)}{self._pace(progress.done, total)}"
+            )
 
     def _pace(self, done: int, total: int) -> str:
         """Return speed and time left, once they are known well enough."""
@@ -263,7 +276,9 @@ class WeightsDialog(QDialog):
         super().done(result)
 
 
-def _fetched(fetch: Callable[..., Path], weights: Weights, on_progress: OnProgress, cancelled: Cancelled) -> Path:
+def _fetched(
+    fetch: Callable[..., Path], weights: Weights, on_progress: OnProgress, cancelled: Cancelled
+) -> Path:
     return fetch(weights, on_progress=on_progress, cancelled=cancelled)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -11,7 +12,15 @@ from napari.components import ViewerModel
 from napari.layers import Labels, Layer
 from napari.utils.notifications import show_error, show_info
 from qtpy.QtCore import QEvent, QObject, Qt, QTimer
-from qtpy.QtWidgets import QAbstractSpinBox, QComboBox, QFileDialog, QFrame, QScrollArea, QVBoxLayout, QWidget
+from qtpy.QtWidgets import (
+    QAbstractSpinBox,
+    QComboBox,
+    QFileDialog,
+    QFrame,
+    QScrollArea,
+    QVBoxLayout,
+    QWidget,
+)
 
 from napari_iclsam._qt import model_form
 from napari_iclsam._qt.checking import Checklist
@@ -25,7 +34,7 @@ from napari_iclsam._qt.preferences import Preferences
 from napari_iclsam._qt.preview import Preview
 from napari_iclsam._qt.query_form import QueryForm
 from napari_iclsam._qt.reading import TASK_SUFFIX, open_task_steps, save_task_steps
-from napari_iclsam._qt.request import Models, Outcome, Session, Step, device_steps, task_of
+from napari_iclsam._qt.request import Outcome, Session, Step, device_steps, task_of
 from napari_iclsam._qt.result_form import ResultForm
 from napari_iclsam._qt.results import Results
 from napari_iclsam._qt.run_bar import RunBar, in_time
@@ -56,7 +65,9 @@ class ICLSAMWidget(QWidget):
 
     def __init__(self, napari_viewer: napari.Viewer) -> None:
         super().__init__()
-        self._viewer: ViewerModel = getattr(napari_viewer, "__wrapped__", napari_viewer)  # layers keep their identity
+        self._viewer: ViewerModel = getattr(
+            napari_viewer, "__wrapped__", napari_viewer
+        )  # layers keep their identity
         self._preferences = Preferences()
         self._preferences.apply()
         self.session = Session(self._preferences.cache_bytes)
@@ -92,7 +103,9 @@ class ICLSAMWidget(QWidget):
             ("Models", self.models, False),
             ("Settings", self.settings, False),
         )
-        self.sections = {title: Section(title, part, expanded=open_) for title, part, open_ in sections}
+        self.sections = {
+            title: Section(title, part, expanded=open_) for title, part, open_ in sections
+        }
         for section in self.sections.values():
             column.addWidget(section)
         column.addStretch()
@@ -199,7 +212,9 @@ class ICLSAMWidget(QWidget):
         if missing and not self._ask_for(*missing):
             return
         self._follow_window()
-        plan = self._planner.plan(self.models.models(), self.settings.settings(), self.output.output())
+        plan = self._planner.plan(
+            self.models.models(), self.settings.settings(), self.output.output()
+        )
         self._live = LiveRun(plan.request, plan.goals, plan.look, self.results)
         self.bar.show_step(Step("Starting", 0, plan.request.total))
         self.runner.start(partial(self.session.steps, plan.request))
@@ -226,9 +241,13 @@ class ICLSAMWidget(QWidget):
             if known is not None:
                 where = self.results.unlearnt(labels)
                 self.results.take(labels, where)
-                new += [LayerExample(known.image, labels, known.cut, p, (), known.level) for p in where]
+                new += [
+                    LayerExample(known.image, labels, known.cut, p, (), known.level) for p in where
+                ]
         if not new:
-            show_info("No slice of the result differs from what was segmented: correct one with the brush first.")
+            show_info(
+                "No slice of the result differs from what was segmented: correct one with the brush first."
+            )
             self._update()
             return
         self.examples.replace_at(new)
@@ -242,12 +261,18 @@ class ICLSAMWidget(QWidget):
 
     def save_task(self, path: str) -> None:
         """Write the ticked examples, the settings and the models to a task file."""
-        plan = self._planner.plan(self.models.models(), self.settings.settings(), self.output.output())
+        plan = self._planner.plan(
+            self.models.models(), self.settings.settings(), self.output.output()
+        )
         target = path if path.endswith(TASK_SUFFIX) else path + TASK_SUFFIX
         self._filer.start(partial(save_task_steps, partial(task_of, plan.request), target))
 
     def _corrected_results(self) -> list[Labels]:
-        return [each for each in self.results.of_image(self.query.image.layer) if self.results.unlearnt(each)]
+        return [
+            each
+            for each in self.results.of_image(self.query.image.layer)
+            if self.results.unlearnt(each)
+        ]
 
     def _update(self) -> None:
         """Allow what is possible; say why the rest is not."""
@@ -257,13 +282,17 @@ class ICLSAMWidget(QWidget):
         planes = 0 if reason else sum(len(target.positions) for target in self._planner.targets())
         self.bar.show_reason(reason, planes)
         self.bar.show_check(self.checklist.next(self.query.image.layer))
-        self.bar.show_corrections(sum(len(self.results.unlearnt(each)) for each in self._corrected_results()))
+        self.bar.show_corrections(
+            sum(len(self.results.unlearnt(each)) for each in self._corrected_results())
+        )
 
     def _show_models(self) -> None:
         models = self.models.models()
         names = [model_form.title(models.sam, "sam"), model_form.title(models.icl, "icl")]
         device = self._automatic or "auto" if models.device == "auto" else models.device
-        self.bar.show_models(" + ".join(dict.fromkeys(names)), device, self._preferences.seconds(models))
+        self.bar.show_models(
+            " + ".join(dict.fromkeys(names)), device, self._preferences.seconds(models)
+        )
 
     def _find_device(self) -> None:
         """Ask torch, in a worker, what this computer has."""
@@ -342,7 +371,9 @@ class ICLSAMWidget(QWidget):
             began = time.perf_counter()
             self._live.refresh()
             spent = 1000 * (time.perf_counter() - began)
-            self._redraw.setInterval(max(_REDRAW, int(10 * spent)))  # large volumes in 3D take long to draw
+            self._redraw.setInterval(
+                max(_REDRAW, int(10 * spent))
+            )  # large volumes in 3D take long to draw
 
     def _on_finished(self, outcome: Outcome) -> None:
         self._on_redraw()
@@ -357,7 +388,9 @@ class ICLSAMWidget(QWidget):
         parts += outcome.sentences
         if live.kept:
             parts.append(f"Kept as you corrected them: {live.kept}.")
-        self._automatic = outcome.device if live.request.models.device == "auto" else self._automatic
+        self._automatic = (
+            outcome.device if live.request.models.device == "auto" else self._automatic
+        )
         self._show_models()
         self.bar.show_idle(" ".join(parts))
         self._update()
@@ -395,6 +428,6 @@ class ICLSAMWidget(QWidget):
             return
         self.examples.add_support(self._opening, value.support)
         self.settings.show_settings(value.settings)
-        self.models.show_models(Models(value.models, value.icl, self.models.models().device))
+        self.models.show_models(replace(value.models, device=self.models.models().device))
         self._on_settings_changed()
         self._on_models_changed()

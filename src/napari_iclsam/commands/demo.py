@@ -21,9 +21,9 @@ from napari_iclsam.commands.picture import Column, write_picture
 from napari_iclsam.commands.progress import follow
 from napari_iclsam.commands.segment import Model, say_models
 from napari_iclsam.core.images.support import LabelStyle, SupportSet
+from napari_iclsam.core.metrics import dice
 from napari_iclsam.core.prediction import Progress
-from napari_iclsam.core.quality.leave_one_out import dice
-from napari_iclsam.core.segmenter import Task
+from napari_iclsam.core.task import Task
 from napari_iclsam.files import Nifti, Space, write_labels
 
 _PLANES = 16
@@ -42,7 +42,9 @@ napari.run()
 """napari in a process of its own: here nothing of it is imported."""
 
 
-def demo(name: str, output: Path, model: Model, *, every: bool, headless: bool, overwrite: bool) -> None:
+def demo(
+    name: str, output: Path, model: Model, *, every: bool, headless: bool, overwrite: bool
+) -> None:
     """Segment a sample from its examples, print Dice of each label, write labels and a picture, open napari.
 
     Parameters
@@ -65,7 +67,9 @@ def demo(name: str, output: Path, model: Model, *, every: bool, headless: bool, 
         others = [n for n in range(len(what.image)) if n not in what.examples]
         wanted = others if every else _spread(others, _PLANES)
         click.echo(f"{what.title} ({what.source})")
-        click.echo(f"{len(what.examples)} labelled planes; segmenting {len(wanted)} of {len(others)} others.")
+        click.echo(
+            f"{len(what.examples)} labelled planes; segmenting {len(wanted)} of {len(others)} others."
+        )
         start = time.perf_counter()
         task = follow(model.segmenter().fit_steps(_support(what)), "Reading the examples")
         result = _segment(task, what, wanted)
@@ -82,7 +86,9 @@ def demo(name: str, output: Path, model: Model, *, every: bool, headless: bool, 
 def _support(sample: samples.Sample) -> SupportSet:
     planes = sample.examples
     styles = {label: LabelStyle(name) for label, name in sample.names.items()}
-    return SupportSet.of([sample.image[n] for n in planes], [sample.truth[n] for n in planes], styles)
+    return SupportSet.of(
+        [sample.image[n] for n in planes], [sample.truth[n] for n in planes], styles
+    )
 
 
 def _segment(task: Task, sample: samples.Sample, wanted: list[int]) -> NDArray[np.int32]:
@@ -110,12 +116,22 @@ def _spread(planes: list[int], count: int) -> list[int]:
 
 
 def _show_dice(sample: samples.Sample, wanted: list[int], result: NDArray[np.int32]) -> None:
-    table = Table("label", "all planes", "worst plane", "best plane", title="Dice against the truth, examples left out")
+    table = Table(
+        "label",
+        "all planes",
+        "worst plane",
+        "best plane",
+        title="Dice against the truth, examples left out",
+    )
     for column in table.columns[1:]:
         column.justify = "right"
     truth, found = sample.truth[wanted], result[wanted]
     for label, name in sample.names.items():
-        planes = [dice(f == label, t == label) for f, t in zip(found, truth, strict=True) if (t == label).any()]
+        planes = [
+            dice(f == label, t == label)
+            for f, t in zip(found, truth, strict=True)
+            if (t == label).any()
+        ]
         values = (dice(found == label, truth == label), min(planes), max(planes))
         table.add_row(f"{label} {name}", *(f"{value:.3f}" for value in values))
     Console().print(table)
@@ -150,4 +166,6 @@ def has_display() -> bool:
     """Tell whether windows can be opened here."""
     if os.environ.get("QT_QPA_PLATFORM", "") in ("offscreen", "minimal"):
         return False
-    return sys.platform in ("win32", "darwin") or any(os.environ.get(n) for n in ("DISPLAY", "WAYLAND_DISPLAY"))
+    return sys.platform in ("win32", "darwin") or any(
+        os.environ.get(n) for n in ("DISPLAY", "WAYLAND_DISPLAY")
+    )

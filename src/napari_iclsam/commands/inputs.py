@@ -48,7 +48,9 @@ def read_settings(mode: str | None, assignments: Sequence[str]) -> Settings:
     for text in assignments:
         name, equals, value = (part.strip() for part in text.partition("="))
         if not equals or name not in known:
-            raise ValueError(f"--setting takes NAME=VALUE, the name one of {', '.join(known)}; got {text!r}.")
+            raise ValueError(
+                f"--setting takes NAME=VALUE, the name one of {', '.join(known)}; got {text!r}."
+            )
         values[name] = _parse(name, value, known[name])
     return Settings.from_dict(values)
 
@@ -77,11 +79,17 @@ def read_support(pairs: Sequence[tuple[Path, Path]], axis: int) -> SupportSet:
             labels.append(given.array)
             continue
         along = stack_axis(image.array.shape, axis)
-        painted = [index for index in range(image.shape[along]) if plane(given.array, along, index).any()]
+        painted = [
+            index for index in range(image.shape[along]) if plane(given.array, along, index).any()
+        ]
         if not painted:
-            raise ValueError(f"{labels_path} is background everywhere: paint at least one object in one plane.")
+            raise ValueError(
+                f"{labels_path} is background everywhere: paint at least one object in one plane."
+            )
         for index in painted:
-            images.append(check_image(plane(image.array, along, index), f"plane {index} of {image_path}"))
+            images.append(
+                check_image(plane(image.array, along, index), f"plane {index} of {image_path}")
+            )
             labels.append(plane(given.array, along, index))
     return SupportSet.of(images, labels)
 

@@ -17,8 +17,8 @@ def output_paths(output: Path, queries: Sequence[Path]) -> list[Path]:
     Parameters
     ----------
     output : Path
-        A folder, or a file (it has a suffix) if there is one query. In a folder, the labels of ``a.tif`` are called
-        ``a_labels.tif``.
+        A folder, or a file (it has a suffix) if there is one query. In a folder, the labels of
+        ``a.tif`` are called ``a_labels.tif``.
     queries : sequence of Path
 
     Raises
@@ -29,7 +29,9 @@ def output_paths(output: Path, queries: Sequence[Path]) -> list[Path]:
     if output.is_dir() or not suffix(output):
         return [output / f"{stem(query)}_labels{labels_suffix(query)}" for query in queries]
     if len(queries) > 1:
-        raise ValueError(f"There are {len(queries)} queries: name a folder as --output, not the file {output}.")
+        raise ValueError(
+            f"There are {len(queries)} queries: name a folder as --output, not the file {output}."
+        )
     return [output]
 
 
@@ -58,16 +60,28 @@ def written_together(targets: Sequence[Path], *, overwrite: bool) -> Iterator[Ma
     """
     for target in targets:
         if target.is_dir():
-            raise IsADirectoryError(f"{target} is a folder, and a file of this name was to be written.")
+            raise IsADirectoryError(
+                f"{target} is a folder, and a file of this name was to be written."
+            )
         if target.exists() and not overwrite:
-            raise FileExistsError(f"{target} exists already: give --overwrite to replace it, or another name.")
+            raise FileExistsError(
+                f"{target} exists already: give --overwrite to replace it, or another name."
+            )
     if len({target.absolute() for target in targets}) < len(targets):
         names = [target.absolute() for target in targets]
         twice = next(name for name in names if names.count(name) > 1)
-        raise ValueError(f"Two results would both be {twice}: run images of the same name one by one.")
+        raise ValueError(
+            f"Two results would both be {twice}: run images of the same name one by one."
+        )
     with ExitStack() as stack:
-        folders = {parent: stack.enter_context(_folder_beside(parent)) for parent in {t.parent for t in targets}}
-        places = {target: folders[target.parent] / f"{n}-{target.name}" for n, target in enumerate(targets)}
+        folders = {
+            parent: stack.enter_context(_folder_beside(parent))
+            for parent in {t.parent for t in targets}
+        }
+        places = {
+            target: folders[target.parent] / f"{n}-{target.name}"
+            for n, target in enumerate(targets)
+        }
         yield places
         for target, place in places.items():
             if place.exists():

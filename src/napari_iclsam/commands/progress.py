@@ -15,7 +15,11 @@ from napari_iclsam.weights.transfer import Transfer
 T = TypeVar("T")
 
 
-def follow(steps: Generator[Progress, None, T], title: str, on_step: Callable[[Progress], object] | None = None) -> T:
+def follow(
+    steps: Generator[Progress, None, T],
+    title: str,
+    on_step: Callable[[Progress], object] | None = None,
+) -> T:
     """Run steps to their end, show how far they are, and return what they return."""
     with _bar(bars.MofNCompleteColumn()) as progress:
         task = progress.add_task(title, total=None)
@@ -26,19 +30,27 @@ def follow(steps: Generator[Progress, None, T], title: str, on_step: Callable[[P
                 return end.value  # type: ignore[no-any-return]
             if on_step is not None:
                 on_step(step)
-            total = step.total if step.total > 1 else None  # a single image has no count worth showing
-            progress.update(task, completed=step.done, total=total, description=f"{title}: {step.message}")
+            total = (
+                step.total if step.total > 1 else None
+            )  # a single image has no count worth showing
+            progress.update(
+                task, completed=step.done, total=total, description=f"{title}: {step.message}"
+            )
 
 
 @contextmanager
 def transfer_bar(title: str) -> Iterator[Callable[[Transfer], None]]:
     """Show how far a download or a check is; yields what to call at each step."""
-    with _bar(bars.DownloadColumn(), bars.TransferSpeedColumn(), bars.TimeRemainingColumn()) as progress:
+    with _bar(
+        bars.DownloadColumn(), bars.TransferSpeedColumn(), bars.TimeRemainingColumn()
+    ) as progress:
         task = progress.add_task(title, total=None)
 
         def show(transfer: Transfer) -> None:
             description = f"{title}: {transfer.stage}"
-            progress.update(task, completed=transfer.done, total=transfer.total, description=description)
+            progress.update(
+                task, completed=transfer.done, total=transfer.total, description=description
+            )
 
         yield show
 

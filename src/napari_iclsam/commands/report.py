@@ -52,9 +52,13 @@ class Outcome:
     def add(self, prediction: Prediction, plane: int | None = None) -> None:
         """Take in the prediction of one plane."""
         axis = self.query.axis or 0
-        self.labels[(...,) if plane is None else (slice(None),) * axis + (plane,)] = prediction.labels
+        self.labels[(...,) if plane is None else (slice(None),) * axis + (plane,)] = (
+            prediction.labels
+        )
         for label, found in prediction.boxes.items():
-            self.boxes.setdefault(label, []).extend(Box(tuple(map(int, box)), plane) for box in found)
+            self.boxes.setdefault(label, []).extend(
+                Box(tuple(map(int, box)), plane) for box in found
+            )
         self.estimates[plane] = prediction.estimated_dice
         self.seconds.update(prediction.seconds)
         for note in prediction.notes:
@@ -79,14 +83,19 @@ class Outcome:
 
     def _doubts(self) -> list[str]:
         """Say which planes of a stack most need a look: those whose worst label has the least estimated Dice."""
-        stack = {plane: dice for plane, dice in self.estimates.items() if dice and plane is not None}
+        stack = {
+            plane: dice for plane, dice in self.estimates.items() if dice and plane is not None
+        }
         worst = sorted((min(dice.values()), plane) for plane, dice in stack.items())
         planes = ", ".join(f"{plane} (Dice about {dice:.2f})" for dice, plane in worst[:_DOUBTS])
         return [f"  check first: planes {planes}"] if len(worst) > 1 else []
 
     def said(self) -> list[str]:
         """Return the notes, each with its planes."""
-        return [f"{note} (planes {_ranges(planes)})" if planes else note for note, planes in self.notes.items()]
+        return [
+            f"{note} (planes {_ranges(planes)})" if planes else note
+            for note, planes in self.notes.items()
+        ]
 
     def to_dict(self) -> dict[str, Any]:
         """Return all but the pixels, ready for JSON."""
@@ -116,7 +125,11 @@ class Outcome:
             "seconds": {stage: round(value, 4) for stage, value in self.seconds.items()},
             "notes": self.said(),
             "models": {
-                role: {"name": name, "hash": made.hashes.get(role, ""), "licence": made.licences.get(role, "")}
+                role: {
+                    "name": name,
+                    "hash": made.checksums.get(role, ""),
+                    "license": made.licenses.get(role, ""),
+                }
                 for role, name in made.models.items()
             },
             "settings": dict(made.settings),
@@ -144,7 +157,9 @@ def _placed(plane: int | None) -> dict[str, int]:
     return {} if plane is None else {"plane": plane}
 
 
-def write_report(path: Path, outcomes: Sequence[Outcome], support: Sequence[tuple[Path, Path]]) -> None:
+def write_report(
+    path: Path, outcomes: Sequence[Outcome], support: Sequence[tuple[Path, Path]]
+) -> None:
     """Write what was made of all queries, and of which files, as JSON."""
     report = {
         "support": [{"image": str(image), "labels": str(labels)} for image, labels in support],

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import click
@@ -17,10 +17,12 @@ from napari_iclsam.commands.outputs import output_paths, written_together
 from napari_iclsam.commands.progress import follow
 from napari_iclsam.commands.report import Outcome, write_report
 from napari_iclsam.core.images.support import SupportSet
+from napari_iclsam.core.model_choice import ModelChoice
 from napari_iclsam.core.prediction import Progress
 from napari_iclsam.core.quality.leave_one_out import Check, leave_one_out
-from napari_iclsam.core.segmenter import ICLSAM, Task
+from napari_iclsam.core.segmenter import ICLSAM
 from napari_iclsam.core.settings import Settings
+from napari_iclsam.core.task import Task
 from napari_iclsam.core.task_file import SavedTask, read_task, write_task
 from napari_iclsam.files import check_writable_as, write_labels
 
@@ -29,14 +31,14 @@ from napari_iclsam.files import check_writable_as, write_labels
 class Model:
     """Which models compute where, and how."""
 
-    models: str
-    icl: str | None
-    device: str
+    choice: ModelChoice
     settings: Settings
 
     def segmenter(self) -> ICLSAM:
         """Return what segments; the networks are loaded later."""
-        return ICLSAM(self.models, icl=self.icl, device=self.device, settings=self.settings)
+        return ICLSAM(
+            self.choice.sam, icl=self.choice.icl, device=self.choice.device, settings=self.settings
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,38 +51,55 @@ class Destination:
 
 
 def segment(
-    pairs: Sequence[tuple[Path, Path]], queries: Sequence[Path], axis: int, model: Model, destination: Destination
+    pairs: Sequence[tuple[Path, Path]],
+    queries: Sequence[Path],
+    axis: int,
+    model: Model,
+    destination: Destination,
 ) -> None:
     """Segment images by examples in files."""
     support = read_support(pairs, axis)
     _segment(model.segmenter(), support, _checked(queries, axis), destination, pairs)
 
 
-def predict(task: Path, queries: Sequence[Path], axis: int, device: str, destination: Destination) -> None:
+def predict(
+    task: Path, queries: Sequence[Path], axis: int, device: str, destination: Destination
+) -> None:
     """Segment images by the examples of a task file."""
     saved = read_task(task)
-    model = Model(saved.models, saved.icl, device, saved.settings)
+    model = Model(replace(saved.models, device=device), saved.settings)
     _segment(model.segmenter(), saved.support, _checked(queries, axis), destination, ())
 
 
-def fit(pairs: Sequence[tuple[Path, Path]], axis: int, model: Model, output: Path, *, overwrite: bool) -> None:
+def fit(
+    pairs: Sequence[tuple[Path, Path]], axis: int, model: Model, output: Path, *, overwrite: bool
+) -> None:
     """Save examples, settings and names of models as a task file, after trying that they can be used."""
     if output.suffix != ".iclsam":
         raise ValueError(f"A task file is called NAME.iclsam; got {output}.")
     support, segmenter = read_support(pairs, axis), model.segmenter()
     with written_together([output], overwrite=overwrite) as places:
         task = follow(segmenter.fit_steps(support), "Fitting")
-        saved = SavedTask(support, model.settings, model.models, model.icl or "starter")  # the names as they were given
+        saved = SavedTask(support, model.settings, model.choice)  # the names as they were given
         write_task(saved, places[output])
-    click.echo(f"{len(support)} examples of {', '.join(map(support.name, support.ids))} -> {output}")
+    click.echo(
+        f"{len(support)} examples of {', '.join(map(support.name, support.ids))} -> {output}"
+    )
     _say_expectation(task)
 
 
-def check(pairs: Sequence[tuple[Path, Path]], axis: int, model: Model, report: Path | None, *, overwrite: bool) -> None:
+def check(
+    pairs: Sequence[tuple[Path, Path]],
+    axis: int,
+    model: Model,
+    report: Path | None,
+    *,
+    overwrite: bool,
+) -> None:
     """Segment each example by the others and say how well it went."""
     support, segmenter = read_support(pairs, axis), model.segmenter()
     with written_together([report] if report else [], overwrite=overwrite) as places:
-        outcome = follow(leave_one_out(segmenter, support), "Checking")
+        outcome = follow(leave_one_out(segmenter.fit_support, support), "Checking")
         if report:
             found = {support.name(label): asdict(score) for label, score in outcome.scores.items()}
             text = json.dumps({"scores": found, "sentences": outcome.sentences()}, indent=2)
@@ -96,7 +115,9 @@ def _segment(
     pairs: Sequence[tuple[Path, Path]],
 ) -> None:
     outputs = output_paths(destination.output, [query.path for query in queries])
-    _spare_inputs(outputs, [query.path for query in queries] + [path for pair in pairs for path in pair])
+    _spare_inputs(
+        outputs, [query.path for query in queries] + [path for pair in pairs for path in pair]
+    )
     for output, query in zip(outputs, queries, strict=True):
         check_writable_as(output, max(support.ids), stack=query.axis is not None)
     reports = [destination.report] if destination.report else []
@@ -143,21 +164,34 @@ def _spare_inputs(outputs: Sequence[Path], inputs: Sequence[Path]) -> None:
 
 
 def say_models(task: Task) -> None:
-    """Say which models were used under which licence."""
-    networks = task.segmenter.networks
-    said = (f"{name} ({networks.licences.get(role, 'licence unknown')})" for role, name in networks.names.items())
-    click.echo(f"Models: {', '.join(said)} on {networks.device}.")
+    """Say which models were used under which license."""
+    made = task.provenance
+    models = [
+        f"{name} ({made.licenses[role] or 'license unknown'})" for role, name in made.models.items()
+    ]
+    click.echo(f"Models: {', '.join(models)} on {made.device}.")
 
 
 def _say_expectation(task: Task) -> None:
     """Say how well the examples segmented each other, where fitting has tried it."""
-    if task.expected:
-        sentences = Check(task.expected, {label: task.support.name(label) for label in task.expected}).sentences()
-        click.echo("The examples segmented each other:\n" + "\n".join(f"  {sentence}" for sentence in sentences))
+    if task.cross_validated:
+        names = {label: task.support.name(label) for label in task.cross_validated}
+        sentences = Check(task.cross_validated, names).sentences()
+        click.echo(
+            "The examples segmented each other:\n"
+            + "\n".join(f"  {sentence}" for sentence in sentences)
+        )
 
 
 def _show_check(outcome: Check) -> None:
-    table = Table("label", "ICL alone", "SAM alone", "fused", "examples", title="Dice, one example left out at a time")
+    table = Table(
+        "label",
+        "ICL alone",
+        "SAM alone",
+        "fused",
+        "examples",
+        title="Dice, one example left out at a time",
+    )
     for column in table.columns[1:]:
         column.justify = "right"
     for label, score in outcome.scores.items():

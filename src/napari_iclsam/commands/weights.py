@@ -24,12 +24,15 @@ def show_models() -> None:
     console = Console()
     if not console.is_terminal:
         console = Console(width=_WIDTH)
-    table = Table("name", "good for", "size", "licence of the weights", "file", "here")
+    table = Table("name", "good for", "size", "license of the weights", "file", "here")
     table.columns[2].justify = "right"
     for column in (table.columns[0], table.columns[2]):
         column.no_wrap = True
     table.columns[4].overflow = "fold"  # names are there to be copied
-    for kind, title in (("sam", "promptable models: --models"), ("icl", "in-context models: --icl")):
+    for kind, title in (
+        ("sam", "promptable models: --models"),
+        ("icl", "in-context models: --icl"),
+    ):
         table.add_section()
         table.add_row(f"[bold]{title}[/bold]")
         for weights in CATALOGUE.values():
@@ -38,22 +41,28 @@ def show_models() -> None:
                     weights.name,
                     weights.good_for,
                     _megabytes(weights.about_size),
-                    weights.licence,
+                    weights.license,
                     weights.filename,
                     _place(weights),
                 )
     console.print(table)
-    click.echo("Research-only licences are said so. A path of a SAM checkpoint of your own works as --models, too.")
+    click.echo(
+        "Research-only licenses are said so. A path of a SAM checkpoint of your own works as --models, too."
+    )
 
 
 def download(name: str, file: Path | None) -> None:
     """Bring weights into the folder of this package, from their address or from a file."""
     weights = lookup(name)
     click.echo(f"{weights.title}, {_megabytes(weights.about_size)}")
-    click.echo(f"  licence: {weights.licence} {weights.licence_url}")
+    click.echo(f"  license: {weights.license} {weights.license_url}")
     click.echo(f"  cite: {weights.citation}")
     with transfer_bar(weights.name) as show:
-        path = fetch(weights, on_progress=show) if file is None else install_from(weights, file, on_progress=show)
+        path = (
+            fetch(weights, on_progress=show)
+            if file is None
+            else install_from(weights, file, on_progress=show)
+        )
     click.echo(f"{path}: checked, ready as {weights.name}.")
 
 
@@ -66,7 +75,9 @@ def verify_models(names: Sequence[str]) -> None:
         If one differs, after all were looked at.
     """
     wrong = []
-    for name in names or [each for each, weights in CATALOGUE.items() if status(weights).path is not None]:
+    for name in names or [
+        each for each, weights in CATALOGUE.items() if status(weights).path is not None
+    ]:
         result = verify(name)
         known = "as published" if result.expected else "no published check to compare with"
         click.echo(f"{name}: {result.path}\n  found {result.found}")
@@ -97,7 +108,9 @@ def show_cache() -> None:
     from napari_iclsam.core.encoder.cache import EmbeddingCache, default_folder  # torch
 
     info = EmbeddingCache(default_folder()).info()
-    click.echo(f"{info.folder}: {info.count} embeddings, {_megabytes(info.size)} of at most {_megabytes(info.limit)}")
+    click.echo(
+        f"{info.folder}: {info.count} embeddings, {_megabytes(info.size)} of at most {_megabytes(info.limit)}"
+    )
 
 
 def clear_cache() -> None:
@@ -117,5 +130,7 @@ def _megabytes(size: int) -> str:
 def _place(weights: Weights) -> str:
     found = status(weights)
     if found.place is not None:
-        return {"bundled": "in the package", "cache": "yes", "torch hub": "yes (torch hub)"}[found.place]
+        return {"bundled": "in the package", "cache": "yes", "torch hub": "yes (torch hub)"}[
+            found.place
+        ]
     return f"{_megabytes(found.partial)} of it" if found.partial else "no"

@@ -9,9 +9,9 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-Stage = Literal["load", "embed", "fit", "check", "adapt", "icl", "sam", "fuse", "done"]
-"""The steps of the method: loading models, embedding, fitting, checking examples and getting used to them, both models,
-fusion, a plane done."""
+Stage = Literal["load", "embed", "fit", "check", "fine_tune", "icl", "sam", "fuse", "done"]
+"""The steps of the method: loading models, embedding, fitting, cross-validation of the examples,
+fine-tuning, both models, fusion, a plane done."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,10 +24,10 @@ class Provenance:
         Of this package.
     models : mapping of str to str
         Role ("sam", "icl") to model name.
-    hashes : mapping of str to str
-        Role to the check of the weights.
-    licences : mapping of str to str
-        Role to the licence of the weights.
+    checksums : mapping of str to str
+        Role to the checksum of the weights.
+    licenses : mapping of str to str
+        Role to the license of the weights.
     settings : mapping of str to value
     support : str
         Fingerprint of the support set.
@@ -40,8 +40,8 @@ class Provenance:
 
     version: str
     models: Mapping[str, str]
-    hashes: Mapping[str, str]
-    licences: Mapping[str, str]
+    checksums: Mapping[str, str]
+    licenses: Mapping[str, str]
     settings: Mapping[str, Any]
     support: str
     examples: int
@@ -59,7 +59,8 @@ class Prediction:
     labels : ndarray, (H, W), int32
         Fused result; 0 is background.
     probabilities : mapping of int to ndarray, (H, W), float32
-        For each label, how likely each pixel belongs to it, in [0, 1]: the logistic function of the fused score, above
+        For each label, how likely each pixel belongs to it, in [0, 1]: the logistic function of the
+        fused score, above
         0.5 where the label is foreground.
     confidence : mapping of int to ndarray, (H, W), float32
         Semantic confidence map of each label, in [0, 1].
@@ -75,8 +76,9 @@ class Prediction:
     notes : tuple of str
         What the user should know: what was not found, where the run fell back to something else.
     estimated_dice : mapping of int to float
-        How good each label that was found probably is (see `napari_iclsam.core.quality.dice_estimate`): above all, which planes of
-        a stack to check first. Empty in paper mode, without SAM, and of a first look.
+        How good each label that was found probably is (see
+        `napari_iclsam.core.quality.dice_estimate`): above all, which planes of a stack to check
+        first. Empty in paper mode, without SAM, and of a first look.
     """
 
     labels: NDArray[np.int32]

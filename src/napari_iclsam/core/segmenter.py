@@ -1,45 +1,47 @@
-"""ICL-SAM (Hu et al., MIDL 2024) as its user calls it: fit a task to examples, segment images and stacks with it."""
+"""ICL-SAM (Hu et al., MIDL 2024) as its user calls it: choose models, fit a task to examples."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
-from contextlib import closing
+import warnings
+from collections.abc import Generator, Sequence
 from dataclasses import replace
-from functools import partial
-from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 from torch import Tensor
-from torch.nn import functional as F
 
-from napari_iclsam.core.encoder.cache import Embedding, EmbeddingCache, default_folder
-from napari_iclsam.core.encoder.device import Precision
-from napari_iclsam.core.encoder.embedded_planes import embedded_planes
-from napari_iclsam.core.encoder.runner import Networks, NetworkSource
-from napari_iclsam.core.fusion.cross_validation import Case, case_of, choose_weights, correction_of, expected, folds
-from napari_iclsam.core.fusion.log_odds import combine, evidence_of, starter_weights
-from napari_iclsam.core.fusion.published import Weights, fuse, icl_score, label_map, published_weights, sam_score
+from napari_iclsam.core.context import Runners, fit_context, run_models
+from napari_iclsam.core.encoder.cache import EmbeddingCache, default_folder
+from napari_iclsam.core.encoder.examples import Examples
+from napari_iclsam.core.fusion.cross_validation import (
+    HeldOut,
+    choose_weights,
+    cross_validated_scores,
+    folds,
+    held_out,
+)
+from napari_iclsam.core.fusion.log_odds import starter_weights
+from napari_iclsam.core.fusion.published import label_map
+from napari_iclsam.core.fusion.weights import FusionWeights, published_weights
 from napari_iclsam.core.images.geometry import resize
-from napari_iclsam.core.images.intensity import as_rgb8, check_contrast, check_image
-from napari_iclsam.core.images.planes import ArrayLike, plane_indices, planes_ahead, stack_axis
+from napari_iclsam.core.images.intensity import to_rgb8
 from napari_iclsam.core.images.support import SupportSet
-from napari_iclsam.core.in_context.coarse_to_fine import Examples, glance
-from napari_iclsam.core.in_context.fine_tuning import adapt_steps, can_adapt
+from napari_iclsam.core.in_context.coarse_to_fine import EncodedSupport, preview
+from napari_iclsam.core.in_context.fine_tuning import can_fine_tune, fine_tune
+from napari_iclsam.core.inference import StageTimer, without_gradients
+from napari_iclsam.core.model_choice import ModelChoice, Precision
+from napari_iclsam.core.networks import Networks, NetworkSource
 from napari_iclsam.core.prediction import Prediction, Progress, Provenance
-from napari_iclsam.core.quality.dice_estimate import estimate_dice
-from napari_iclsam.core.quality.leave_one_out import Score
-from napari_iclsam.core.refinement.sam import Clock, Learnt, Maps, learn, look
+from napari_iclsam.core.quality.dice_estimate import bias_correction
+from napari_iclsam.core.recipe import Recipe, resolve
 from napari_iclsam.core.settings import Settings
-from napari_iclsam.models.starter_sam import StarterSam
+from napari_iclsam.core.steps import drain
+from napari_iclsam.core.task import FittedFusion, Task, by_label, decided
 from napari_iclsam.version import version
 
-T = TypeVar("T")
-
-_UNDECIDED = 1e-6
-"""A score of no more than this rounds to a probability of one half, and is no foreground."""
+_PROBE_CELLS = 20_000
+"""At most so many cells fit the probe of a fold of the cross-validation."""
 
 
 class ICLSAM:
@@ -47,7 +49,7 @@ class ICLSAM:
 
     Parameters
     ----------
-    models : str
+    sam : str
         Promptable model: a name (see ``napari-iclsam models``) or the path of a SAM checkpoint.
     icl : str, optional
         In-context model: a name or a path. By default the bundled one.
@@ -59,7 +61,10 @@ class ICLSAM:
     networks : Networks, optional
         Networks that are loaded already, instead of names and device.
     precision : {"auto", "float32", "bfloat16", "float16"}
-        Of the large networks. "auto" is half precision where it pays (`choose_precision`), and float32 in paper mode.
+        Of the large networks. "auto" is half precision where it pays (`choose_precision`), and
+        float32 in paper mode.
+    models : str, optional
+        Old name of ``sam``.
 
     Raises
     ------
@@ -75,7 +80,7 @@ class ICLSAM:
 
     def __init__(
         self,
-        models: str = "starter",
+        sam: str = "starter",
         *,
         icl: str | None = None,
         device: str = "auto",
@@ -83,13 +88,22 @@ class ICLSAM:
         cache: EmbeddingCache | None = None,
         networks: Networks | None = None,
         precision: Precision = "auto",
+        models: str | None = None,
     ) -> None:
+        if models is not None:
+            warnings.warn(
+                "ICLSAM(models=...) is now called sam=.", DeprecationWarning, stacklevel=2
+            )
+            sam = models
         self.settings = settings or Settings()
         self.cache = cache or EmbeddingCache(default_folder())
-        if precision == "auto" and self.settings.mode == "paper":
-            precision = "float32"
-        self._source = None if networks else NetworkSource.of(models, icl or "starter", device, precision)
+        self._recipe = resolve(self.settings)
         self._networks = networks
+        self._source: NetworkSource | None = None
+        if networks is None:
+            if precision == "auto" and not self._recipe.half_precision:
+                precision = "float32"
+            self._source = NetworkSource.of(ModelChoice(sam, icl or "starter", device), precision)
 
     @property
     def networks(self) -> Networks:
@@ -100,7 +114,7 @@ class ICLSAM:
         return self._networks
 
     def fit(self, images: Sequence[NDArray[Any]], labels: Sequence[NDArray[Any]]) -> Task:
-        """Define a task by examples.
+        """Fit a task to examples.
 
         Parameters
         ----------
@@ -117,101 +131,121 @@ class ICLSAM:
         return self.fit_support(SupportSet.of(images, labels))
 
     def fit_support(self, support: SupportSet) -> Task:
-        """Define a task by a checked support set."""
-        return _drain(self.fit_steps(support))
+        """Fit a task to a checked support set."""
+        return drain(self.fit_steps(support))
 
-    def fit_steps(self, support: SupportSet, first_look: NDArray[Any] | None = None) -> Generator[Progress, None, Task]:
-        """Define a task step by step; see `fit`.
+    def fit_steps(
+        self, support: SupportSet, preview_image: NDArray[Any] | None = None
+    ) -> Generator[Progress, None, Task]:
+        """Fit a task step by step; see `fit`.
 
-        Embed the examples, check them against each other, let the in-context model get used to them, fit the probe,
-        keep what does not depend on the query.
+        Embed the examples, cross-validate the fusion weights, fine-tune the in-context model, fit
+        the probe, and encode what does not depend on the query.
 
         Parameters
         ----------
         support : SupportSet
-        first_look : ndarray, (H, W) or (H, W, 3 or 4), optional
-            An image to segment before all else, by the in-context model alone: a step with stage "done" carries what it
-            found.
+        preview_image : ndarray, (H, W) or (H, W, 3 or 4), optional
+            An image to segment before all else, by the in-context model alone: a step with stage
+            "done" carries what it found.
         """
-        count, clock = len(support), Clock()
+        return without_gradients(self._fit_steps(support, preview_image))
+
+    def _fit_steps(
+        self, support: SupportSet, preview_image: NDArray[Any] | None
+    ) -> Generator[Progress, None, Task]:
+        count = len(support)
+        timer = StageTimer()
         yield Progress("load", "Loading the models", 0, count)
-        networks, settings = self.networks, self.settings
-        images = tuple(as_rgb8(image) for image in support.images)
-        reference = None
-        if first_look is not None:
-            yield Progress("icl", "Taking a first look", 0, count)
-            with clock.step("icl"):
-                unread = Examples(support, images, ())
-                reference, icl = glance(networks, unread, as_rgb8(first_look), settings)
-            prediction = self._unrefined(support, resize(icl, first_look.shape[:2]), clock)
-            yield Progress("done", "A first look is done", 0, count, prediction=prediction)
-        embeddings = []
-        for n, image in enumerate(images, start=1):
-            yield Progress("embed", f"Reading the examples: {n} of {count}", n - 1, count)
-            with clock.step("embed"):
-                embeddings.append(networks.embed(image, self.cache))
-        examples = Examples(support, images, tuple(embeddings))
-        if settings.mode == "auto" and isinstance(networks.sam, StarterSam):
-            defaults = [starter_weights(masks) for masks in examples.masks_by_label()]
-        else:
-            defaults = [published_weights(count)] * len(support.ids)
-        cases: list[Case] = []
-        if settings.mode == "auto" and settings.calibrate and settings.use_sam and count > 1:
-            cases = yield from self._hold_out_steps(examples, clock)
-        weights = tuple(choose_weights(cases, label, default) for label, default in enumerate(defaults))
-        scores = {i: expected(cases, n, weights[n]) for n, i in enumerate(support.ids)}
-        corrections = tuple(correction_of(cases, label, own) for label, own in enumerate(weights))
-        if can_adapt(networks, examples, settings):
-            networks, reference = (yield from adapt_steps(networks, examples, settings, clock)), None
-        yield Progress("fit", "Learning what to look for", count, count)
-        with clock.step("fit"):
-            learnt = learn(networks, examples, settings, reference)
-        known = {i: score for i, score in scores.items() if score is not None}
-        return Task(self, networks, examples, learnt, weights, known, corrections)
+        runners = self.networks.runners(self._recipe, self.cache)
+        images = Examples(support, tuple(to_rgb8(image) for image in support.images))
+        encoded = None
+        if preview_image is not None:
+            encoded = yield from self._preview_steps(runners, images, preview_image)
+        examples = yield from _embed_steps(runners, images, timer)
+        fusion = yield from self._fusion_steps(runners, examples, timer)
+        if (
+            self._recipe.fine_tune
+            and self.networks.icl_facts.fine_tunable
+            and can_fine_tune(examples)
+        ):
+            tuned = yield from fine_tune(runners.in_context, examples, timer)
+            runners = replace(runners, in_context=tuned)
+            # what the model encoded before it was fine-tuned is out of date
+            encoded = None
+        yield Progress("fit", "Fitting the confidence map", count, count)
+        with timer.stage("fit"):
+            context = fit_context(runners, examples, encoded)
+        return Task(context, fusion, self.settings, self._provenance(support))
 
-    def _hold_out_steps(self, examples: Examples, clock: Clock) -> Generator[Progress, None, list[Case]]:
-        """Segment examples by means of the others."""
-        networks, settings = self.networks, replace(self.settings, probe_cells=min(self.settings.probe_cells, 20_000))
-        count = len(examples.support)
-        cases: list[Case] = []
-        parts = folds(count)
-        for part in parts:
-            rest = examples.subset([pair for pair in range(count) if pair not in part])
-            with clock.step("check"):
-                learnt = learn(networks, rest, settings)
-            for pair in part:
-                message = f"Checking the examples against each other: {len(cases) + 1} of {sum(map(len, parts))}"
-                yield Progress("check", message, count, count)
-                image, query = examples.images[pair], examples.embeddings[pair]
-                maps = _drain(look(networks, learnt, rest, image, query, settings, clock))
-                with clock.step("check"):
-                    cases.append(case_of(maps, examples.masks(pair)))
-        return cases
+    def _preview_steps(
+        self, runners: Runners, examples: Examples, image: NDArray[Any]
+    ) -> Generator[Progress, None, EncodedSupport]:
+        """Segment an image by the in-context model alone, before the examples are embedded."""
+        count = len(examples)
+        timer = StageTimer()
+        yield Progress("icl", "Segmenting a preview", 0, count)
+        with timer.stage("icl"):
+            encoded, probabilities = preview(runners.in_context, examples, to_rgb8(image))
+        shown = resize(probabilities, (image.shape[0], image.shape[1]))
+        prediction = self._preview_prediction(examples.support, shown, timer)
+        yield Progress("done", "A preview is done", 0, count, prediction=prediction)
+        return encoded
 
-    def _unrefined(self, support: SupportSet, icl: Tensor, clock: Clock) -> Prediction:
-        """Return what the in-context model's probabilities (L, 1, H, W) alone say of an image."""
-        ids, nothing = support.ids, np.zeros((0, 4), np.int64)
-        probabilities = dict(zip(ids, icl[:, 0].cpu().numpy(), strict=True))
-        labels = label_map(F.hardshrink(icl - 0.5, _UNDECIDED), ids)
+    def _fusion_steps(
+        self, runners: Runners, examples: Examples, timer: StageTimer
+    ) -> Generator[Progress, None, FittedFusion]:
+        """Cross-validate the fusion weights on the examples; without that, the defaults hold."""
+        cases: list[HeldOut] = []
+        if self._recipe.cross_validate and len(examples) > 1:
+            cases = yield from _hold_out_steps(runners, examples, timer)
+        defaults = self._default_weights(examples)
+        weights = []
+        corrections = []
+        scores = {}
+        for label, default in enumerate(defaults):
+            chosen = choose_weights(cases, label, default)
+            score = cross_validated_scores(cases, label, chosen)
+            weights.append(chosen)
+            corrections.append(bias_correction(cases, label, chosen))
+            if score is not None:
+                scores[examples.support.ids[label]] = score
+        return FittedFusion(tuple(weights), scores, tuple(corrections))
+
+    def _default_weights(self, examples: Examples) -> list[FusionWeights]:
+        """Return the fusion weights of each label before any are cross-validated."""
+        starter = self.networks.sam_facts.fusion_default == "starter"
+        if self._recipe.fusion == "log-odds" and starter:
+            return [starter_weights(masks) for masks in examples.masks_by_label()]
+        return [published_weights(len(examples))] * len(examples.support.ids)
+
+    def _preview_prediction(
+        self, support: SupportSet, probabilities: Tensor, timer: StageTimer
+    ) -> Prediction:
+        """Return what the in-context model's probabilities (L, 1, H, W) alone show of an image."""
+        ids = support.ids
+        labels = label_map(decided(probabilities - 0.5), ids)
+        of_label = by_label(ids, probabilities)
         return Prediction(
             labels=labels,
-            probabilities=probabilities,
-            confidence={i: np.full_like(p, 0.5) for i, p in probabilities.items()},
+            probabilities=of_label,
+            confidence={i: np.full_like(of_label[i], 0.5) for i in ids},
             icl_labels=labels,
             sam_labels=np.zeros_like(labels),
-            boxes=dict.fromkeys(ids, nothing),
-            seconds=dict(clock.seconds),
+            boxes=dict.fromkeys(ids, np.zeros((0, 4), np.int64)),
+            seconds=dict(timer.seconds),
             provenance=self._provenance(support),
-            notes=("A first look by the in-context model alone.",),
+            notes=("A preview by the in-context model alone.",),
         )
 
     def _provenance(self, support: SupportSet) -> Provenance:
         networks = self.networks
+        facts = {"sam": networks.sam_facts, "icl": networks.icl_facts}
         return Provenance(
             version=version(),
-            models=dict(networks.names),
-            hashes=dict(networks.hashes),
-            licences=dict(networks.licences),
+            models={role: of_role.name for role, of_role in facts.items()},
+            checksums={role: of_role.checksum for role, of_role in facts.items()},
+            licenses={role: of_role.license for role, of_role in facts.items()},
             settings=self.settings.to_dict(),
             support=support.fingerprint(),
             examples=len(support),
@@ -221,174 +255,41 @@ class ICLSAM:
         )
 
 
-class Task:
-    """What was learnt from a support set, ready to segment. Made by `ICLSAM.fit` or `load_task`; never changes.
-
-    Attributes
-    ----------
-    segmenter : ICLSAM
-    networks : Networks
-        The segmenter's, or with an in-context model that has got used to the examples.
-    support : SupportSet
-    weights : tuple of Weights
-        Of the fusion, label by label.
-    expected : mapping of int to Score
-        By label: how well the examples segmented each other, if they were asked to (``Settings.calibrate``).
-    """
-
-    def __init__(
-        self,
-        segmenter: ICLSAM,
-        networks: Networks,
-        examples: Examples,
-        learnt: Learnt,
-        weights: tuple[Weights, ...],
-        expected: Mapping[int, Score],
-        corrections: tuple[float, ...],
-    ) -> None:
-        self.segmenter = segmenter
-        self.networks = networks
-        self.support = examples.support
-        self.weights = weights
-        self.expected = expected
-        self._examples = examples
-        self._learnt = learnt
-        self._corrections = corrections
-        self._provenance = segmenter._provenance(examples.support)
-
-    def predict(self, image: NDArray[Any]) -> Prediction:
-        """Segment one image.
-
-        Parameters
-        ----------
-        image : ndarray, (H, W) or (H, W, 3 or 4)
-            Any real dtype, any size.
-
-        Raises
-        ------
-        ValueError, TypeError
-            If it is not one plane of finite numbers, or has the same value everywhere. (Empty planes of a stack are
-            no error: nothing is found in them.)
-        """
-        check_contrast(check_image(image))
-        return _drain(self.steps(image))
-
-    def steps(self, image: NDArray[Any]) -> Generator[Progress, None, Prediction]:
-        """Segment one image step by step; see `predict`."""
-        clock = Clock()
-        yield Progress("embed", "Looking at the image")
-        rgb = as_rgb8(image)
-        with clock.step("embed"):
-            query = self.networks.embed(rgb, self.segmenter.cache)
-        return (yield from self._embedded_steps(rgb, query, clock))
-
-    def predict_stack(
-        self, volume: ArrayLike, axis: int = 0, *, planes: Iterable[int] | None = None
-    ) -> NDArray[np.int32]:
-        """Segment the planes of a stack; of dask and zarr arrays, one is read while another is worked on.
-
-        Parameters
-        ----------
-        volume : numpy, dask or zarr array, three axes, or three and colours
-        axis : int
-            The axis that the planes are stacked along.
-        planes : iterable of int, optional
-            Only these planes; by default all.
-
-        Returns
-        -------
-        ndarray, int32
-            Of the shape of the volume without colours; 0 in the planes left out.
-
-        Raises
-        ------
-        ValueError, TypeError
-            If it is not a stack of planes of finite numbers; the message names the plane.
-        """
-        axis = stack_axis(volume.shape, axis)
-        labels = np.zeros(volume.shape[:3], np.int32)
-        for progress in self.stack_steps(volume, axis, planes=planes):
-            if progress.prediction is not None:
-                assert progress.plane is not None
-                labels[(slice(None),) * axis + (progress.plane,)] = progress.prediction.labels
-        return labels
-
-    def stack_steps(
-        self, volume: ArrayLike, axis: int = 0, *, planes: Iterable[int] | None = None
-    ) -> Generator[Progress, None, None]:
-        """Segment the planes of a stack step by step; the steps with stage "done" carry a plane's prediction."""
-        axis = stack_axis(volume.shape, axis)
-        wanted = plane_indices(volume.shape[axis], planes)
-        total = len(wanted)
-        with closing(planes_ahead(volume, axis, wanted)) as images:
-            ready = embedded_planes(images, self.networks, self.segmenter.cache)
-            for done, index in enumerate(wanted):
-                yield Progress("embed", f"Looking at slice {done + 1} of {total}", done, total, index)
-                try:
-                    plane = next(ready)
-                except (ValueError, TypeError) as error:
-                    raise type(error)(f"Plane {index}: {error}") from error
-                place = partial(replace, done=done, total=total, plane=index)
-                prediction = yield from _each(self._embedded_steps(plane.rgb, plane.query, plane.clock), place)
-                yield Progress("done", f"Slice {done + 1} of {total} is done", done + 1, total, index, prediction)
-
-    def save(self, path: str | Path) -> None:
-        """Save the examples, the settings and the names of the models as a ``.iclsam`` file; see `save_task`."""
-        from napari_iclsam.core.task_file import save_task
-
-        save_task(self, path)
-
-    def _embedded_steps(
-        self, rgb: NDArray[np.uint8], query: Embedding, clock: Clock
-    ) -> Generator[Progress, None, Prediction]:
-        """Segment an image whose embedding is there."""
-        settings = self.segmenter.settings
-        maps = yield from look(self.networks, self._learnt, self._examples, rgb, query, settings, clock)
-        yield Progress("fuse", "Joining both models")
-        with clock.step("fuse"):
-            return self._fuse(maps, clock)
-
-    def _fuse(self, maps: Maps, clock: Clock) -> Prediction:
-        settings, ids = self.segmenter.settings, self.support.ids
-        size, estimates = (maps.sam.shape[-2], maps.sam.shape[-1]), list[float]()
-        if not settings.use_sam:
-            scores = resize(maps.icl, size) - 0.5
-        elif settings.mode == "paper":
-            scores = fuse(icl_score(maps.icl, size), sam_score(maps.sam), self.weights)
-        else:
-            evidence = evidence_of(maps)
-            scores, estimates = combine(evidence, self.weights), estimate_dice(evidence, self._corrections)
-        scores = F.hardshrink(scores, _UNDECIDED)
-        probabilities, labels = torch.sigmoid(scores)[:, 0].cpu().numpy(), label_map(scores, ids)
-        missing = [self.support.name(i) for i, found in zip(ids, maps.boxes, strict=True) if not len(found)]
-        return Prediction(
-            labels=labels,
-            probabilities=dict(zip(ids, probabilities, strict=True)),
-            confidence=dict(zip(ids, maps.confidence[:, 0].cpu().numpy(), strict=True)),
-            icl_labels=label_map(F.hardshrink(resize(maps.icl_alone, size) - 0.5, _UNDECIDED), ids),
-            sam_labels=label_map(maps.sam, ids),
-            boxes=dict(zip(ids, maps.boxes, strict=True)),
-            seconds=clock.seconds,
-            provenance=self._provenance,
-            notes=(f"Nothing found of: {', '.join(missing)}.",) if missing else (),
-            estimated_dice={i: dice for i, dice in zip(ids, estimates, strict=False) if (labels == i).any()},
-        )
+def _embed_steps(
+    runners: Runners, examples: Examples, timer: StageTimer
+) -> Generator[Progress, None, Examples]:
+    """Embed the examples one by one."""
+    count = len(examples)
+    embeddings = []
+    for done, image in enumerate(examples.images):
+        yield Progress("embed", f"Embedding the examples: {done + 1} of {count}", done, count)
+        with timer.stage("embed"):
+            embeddings.append(runners.promptable.embed(image).embedding)
+    return replace(examples, embeddings=tuple(embeddings))
 
 
-def _each(steps: Generator[Progress, None, T], change: Callable[[Progress], Progress]) -> Generator[Progress, None, T]:
-    """Run a generator, changing what it yields."""
-    while True:
-        try:
-            step = next(steps)
-        except StopIteration as end:
-            return end.value  # type: ignore[no-any-return]
-        yield change(step)
+def _hold_out_steps(
+    runners: Runners, examples: Examples, timer: StageTimer
+) -> Generator[Progress, None, list[HeldOut]]:
+    """Segment examples by means of the others, fold by fold."""
+    count = len(examples)
+    recipe = _cheaper(runners.recipe)
+    parts = folds(count)
+    total = sum(len(part) for part in parts)
+    cases: list[HeldOut] = []
+    for part in parts:
+        rest = examples.subset([pair for pair in range(count) if pair not in part])
+        with timer.stage("check"):
+            context = fit_context(replace(runners, recipe=recipe), rest)
+        for pair in part:
+            message = f"Cross-validating the examples: {len(cases) + 1} of {total}"
+            yield Progress("check", message, count, count)
+            query = examples.embedded(pair)
+            outputs = drain(run_models(context, query, timer))
+            with timer.stage("check"):
+                cases.append(held_out(outputs, examples.masks(pair)))
+    return cases
 
 
-def _drain(steps: Generator[Any, None, T]) -> T:
-    """Run a generator to its end and return what it returns."""
-    while True:
-        try:
-            next(steps)
-        except StopIteration as end:
-            return end.value  # type: ignore[no-any-return]
+def _cheaper(recipe: Recipe) -> Recipe:
+    return replace(recipe, probe_cells=min(recipe.probe_cells, _PROBE_CELLS))

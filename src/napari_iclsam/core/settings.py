@@ -2,8 +2,19 @@
 
 from __future__ import annotations
 
+import warnings
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, fields, replace
+from functools import wraps
 from typing import Annotated, Any, Literal, get_args, get_origin, get_type_hints
+
+RENAMED = {
+    "closer_looks": "coarse_to_fine",
+    "adapt": "fine_tune",
+    "calibrate": "cross_validate",
+    "flips": "tta_flips",
+}
+"""Old names of settings, in files and programs of earlier versions, and the names of today."""
 
 Mode = Literal["auto", "paper"]
 Channel = Literal["luminance", "red", "green", "blue"]
@@ -32,12 +43,12 @@ class Settings:
 
     mode: Annotated[
         Mode,
-        "auto: the method with its known gaps closed, weights of the fusion learned from the examples. "
+        "auto: the method with its known gaps closed, fusion weights chosen by cross-validation. "
         "paper: step by step as published (Hu et al. 2024).",
     ] = "auto"
     channel: Annotated[
         Channel,
-        "What of a colour image an in-context model with one channel sees. The published code takes red.",
+        "Channel of a color image for an in-context model with one channel. The published code takes red.",
     ] = "luminance"
     icl_guidance: Annotated[
         float,
@@ -45,44 +56,54 @@ class Settings:
         "alpha0: how strongly the confidence map guides the in-context model; alpha = alpha0 exp(-K / 10).",
     ] = 0.3
     sam_guidance: Annotated[
-        float, Limits(0, 10, 0.1), "beta: how strongly the confidence map guides SAM's mask decoder."
+        float,
+        Limits(0, 10, 0.1),
+        "beta: how strongly the confidence map guides SAM's mask decoder.",
     ] = 2.0
-    closer_looks: Annotated[
+    coarse_to_fine: Annotated[
         bool,
-        "auto mode: let the in-context model look again, closer, where it has found something and where it is to be "
-        "expected, beside the like parts of the examples. Changes nothing where objects fill the images.",
+        "auto mode: after the full image, segment crops where the in-context model found something and where it is to "
+        "be expected. Changes nothing where objects fill the images.",
     ] = True
-    use_sam: Annotated[bool, "Refine with SAM. Without it, the in-context model decides alone."] = True
+    use_sam: Annotated[bool, "Refine with SAM. Without it, the in-context model decides alone."] = (
+        True
+    )
     mask_prompt: Annotated[
         bool,
         "auto mode: give SAM the in-context model's mask as a prompt besides its box, if the model understands it.",
     ] = True
-    calibrate: Annotated[
+    cross_validate: Annotated[
         bool,
-        "auto mode: segment each example by the others and learn from it how far to trust each part. "
+        "auto mode: choose the fusion weights by cross-validation: segment each example by means of the others. "
         "Needs two examples or more; makes reading the examples slower.",
     ] = True
-    adapt: Annotated[
+    fine_tune: Annotated[
         bool,
-        "auto mode: let the bundled in-context model get used to the examples in a few steps of learning, each example "
-        "asked by the others. Needs two examples, or one of something thin; takes some seconds before the first slice.",
+        "auto mode: fine-tune the bundled in-context model on the examples by a few steps of gradient descent. Needs "
+        "two examples, or one of something thin; takes some seconds before the first slice.",
     ] = True
-    flips: Annotated[
-        bool, "auto mode: average the in-context model over mirrored copies of image and examples. Four times its cost."
+    tta_flips: Annotated[
+        bool,
+        "auto mode: test-time augmentation, the mean of the in-context model over mirrored copies of image and "
+        "examples. Four times its cost.",
     ] = False
     max_examples: Annotated[
         int,
         Limits(1, 256),
-        "The in-context model sees at most so many examples; of more, the most similar to the image are chosen.",
+        "At most so many examples are shown to the in-context model; of more, those most similar to the image.",
     ] = 32
     min_component: Annotated[
-        float, Limits(0, 1, 0.01), "Components smaller than this fraction of the largest one get no box."
+        float,
+        Limits(0, 1, 0.01),
+        "Components smaller than this fraction of the largest one get no box.",
     ] = 0.05
-    max_boxes: Annotated[int, Limits(1, 512), "At most so many boxes a label and image, largest first."] = 64
+    max_boxes: Annotated[
+        int, Limits(1, 512), "At most so many boxes a label and image, largest first."
+    ] = 64
     probe_cells: Annotated[
         int,
         Limits(1000, 1_000_000, 1000),
-        "At most so many cells of the examples' features, drawn with the seed, teach the confidence map.",
+        "The confidence map is fitted to at most so many cells of the examples' embeddings, drawn with the seed.",
     ] = 60_000
     seed: Annotated[int, Limits(0, 2**31 - 1), "Seed of everything drawn at random."] = 0
 
@@ -90,17 +111,49 @@ class Settings:
         for name, description in describe().items():
             description.check(name, getattr(self, name))
 
+    def __getattr__(self, name: str) -> Any:
+        """Resolve the old name of a setting; see `RENAMED`."""
+        if name not in RENAMED:
+            raise AttributeError(f"Settings has no attribute {name!r}")
+        _warn_of_old_name(name)
+        return getattr(self, RENAMED[name])
+
     def to_dict(self) -> dict[str, Any]:
         """Return the values by name, ready for JSON."""
         return asdict(self)
 
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> Settings:
-        """Make settings of values by name; names that this version does not know are an error."""
+        """Make settings of values by name; old names are understood, unknown ones are an error."""
+        values = {RENAMED.get(name, name): value for name, value in values.items()}
         unknown = set(values) - {f.name for f in fields(cls)}
         if unknown:
-            raise ValueError(f"Unknown settings: {', '.join(sorted(unknown))}. Was this made by a newer version?")
+            raise ValueError(
+                f"Unknown settings: {', '.join(sorted(unknown))}. Was this made by a newer version?"
+            )
         return replace(cls(), **values)
+
+
+def _accept_old_names(init: Callable[..., None]) -> Callable[..., None]:
+    """Let the constructor take old names of settings, with a warning."""
+
+    @wraps(init)
+    def accept(self: Settings, *args: Any, **kwargs: Any) -> None:
+        for old in RENAMED.keys() & kwargs.keys():
+            _warn_of_old_name(old)
+            kwargs[RENAMED[old]] = kwargs.pop(old)
+        init(self, *args, **kwargs)
+
+    return accept
+
+
+def _warn_of_old_name(old: str) -> None:
+    warnings.warn(
+        f"The setting {old} is now called {RENAMED[old]}.", DeprecationWarning, stacklevel=3
+    )
+
+
+Settings.__init__ = _accept_old_names(Settings.__init__)  # type: ignore[method-assign]
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,11 +174,15 @@ class Description:
             return
         allowed: tuple[type, ...] = (int, float) if self.kind is float else (self.kind,)
         if not isinstance(value, allowed) or (self.kind is not bool and isinstance(value, bool)):
-            raise TypeError(f"{name} must be {self.kind.__name__}; got {value!r} of type {type(value).__name__}.")
+            raise TypeError(
+                f"{name} must be {self.kind.__name__}; got {value!r} of type {type(value).__name__}."
+            )
         limits: Limits | None = self.limits
         number: Any = value
         if limits and not limits.low <= number <= limits.high:
-            raise ValueError(f"{name} must lie between {limits.low:.10g} and {limits.high:.10g}; got {value!r}.")
+            raise ValueError(
+                f"{name} must lie between {limits.low:.10g} and {limits.high:.10g}; got {value!r}."
+            )
 
 
 def describe() -> dict[str, Description]:

@@ -18,8 +18,10 @@ from numpy.typing import NDArray
 
 from napari_iclsam.core.encoder.cache import EmbeddingCache
 from napari_iclsam.core.images.support import LabelStyle, SupportSet
-from napari_iclsam.core.segmenter import ICLSAM, Task
+from napari_iclsam.core.model_choice import ModelChoice
+from napari_iclsam.core.segmenter import ICLSAM
 from napari_iclsam.core.settings import Settings
+from napari_iclsam.core.task import Task
 from napari_iclsam.version import version
 
 FORMAT = 1
@@ -51,21 +53,20 @@ class SavedTask:
     ----------
     support : SupportSet
     settings : Settings
-    models, icl : str
-        Names of the promptable and the in-context model.
+    models : ModelChoice
+        The device is not kept: it is of the computer, not of the task.
     """
 
     support: SupportSet
     settings: Settings
-    models: str
-    icl: str
+    models: ModelChoice
 
 
 def save_task(task: Task, path: str | Path) -> None:
     """Save what a fitted task was made of; see `write_task`."""
-    names = task.segmenter.networks.names
-    saved = SavedTask(task.support, task.segmenter.settings, names.get("sam", "starter"), names.get("icl", "starter"))
-    write_task(saved, path)
+    names = task.provenance.models
+    models = ModelChoice(names["sam"] or "starter", names["icl"] or "starter")
+    write_task(SavedTask(task.support, task.settings, models), path)
 
 
 def write_task(saved: SavedTask, path: str | Path) -> None:
@@ -87,8 +88,8 @@ def write_task(saved: SavedTask, path: str | Path) -> None:
     index = {
         "format": FORMAT,
         "version": version(),
-        "models": saved.models,
-        "icl": saved.icl,
+        "models": saved.models.sam,
+        "icl": saved.models.icl,
         "settings": saved.settings.to_dict(),
         "pairs": len(support),
         "fingerprint": support.fingerprint(),
@@ -129,7 +130,9 @@ def read_task(path: str | Path) -> SavedTask:
         ) from error
 
 
-def load_task(path: str | Path, *, device: str = "auto", cache: EmbeddingCache | None = None) -> Task:
+def load_task(
+    path: str | Path, *, device: str = "auto", cache: EmbeddingCache | None = None
+) -> Task:
     """Read a task file and fit the task, with the models it was saved with.
 
     Raises
@@ -138,35 +141,53 @@ def load_task(path: str | Path, *, device: str = "auto", cache: EmbeddingCache |
         See `read_task`; also if its models are unknown, or not on this computer.
     """
     saved = read_task(path)
-    segmenter = ICLSAM(saved.models, icl=saved.icl, device=device, settings=saved.settings, cache=cache)
+    models = saved.models
+    segmenter = ICLSAM(
+        models.sam, icl=models.icl, device=device, settings=saved.settings, cache=cache
+    )
     return segmenter.fit_support(saved.support)
 
 
 def _read(archive: zipfile.ZipFile, path: Path) -> SavedTask:
-    outside = [n for n in archive.namelist() if PurePosixPath(n).is_absolute() or "/" in n or "\\" in n or ".." in n]
-    if outside:
-        raise ValueError(f"{path} is not read: it holds a path that leads outside itself ({outside[0]!r}).")
+    for name in archive.namelist():
+        if _leads_outside(name):
+            raise ValueError(
+                f"{path} is not read: it holds a path that leads outside itself ({name!r})."
+            )
     index = json.loads(archive.read(_INDEX))
-    if not isinstance(index, dict) or index.get("format") != FORMAT:
-        found = index.get("format") if isinstance(index, dict) else None
+    found = index.get("format") if isinstance(index, dict) else None
+    if found != FORMAT:
         raise ValueError(
             f"{path} has task format {found!r}, this version of napari-iclsam reads format {FORMAT}. "
             "Update napari-iclsam, or save the task again with this version."
         )
-    pairs = range(int(index["pairs"]))
-    support = SupportSet.of(
-        [_from_tiff(archive.read(f"{n}.image.tif"), index["dtypes"][n]) for n in pairs],
-        [_from_tiff(archive.read(f"{n}.labels.tif"), "<i4") for n in pairs],
-        {int(label): _style(style) for label, style in index["styles"].items()},
-    )
+    support = _read_support(archive, index)
     if support.fingerprint() != index["fingerprint"]:
-        raise ValueError(f"{path} was changed after it was saved: its images are not those it was saved with.")
-    return SavedTask(support, Settings.from_dict(index["settings"]), str(index["models"]), str(index["icl"]))
+        raise ValueError(
+            f"{path} was changed after it was saved: its images are not those it was saved with."
+        )
+    models = ModelChoice(str(index["models"]), str(index["icl"]))
+    return SavedTask(support, Settings.from_dict(index["settings"]), models)
+
+
+def _leads_outside(name: str) -> bool:
+    return PurePosixPath(name).is_absolute() or "/" in name or "\\" in name or ".." in name
+
+
+def _read_support(archive: zipfile.ZipFile, index: Mapping[str, Any]) -> SupportSet:
+    images = []
+    labels = []
+    for pair in range(int(index["pairs"])):
+        images.append(_from_tiff(archive.read(f"{pair}.image.tif"), index["dtypes"][pair]))
+        labels.append(_from_tiff(archive.read(f"{pair}.labels.tif"), "<i4"))
+    styles = {int(label): _style(style) for label, style in index["styles"].items()}
+    return SupportSet.of(images, labels, styles)
 
 
 def _style(values: Mapping[str, Any]) -> LabelStyle:
-    colour = values["colour"]
-    return LabelStyle(str(values["name"]), None if colour is None else tuple(map(float, colour)))
+    # files of earlier versions spell it so
+    color = values["color"] if "color" in values else values["colour"]
+    return LabelStyle(str(values["name"]), None if color is None else tuple(map(float, color)))
 
 
 def _to_tiff(array: NDArray[Any]) -> bytes:

@@ -19,7 +19,15 @@ from napari_iclsam.models.starter_icl import TwoScales
 from napari_iclsam.models.starter_sam import StarterSam
 from napari_iclsam.models.universeg import UniverSeg
 from napari_iclsam.weights import checks, download
-from napari_iclsam.weights.catalogue import ALIASES, CATALOGUE, Architecture, Kind, Scaling, Weights, lookup
+from napari_iclsam.weights.catalogue import (
+    ALIASES,
+    CATALOGUE,
+    Architecture,
+    Kind,
+    Scaling,
+    Weights,
+    lookup,
+)
 
 if TYPE_CHECKING:
     from napari_iclsam.models.sam import Preprocessing
@@ -43,7 +51,7 @@ class Built:
     module : nn.Module
         In evaluation mode, without gradients.
     weights : Weights
-        What it is: title, licence, citation, preprocessing; made up for a file of the user's own.
+        What it is: title, license, citation, preprocessing; made up for a file of the user's own.
     path : Path
     sha256 : str
         "sha256:..." of the file.
@@ -75,10 +83,12 @@ def build_sam(name: str, dtype: torch.dtype = torch.float32, *, here: bool = Tru
     Parameters
     ----------
     name : str
-        A name of the catalogue ("starter", "medsam", "sam_vit_b", ...), the path of a file of one's own, whose network
-        is recognised from its tensors, or NAME:PATH to read such a file with NAME's preprocessing and licence.
+        A name of the catalogue ("starter", "medsam", "sam_vit_b", ...), the path of a file of one's
+        own, whose network is recognised from its tensors, or NAME:PATH to read such a file with
+        NAME's preprocessing and license.
     dtype : torch.dtype
-        Of the image encoder. float16 and bfloat16 halve its memory; it still takes and gives float32.
+        Of the image encoder. float16 and bfloat16 halve its memory; it still takes and gives
+        float32.
     here : bool
         Whether images will be embedded in main memory too, and not on another device.
 
@@ -137,21 +147,31 @@ def _existing(path: Path) -> Path:
 
 def _same_name(path: Path, kind: Kind) -> Weights | None:
     """Return the published file of the same name, whose preprocessing a copy elsewhere has as well."""
-    return next((each for each in CATALOGUE.values() if each.filename == path.name and each.kind == kind), None)
+    return next(
+        (each for each in CATALOGUE.values() if each.filename == path.name and each.kind == kind),
+        None,
+    )
 
 
 def _own(path: Path, like: Weights | None) -> Weights:
     """Describe a file of the user's own."""
     if like is not None:
-        return replace(like, name=path.name, title=f"{like.title} ({path.name})", urls=(), size=None, check=None)
+        return replace(
+            like,
+            name=path.name,
+            title=f"{like.title} ({path.name})",
+            urls=(),
+            size=None,
+            check=None,
+        )
     return Weights(
         name=path.name,
         title=f"own file {path.name}",
         kind="sam",
         architecture="vit_b",
         filename=path.name,
-        licence="unknown (own file)",
-        licence_url="",
+        license="unknown (own file)",
+        license_url="",
         citation="unknown (own file)",
         preprocessing="sam",
         parameters=0,
@@ -179,11 +199,15 @@ def _build(name: str, kind: Kind, dtype: torch.dtype, *, here: bool) -> Built:
         weights = _described(weights, found, kind, tensors)
         _require_memory(weights, dtype, here=here)
     module = _assemble(found, tensors, path, weights.preprocessing, dtype)
-    dtype = torch.float32 if found == "starter_sam" else dtype  # small, and faster without conversions
+    dtype = (
+        torch.float32 if found == "starter_sam" else dtype
+    )  # small, and faster without conversions
     return Built(module.eval().requires_grad_(False), weights, path, checks.digest(path), dtype)
 
 
-def _described(weights: Weights, architecture: Architecture, kind: Kind, tensors: Mapping[str, Tensor]) -> Weights:
+def _described(
+    weights: Weights, architecture: Architecture, kind: Kind, tensors: Mapping[str, Tensor]
+) -> Weights:
     """Complete the description of the user's own file from what is in it."""
     parameters = sum(value.numel() for value in tensors.values())
     scaling: dict[Architecture, Scaling] = {
@@ -208,7 +232,9 @@ def _require_memory(weights: Weights, dtype: torch.dtype, *, here: bool) -> None
     needed, half = room + dtype.itemsize * weights.parameters, room + 2 * weights.parameters
     smaller = "" if needed == half else f"load it in bfloat16 (about {half / 1e9:.1f} GB), "
     memory.require(
-        needed, weights.title, f"close other programs, {smaller}or choose a smaller model such as mobile_sam or starter"
+        needed,
+        weights.title,
+        f"close other programs, {smaller}or choose a smaller model such as mobile_sam or starter",
     )
 
 
@@ -240,8 +266,8 @@ def recognise(tensors: Mapping[str, Tensor], path: Path) -> Architecture:
 def vit_shape(tensors: Mapping[str, Tensor], path: Path) -> VitShape:
     """Read the size of a SAM image encoder off its tensors.
 
-    Width and patch from the patch embedding, heads from the width of the relative positions, and which blocks attend
-    globally from their number: 2 * 64 - 1 instead of 2 * 14 - 1.
+    Width and patch from the patch embedding, heads from the width of the relative positions, and
+    which blocks attend globally from their number: 2 * 64 - 1 instead of 2 * 14 - 1.
 
     Raises
     ------
@@ -251,21 +277,35 @@ def vit_shape(tensors: Mapping[str, Tensor], path: Path) -> VitShape:
     try:
         embed_dim, _, patch, _ = tensors["image_encoder.patch_embed.proj.weight"].shape
         grid = tensors["image_encoder.pos_embed"].shape[1]
-        blocks = {int(match[1]) for name in tensors if (match := re.match(r"image_encoder\.blocks\.(\d+)\.", name))}
-        positions = [tensors[f"image_encoder.blocks.{n}.attn.rel_pos_h"].shape for n in range(len(blocks))]
+        blocks = {
+            int(match[1])
+            for name in tensors
+            if (match := re.match(r"image_encoder\.blocks\.(\d+)\.", name))
+        }
+        positions = [
+            tensors[f"image_encoder.blocks.{n}.attn.rel_pos_h"].shape for n in range(len(blocks))
+        ]
     except (KeyError, ValueError) as error:
-        raise ValueError(f"{path} holds an incomplete SAM: {error} is missing or of another shape") from error
+        raise ValueError(
+            f"{path} holds an incomplete SAM: {error} is missing or of another shape"
+        ) from error
     if not positions or grid != _GRID or patch != 16 or embed_dim % positions[0][1]:
         raise ValueError(
             f"{path} holds a SAM for images of {grid * patch} x {grid * patch} in patches of {patch}, "
             "expected 1024 x 1024 in patches of 16"
         )
     global_blocks = tuple(n for n, shape in enumerate(positions) if shape[0] == 2 * grid - 1)
-    return VitShape(embed_dim, len(blocks), embed_dim // positions[0][1], global_blocks, grid * patch)
+    return VitShape(
+        embed_dim, len(blocks), embed_dim // positions[0][1], global_blocks, grid * patch
+    )
 
 
 def _assemble(
-    architecture: Architecture, tensors: Mapping[str, Tensor], path: Path, scaling: Scaling, dtype: torch.dtype
+    architecture: Architecture,
+    tensors: Mapping[str, Tensor],
+    path: Path,
+    scaling: Scaling,
+    dtype: torch.dtype,
 ) -> nn.Module:
     """Build the network and load the tensors."""
     what = f"{path} does not fit {architecture}"
@@ -289,8 +329,12 @@ def _assemble(
         module = Sam(tiny_vit.TinyVitEncoder(), preprocessing=preprocessing)
     else:
         shape = vit_shape(tensors, path)
-        with torch.device("meta"):  # its tensors come from the file: no memory, no time for random ones
-            encoder = vit_encoder(shape.embed_dim, shape.depth, shape.heads, shape.global_blocks, shape.image_size)
+        with torch.device(
+            "meta"
+        ):  # its tensors come from the file: no memory, no time for random ones
+            encoder = vit_encoder(
+                shape.embed_dim, shape.depth, shape.heads, shape.global_blocks, shape.image_size
+            )
         module = Sam(encoder, image_size=shape.image_size, preprocessing=preprocessing)
     load_strictly(module, _owned(tensors, torch.float32, encoder_dtype=dtype), what, unneeded)
     if dtype != torch.float32:
@@ -302,7 +346,8 @@ def _assemble(
 def _triton_left_alone() -> Iterator[None]:
     """Keep torchvision from loading triton where there is no CUDA device, which alone could use it.
 
-    Triton's LLVM and that of Mesa's software OpenGL, with which a window may be drawn already, crash in one process.
+    Triton's LLVM and that of Mesa's software OpenGL, with which a window may be drawn already,
+    crash in one process.
     """
     if torch.cuda.is_available() or "triton" in sys.modules:
         yield
@@ -320,8 +365,14 @@ def _owned(
     """Copy tensors out of the file, so that it may be moved, in the precision wanted; integers stay what they are."""
     owned = {}
     for name, value in tensors.items():
-        wanted = encoder_dtype if encoder_dtype is not None and name.startswith("image_encoder.") else dtype
-        owned[name] = value.to(wanted if value.is_floating_point() else value.dtype, copy=True).contiguous()
+        wanted = (
+            encoder_dtype
+            if encoder_dtype is not None and name.startswith("image_encoder.")
+            else dtype
+        )
+        owned[name] = value.to(
+            wanted if value.is_floating_point() else value.dtype, copy=True
+        ).contiguous()
     return owned
 
 

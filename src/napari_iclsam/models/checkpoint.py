@@ -48,7 +48,8 @@ def read_tensors(path: Path) -> dict[str, Tensor]:
     Returns
     -------
     dict of str to Tensor
-        On the CPU, perhaps still backed by the file. What trainers wrap around the weights is taken off.
+        On the CPU, perhaps still backed by the file. What trainers wrap around the weights is taken
+        off.
 
     Raises
     ------
@@ -79,13 +80,20 @@ def _read_torch(path: Path, start: bytes) -> object:
     except zipfile.BadZipFile as error:  # a damaged end may claim several disks
         raise ValueError(f"{path} is damaged ({error}): get it again") from error
     if start.startswith(b"PK") and not zipped:
-        raise ValueError(f"{path} is truncated ({path.stat().st_size} bytes, its end is missing): get it again")
-    by_name = path.suffix == ".safetensors"  # torch would go by the name, and the content says otherwise
+        raise ValueError(
+            f"{path} is truncated ({path.stat().st_size} bytes, its end is missing): get it again"
+        )
+    by_name = (
+        path.suffix == ".safetensors"
+    )  # torch would go by the name, and the content says otherwise
     try:
         with warnings.catch_warnings(), path.open("rb") as file:
             warnings.filterwarnings("ignore", "Detected pickle protocol")
             return torch.load(
-                file if by_name else path, map_location="cpu", weights_only=True, mmap=zipped and not by_name
+                file if by_name else path,
+                map_location="cpu",
+                weights_only=True,
+                mmap=zipped and not by_name,
             )
     except pickle.UnpicklingError as error:
         if code := re.search(r"GLOBAL ([\w.]+)", str(error)):
@@ -97,7 +105,9 @@ def _read_torch(path: Path, start: bytes) -> object:
             f"{path} holds something else than tensors, or is damaged; it was refused and nothing of it was run"
         ) from error
     except _BROKEN as error:
-        raise ValueError(f"{path} is not a file of weights, or is damaged or truncated: get it again") from error
+        raise ValueError(
+            f"{path} is not a file of weights, or is damaged or truncated: get it again"
+        ) from error
 
 
 def unwrap(content: object, path: Path) -> dict[str, Tensor]:
@@ -118,7 +128,9 @@ def unwrap(content: object, path: Path) -> dict[str, Tensor]:
     return tensors
 
 
-def load_strictly(module: nn.Module, tensors: Mapping[str, Tensor], what: str, unneeded: Collection[str] = ()) -> None:
+def load_strictly(
+    module: nn.Module, tensors: Mapping[str, Tensor], what: str, unneeded: Collection[str] = ()
+) -> None:
     """Load every tensor of a module, and accept no other.
 
     Parameters

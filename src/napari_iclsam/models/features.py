@@ -14,7 +14,8 @@ class Features:
     Attributes
     ----------
     embedding : Tensor, (B, 256, G, G)
-        One vector a cell of the G x G grid over the zero-padded square input (64 x 64 for SAM and starter-sam).
+        One vector a cell of the G x G grid over the zero-padded square input (64 x 64 for SAM and
+        starter-sam).
     detail : Tensor or None, (B, C, 2 G, 2 G)
         Finer features for decoders that want them; None for SAM.
     """
@@ -30,7 +31,8 @@ class Decoded:
     Attributes
     ----------
     logits : Tensor, (N, 4 G, 4 G)
-        Low-resolution mask logits that cover the square input, padding included; foreground where positive.
+        Low-resolution mask logits that cover the square input, padding included; foreground where
+        positive.
     iou : Tensor, (N,)
         The network's own estimate of the intersection over union of each mask, 0 to 1.
     """

@@ -1,15 +1,18 @@
 """SAM's image encoder, equal to segment-anything's and cheaper. Knows no files and no devices.
 
-Kirillov et al., "Segment Anything", ICCV 2023; Li et al., "Exploring Plain Vision Transformer Backbones", ECCV 2022.
-Parameters are segment-anything's own; only the way through them differs:
+Kirillov et al., "Segment Anything", ICCV 2023; Li et al., "Exploring Plain Vision Transformer
+Backbones", ECCV 2022. Parameters are segment-anything's own; only the way through them differs:
 
-* Between the blocks the tokens lie window after window, so that a block that attends within windows moves none of
-  them. The windows at the border are smaller; the padding that fills them up in the original has one key and one
-  value, the bias of their projection, and needs neither queries nor output.
-* A block that attends over the whole grid never holds its attention matrix: one head and some queries at a time, their
-  relative positions as the sum of a term a row and a term a column of keys; on a graphics card all at once in a fused
-  kernel, the positions folded into the product of queries and keys.
-* What is added to the tokens is added in place, and the MLP takes as many tokens at once as the cache holds.
+* Between the blocks the tokens lie window after window, so that a block that attends within windows
+  moves none of
+  them. The windows at the border are smaller; the padding that fills them up in the original has
+  one key and one value, the bias of their projection, and needs neither queries nor output.
+* A block that attends over the whole grid never holds its attention matrix: one head and some
+  queries at a time, their
+  relative positions as the sum of a term a row and a term a column of keys; on a graphics card all
+  at once in a fused kernel, the positions folded into the product of queries and keys.
+* What is added to the tokens is added in place, and the MLP takes as many tokens at once as the
+  cache holds.
 """
 
 from __future__ import annotations
@@ -70,7 +73,12 @@ class ImageEncoder(ImageEncoderViT):  # type: ignore[misc]
     """
 
     def __init__(
-        self, embed_dim: int, depth: int, heads: int, global_blocks: Sequence[int], image_size: int = 1024
+        self,
+        embed_dim: int,
+        depth: int,
+        heads: int,
+        global_blocks: Sequence[int],
+        image_size: int = 1024,
     ) -> None:
         layer_norm: Callable[..., nn.Module] = partial(nn.LayerNorm, eps=1e-6)
         super().__init__(
@@ -88,7 +96,9 @@ class ImageEncoder(ImageEncoderViT):  # type: ignore[misc]
 
     def forward(self, x: Tensor) -> Tensor:
         """Embed normalised, padded images."""
-        if torch.is_grad_enabled() and (x.requires_grad or any(p.requires_grad for p in self.parameters())):
+        if torch.is_grad_enabled() and (
+            x.requires_grad or any(p.requires_grad for p in self.parameters())
+        ):
             return super().forward(x)  # type: ignore[no-any-return]
         grid = self.patch_embed(x) + self.pos_embed
         tokens = self._to_windows(grid)
@@ -98,7 +108,9 @@ class ImageEncoder(ImageEncoderViT):  # type: ignore[misc]
                 tokens += block.attn.proj(self._attend_in_windows(index, block.attn, normed))
             else:
                 tokens += block.attn.proj(self._attend_globally(index, block.attn, normed))
-            for part in tokens.flatten(0, 1).split(_MLP_TOKENS if tokens.is_cpu else tokens[..., 0].numel()):
+            for part in tokens.flatten(0, 1).split(
+                _MLP_TOKENS if tokens.is_cpu else tokens[..., 0].numel()
+            ):
                 part.add_(block.mlp(block.norm2(part)))
         grid = self._to_grid(tokens, grid.shape[1])
         return self.neck(grid.permute(0, 3, 1, 2))  # type: ignore[no-any-return]
@@ -122,7 +134,9 @@ class ImageEncoder(ImageEncoderViT):  # type: ignore[misc]
             by_column = torch.einsum("nhyxc,xkc->nhyxk", q, positions.columns[: group.width])
             bias = (by_row[..., :, None] + by_column[..., None, :]).flatten(4).flatten(2, 3)
             attended = F.scaled_dot_product_attention(q.flatten(2, 3), k, v, attn_mask=bias)
-            out[:, group.start : group.stop] = attended.transpose(1, 2).reshape(len(tokens), -1, tokens.shape[-1])
+            out[:, group.start : group.stop] = attended.transpose(1, 2).reshape(
+                len(tokens), -1, tokens.shape[-1]
+            )
         return out
 
     def _attend_globally(self, index: int, attention: Attention, tokens: Tensor) -> Tensor:
@@ -130,7 +144,10 @@ class ImageEncoder(ImageEncoderViT):  # type: ignore[misc]
         size, heads = self._windows[-1].rows.stop, attention.num_heads
         positions = self._relative_positions(index, attention, size)
         grid = self._to_grid(attention.qkv(tokens), size)
-        q, k, v = (x.contiguous() for x in grid.flatten(1, 2).unflatten(2, (3, heads, -1)).permute(2, 0, 3, 1, 4))
+        q, k, v = (
+            x.contiguous()
+            for x in grid.flatten(1, 2).unflatten(2, (3, heads, -1)).permute(2, 0, 3, 1, 4)
+        )
         rows = q.unflatten(2, (size, size))
         by_row = torch.einsum("nhyxc,ykc->nhyxk", rows, positions.rows).flatten(2, 3)
         by_column = torch.einsum("nhyxc,xkc->nhyxk", rows, positions.columns).flatten(2, 3)
@@ -164,7 +181,11 @@ class ImageEncoder(ImageEncoderViT):  # type: ignore[misc]
         """Go through views of a grid and of its tokens that hold the same windows: (B, rows, columns, h, w, C)."""
         for group in self._windows:
             height, width = group.height, group.width
-            there = grid[:, group.rows, group.columns].unflatten(2, (-1, width)).unflatten(1, (-1, height))
+            there = (
+                grid[:, group.rows, group.columns]
+                .unflatten(2, (-1, width))
+                .unflatten(1, (-1, height))
+            )
             there = there.transpose(2, 3)
             yield there, tokens[:, group.start : group.stop].view(there.shape)
 
@@ -173,7 +194,9 @@ class ImageEncoder(ImageEncoderViT):  # type: ignore[misc]
         if index not in self._positions:
             at = torch.arange(size, device=attention.rel_pos_h.device)
             offset = at[:, None] - at[None, :] + size - 1
-            self._positions[index] = _Positions(attention.rel_pos_h[offset], attention.rel_pos_w[offset])
+            self._positions[index] = _Positions(
+                attention.rel_pos_h[offset], attention.rel_pos_w[offset]
+            )
         return self._positions[index]
 
     # What is laid out once is forgotten when the parameters change.
@@ -212,21 +235,29 @@ def _fill_up(x: Tensor, padding: Tensor, window: int) -> Tensor:
     return filled.flatten(2, 3)
 
 
-def _attend_fused(q: Tensor, k: Tensor, v: Tensor, by_row: Tensor, by_column: Tensor, out: Tensor) -> None:
+def _attend_fused(
+    q: Tensor, k: Tensor, v: Tensor, by_row: Tensor, by_column: Tensor, out: Tensor
+) -> None:
     """Attend with one head, q, k, v (T, c), by PyTorch's fused kernel, some queries at a time."""
     for part in _parts(len(q)):
         bias = (by_row[part, :, None] + by_column[part, None, :]).flatten(1)
-        attended = F.scaled_dot_product_attention(q[None, None, part], k[None, None], v[None, None], attn_mask=bias)
+        attended = F.scaled_dot_product_attention(
+            q[None, None, part], k[None, None], v[None, None], attn_mask=bias
+        )
         out[part] = attended[0, 0]
 
 
-def _attend_by_products(q: Tensor, k: Tensor, v: Tensor, by_row: Tensor, by_column: Tensor, out: Tensor) -> None:
+def _attend_by_products(
+    q: Tensor, k: Tensor, v: Tensor, by_row: Tensor, by_column: Tensor, out: Tensor
+) -> None:
     """Do the same step by step: on processors, the fused kernel is half as fast in half precision."""
     keys = (k * k.shape[-1] ** -0.5).T.contiguous()
     logits = q.new_empty(_QUERIES, len(k))
     for part in _parts(len(q)):
         here = torch.mm(q[part], keys, out=logits[: part.stop - part.start])
-        here.unflatten(1, (by_row.shape[1], -1)).add_(by_row[part, :, None]).add_(by_column[part, None, :])
+        here.unflatten(1, (by_row.shape[1], -1)).add_(by_row[part, :, None]).add_(
+            by_column[part, None, :]
+        )
         out[part] = torch.softmax(here, dim=1, out=here) @ v
 
 
@@ -237,7 +268,9 @@ def _attend_folded(q: Tensor, k: Tensor, v: Tensor, by_row: Tensor, by_column: T
     """
     rows, columns = by_row.shape[-1], by_column.shape[-1]
     at = torch.arange(rows * columns, device=q.device)
-    where = torch.cat([F.one_hot(at // columns, rows), F.one_hot(at % columns, columns)], dim=1).to(k.dtype)
+    where = torch.cat([F.one_hot(at // columns, rows), F.one_hot(at % columns, columns)], dim=1).to(
+        k.dtype
+    )
     asking = torch.cat([q * q.shape[-1] ** -0.5, by_row, by_column], dim=-1)
     keys = torch.cat([k, where.expand(*k.shape[:2], -1, -1)], dim=-1)
     return F.scaled_dot_product_attention(asking, keys, v, scale=1.0)

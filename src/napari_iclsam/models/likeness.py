@@ -1,7 +1,8 @@
 """Likeness in closed form: how much a cell looks like the object of an example, by a ridge regression on features.
 
-Bertinetto et al., "Meta-learning with differentiable closed-form solvers", ICLR 2019: the solution is differentiable,
-so that a network can be trained to give features that such a regression tells apart.
+Bertinetto et al., "Meta-learning with differentiable closed-form solvers", ICLR 2019: the solution
+is differentiable, so that a network can be trained to give features that such a regression tells
+apart.
 """
 
 from __future__ import annotations
@@ -36,7 +37,9 @@ class Rule:
         return value
 
 
-def fit_rule(cells: Tensor, inside: Tensor, around: Tensor, ridge: float, used: Sequence[int] = ()) -> Rule:
+def fit_rule(
+    cells: Tensor, inside: Tensor, around: Tensor, ridge: float, used: Sequence[int] = ()
+) -> Rule:
     """Fit 1 inside and -1 around by a ridge regression, each side counting as much as the other.
 
     Parameters
@@ -48,11 +51,14 @@ def fit_rule(cells: Tensor, inside: Tensor, around: Tensor, ridge: float, used: 
     ridge : float
         Weight of the squared norm, relative to the mean variance of the features.
     used : Sequence[int]
-        For each rule, how many of the features it uses, from the first on. By default one rule uses all.
+        For each rule, how many of the features it uses, from the first on. By default one rule uses
+        all.
     """
     with torch.autocast(cells.device.type, enabled=False):
         cells = cells.float()
-        object_, rest = (w.float() / (2 * w.float().sum(dim=1, keepdim=True) + 1e-6) for w in (inside, around))
+        object_, rest = (
+            w.float() / (2 * w.float().sum(dim=1, keepdim=True) + 1e-6) for w in (inside, around)
+        )
         mean = ((object_ + rest)[:, None] @ cells)[:, 0]
         centred = cells - mean[:, None]
         covariance = centred.mT @ ((object_ + rest)[..., None] * centred)

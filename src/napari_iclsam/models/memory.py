@@ -24,7 +24,9 @@ def available() -> int:
 
 def _entry(text: str, name: str) -> int:
     """Return the number of a "NAME NUMBER" line, 0 without one."""
-    return next((int(line.split()[1]) for line in text.splitlines() if line.split()[:1] == [name]), 0)
+    return next(
+        (int(line.split()[1]) for line in text.splitlines() if line.split()[:1] == [name]), 0
+    )
 
 
 def require(needed: int, what: str, remedy: str) -> None:

@@ -26,7 +26,8 @@ class PromptMaps:
     coarse : Tensor, (N, 2, G, G)
         Guidance (squashed bias) and its presence, at stride 8.
     inside, around : Tensor, (N, 1, G, G)
-        Weights, at least 0, of the cells that stand for the object and for its surroundings in the likeness.
+        Weights, at least 0, of the cells that stand for the object and for its surroundings in the
+        likeness.
     """
 
     fine: Tensor
@@ -46,7 +47,8 @@ def prompt_maps(
 ) -> PromptMaps:
     """Draw N prompts as maps.
 
-    Parameters are those of `StarterSam.decode`; ``grid`` is G, and the maps take type and device of ``like``.
+    Parameters are those of `StarterSam.decode`; ``grid`` is G, and the maps take type and device of
+    ``like``.
     """
     count = next((len(prompt) for prompt in (boxes, points, masks) if prompt is not None), None)
     if count is None:
@@ -98,7 +100,9 @@ def box_maps(boxes: Tensor, side: int) -> Tensor:
     u, v = along[:, 0, None, :].expand(-1, side, -1), along[:, 1, :, None].expand(-1, -1, side)
     inside = cover[:, 0, None, :] * cover[:, 1, :, None]
     size = (torch.log2(half.prod(dim=1)) / 8 - 1)[:, :, None].expand(-1, side, side)
-    return torch.stack([inside, u, v, (u * u + v * v).clamp(max=4.5), size, torch.ones_like(inside)], dim=1)
+    return torch.stack(
+        [inside, u, v, (u * u + v * v).clamp(max=4.5), size, torch.ones_like(inside)], dim=1
+    )
 
 
 def point_maps(points: Tensor, labels: Tensor, side: int) -> Tensor:
@@ -110,7 +114,9 @@ def point_maps(points: Tensor, labels: Tensor, side: int) -> Tensor:
     maps = []
     for wanted in (1, 0):
         chosen = (labels == wanted).to(points.dtype)[:, :, None, None]
-        maps += [(torch.exp(-squared / (2 * width**2)) * chosen).amax(dim=1) for width in (6.0, 32.0)]
+        maps += [
+            (torch.exp(-squared / (2 * width**2)) * chosen).amax(dim=1) for width in (6.0, 32.0)
+        ]
     return torch.stack(maps, dim=1)
 
 

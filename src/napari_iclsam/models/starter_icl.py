@@ -1,19 +1,23 @@
 """starter-icl, the bundled in-context network: UniverSeg on patches of pixels, with a likeness beside them.
 
-Three additions make UniverSeg (`napari_iclsam.models.universeg`) cheaper, quicker to train and less tied to place:
+Three additions make UniverSeg (`napari_iclsam.models.universeg`) cheaper, quicker to train and less
+tied to place:
 
-* patches: two by two pixels enter as channels of one cell, and leave the same way, so that images of 128 x 128 cost
+* patches: two by two pixels enter as channels of one cell, and leave the same way, so that images
+  of 128 x 128 cost
   what 64 x 64 would;
-* likeness: a small pyramid of convolutions describes every cell; a ridge regression in closed form, fitted to the cells
-  of the support set, tells how much each cell of the query is like the target, once by its look alone and once by look
-  and place (`napari_iclsam.models.likeness`). UniverSeg's pairs meet only where they lie above each other; this way
-  colour and texture are found anywhere;
-* attention: at the two coarsest of its five levels, cells of 16 and 32 pixels, every cell of the query also asks all
-  cells of the support set, so that what has more shape than colour is found anywhere, too.
+* likeness: a small pyramid of convolutions describes every cell; a ridge regression in closed form,
+  fitted to the cells
+  of the support set, tells how much each cell of the query is like the target, once by its look
+  alone and once by look and place (`napari_iclsam.models.likeness`). UniverSeg's pairs meet only
+  where they lie above each other; this way color and texture are found anywhere;
+* attention: at the two coarsest of its five levels, cells of 16 and 32 pixels, every cell of the
+  query also asks all
+  cells of the support set, so that what has more shape than color is found anywhere, too.
 
-Its blocks are normalised by groups of channels. It is trained on images of several sizes and asked at two
-(`TwoScales`): thin things need the fine one, large ones the coarse one, and a third, small network weighs the answers,
-pixel by pixel. Knows no files and no devices.
+Its blocks are normalised by groups of channels. It is trained on images of several sizes and asked
+at two (`TwoScales`): thin things need the fine one, large ones the coarse one, and a third, small
+network weighs the answers, pixel by pixel. Knows no files and no devices.
 """
 
 from __future__ import annotations
@@ -32,7 +36,8 @@ PATCH = 2
 """Pixels of a cell in each direction."""
 
 _RIDGE = 0.01
-"""Weight of the squared norm in the regression, relative to the mean variance of the descriptors."""
+"""Weight of the squared norm in the regression, relative to the mean variance of the
+descriptors."""
 
 _GROUPS = 4
 
@@ -77,7 +82,9 @@ class _Pyramid(nn.Module):
         found: list[Tensor] = []
         for level, describe in zip(self.levels, self.describe, strict=True):
             x = level(F.avg_pool2d(x, 2) if found else x)
-            found.append(F.interpolate(describe(x), size=size, mode="bilinear", align_corners=False))
+            found.append(
+                F.interpolate(describe(x), size=size, mode="bilinear", align_corners=False)
+            )
         return torch.cat(found, dim=1)
 
 
@@ -99,16 +106,22 @@ class _Attention(nn.Module):
         super().__init__()
         self.heads = channels // _HEAD
         self.norm, self.support_norm = nn.LayerNorm(channels), nn.LayerNorm(channels)
-        self.query, self.key, self.value, self.out = (nn.Linear(channels, channels) for _ in range(4))
+        self.query, self.key, self.value, self.out = (
+            nn.Linear(channels, channels) for _ in range(4)
+        )
         nn.init.zeros_(self.out.weight)
         nn.init.zeros_(self.out.bias)
 
     def forward(self, u: Tensor, v: Groups) -> Tensor:
         """Return u (B, F, h, w), changed, of u and of the support's groups (B, s, F, h, w)."""
         asking = self.norm(u.flatten(2).mT)
-        known = self.support_norm(torch.cat([group.movedim(2, -1).flatten(1, 3) for group in v], dim=1))
+        known = self.support_norm(
+            torch.cat([group.movedim(2, -1).flatten(1, 3) for group in v], dim=1)
+        )
         parts = (self.query(asking), self.key(known), self.value(known))
-        answer = F.scaled_dot_product_attention(*(x.unflatten(-1, (self.heads, _HEAD)).transpose(1, 2) for x in parts))
+        answer = F.scaled_dot_product_attention(
+            *(x.unflatten(-1, (self.heads, _HEAD)).transpose(1, 2) for x in parts)
+        )
         change: Tensor = self.out(answer.transpose(1, 2).flatten(2))
         met: Tensor = u + change.mT.unflatten(2, u.shape[-2:])
         return met
@@ -120,7 +133,9 @@ class _Core(UniverSeg):
     def __init__(self, features: Sequence[int], meeting: Collection[int]) -> None:
         cells = PATCH**2
         super().__init__(3 * cells + _LIKENESSES, features, mask_channels=cells, groups=_GROUPS)
-        self.attention = nn.ModuleDict({str(level): _Attention(features[level]) for level in meeting})
+        self.attention = nn.ModuleDict(
+            {str(level): _Attention(features[level]) for level in meeting}
+        )
 
     def meet(self, level: int, u: Tensor, v: Groups) -> Tensor:
         if str(level) not in self.attention:
@@ -140,7 +155,9 @@ class StarterIcl(nn.Module):
         Levels at which target and support also meet by attention.
     """
 
-    def __init__(self, features: Sequence[int] = (64, 64, 96, 128, 128), meeting: Collection[int] = (3, 4)) -> None:
+    def __init__(
+        self, features: Sequence[int] = (64, 64, 96, 128, 128), meeting: Collection[int] = (3, 4)
+    ) -> None:
         super().__init__()
         self.stem = _Pyramid(3 * PATCH**2, (24, 48, 64), 16)
         self.core = _Core(features, meeting)
@@ -157,7 +174,12 @@ class StarterIcl(nn.Module):
         return StarterContext(rule, self.core.encode_support(cells, _cells(masks)))
 
     def forward(
-        self, query: Tensor, support: StarterContext, guidance: Tensor | None = None, *, likeness: Tensor | None = None
+        self,
+        query: Tensor,
+        support: StarterContext,
+        guidance: Tensor | None = None,
+        *,
+        likeness: Tensor | None = None,
     ) -> Tensor:
         """Segment Q queries with each of T support sets. See `UniverSeg.forward`; a likeness at hand may be given."""
         if likeness is None:
@@ -172,10 +194,12 @@ class StarterIcl(nn.Module):
         return _likeness(support.rule, described).flatten(0, 1)
 
     def _describe(self, images: Tensor) -> Tensor:
-        """Return of each cell what the stem says, its mean colour, and its place: (N, D, h, w), float32."""
+        """Return of each cell what the stem says, its mean color, and its place: (N, D, h, w), float32."""
         learnt = self.stem(_cells(images)).float()
         n, _, h, w = learnt.shape
-        y, x = torch.meshgrid(*(torch.linspace(-1, 1, s, device=images.device) for s in (h, w)), indexing="ij")
+        y, x = torch.meshgrid(
+            *(torch.linspace(-1, 1, s, device=images.device) for s in (h, w)), indexing="ij"
+        )
         place = torch.stack([x, y, x * x, y * y, x * y]).expand(n, -1, -1, -1)
         return torch.cat([learnt, F.avg_pool2d(images.float(), PATCH), place], dim=1)
 
@@ -189,8 +213,8 @@ class TwoScalesContext:
     fine, coarse : StarterContext
         At full and at half size.
     traits : Tensor, (T, 3), float32
-        How much of the masks and of the images half the size loses, relative to them; the square root of the masks'
-        share of the image.
+        How much of the masks and of the images half the size loses, relative to them; the square
+        root of the masks' share of the image.
     """
 
     fine: StarterContext
@@ -214,7 +238,9 @@ class Merge(nn.Module):
         nn.init.zeros_(self.decide.weight)
         nn.init.zeros_(self.decide.bias)  # type: ignore[arg-type]
 
-    def forward(self, fine: Tensor, coarse: Tensor, likeness: Tensor, image: Tensor, traits: Tensor) -> Tensor:
+    def forward(
+        self, fine: Tensor, coarse: Tensor, likeness: Tensor, image: Tensor, traits: Tensor
+    ) -> Tensor:
         """Merge logits.
 
         Parameters
@@ -235,7 +261,9 @@ class Merge(nn.Module):
             _lost(image).mean(dim=1, keepdim=True) * 8,
             traits[..., None, None].expand(-1, -1, *size),
         ]
-        gate, change = self.decide(self.look(torch.cat([x.to(fine.dtype) for x in seen], dim=1))).split(1, dim=1)
+        gate, change = self.decide(
+            self.look(torch.cat([x.to(fine.dtype) for x in seen], dim=1))
+        ).split(1, dim=1)
         merged: Tensor = torch.lerp(coarse, fine, torch.sigmoid(gate).to(fine.dtype)) + change
         return merged
 
@@ -265,10 +293,14 @@ class TwoScales(nn.Module):
         """Compute what does not depend on the query, at both scales. See `UniverSeg.encode_support`."""
         halved = (_halved(x.flatten(0, 1)).unflatten(0, x.shape[:2]) for x in (images, masks))
         return TwoScalesContext(
-            self.network.encode_support(images, masks), self.network.encode_support(*halved), _traits(images, masks)
+            self.network.encode_support(images, masks),
+            self.network.encode_support(*halved),
+            _traits(images, masks),
         )
 
-    def forward(self, query: Tensor, support: TwoScalesContext, guidance: Tensor | None = None) -> Tensor:
+    def forward(
+        self, query: Tensor, support: TwoScalesContext, guidance: Tensor | None = None
+    ) -> Tensor:
         """Segment Q queries with each of T support sets. See `UniverSeg.forward`."""
         traits = support.traits.repeat_interleave(len(query) // len(support.traits), dim=0)
         merged: Tensor = self.merge(*self.answers(query, support, guidance), query, traits)
@@ -287,7 +319,9 @@ def _traits(images: Tensor, masks: Tensor) -> Tensor:
     """Return what `TwoScalesContext.traits` says, of images (T, S, 3, H, W) and masks (T, S, 1, H, W)."""
     images, masks = images.float(), masks.float()
     over = (1, 2, 3, 4)
-    thin = _lost(masks.flatten(0, 1)).unflatten(0, masks.shape[:2]).sum(over) / masks.sum(over).clamp_min(1)
+    thin = _lost(masks.flatten(0, 1)).unflatten(0, masks.shape[:2]).sum(over) / masks.sum(
+        over
+    ).clamp_min(1)
     spread = images.std(dim=(-2, -1)).mean(dim=(1, 2)).clamp_min(1e-3)
     sharp = _lost(images.flatten(0, 1)).unflatten(0, images.shape[:2]).mean(over) / spread
     return torch.stack([thin, 4 * sharp, masks.mean(over).sqrt()], dim=1)

@@ -1,16 +1,21 @@
 """starter-sam, the bundled promptable network: a small convolutional encoder and decoder. Knows no files.
 
-It keeps SAM's contract (Kirillov et al., "Segment Anything", ICCV 2023): a 256 x 64 x 64 embedding of a zero-padded
-square input, prompts of boxes, points and masks, logits of 256 x 256. Its decoder is a small convolutional U-Net, not
-SAM's two-way transformer, because that transformer needs far longer to learn from scratch. Prompts enter it as maps:
+It keeps SAM's contract (Kirillov et al., "Segment Anything", ICCV 2023): a 256 x 64 x 64 embedding
+of a zero-padded square input, prompts of boxes, points and masks, logits of 256 x 256. Its decoder
+is a small convolutional U-Net, not SAM's two-way transformer, because that transformer needs far
+longer to learn from scratch. Prompts enter it as maps:
 
 * a box as its coverage, the position relative to its centre in half widths, and its size;
 * points as bumps of two widths, foreground apart from background;
 * a mask prompt as squashed logits;
-* likeness: a ridge regression in closed form, fitted for each prompt on the cells inside it against those around it,
-  tells from the features how much every cell resembles the object (without it the decoder learns to fill the box);
-* guidance: SAM adds a bias of one value a cell to its attention logits; a convolution has none, so here the same bias
-  enters as an input channel of the stride-8 level. The network was trained with such maps from linear probes.
+* likeness: a ridge regression in closed form, fitted for each prompt on the cells inside it against
+  those around it,
+  tells from the features how much every cell resembles the object (without it the decoder learns to
+  fill the box);
+* guidance: SAM adds a bias of one value a cell to its attention logits; a convolution has none, so
+  here the same bias
+  enters as an input channel of the stride-8 level. The network was trained with such maps from
+  linear probes.
 """
 
 from __future__ import annotations
@@ -23,7 +28,13 @@ from torch.nn import functional as F
 
 from napari_iclsam.models.features import Decoded, Features
 from napari_iclsam.models.likeness import fit_rule
-from napari_iclsam.models.prompt_maps import BOX_MAPS, MASK_MAPS, POINT_MAPS, PromptMaps, prompt_maps
+from napari_iclsam.models.prompt_maps import (
+    BOX_MAPS,
+    MASK_MAPS,
+    POINT_MAPS,
+    PromptMaps,
+    prompt_maps,
+)
 
 STRIDE = 8
 """Input pixels a cell of the embedding."""
@@ -73,7 +84,9 @@ class _Down(nn.Sequential):
     """Normalise and halve the resolution."""
 
     def __init__(self, channels_in: int, channels_out: int) -> None:
-        super().__init__(_ChannelNorm(channels_in), nn.ReLU(), nn.Conv2d(channels_in, channels_out, 3, 2, 1))
+        super().__init__(
+            _ChannelNorm(channels_in), nn.ReLU(), nn.Conv2d(channels_in, channels_out, 3, 2, 1)
+        )
 
 
 def _double(x: Tensor) -> Tensor:
@@ -105,9 +118,14 @@ class Encoder(nn.Module):
         self.stem = nn.Sequential(nn.Conv2d(3, 24, 3, 2, 1), _Down(24, widths[0]))
         self.downs = nn.ModuleList([_Down(widths[level], widths[level + 1]) for level in range(3)])
         self.stages = nn.ModuleList(
-            [nn.Sequential(*[_Block(width) for _ in range(depth)]) for width, depth in zip(widths, depths, strict=True)]
+            [
+                nn.Sequential(*[_Block(width) for _ in range(depth)])
+                for width, depth in zip(widths, depths, strict=True)
+            ]
         )
-        self.laterals = nn.ModuleList([nn.Sequential(_ChannelNorm(w), nn.Conv2d(w, pyramid, 1)) for w in widths[1:]])
+        self.laterals = nn.ModuleList(
+            [nn.Sequential(_ChannelNorm(w), nn.Conv2d(w, pyramid, 1)) for w in widths[1:]]
+        )
         self.merge = _Block(pyramid)
         self.embed = nn.Sequential(
             _ChannelNorm(pyramid),
@@ -115,7 +133,9 @@ class Encoder(nn.Module):
             nn.Conv2d(pyramid, embedding_channels, 3, padding=1),
             _ChannelNorm(embedding_channels),
         )
-        self.detail_lateral = nn.Sequential(_ChannelNorm(widths[0]), nn.Conv2d(widths[0], detail_channels, 1))
+        self.detail_lateral = nn.Sequential(
+            _ChannelNorm(widths[0]), nn.Conv2d(widths[0], detail_channels, 1)
+        )
         self.detail_top = nn.Conv2d(pyramid, detail_channels, 1)
         self.detail_norm = _ChannelNorm(detail_channels)
 
@@ -145,7 +165,9 @@ class Decoder(nn.Module):
         Channels at strides 4, 8, 16 and 32.
     """
 
-    def __init__(self, embedding_channels: int, detail_channels: int, widths: tuple[int, int, int, int]) -> None:
+    def __init__(
+        self, embedding_channels: int, detail_channels: int, widths: tuple[int, int, int, int]
+    ) -> None:
         super().__init__()
         self.detail = nn.Conv2d(detail_channels, widths[0], 1)
         self.embedding = nn.Conv2d(embedding_channels, widths[1], 1)
@@ -155,9 +177,13 @@ class Decoder(nn.Module):
         self.coarse = nn.Conv2d(4, widths[1], 3, padding=1)
         self.descend = nn.ModuleList([_Block(width) for width in widths])
         self.downs = nn.ModuleList([_Down(widths[level], widths[level + 1]) for level in range(3)])
-        self.ups = nn.ModuleList([nn.Conv2d(widths[level + 1], widths[level], 1) for level in range(3)])
+        self.ups = nn.ModuleList(
+            [nn.Conv2d(widths[level + 1], widths[level], 1) for level in range(3)]
+        )
         self.ascend = nn.ModuleList([_Block(width) for width in widths[:3]])
-        self.out = nn.Sequential(_ChannelNorm(widths[0]), nn.ReLU(), nn.Conv2d(widths[0], 4, 3, padding=1))
+        self.out = nn.Sequential(
+            _ChannelNorm(widths[0]), nn.ReLU(), nn.Conv2d(widths[0], 4, 3, padding=1)
+        )
         self.quality = nn.Sequential(nn.Linear(2 * widths[1], 64), nn.ReLU(), nn.Linear(64, 1))
 
     def likeness(self, features: Features, maps: PromptMaps, owner: Tensor) -> Likeness:
@@ -165,10 +191,14 @@ class Decoder(nn.Module):
         assert features.detail is not None
         return Likeness(
             coarse=_regress(self.coarse_key(features.embedding), maps.inside, maps.around, owner),
-            fine=_regress(self.fine_key(features.detail), _double(maps.inside), _double(maps.around), owner),
+            fine=_regress(
+                self.fine_key(features.detail), _double(maps.inside), _double(maps.around), owner
+            ),
         )
 
-    def forward(self, features: Features, maps: PromptMaps, owner: Tensor, likeness: Likeness | None = None) -> Decoded:
+    def forward(
+        self, features: Features, maps: PromptMaps, owner: Tensor, likeness: Likeness | None = None
+    ) -> Decoded:
         """Decode N prompts.
 
         Parameters
@@ -216,9 +246,9 @@ class StarterSam(nn.Module):
     Parameters
     ----------
     image_size : int
-        Side of the square input in pixels, a multiple of 32. The longest side of an image is resized to it, the rest
-        is padded with zeros at the bottom and right after `normalise`. The network is fully convolutional, so that
-        the same weights run at any such size.
+        Side of the square input in pixels, a multiple of 32. The longest side of an image is
+        resized to it, the rest is padded with zeros at the bottom and right after `normalise`. The
+        network is fully convolutional, so that the same weights run at any such size.
     """
 
     pixel_mean: Tensor

@@ -1,8 +1,8 @@
 """MobileSAM's image encoder: TinyViT from timm under SAM's neck. Knows no files and no devices.
 
-Zhang et al., "Faster Segment Anything", 2023; Wu et al., "TinyViT", ECCV 2022. Against TinyViT for classification:
-1024 x 1024 input, the last stage keeps the 64 x 64 grid of the one before, and SAM's neck stands in the place of the
-classification head.
+Zhang et al., "Faster Segment Anything", 2023; Wu et al., "TinyViT", ECCV 2022. Against TinyViT for
+classification: 1024 x 1024 input, the last stage keeps the 64 x 64 grid of the one before, and
+SAM's neck stands in the place of the classification head.
 """
 
 from __future__ import annotations
@@ -16,12 +16,15 @@ from timm.models.tiny_vit import TinyVit
 from torch import Tensor, nn
 
 UNNEEDED = frozenset(
-    f"image_encoder.{name}" for name in ("norm_head.weight", "norm_head.bias", "head.weight", "head.bias")
+    f"image_encoder.{name}"
+    for name in ("norm_head.weight", "norm_head.bias", "head.weight", "head.bias")
 )
-"""Names of the published file without use here: the head with which TinyViT was trained to classify."""
+"""Names of the published file without use here: the head with which TinyViT was trained to
+classify."""
 
 _INDICES = re.compile(r"\.attention_bias_idxs$")
-"""Which entry of the bias table each pair of cells takes: follows from the window, kept in some copies of the file."""
+"""Which entry of the bias table each pair of cells takes: follows from the window, kept in some
+copies of the file."""
 
 _RENAMED = (
     (re.compile(r"^image_encoder\.patch_embed\.seq\.0\."), "image_encoder.patch_embed.conv1."),
@@ -67,7 +70,9 @@ def from_published(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
 
 def renamed(name: str) -> str:
     """Return timm's name of a published name: downsampling opens a stage there, and closes the one before here."""
-    name = _DOWNSAMPLE.sub(lambda match: f"image_encoder.stages.{int(match[1]) + 1}.downsample.", name)
+    name = _DOWNSAMPLE.sub(
+        lambda match: f"image_encoder.stages.{int(match[1]) + 1}.downsample.", name
+    )
     for pattern, replacement in _RENAMED:
         name = pattern.sub(replacement, name)
     return name

@@ -1,18 +1,21 @@
 """UniverSeg, the in-context network, in an exactly equal but cheaper factorised form. Knows no files and no devices.
 
-Butoi et al., "UniverSeg: Universal Medical Image Segmentation", ICCV 2023. Names of the state dict are those of the
-published weights. A block with target ``u`` and support ``v_1 .. v_S`` is published as ::
+Butoi et al., "UniverSeg: Universal Medical Image Segmentation", ICCV 2023. Names of the state dict
+are those of the published weights. A block with target ``u`` and support ``v_1 .. v_S`` is
+published as ::
 
     z_i  = cross_conv(concat(u, v_i))            (no non-linearity)
     u'   = lrelu(target_conv(mean_i z_i))
     v_i' = lrelu(support_conv(z_i))
 
-A convolution is linear, so its target half is computed once instead of S times, ``mean_i z_i`` needs the mean of the
-support alone, the first block's support half does not depend on the query at all (`UniverSeg.encode_support` computes
-it once a task), and the last decoder block, whose support output nobody reads, needs only the mean of its support.
+A convolution is linear, so its target half is computed once instead of S times, ``mean_i z_i``
+needs the mean of the support alone, the first block's support half does not depend on the query at
+all (`UniverSeg.encode_support` computes it once a task), and the last decoder block, whose support
+output nobody reads, needs only the mean of its support.
 
-The pairs of a support set only ever meet in sums. They pass through the network in groups small enough for a
-processor's cache, channels last, and nothing of all of them at full resolution is laid out but `SupportFeatures`.
+The pairs of a support set only ever meet in sums. They pass through the network in groups small
+enough for a processor's cache, channels last, and nothing of all of them at full resolution is laid
+out but `SupportFeatures`.
 """
 
 from __future__ import annotations
@@ -44,9 +47,11 @@ class SupportFeatures:
     Attributes
     ----------
     cross_mean : Tensor, (B, F, H, W)
-        Mean over the pairs of the support half of the first block's cross convolution, without bias.
+        Mean over the pairs of the support half of the first block's cross convolution, without
+        bias.
     support : Tensor, (B, S, F, H, W)
-        The first block's support convolution of that half, pair by pair, with the convolution's bias.
+        The first block's support convolution of that half, pair by pair, with the convolution's
+        bias.
     """
 
     cross_mean: Tensor
@@ -58,7 +63,9 @@ class _Pooled:
     """A support tensor of which only the mean over pairs and the energy a pixel are still needed."""
 
     mean: Tensor  # (B, C, H, W)
-    energy: Tensor | None  # (B, 1, H, W): sum over pairs and channels of squares; None without guidance
+    energy: (
+        Tensor | None
+    )  # (B, 1, H, W): sum over pairs and channels of squares; None without guidance
 
 
 class _Conv(nn.Module):
@@ -102,8 +109,8 @@ class CrossBlock(nn.Module):
     Parameters
     ----------
     target, support : int
-        Channels of the target and of a support pair. The first ``target`` input channels of the cross convolution
-        belong to the target.
+        Channels of the target and of a support pair. The first ``target`` input channels of the
+        cross convolution belong to the target.
     features : int
         Channels of both outputs.
     groups : int
@@ -148,7 +155,7 @@ class UniverSeg(nn.Module):
     Parameters
     ----------
     image_channels : int
-        Channels of an image: 1 in the published weights, 3 for colour.
+        Channels of an image: 1 in the published weights, 3 for color.
     features : Sequence[int]
         Features of each level, finest first. Published: four levels of 64.
     mask_channels : int
@@ -159,7 +166,8 @@ class UniverSeg(nn.Module):
 
     image_sizes: tuple[int, ...] = (128,)
     image_channels: int = 1
-    """Side of the square images that the published weights were trained on; the network takes others, too."""
+    """Side of the square images that the published weights were trained on; the network takes
+    others, too."""
 
     def __init__(
         self,
@@ -173,7 +181,10 @@ class UniverSeg(nn.Module):
         sizes = list(features)
         inputs = [(image_channels, image_channels + mask_channels), *((f, f) for f in sizes[:-1])]
         encoder = (CrossBlock(*cu_cv, f, groups) for cu_cv, f in zip(inputs, sizes, strict=True))
-        decoder = (CrossBlock(deep + skip, deep + skip, skip, groups) for deep, skip in pairwise(sizes[::-1]))
+        decoder = (
+            CrossBlock(deep + skip, deep + skip, skip, groups)
+            for deep, skip in pairwise(sizes[::-1])
+        )
         self.enc_blocks = nn.ModuleList(encoder)
         self.dec_blocks = nn.ModuleList(decoder)
         self.out_conv = _Conv(sizes[0], mask_channels, size=1)
@@ -196,7 +207,9 @@ class UniverSeg(nn.Module):
             outputs.append(_over_pairs(block.support.vmapped.conv, half_v).movedim(2, -1))
         return SupportFeatures(means.value(), torch.cat(outputs, dim=1).movedim(-1, 2))
 
-    def forward(self, query: Tensor, support: SupportFeatures, guidance: Tensor | None = None) -> Tensor:
+    def forward(
+        self, query: Tensor, support: SupportFeatures, guidance: Tensor | None = None
+    ) -> Tensor:
         """Segment Q queries with each of T support sets.
 
         Parameters
@@ -206,9 +219,10 @@ class UniverSeg(nn.Module):
         support : SupportFeatures
             Of `encode_support`, T tasks.
         guidance : Tensor, (T * Q, 1, h, w), optional
-            alpha * z: the logarithm of the factor by which each decoder block's support is weighted before it is
-            rescaled to its former L2 norm (Hu et al. 2024, semantic guidance of the in-context model). Resized
-            bilinearly to each block; the target and the encoder are untouched.
+            alpha * z: the logarithm of the factor by which each decoder block's support is weighted
+            before it is rescaled to its former L2 norm (Hu et al. 2024, semantic guidance of the
+            in-context model). Resized bilinearly to each block; the target and the encoder are
+            untouched.
 
         Returns
         -------
@@ -227,7 +241,9 @@ class UniverSeg(nn.Module):
                 u, v = _pool(u), [_over_pairs(_pool, group) for group in v]
         for block in self.dec_blocks[:-1]:
             skip_u, skip_v = skips.pop()
-            joined = _upsampled_beside(v, skip_v) if guidance is None else _guide(v, skip_v, guidance)
+            joined = (
+                _upsampled_beside(v, skip_v) if guidance is None else _guide(v, skip_v, guidance)
+            )
             u, v = block(torch.cat([_up(u), skip_u], dim=1), joined)
         u = torch.cat([_up(u), top_u], dim=1)
         return self._last_block(u, _join(_pool_upsampled(v, guided=guided), top), guidance)
@@ -236,26 +252,40 @@ class UniverSeg(nn.Module):
         """Change the target (B, F, h, w) after an encoder block, knowing the support; as published, nothing."""
         return u
 
-    def _first_block(self, query: Tensor, support: SupportFeatures, *, guided: bool) -> tuple[Tensor, Groups, _Pooled]:
+    def _first_block(
+        self, query: Tensor, support: SupportFeatures, *, guided: bool
+    ) -> tuple[Tensor, Groups, _Pooled]:
         """Return u', v' halved in size, and of v' at full size what the last block needs."""
         block = cast(CrossBlock, self.enc_blocks[0])
         half_u = block.cross_target(query).contiguous(memory_format=torch.channels_last)
         tasks = len(support.support)
-        u = block.target_output(half_u + support.cross_mean.repeat_interleave(len(query) // tasks, dim=0))
-        shared = F.conv2d(half_u, block.support.vmapped.conv.weight, None, padding=1).unflatten(0, (tasks, -1))
+        u = block.target_output(
+            half_u + support.cross_mean.repeat_interleave(len(query) // tasks, dim=0)
+        )
+        shared = F.conv2d(half_u, block.support.vmapped.conv.weight, None, padding=1).unflatten(
+            0, (tasks, -1)
+        )
         halved, means, energies = [], _Mean(), []
         for part in support.support.split(_group(query), dim=1):
-            v = _over_pairs(block.support.vmapped.activate, (part[:, None] + shared[:, :, None]).flatten(0, 1))
+            v = _over_pairs(
+                block.support.vmapped.activate, (part[:, None] + shared[:, :, None]).flatten(0, 1)
+            )
             halved.append(_over_pairs(_pool, v))
             means.add(v)
             if guided:
                 energies.append(_energy(v))
-        return u, halved, _Pooled(means.value(), torch.stack(energies).sum(dim=0) if guided else None)
+        return (
+            u,
+            halved,
+            _Pooled(means.value(), torch.stack(energies).sum(dim=0) if guided else None),
+        )
 
     def _last_block(self, u: Tensor, v: _Pooled, guidance: Tensor | None) -> Tensor:
         block = cast(CrossBlock, self.dec_blocks[-1])
         mean = v.mean if guidance is None else _guide_pooled(v, guidance)
-        logits: Tensor = self.out_conv.conv(block.target_output(block.cross_target(u) + block.cross_support(mean)))
+        logits: Tensor = self.out_conv.conv(
+            block.target_output(block.cross_target(u) + block.cross_support(mean))
+        )
         return logits
 
 
@@ -268,7 +298,10 @@ class _Mean:
 
     def add(self, group: Tensor) -> None:
         self._pairs += group.shape[1]
-        size, last = group.shape[2:], group.movedim(2, -1)  # as it lies in memory: ten times as fast to sum
+        size, last = (
+            group.shape[2:],
+            group.movedim(2, -1),
+        )  # as it lies in memory: ten times as fast to sum
         total = last.flatten(2).sum(dim=1).view(-1, *size[1:], size[0]).movedim(-1, 1)
         self._sums = [self._sums[0] + total] if self._sums else [total]
 
@@ -311,7 +344,9 @@ def _upsampled_beside(v: Groups, skip: Groups) -> Iterator[Tensor]:
 def _guide(v: Groups, skip: Groups, guidance: Tensor) -> Iterator[Tensor]:
     """Do the same, weight the whole tensor and give it back its L2 norm."""
     weights = _weights(guidance, skip[0].shape[-2:])
-    energies = [_energy(_over_pairs(_up, deep)) + _energy(fine) for deep, fine in zip(v, skip, strict=True)]
+    energies = [
+        _energy(_over_pairs(_up, deep)) + _energy(fine) for deep, fine in zip(v, skip, strict=True)
+    ]
     energy = torch.stack(energies).sum(dim=0)
     factor = (weights * _norm_kept(energy, weights)).to(skip[0].dtype)
     return (group * factor[:, None] for group in _upsampled_beside(v, skip))
@@ -342,7 +377,11 @@ def _pool_upsampled(v: Groups, *, guided: bool) -> _Pooled:
     means = _Mean()
     for group in v:
         means.add(group)
-    energy = torch.stack([_energy(_over_pairs(_up, group)) for group in v]).sum(dim=0) if guided else None
+    energy = (
+        torch.stack([_energy(_over_pairs(_up, group)) for group in v]).sum(dim=0)
+        if guided
+        else None
+    )
     return _Pooled(_up(means.value()), energy)
 
 

@@ -1,4 +1,4 @@
-"""Which weights there are: address, check, licence, citation, cost. Knows no files on this computer and no torch."""
+"""Which weights there are: address, check, license, citation, cost. Knows no files on this computer and no torch."""
 
 from __future__ import annotations
 
@@ -11,10 +11,18 @@ from typing import Literal
 Kind = Literal["sam", "icl"]
 """A promptable model, or an in-context model."""
 
-Architecture = Literal["starter_sam", "starter_icl", "vit_b", "vit_l", "vit_h", "vit_t", "universeg"]
+Architecture = Literal[
+    "starter_sam", "starter_icl", "vit_b", "vit_l", "vit_h", "vit_t", "universeg"
+]
 
 Scaling = Literal["sam", "medsam", "starter", "universeg"]
 """How the model wants its pixels; a property of the weights."""
+
+FusionDefault = Literal["published", "starter"]
+"""Fusion weights of Hu et al. 2024, or those of the smaller starter-sam."""
+
+_LARGE = frozenset({"vit_b", "vit_l", "vit_h"})
+_FINE_TUNABLE = frozenset({"starter_icl"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,15 +37,15 @@ class Weights:
     architecture : str
     filename : str
         Under which name it is kept.
-    licence, licence_url : str
-        Licence of the weights (not of the code), and where to read it.
+    license, license_url : str
+        License of the weights (not of the code), and where to read it.
     citation : str
     preprocessing : str
     parameters : int
         Number of parameters.
     memory : int
-        Bytes of main memory that loading it and embedding one image takes, roughly, in single precision, beside those
-        of Python and PyTorch.
+        Bytes of main memory that loading it and embedding one image takes, roughly, in single
+        precision, beside those of Python and PyTorch.
     cost : str
         What one image costs, in words.
     good_for : str
@@ -49,7 +57,7 @@ class Weights:
     check : str, optional
         "sha256:...", "md5:...", "xxh128:..." or "git-blob-sha1:..."; None for bundled weights.
     research_only : bool
-        The licence allows research only.
+        The license allows research only.
     bundled : bool
         Comes with the package: never downloaded.
     """
@@ -59,8 +67,8 @@ class Weights:
     kind: Kind
     architecture: Architecture
     filename: str
-    licence: str
-    licence_url: str
+    license: str
+    license_url: str
     citation: str
     preprocessing: Scaling
     parameters: int
@@ -74,6 +82,21 @@ class Weights:
     bundled: bool = False
 
     @property
+    def large(self) -> bool:
+        """Whether it is one of SAM's vision transformers: half precision pays."""
+        return self.architecture in _LARGE
+
+    @property
+    def fine_tunable(self) -> bool:
+        """Whether it gains by test-time fine-tuning."""
+        return self.architecture in _FINE_TUNABLE
+
+    @property
+    def fusion_default(self) -> FusionDefault:
+        """Which fusion weights hold before any are cross-validated."""
+        return "starter" if self.architecture == "starter_sam" else "published"
+
+    @property
     def about_size(self) -> int:
         """Length in bytes, from the number of parameters where it is not known exactly; ours are in half precision."""
         return self.size if self.size is not None else (2 if self.bundled else 4) * self.parameters
@@ -84,8 +107,10 @@ _MICRO_SAM = "Archit et al., Segment Anything for Microscopy, Nature Methods 202
 _STARTER = "napari-iclsam starter models (see the model card in the package)"
 _META = "https://dl.fbaipublicfiles.com/segment_anything/"
 _MIRROR = "https://huggingface.co/ybelkada/segment-anything/resolve/main/checkpoints/"
-_SAM_LICENCE = "https://github.com/facebookresearch/segment-anything/blob/main/LICENSE"
-_MOBILE_SAM = "ChaoningZhang/MobileSAM/{}f706ad9c4eb7f219c00d9050e46328518ffb65d2/weights/mobile_sam.pt"
+_SAM_LICENSE = "https://github.com/facebookresearch/segment-anything/blob/main/LICENSE"
+_MOBILE_SAM = (
+    "ChaoningZhang/MobileSAM/{}f706ad9c4eb7f219c00d9050e46328518ffb65d2/weights/mobile_sam.pt"
+)
 _ZOO = "https://uk1s3.embassy.ebi.ac.uk/public-datasets/bioimage.io/"
 _VIT_B_PARAMETERS = 93_735_472
 _VIT_B_COST = "a few seconds an image on a CPU, tenths of a second on a graphics card"
@@ -97,8 +122,8 @@ _ENTRIES = (
         kind="sam",
         architecture="starter_sam",
         filename="starter_sam.safetensors",
-        licence="CC-BY-SA-4.0",
-        licence_url="https://creativecommons.org/licenses/by-sa/4.0/",
+        license="CC-BY-SA-4.0",
+        license_url="https://creativecommons.org/licenses/by-sa/4.0/",
         citation=_STARTER,
         preprocessing="starter",
         parameters=4_772_541,
@@ -113,8 +138,8 @@ _ENTRIES = (
         kind="icl",
         architecture="starter_icl",
         filename="starter_icl.safetensors",
-        licence="CC-BY-SA-4.0",
-        licence_url="https://creativecommons.org/licenses/by-sa/4.0/",
+        license="CC-BY-SA-4.0",
+        license_url="https://creativecommons.org/licenses/by-sa/4.0/",
         citation=_STARTER,
         preprocessing="universeg",
         parameters=3_788_102,
@@ -129,8 +154,8 @@ _ENTRIES = (
         kind="sam",
         architecture="vit_b",
         filename="sam_vit_b_01ec64.pth",
-        licence="Apache-2.0",
-        licence_url=_SAM_LICENCE,
+        license="Apache-2.0",
+        license_url=_SAM_LICENSE,
         citation=_SAM,
         preprocessing="sam",
         parameters=_VIT_B_PARAMETERS,
@@ -147,8 +172,8 @@ _ENTRIES = (
         kind="sam",
         architecture="vit_l",
         filename="sam_vit_l_0b3195.pth",
-        licence="Apache-2.0",
-        licence_url=_SAM_LICENCE,
+        license="Apache-2.0",
+        license_url=_SAM_LICENSE,
         citation=_SAM,
         preprocessing="sam",
         parameters=312_342_832,
@@ -164,8 +189,8 @@ _ENTRIES = (
         kind="sam",
         architecture="vit_h",
         filename="sam_vit_h_4b8939.pth",
-        licence="Apache-2.0",
-        licence_url=_SAM_LICENCE,
+        license="Apache-2.0",
+        license_url=_SAM_LICENSE,
         citation=_SAM,
         preprocessing="sam",
         parameters=641_090_608,
@@ -182,8 +207,8 @@ _ENTRIES = (
         kind="sam",
         architecture="vit_b",
         filename="medsam_vit_b.pth",
-        licence="Apache-2.0",
-        licence_url="https://github.com/bowang-lab/MedSAM/blob/main/LICENSE",
+        license="Apache-2.0",
+        license_url="https://github.com/bowang-lab/MedSAM/blob/main/LICENSE",
         citation="Ma et al., Segment anything in medical images, Nature Communications 2024, "
         "doi:10.1038/s41467-024-44824-z",
         preprocessing="medsam",
@@ -200,8 +225,8 @@ _ENTRIES = (
         kind="sam",
         architecture="vit_t",
         filename="mobile_sam.pt",
-        licence="Apache-2.0",
-        licence_url="https://github.com/ChaoningZhang/MobileSAM/blob/master/LICENSE",
+        license="Apache-2.0",
+        license_url="https://github.com/ChaoningZhang/MobileSAM/blob/master/LICENSE",
         citation="Zhang et al., Faster Segment Anything, 2023, arXiv:2306.14289",
         preprocessing="sam",
         parameters=10_130_092,
@@ -221,8 +246,8 @@ _ENTRIES = (
         kind="sam",
         architecture="vit_b",
         filename="vit_b_lm.pt",
-        licence="see its model card",
-        licence_url="https://bioimage.io/#/?id=diplomatic-bug",
+        license="see its model card",
+        license_url="https://bioimage.io/#/?id=diplomatic-bug",
         citation=_MICRO_SAM,
         preprocessing="sam",
         parameters=_VIT_B_PARAMETERS,
@@ -238,8 +263,8 @@ _ENTRIES = (
         kind="sam",
         architecture="vit_b",
         filename="vit_b_em_organelles.pt",
-        licence="see its model card",
-        licence_url="https://bioimage.io/#/?id=noisy-ox",
+        license="see its model card",
+        license_url="https://bioimage.io/#/?id=noisy-ox",
         citation=_MICRO_SAM,
         preprocessing="sam",
         parameters=_VIT_B_PARAMETERS,
@@ -255,8 +280,8 @@ _ENTRIES = (
         kind="sam",
         architecture="vit_b",
         filename="vit_b_medical_imaging.pt",
-        licence="see its model card",
-        licence_url="https://github.com/computational-cell-analytics/medico-sam",
+        license="see its model card",
+        license_url="https://github.com/computational-cell-analytics/medico-sam",
         citation="Archit et al., MedicoSAM, 2025, arXiv:2501.11734",
         preprocessing="sam",
         parameters=_VIT_B_PARAMETERS,
@@ -272,8 +297,8 @@ _ENTRIES = (
         kind="icl",
         architecture="universeg",
         filename="universeg_v1_nf64_ss64_STA.pt",
-        licence="OpenRAIL++-M (research purposes only)",
-        licence_url="https://github.com/JJGO/UniverSeg#licenses",
+        license="OpenRAIL++-M (research purposes only)",
+        license_url="https://github.com/JJGO/UniverSeg#licenses",
         citation="Butoi et al., UniverSeg: Universal Medical Image Segmentation, ICCV 2023, "
         "doi:10.1109/ICCV51070.2023.01960",
         preprocessing="universeg",
@@ -281,7 +306,9 @@ _ENTRIES = (
         memory=400_000_000,
         cost="fractions of a second an image on a CPU",
         good_for="the published method on medical images, in research",
-        urls=("https://github.com/JJGO/UniverSeg/releases/download/weights/universeg_v1_nf64_ss64_STA.pt",),
+        urls=(
+            "https://github.com/JJGO/UniverSeg/releases/download/weights/universeg_v1_nf64_ss64_STA.pt",
+        ),
         check="git-blob-sha1:eedd25b13679d2f06ec4f9b59bcf02fc9205e06b",
         research_only=True,
     ),
@@ -326,9 +353,17 @@ def lookup(name: str, kind: Kind | None = None) -> Weights:
         if entry is not None and (kind is None or entry.kind == kind):
             return entry
     if kind is not None and (name in CATALOGUE or name in {alias for _, alias in ALIASES}):
-        role, other = ("a promptable model", "--icl") if kind == "sam" else ("an in-context model", "--models")
-        raise ValueError(f"{name!r} is not {role}: give it as {other}, and here one of {', '.join(names(kind))}")
+        role, other = (
+            ("a promptable model", "--icl")
+            if kind == "sam"
+            else ("an in-context model", "--models")
+        )
+        raise ValueError(
+            f"{name!r} is not {role}: give it as {other}, and here one of {', '.join(names(kind))}"
+        )
     known = [*CATALOGUE, *(alias for _, alias in ALIASES)] if kind is None else [*names(kind)]
     close = difflib.get_close_matches(name, known, n=1)
     hint = f"did you mean {close[0]!r}? " if close else ""
-    raise ValueError(f"no weights are called {name!r}: {hint}known are {', '.join(dict.fromkeys(known))}")
+    raise ValueError(
+        f"no weights are called {name!r}: {hint}known are {', '.join(dict.fromkeys(known))}"
+    )

@@ -67,7 +67,9 @@ def digest(path: Path, kind: str = "sha256", on_bytes: Callable[[int], None] | N
 _DIGESTS: dict[tuple[Path, int, int, str], str] = {}
 
 
-def require(path: Path, check: str, size: int | None = None, on_bytes: Callable[[int], None] | None = None) -> None:
+def require(
+    path: Path, check: str, size: int | None = None, on_bytes: Callable[[int], None] | None = None
+) -> None:
     """Raise `CheckFailed` unless a file has the given digest ("KIND:HEX") and, where known, length.
 
     The message says what was expected and what was found.
@@ -77,7 +79,9 @@ def require(path: Path, check: str, size: int | None = None, on_bytes: Callable[
         raise CheckFailed(f"{path} has {found_size} bytes, expected {size}{describe(path)}")
     found = digest(path, check.partition(":")[0], on_bytes)
     if found != check.lower():
-        raise CheckFailed(f"{path} is not the published file: expected {check}, found {found}{describe(path)}")
+        raise CheckFailed(
+            f"{path} is not the published file: expected {check}, found {found}{describe(path)}"
+        )
 
 
 def describe(path: Path) -> str:

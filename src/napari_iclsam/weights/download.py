@@ -152,8 +152,8 @@ def ready(weights: Weights, on_bytes: Callable[[int], None] | None = None) -> Pa
     MissingWeights
         There is none.
     CheckFailed
-        The file in our folder is not the published one; nothing is changed. (A wrong file of another program, in
-        torch.hub's folder, is passed over.)
+        The file in our folder is not the published one; nothing is changed. (A wrong file of
+        another program, in torch.hub's folder, is passed over.)
     """
     for found in folders.candidates(weights):
         if weights.check is None:
@@ -162,7 +162,9 @@ def ready(weights: Weights, on_bytes: Callable[[int], None] | None = None) -> Pa
             checks.require(found.path, weights.check, weights.size, on_bytes)
         except CheckFailed as error:
             if found.place == "cache":
-                raise CheckFailed(f"{error}. Nothing was changed: move or delete it, then download again") from None
+                raise CheckFailed(
+                    f"{error}. Nothing was changed: move or delete it, then download again"
+                ) from None
             continue
         return found.path
     raise MissingWeights(weights)
@@ -177,7 +179,8 @@ def fetch(
 ) -> Path:
     """Return the checked file of some weights, downloading it if it is not on this computer.
 
-    A broken or cancelled download goes on where it stopped. Two processes that want the same file share one download.
+    A broken or cancelled download goes on where it stopped. Two processes that want the same file
+    share one download.
 
     Parameters
     ----------
@@ -238,7 +241,9 @@ def install_from(
     weights, source = lookup(name) if isinstance(name, str) else name, Path(file)
     job = _Job(weights, on_progress or _ignore, cancelled or _never, Patience())
     if weights.bundled or weights.check is None:
-        raise ValueError(f"{weights.name!r} comes with the package and is not installed from a file")
+        raise ValueError(
+            f"{weights.name!r} comes with the package and is not installed from a file"
+        )
     if not source.is_file():
         raise FileNotFoundError(f"there is no file {source}")
     checks.require(source, weights.check, weights.size, job.on_checked)
@@ -261,8 +266,8 @@ def verify(name: str | Path) -> Verified:
     Parameters
     ----------
     name : str or Path
-        A name of the catalogue (its file on this computer), or any file: one whose name is that of a published file
-        is compared with that.
+        A name of the catalogue (its file on this computer), or any file: one whose name is that of
+        a published file is compared with that.
 
     Raises
     ------
@@ -282,7 +287,12 @@ def verify(name: str | Path) -> Verified:
         path = found
     sha256 = checks.digest(path)
     expected = None if weights is None else weights.check
-    return Verified(path, expected, checks.digest(path, expected.partition(":")[0]) if expected else sha256, sha256)
+    return Verified(
+        path,
+        expected,
+        checks.digest(path, expected.partition(":")[0]) if expected else sha256,
+        sha256,
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -330,7 +340,9 @@ def _alone(target: Path, job: _Job) -> Iterator[None]:
             lock.acquire(timeout=0.2)
             break
         except filelock.Timeout:
-            job.on_progress(Transfer("waiting", length(folders.partial(job.weights)), job.weights.size))
+            job.on_progress(
+                Transfer("waiting", length(folders.partial(job.weights)), job.weights.size)
+            )
             if job.cancelled():
                 raise DownloadCancelled from None
     try:
@@ -366,6 +378,13 @@ def _from_address(job: _Job, url: str, part: Path) -> None:
 
 def _transfer_and_check(job: _Job, url: str, part: Path) -> None:
     size, check = job.weights.size, job.weights.check
-    transfer(url, part, size=size, on_progress=job.on_progress, cancelled=job.cancelled, patience=job.patience)
+    transfer(
+        url,
+        part,
+        size=size,
+        on_progress=job.on_progress,
+        cancelled=job.cancelled,
+        patience=job.patience,
+    )
     if check is not None:
         checks.require(part, check, size, job.on_checked)

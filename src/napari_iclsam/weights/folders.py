@@ -21,7 +21,11 @@ Place = Literal["bundled", "cache", "torch hub"]
 def home() -> Path:
     """Return the folder for everything that this package keeps: that of ``NAPARI_ICLSAM_HOME``, else the cache."""
     named = os.environ.get(HOME)
-    return Path(named).expanduser() if named else Path(platformdirs.user_cache_dir("napari-iclsam", appauthor=False))
+    return (
+        Path(named).expanduser()
+        if named
+        else Path(platformdirs.user_cache_dir("napari-iclsam", appauthor=False))
+    )
 
 
 def use_home(folder: Path | str) -> None:
@@ -66,7 +70,11 @@ def candidates(weights: Weights) -> tuple[Found, ...]:
 
 def _fits(found: Found, weights: Weights) -> bool:
     """Leave out another program's file of another length; one in our own folder is looked at, to say what is wrong."""
-    return found.place != "torch hub" or weights.size is None or found.path.stat().st_size == weights.size
+    return (
+        found.place != "torch hub"
+        or weights.size is None
+        or found.path.stat().st_size == weights.size
+    )
 
 
 def partial(weights: Weights) -> Path:

@@ -143,7 +143,10 @@ def transfer(
                     "own certificate, set SSL_CERT_FILE to that certificate's file"
                 ) from error
             except (requests.RequestException, urllib3.exceptions.HTTPError) as error:
-                reason, pause = f"{host(url)} could not be reached or broke off ({_root(error)})", None
+                reason, pause = (
+                    f"{host(url)} could not be reached or broke off ({_root(error)})",
+                    None,
+                )
             failures = 0 if length(part) > before else failures + 1
             if failures >= patience.attempts:
                 raise TransferFailed(f"{reason}, {failures} times in a row")
@@ -200,7 +203,9 @@ def _require_file(response: requests.Response, url: str) -> None:
     if status in _TEMPORARY:
         raise _Retry(f"{host(url)} is out of order (HTTP {status})", _retry_after(response))
     if status not in (200, 206):
-        raise TransferFailed(f"{host(url)} does not give the file (HTTP {status} {response.reason}): {url}")
+        raise TransferFailed(
+            f"{host(url)} does not give the file (HTTP {status} {response.reason}): {url}"
+        )
     if response.headers.get("Content-Type", "").startswith("text/html"):
         raise TransferFailed(f"{host(url)} {_PAGE}")
 
@@ -285,6 +290,14 @@ def host(url: str) -> str:
 
 def _root(error: BaseException) -> str:
     """Return the innermost cause in a few words."""
-    inner = (each for each in (getattr(error, "reason", None), *error.args) if isinstance(each, BaseException))
+    inner = (
+        each
+        for each in (getattr(error, "reason", None), *error.args)
+        if isinstance(each, BaseException)
+    )
     cause = next(inner, None)
-    return _root(cause) if cause is not None else str(error).rpartition(": ")[2][:120] or type(error).__name__
+    return (
+        _root(cause)
+        if cause is not None
+        else str(error).rpartition(": ")[2][:120] or type(error).__name__
+    )

@@ -16,8 +16,13 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from napari_iclsam.core.encoder.cache import EmbeddingCache, default_folder, embedding_key, on_device
-from napari_iclsam.core.encoder.runner import Networks
+from napari_iclsam.core.encoder.cache import (
+    EmbeddingCache,
+    default_folder,
+    embedding_key,
+    on_device,
+)
+from napari_iclsam.core.networks import Networks
 from napari_iclsam.models.features import Features
 from napari_iclsam.models.sam import Sam
 from napari_iclsam.models.starter_sam import StarterSam
@@ -82,7 +87,9 @@ def test_half_precision_keeps_its_bits_and_is_computed_in_float32(tmp_path: Path
     assert on_device(found, torch.device("cpu")).embedding.dtype == torch.float32
 
 
-def test_without_a_folder_nothing_is_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_a_folder_nothing_is_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.chdir(tmp_path)
     cache = EmbeddingCache()
     cache.put("a", features())
@@ -91,7 +98,9 @@ def test_without_a_folder_nothing_is_written(tmp_path: Path, monkeypatch: pytest
     assert on_disk(tmp_path) == []
 
 
-def test_the_folder_is_in_the_home_of_this_package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_folder_is_in_the_home_of_this_package(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("NAPARI_ICLSAM_HOME", str(tmp_path))
     assert default_folder() == tmp_path / "embeddings"
 
@@ -130,7 +139,9 @@ def test_disk_forgets_what_was_not_used_for_longest(tmp_path: Path) -> None:
     assert on_disk(tmp_path) == ["a.safetensors", "c.safetensors", "d.safetensors"]
 
 
-def test_info_counts_and_clear_removes_what_the_cache_wrote_and_nothing_else(tmp_path: Path) -> None:
+def test_info_counts_and_clear_removes_what_the_cache_wrote_and_nothing_else(
+    tmp_path: Path,
+) -> None:
     (tmp_path / "notes.txt").write_text("mine")
     cache = EmbeddingCache(tmp_path, disk_limit=10**6)
     cache.put("a", features())
@@ -162,7 +173,9 @@ def test_a_file_of_something_else_is_a_miss_and_removed(tmp_path: Path) -> None:
     assert on_disk(tmp_path) == []
 
 
-def test_a_folder_that_may_only_be_read_still_serves(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_folder_that_may_only_be_read_still_serves(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Permissions do not bind the superuser, so the calls that fail elsewhere fail by hand."""
     EmbeddingCache(tmp_path).put("a", features(4))
     (tmp_path / "broken.safetensors").write_bytes(b"broken")
@@ -207,7 +220,9 @@ print(float(cache.get("a").embedding.mean()))
 
 @pytest.mark.skipif(sys.platform == "win32", reason="file sizes cannot be limited on Windows")
 def test_a_disk_that_takes_no_more_leaves_memory_and_no_half_file(tmp_path: Path) -> None:
-    done = subprocess.run([sys.executable, "-c", FULL_DISK, tmp_path], capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        [sys.executable, "-c", FULL_DISK, tmp_path], capture_output=True, text=True, check=False
+    )
     assert (done.stdout.strip(), done.returncode) == ("1.0", 0), done.stderr
     assert on_disk(tmp_path) == []
 
@@ -303,15 +318,21 @@ class TestEmbedding:
     def embedding(self, networks: Networks, cache: EmbeddingCache) -> torch.Tensor:
         return networks.embed(RGB, cache).features.embedding
 
-    def test_an_image_is_encoded_once(self, networks: Networks, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_an_image_is_encoded_once(
+        self, networks: Networks, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
         cache, calls = EmbeddingCache(), []
         encode = type(networks.sam).encode
-        monkeypatch.setattr(type(networks.sam), "encode", lambda *args: calls.append(1) or encode(*args))
+        monkeypatch.setattr(
+            type(networks.sam), "encode", lambda *args: calls.append(1) or encode(*args)
+        )
         first, second = self.embedding(networks, cache), self.embedding(networks, cache)
         assert torch.equal(first, second)
         assert len(calls) == 1
 
-    def test_networks_without_a_name_are_told_apart_by_their_weights(self, networks: Networks) -> None:
+    def test_networks_without_a_name_are_told_apart_by_their_weights(
+        self, networks: Networks
+    ) -> None:
         cache = EmbeddingCache()
         own = replace(networks, hashes={})
         first = self.embedding(own, cache)
@@ -328,7 +349,9 @@ class TestEmbedding:
             network = Sam(torch.nn.AvgPool2d(16), preprocessing=preprocessing)  # type: ignore[arg-type]
             return Networks(network, networks.icl, hashes={"sam": "one file"})
 
-        assert not torch.equal(self.embedding(sam("sam"), cache), self.embedding(sam("medsam"), cache))
+        assert not torch.equal(
+            self.embedding(sam("sam"), cache), self.embedding(sam("medsam"), cache)
+        )
 
     def test_one_file_at_two_input_sizes_has_two_embeddings(self, networks: Networks) -> None:
         cache = EmbeddingCache()

@@ -28,8 +28,11 @@ def test_auto_is_the_fastest_that_is_there(
 
 
 @pytest.mark.parametrize(
-    "name", ["", "gpu", "CPU", "cuda:99", "hpu", "xla", "ipu", "mtia", "vulkan", "privateuseone", "cpu:x"]
+    "name",
+    ["", "gpu", "CPU", "cuda:99", "hpu", "xla", "ipu", "mtia", "vulkan", "privateuseone", "cpu:x"],
 )
 def test_a_device_that_is_not_here_is_refused_with_those_that_are(name: str) -> None:
-    with pytest.raises(ValueError, match=f"Device '{name}' cannot be used here. Choose one of: auto, cpu"):
+    with pytest.raises(
+        ValueError, match=f"Device '{name}' cannot be used here. Choose one of: auto, cpu"
+    ):
         choose_device(name)

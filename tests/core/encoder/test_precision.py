@@ -13,8 +13,8 @@ from napari_iclsam import ICLSAM, Settings, dice
 from napari_iclsam.core import device
 from napari_iclsam.core.encoder.cache import Embedding, EmbeddingCache
 from napari_iclsam.core.encoder.device import choose_precision
-from napari_iclsam.core.encoder.runner import Networks
 from napari_iclsam.core.images.geometry import Frame
+from napari_iclsam.core.networks import Networks
 from napari_iclsam.models.build import HalfPrecision
 from napari_iclsam.models.features import Features
 from napari_iclsam.models.sam import Sam, vit_encoder
@@ -86,7 +86,7 @@ def test_a_prediction_says_how_precise_it_is(
         files[0],
         icl=files[1],
         device="cpu",
-        settings=Settings(mode=mode, calibrate=False),
+        settings=Settings(mode=mode, cross_validate=False),
         cache=EmbeddingCache(),
         precision=asked,
     )
@@ -111,7 +111,10 @@ def test_sam_decodes_in_the_precision_of_its_encoder_and_nearly_the_same() -> No
     boxes = torch.tensor([[100.0, 100, 400, 500], [300, 20, 900, 800]])
     prompts = (boxes, torch.randn(2, 4096), 4 * torch.randn(2, 1, 256, 256))
     with torch.inference_mode():
-        full, half = (Networks(sam, icl, precision=p).decode(embedding, *prompts) for p in ("float32", "bfloat16"))
+        full, half = (
+            Networks(sam, icl, precision=p).decode(embedding, *prompts)
+            for p in ("float32", "bfloat16")
+        )
     assert full.dtype == half.dtype == torch.float32
     assert 1e-4 < float((full - half).norm() / full.norm()) < 0.03
     assert dice((full > 0).numpy(), (half > 0).numpy()) > 0.99
@@ -125,10 +128,10 @@ def test_the_bundled_in_context_model_finds_the_same_in_half_precision() -> None
     images[labels > 0] += 60
     found = {}
     for precision in ("float32", "bfloat16"):
-        settings = Settings(use_sam=False, calibrate=False, adapt=False)
-        task = ICLSAM(precision=precision, device="cpu", settings=settings, cache=EmbeddingCache()).fit(
-            images[:2], labels[:2]
-        )
+        settings = Settings(use_sam=False, cross_validate=False, fine_tune=False)
+        task = ICLSAM(
+            precision=precision, device="cpu", settings=settings, cache=EmbeddingCache()
+        ).fit(images[:2], labels[:2])
         found[precision] = task.predict(images[2])
     assert not np.array_equal(found["float32"].probabilities[1], found["bfloat16"].probabilities[1])
     assert dice(found["float32"].labels, found["bfloat16"].labels) > 0.99

@@ -8,10 +8,17 @@ import numpy as np
 import pytest
 import torch
 
-from napari_iclsam.core.fusion.cross_validation import HELD_OUT, Case, case_of, choose_weights, expected, folds
-from napari_iclsam.core.fusion.log_odds import Evidence, combine
+from napari_iclsam.core.fusion.cross_validation import (
+    HELD_OUT,
+    Case,
+    case_of,
+    choose_weights,
+    expected,
+    folds,
+)
+from napari_iclsam.core.fusion.log_odds import LogOdds, combine
+from napari_iclsam.core.fusion.outputs import StageOutputs
 from napari_iclsam.core.fusion.published import Weights
-from napari_iclsam.core.refinement.sam import Maps
 
 DEFAULT = Weights(icl=0.5, sam=0.5)
 
@@ -22,15 +29,18 @@ def cases(count: int, *, good: str) -> list[Case]:
     made = []
     for _ in range(count):
         truth = torch.from_numpy(rng.random((1, 400)) < 0.3)
-        odds = {name: torch.from_numpy(rng.standard_normal((1, 400))) for name in ("icl", "sam", "confidence")}
+        odds = {
+            name: torch.from_numpy(rng.standard_normal((1, 400)))
+            for name in ("icl", "sam", "confidence")
+        }
         odds[good] = torch.where(truth, 2.0, -2.0).double()
-        made.append(Case(Evidence(**odds, trust=torch.ones(1)), odds["icl"] > 0, truth))
+        made.append(Case(LogOdds(**odds, trust=torch.ones(1)), odds["icl"] > 0, truth))
     return made
 
 
 def same(odds: torch.Tensor, truth: torch.Tensor) -> Case:
     """An example of which all parts say the same."""
-    return Case(Evidence(odds, odds, odds, torch.ones(1)), odds > 0, truth)
+    return Case(LogOdds(odds, odds, odds, torch.ones(1)), odds > 0, truth)
 
 
 def without_label(case: Case) -> Case:
@@ -49,9 +59,11 @@ def test_the_part_that_is_right_gets_the_largest_weight(good: str) -> None:
 
 @pytest.mark.parametrize("doubt", [True, False])
 def test_a_sam_that_is_not_trusted_counts_for_nothing_if_it_is_doubted(doubt: bool) -> None:
-    strange = [replace(c, evidence=replace(c.evidence, trust=torch.zeros(1))) for c in cases(3, good="sam")]
-    weights = choose_weights(strange, 0, replace(DEFAULT, doubt_sam=doubt))
-    assert weights.doubt_sam is doubt
+    strange = [
+        replace(c, evidence=replace(c.evidence, trust=torch.zeros(1))) for c in cases(3, good="sam")
+    ]
+    weights = choose_weights(strange, 0, replace(DEFAULT, gate_by_agreement=doubt))
+    assert weights.gate_by_agreement is doubt
     score = expected(strange, 0, weights)
     assert score is not None
     assert score.sam == 1
@@ -87,7 +99,9 @@ def test_no_example_of_a_label_has_no_expectation() -> None:
 
 
 def test_equally_good_weights_stay_near_the_default() -> None:
-    weights = choose_weights([same(c.evidence.icl, c.truth) for c in cases(4, good="icl")], 0, DEFAULT)
+    weights = choose_weights(
+        [same(c.evidence.icl, c.truth) for c in cases(4, good="icl")], 0, DEFAULT
+    )
     assert (weights.icl, weights.sam) == pytest.approx((DEFAULT.icl, DEFAULT.sam), abs=0.05)
     assert weights.confidence < 0.7 * DEFAULT.icl
     assert abs(weights.offset) < 0.5
@@ -95,20 +109,29 @@ def test_equally_good_weights_stay_near_the_default() -> None:
 
 def test_weights_between_which_the_examples_cannot_tell_are_averaged() -> None:
     alike = [same(c.evidence.icl, c.truth) for c in cases(4, good="icl")]
-    both = [replace(c, evidence=replace(c.evidence, sam=torch.zeros_like(c.evidence.sam))) for c in alike]
+    both = [
+        replace(c, evidence=replace(c.evidence, sam=torch.zeros_like(c.evidence.sam)))
+        for c in alike
+    ]
     weights = choose_weights(both, 0, Weights(icl=0, sam=1))
     assert weights.icl > 0.1
     assert weights.confidence > 0.1
 
 
-@pytest.mark.parametrize(("won", "trusted"), [(1, False), (3, True)], ids=["one example gains", "most gain"])
+@pytest.mark.parametrize(
+    ("won", "trusted"), [(1, False), (3, True)], ids=["one example gains", "most gain"]
+)
 def test_what_one_example_gains_is_chance_if_the_others_lose(won: int, trusted: bool) -> None:
     truth, some = cases(4, good="icl"), []
     for n, case in enumerate(truth):
         right = torch.where(case.truth, 3.0, -3.0).double()
-        nearly = torch.where(torch.rand(right.shape, generator=torch.Generator().manual_seed(n)) < 0.1, -right, right)
+        nearly = torch.where(
+            torch.rand(right.shape, generator=torch.Generator().manual_seed(n)) < 0.1, -right, right
+        )
         confidence, others = (right, -right) if n < won else (nearly, right)
-        some.append(Case(Evidence(others, others, confidence, torch.ones(1)), others > 0, case.truth))
+        some.append(
+            Case(LogOdds(others, others, confidence, torch.ones(1)), others > 0, case.truth)
+        )
     assert expected(some, 0, Weights(0, 0, 1)).fused > expected(some, 0, DEFAULT).fused
     weights = choose_weights(some, 0, DEFAULT)
     assert (weights.confidence > weights.icl + weights.sam) is trusted
@@ -140,7 +163,9 @@ def test_the_maps_of_an_example_are_read_where_its_masks_are(size: tuple[int, in
     mask = np.zeros((1, *size), bool)
     mask[0, size[0] // 3 : 2 * size[0] // 3, size[1] // 3 : 2 * size[1] // 3] = True
     right = torch.from_numpy(mask)[None].float()
-    case = case_of(Maps(right, right, 4 * right - 2, (np.zeros((0, 4), np.int64),), 1 - right), mask)
+    case = case_of(
+        StageOutputs(right, right, 4 * right - 2, (np.zeros((0, 4), np.int64),), 1 - right), mask
+    )
     assert case.truth.shape[1] <= 2 * 128 * 128
     assert case.truth.float().mean().item() == pytest.approx(mask.mean(), abs=0.01)
     for odds in (case.evidence.icl, case.evidence.sam, case.evidence.confidence):

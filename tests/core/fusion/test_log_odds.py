@@ -13,10 +13,16 @@ from hypothesis.extra import numpy as hnp
 from numpy.typing import NDArray
 from torch import Tensor
 
-from napari_iclsam.core.fusion.log_odds import STARTER_WEIGHTS, Evidence, combine, evidence_of, starter_weights
+from napari_iclsam.core.fusion.log_odds import (
+    STARTER_WEIGHTS,
+    LogOdds,
+    combine,
+    evidence_of,
+    starter_weights,
+)
+from napari_iclsam.core.fusion.outputs import StageOutputs
 from napari_iclsam.core.fusion.published import Weights
 from napari_iclsam.core.fusion.threshold import STEP, best_bin, cut_of, histogram
-from napari_iclsam.core.refinement.sam import Maps
 
 ICL = Weights(icl=1, sam=0)
 
@@ -27,13 +33,13 @@ def disc(radius: float, centre: float = 32) -> Tensor:
     return (radius - torch.hypot(y - centre, x - 32))[None, None]
 
 
-def maps(confidence: Tensor, icl: Tensor, sam: Tensor) -> Maps:
-    """Maps of one label without boxes, of which the in-context model saw the whole image alone."""
-    return Maps(confidence, icl, sam, (np.zeros((0, 4), np.int64),), icl)
+def maps(confidence: Tensor, icl: Tensor, sam: Tensor) -> StageOutputs:
+    """StageOutputs of one label without boxes, of which the in-context model saw the whole image alone."""
+    return StageOutputs(confidence, icl, sam, (np.zeros((0, 4), np.int64),), icl)
 
 
-def evidence(icl: Tensor, sam: Tensor, trust: float = 1) -> Evidence:
-    return Evidence(icl, sam, torch.zeros_like(icl), torch.full((len(icl),), float(trust)))
+def evidence(icl: Tensor, sam: Tensor, trust: float = 1) -> LogOdds:
+    return LogOdds(icl, sam, torch.zeros_like(icl), torch.full((len(icl),), float(trust)))
 
 
 def expected_dice(probabilities: NDArray[np.float64], cut: float) -> float:
@@ -47,7 +53,9 @@ def test_no_cut_promises_a_better_dice(values: NDArray[np.float32], other: float
     cut = float(cut_of(best_bin(histogram(torch.from_numpy(values)[None]))))
     if cut > -1.4 + STEP:  # the least cut is not undercut, even where that would be better
         best = expected_dice(probabilities, 1 / (1 + np.exp(-cut)))
-        assert best >= expected_dice(probabilities, 1 / (1 + np.exp(-other))) - 0.03  # a bin is 0.05 wide
+        assert (
+            best >= expected_dice(probabilities, 1 / (1 + np.exp(-other))) - 0.03
+        )  # a bin is 0.05 wide
 
 
 def test_what_is_sure_is_cut_where_it_changes() -> None:
@@ -68,7 +76,8 @@ def test_where_nothing_is_likely_nothing_is_marked(odds: float) -> None:
 
 def test_an_offset_leaves_less_of_the_foreground() -> None:
     areas = [
-        int((combine(evidence(disc(20), disc(20)), [Weights(1, 0, offset=o)]) > 0).sum()) for o in (-2.0, 0.0, 2.0)
+        int((combine(evidence(disc(20), disc(20)), [Weights(1, 0, offset=o)]) > 0).sum())
+        for o in (-2.0, 0.0, 2.0)
     ]
     assert areas[0] > areas[1] > areas[2] > 0
 
@@ -81,7 +90,7 @@ def test_each_label_has_its_own_weights_and_its_own_cut() -> None:
 
 
 def test_sam_without_trust_changes_nothing() -> None:
-    icl, weights = disc(20), [Weights(0.25, 0.75, doubt_sam=True)]
+    icl, weights = disc(20), [Weights(0.25, 0.75, gate_by_agreement=True)]
     alone = combine(evidence(icl, icl), weights)
     assert torch.equal(combine(evidence(icl, disc(5), trust=0), weights), alone)
     assert not torch.allclose(combine(evidence(icl, disc(5)), weights), alone)
@@ -93,7 +102,9 @@ def test_sam_that_is_not_doubted_counts_whatever_its_mask() -> None:
 
 
 @pytest.mark.parametrize(("centre", "trust"), [(32, 1.0), (36, 0.5), (60, 0.0)])
-def test_sam_is_trusted_as_far_as_its_mask_is_the_in_context_model_s(centre: float, trust: float) -> None:
+def test_sam_is_trusted_as_far_as_its_mask_is_the_in_context_model_s(
+    centre: float, trust: float
+) -> None:
     found = evidence_of(maps(disc(20), torch.sigmoid(disc(20)), disc(20, centre)))
     assert found.trust.item() == pytest.approx(trust, abs=0.3)
 

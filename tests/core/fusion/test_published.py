@@ -52,7 +52,9 @@ def test_a_flat_map_is_standardised_to_zeros(value: float) -> None:
     hnp.arrays(np.float32, (2, 1, 4, 5), elements=st.floats(-100, 100, width=32)),
     st.floats(-100, 100, width=32),
 )
-def test_standardising_is_finite_and_keeps_the_sign(values: NDArray[np.float32], centre: float) -> None:
+def test_standardising_is_finite_and_keeps_the_sign(
+    values: NDArray[np.float32], centre: float
+) -> None:
     x = torch.from_numpy(values)
     got = standardise(x, torch.full((1, 1, 1, 1), centre))
     assert torch.isfinite(got).all()

@@ -12,9 +12,22 @@ from torch.nn import functional as F
 
 from napari_iclsam.core.images.geometry import Frame, resize, resize_mask
 
-SIZES = [(64, 64), (48, 48), (90, 90), (48, 96), (96, 50), (61, 33), (40, 64), (7, 90), (200, 13), (64, 60)]
+SIZES = [
+    (64, 64),
+    (48, 48),
+    (90, 90),
+    (48, 96),
+    (96, 50),
+    (61, 33),
+    (40, 64),
+    (7, 90),
+    (200, 13),
+    (64, 60),
+]
 SIDE, GRID = 64, 16
-FRAMES = st.builds(Frame, st.integers(2, 300), st.integers(2, 300), st.sampled_from([64, 128, 1024]))
+FRAMES = st.builds(
+    Frame, st.integers(2, 300), st.integers(2, 300), st.sampled_from([64, 128, 1024])
+)
 NOT_SQUARE = [(h, w) for h, w in SIZES if h != w]
 
 
@@ -49,7 +62,9 @@ def test_the_cells_of_an_image_are_those_it_reaches_into(frame: Frame, grid: int
 
 
 @given(FRAMES, st.lists(st.tuples(*[st.integers(0, 300)] * 4), min_size=1, max_size=5))
-def test_boxes_are_scaled_and_come_back(frame: Frame, corners: list[tuple[int, int, int, int]]) -> None:
+def test_boxes_are_scaled_and_come_back(
+    frame: Frame, corners: list[tuple[int, int, int, int]]
+) -> None:
     boxes = np.array(corners, np.int64)
     square = frame.boxes_to_square(boxes)
     assert square.dtype == torch.float32
@@ -59,7 +74,9 @@ def test_boxes_are_scaled_and_come_back(frame: Frame, corners: list[tuple[int, i
 
 
 def test_a_box_round_the_image_is_a_box_round_what_lies_in_the_square() -> None:
-    assert Frame(50, 100, 1024).boxes_to_square(np.array([[0, 0, 100, 50]])).tolist() == [[0, 0, 1024, 512]]
+    assert Frame(50, 100, 1024).boxes_to_square(np.array([[0, 0, 100, 50]])).tolist() == [
+        [0, 0, 1024, 512]
+    ]
 
 
 @pytest.mark.parametrize(("height", "width"), NOT_SQUARE)
@@ -75,11 +92,17 @@ def test_a_map_of_a_non_square_image_is_not_displaced(height: int, width: int) -
 
 
 @pytest.mark.parametrize(("height", "width"), NOT_SQUARE)
-def test_a_map_over_a_non_square_image_is_not_displaced_on_the_grid(height: int, width: int) -> None:
+def test_a_map_over_a_non_square_image_is_not_displaced_on_the_grid(
+    height: int, width: int
+) -> None:
     frame = Frame(height, width, SIDE)
     got, expected = frame.image_to_grid(ramps(240, 240), GRID), ramps_on_grid(frame, GRID)
     rows, columns = frame.cells(GRID)
-    assert torch.allclose(got[..., :rows, :columns], expected[..., :rows, :columns].clamp(max=1 - 0.5 / 240), atol=1e-4)
+    assert torch.allclose(
+        got[..., :rows, :columns],
+        expected[..., :rows, :columns].clamp(max=1 - 0.5 / 240),
+        atol=1e-4,
+    )
 
 
 @pytest.mark.parametrize(("height", "width"), NOT_SQUARE)
@@ -108,7 +131,8 @@ def test_maps_of_square_images_are_plain_bilinear_resizing(size: int) -> None:
     frame, generator = Frame(size, size, SIDE), torch.Generator().manual_seed(0)
     grid_map = torch.rand(2, 1, GRID, GRID, generator=generator)
     assert torch.equal(
-        frame.grid_to_image(grid_map), F.interpolate(grid_map, (size, size), mode="bilinear", align_corners=False)
+        frame.grid_to_image(grid_map),
+        F.interpolate(grid_map, (size, size), mode="bilinear", align_corners=False),
     )
     image_map = torch.rand(2, 1, size, size, generator=generator)
     assert torch.allclose(
@@ -135,18 +159,24 @@ def test_logits_of_a_half_plane_come_back_as_that_half(height: int, width: int) 
     image = frame.logits_to_image(low - 0.5)
     assert image.shape == (1, 2, height, width)
     wrong = (image > 0) != (ramps(height, width) - 0.5 > 0)
-    near = (ramps(height, width) - 0.5).abs() <= torch.tensor([0.6 / e for e in frame.scaled]).view(1, 2, 1, 1)
+    near = (ramps(height, width) - 0.5).abs() <= torch.tensor([0.6 / e for e in frame.scaled]).view(
+        1, 2, 1, 1
+    )
     assert not (wrong & ~near).any()
 
 
 def test_logits_of_a_square_image_go_through_the_square_as_sam_does() -> None:
     logits = torch.rand(3, 1, 16, 16, generator=torch.Generator().manual_seed(0))
-    expected = F.interpolate(F.interpolate(logits, (64, 64), mode="bilinear"), (50, 50), mode="bilinear")
+    expected = F.interpolate(
+        F.interpolate(logits, (64, 64), mode="bilinear"), (50, 50), mode="bilinear"
+    )
     assert torch.allclose(Frame(50, 50, 64).logits_to_image(logits), expected, atol=1e-6)
 
 
 @pytest.mark.parametrize(("height", "width"), SIZES)
-def test_pixels_are_resized_by_their_longer_side_and_padded_with_zeros(height: int, width: int) -> None:
+def test_pixels_are_resized_by_their_longer_side_and_padded_with_zeros(
+    height: int, width: int
+) -> None:
     frame = Frame(height, width, SIDE)
     pixels = frame.to_square(np.full((height, width, 3), [10, 20, 30], np.uint8))
     assert (pixels.shape, pixels.dtype) == ((1, 3, *frame.scaled), torch.float32)

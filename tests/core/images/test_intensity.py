@@ -20,7 +20,9 @@ ANY_IMAGE = st.one_of(
     st.sampled_from(KINDS).flatmap(lambda kind: hnp.arrays(kind, shapes())),
     st.sampled_from([16, 32]).flatmap(
         lambda width: hnp.arrays(
-            f"f{width // 8}", shapes(), elements=st.floats(width=width, allow_nan=False, allow_infinity=False)
+            f"f{width // 8}",
+            shapes(),
+            elements=st.floats(width=width, allow_nan=False, allow_infinity=False),
         )
     ),
 )
@@ -28,7 +30,9 @@ ANY_IMAGE = st.one_of(
 
 def shapes() -> st.SearchStrategy[tuple[int, ...]]:
     plane = st.tuples(st.integers(2, 7), st.integers(2, 7))
-    return st.one_of(plane, st.tuples(st.integers(2, 7), st.integers(2, 7), st.sampled_from([3, 4])))
+    return st.one_of(
+        plane, st.tuples(st.integers(2, 7), st.integers(2, 7), st.sampled_from([3, 4]))
+    )
 
 
 @given(ANY_IMAGE)
@@ -53,7 +57,9 @@ def test_eight_bits_are_taken_as_they_are(shape: tuple[int, ...]) -> None:
     assert (as_rgb8(image) == expected).all()
 
 
-@pytest.mark.parametrize("dtype", [np.uint16, np.int16, np.int32, np.float32, np.float64, ">u2", ">f4"], ids=str)
+@pytest.mark.parametrize(
+    "dtype", [np.uint16, np.int16, np.int32, np.float32, np.float64, ">u2", ">f4"], ids=str
+)
 def test_other_grey_values_are_stretched_between_their_extremes(dtype: Any) -> None:
     grey = as_rgb8((RAMP * 5000 + 100).astype(dtype))
     assert (grey.min(), grey.max()) == (0, 255)
@@ -82,12 +88,12 @@ def test_true_is_white_and_false_is_black() -> None:
     assert (as_rgb8(image)[..., 0] == np.where(image, 255, 0)).all()
 
 
-def test_colours_in_zero_to_one_are_multiplied_not_stretched() -> None:
+def test_colors_in_zero_to_one_are_multiplied_not_stretched() -> None:
     image = np.random.default_rng(0).uniform(0.2, 0.6, (9, 9, 3))
     assert np.abs(as_rgb8(image) - image * 255).max() <= 0.5 + 1e-9
 
 
-def test_colours_beyond_one_share_one_scale_so_that_hues_stay() -> None:
+def test_colors_beyond_one_share_one_scale_so_that_hues_stay() -> None:
     image = np.zeros((10, 10, 3), np.uint16)
     image[:5, :, 0], image[5:, :, 1] = 4000, 2000
     rgb = as_rgb8(image)
@@ -95,7 +101,7 @@ def test_colours_beyond_one_share_one_scale_so_that_hues_stay() -> None:
     assert rgb[9, 0].tolist() == [0, 128, 0]
 
 
-def test_alpha_has_no_say_in_the_colours() -> None:
+def test_alpha_has_no_say_in_the_colors() -> None:
     image = np.random.default_rng(0).integers(0, 900, (9, 9, 4)).astype(np.uint16)
     opaque = image.copy()
     opaque[..., 3] = 65535
@@ -121,9 +127,21 @@ def test_a_constant_image_becomes_zeros(value: float) -> None:
         (np.array([["a", "b"]] * 2), TypeError, "real numbers"),
         (np.zeros((2, 2), object), TypeError, "real numbers; got dtype object"),
     ],
-    ids=["not finite", "stack", "five channels", "number", "one column", "empty", "complex", "text", "objects"],
+    ids=[
+        "not finite",
+        "stack",
+        "five channels",
+        "number",
+        "one column",
+        "empty",
+        "complex",
+        "text",
+        "objects",
+    ],
 )
-def test_what_is_no_plane_of_numbers_is_refused(image: Any, error: type[Exception], message: str) -> None:
+def test_what_is_no_plane_of_numbers_is_refused(
+    image: Any, error: type[Exception], message: str
+) -> None:
     with pytest.raises(error, match=message):
         as_rgb8(image)
 
@@ -143,7 +161,7 @@ RGB = np.random.default_rng(0).integers(0, 256, (5, 4, 3), np.uint8)
 
 
 @pytest.mark.parametrize(("channel", "index"), [("red", 0), ("green", 1), ("blue", 2)])
-def test_one_channel_is_that_of_the_colour(channel: Any, index: int) -> None:
+def test_one_channel_is_that_of_the_color(channel: Any, index: int) -> None:
     values = unit_channels(RGB, 1, channel)
     assert values.dtype == np.float32
     assert (values == RGB[None, ..., index]).all()

@@ -20,16 +20,27 @@ VOLUME = np.arange(2 * 3 * 4).reshape(2, 3, 4)
 
 @pytest.mark.parametrize(
     ("shape", "rgb"),
-    [((5, 6), False), ((5, 3), False), ((5, 6, 3), True), ((5, 6, 4), True), ((5, 6, 2), False), ((2, 5, 6, 3), True)],
+    [
+        ((5, 6), False),
+        ((5, 3), False),
+        ((5, 6, 3), True),
+        ((5, 6, 4), True),
+        ((5, 6, 2), False),
+        ((2, 5, 6, 3), True),
+    ],
     ids=str,
 )
-def test_a_short_last_axis_behind_two_others_is_colour(shape: tuple[int, ...], rgb: bool) -> None:
+def test_a_short_last_axis_behind_two_others_is_color(shape: tuple[int, ...], rgb: bool) -> None:
     assert is_rgb(shape) is rgb
 
 
-@pytest.mark.parametrize("shape", [(7, 8, 9), (7, 8, 9, 3), (7, 8, 9, 4)], ids=["grey", "rgb", "rgba"])
+@pytest.mark.parametrize(
+    "shape", [(7, 8, 9), (7, 8, 9, 3), (7, 8, 9, 4)], ids=["grey", "rgb", "rgba"]
+)
 @pytest.mark.parametrize(("axis", "expected"), [(0, 0), (1, 1), (2, 2), (-1, 2), (-2, 1), (-3, 0)])
-def test_axes_are_counted_from_either_end_without_colours(shape: tuple[int, ...], axis: int, expected: int) -> None:
+def test_axes_are_counted_from_either_end_without_colors(
+    shape: tuple[int, ...], axis: int, expected: int
+) -> None:
     assert stack_axis(shape, axis) == expected
 
 
@@ -41,18 +52,22 @@ def test_an_axis_that_is_not_there_is_refused(axis: int) -> None:
 
 @pytest.mark.parametrize("shape", [(), (5,), (5, 6), (2, 5, 6, 7), (2, 2, 5, 6, 3)], ids=str)
 def test_what_is_no_stack_is_refused(shape: tuple[int, ...]) -> None:
-    with pytest.raises(ValueError, match="A stack must have three axes, or three and colours; got shape"):
+    with pytest.raises(
+        ValueError, match="A stack must have three axes, or three and colors; got shape"
+    ):
         stack_axis(shape, 0)
 
 
-def test_one_colour_image_is_no_stack_unless_its_last_axis_is_asked_for() -> None:
-    with pytest.raises(ValueError, match="one colour image"):
+def test_one_color_image_is_no_stack_unless_its_last_axis_is_asked_for() -> None:
+    with pytest.raises(ValueError, match="one color image"):
         stack_axis((40, 50, 3), 0)
     assert stack_axis((40, 50, 3), 2) == 2
     assert stack_axis((40, 50, 3), -1) == 2
 
 
-@pytest.mark.parametrize("make", [np.asarray, da.from_array, zarr.array], ids=["numpy", "dask", "zarr"])
+@pytest.mark.parametrize(
+    "make", [np.asarray, da.from_array, zarr.array], ids=["numpy", "dask", "zarr"]
+)
 @pytest.mark.parametrize("axis", [0, 1, 2])
 def test_a_plane_of_any_array_is_a_numpy_array(make: Any, axis: int) -> None:
     got = plane(make(VOLUME), axis, 1)

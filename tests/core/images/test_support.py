@@ -19,7 +19,9 @@ LABELS[4, 4] = 7
 
 
 def three() -> SupportSet:
-    return SupportSet.of([IMAGE, IMAGE + 1, IMAGE + 2], [LABELS, LABELS * 2, LABELS * 0], {1: LabelStyle("nucleus")})
+    return SupportSet.of(
+        [IMAGE, IMAGE + 1, IMAGE + 2], [LABELS, LABELS * 2, LABELS * 0], {1: LabelStyle("nucleus")}
+    )
 
 
 def with_pixel(value: float, count: int = 1) -> NDArray[np.float32]:
@@ -33,27 +35,67 @@ def with_pixel(value: float, count: int = 1) -> NDArray[np.float32]:
     [
         ([], [], ValueError, "At least one example"),
         ([IMAGE], [], ValueError, "got 1 images and 0 label images"),
-        ([IMAGE], [LABELS[:, :7]], ValueError, r"Example 1: .*same height and width; got image \(6, 8\).*\(6, 7\)"),
+        (
+            [IMAGE],
+            [LABELS[:, :7]],
+            ValueError,
+            r"Example 1: .*same height and width; got image \(6, 8\).*\(6, 7\)",
+        ),
         ([IMAGE, IMAGE], [LABELS, LABELS.T], ValueError, "Example 2: .*same height and width"),
         ([IMAGE], [LABELS[None]], ValueError, "same height and width"),
-        ([IMAGE], [LABELS.astype(float)], TypeError, "Example 1: labels must be integers.*got dtype float64"),
+        (
+            [IMAGE],
+            [LABELS.astype(float)],
+            TypeError,
+            "Example 1: labels must be integers.*got dtype float64",
+        ),
         ([IMAGE], [LABELS.astype(complex)], TypeError, "labels must be integers"),
-        ([IMAGE], [LABELS.astype(int) - 1], ValueError, "0 .background. or positive.*got values from -1 to 6"),
+        (
+            [IMAGE],
+            [LABELS.astype(int) - 1],
+            ValueError,
+            "0 .background. or positive.*got values from -1 to 6",
+        ),
         ([IMAGE], [np.where(LABELS, 2**31, 0)], ValueError, "below 2.*31"),
         ([IMAGE], [np.full((6, 8), 2**64 - 1, np.uint64)], ValueError, "below 2.*31"),
         ([IMAGE, IMAGE], [LABELS * 0, LABELS * 0], ValueError, "All examples are background"),
-        ([with_pixel(np.nan, 3)], [LABELS], ValueError, "image of example 1 has 3 of 48 values that are not finite"),
+        (
+            [with_pixel(np.nan, 3)],
+            [LABELS],
+            ValueError,
+            "image of example 1 has 3 of 48 values that are not finite",
+        ),
         ([with_pixel(np.inf)], [LABELS], ValueError, "has 1 of 48 values that are not finite"),
         ([with_pixel(-np.inf)], [LABELS], ValueError, "has 1 of 48 values that are not finite"),
         ([IMAGE * 0 + 9], [LABELS], ValueError, "image of example 1 has the value 9 everywhere"),
-        ([np.zeros((0, 8), np.uint8)], [np.zeros((0, 8), np.uint8)], ValueError, "at least 2 x 2 pixels; got 0 x 8"),
-        ([np.zeros((8, 0))], [np.zeros((8, 0), int)], ValueError, "at least 2 x 2 pixels; got 8 x 0"),
-        ([np.zeros((1, 1))], [np.ones((1, 1), int)], ValueError, "at least 2 x 2 pixels; got 1 x 1"),
+        (
+            [np.zeros((0, 8), np.uint8)],
+            [np.zeros((0, 8), np.uint8)],
+            ValueError,
+            "at least 2 x 2 pixels; got 0 x 8",
+        ),
+        (
+            [np.zeros((8, 0))],
+            [np.zeros((8, 0), int)],
+            ValueError,
+            "at least 2 x 2 pixels; got 8 x 0",
+        ),
+        (
+            [np.zeros((1, 1))],
+            [np.ones((1, 1), int)],
+            ValueError,
+            "at least 2 x 2 pixels; got 1 x 1",
+        ),
         ([np.zeros((4, 6, 8))], [LABELS], ValueError, r"must be one plane.*got shape \(4, 6, 8\)"),
         ([np.zeros((6, 8, 2))], [LABELS], ValueError, "must be one plane"),
         ([np.zeros(8)], [LABELS], ValueError, "must be one plane"),
         ([np.zeros((1, 6, 8, 3))], [LABELS], ValueError, "must be one plane"),
-        ([IMAGE.astype(complex)], [LABELS], TypeError, "must hold real numbers; got dtype complex128"),
+        (
+            [IMAGE.astype(complex)],
+            [LABELS],
+            TypeError,
+            "must hold real numbers; got dtype complex128",
+        ),
         ([IMAGE.astype(str)], [LABELS], TypeError, "must hold real numbers"),
     ],
     ids=[
@@ -90,7 +132,9 @@ def test_bad_pairs_are_refused_with_a_message(
         SupportSet.of(images, labels)
 
 
-@pytest.mark.parametrize("dtype", [bool, np.uint8, np.int16, np.uint16, np.int32, np.int64, np.uint64, ">i4"], ids=str)
+@pytest.mark.parametrize(
+    "dtype", [bool, np.uint8, np.int16, np.uint16, np.int32, np.int64, np.uint64, ">i4"], ids=str
+)
 def test_labels_of_any_integer_kind_become_int32(dtype: Any) -> None:
     support = SupportSet.of([IMAGE], [LABELS.astype(dtype)])
     assert support.labels[0].dtype == np.int32
@@ -122,7 +166,10 @@ def test_images_keep_their_dtype_and_size() -> None:
     images = [IMAGE.astype(np.float64), np.zeros((3, 4, 4), np.uint16)]
     images[1][0, 0] = 5
     support = SupportSet.of(images, [LABELS, np.ones((3, 4), int)])
-    assert [(i.dtype, i.shape) for i in support.images] == [(np.float64, (6, 8)), (np.uint16, (3, 4, 4))]
+    assert [(i.dtype, i.shape) for i in support.images] == [
+        (np.float64, (6, 8)),
+        (np.uint16, (3, 4, 4)),
+    ]
 
 
 def test_a_mask_is_where_a_pair_has_a_label() -> None:
@@ -134,7 +181,9 @@ def test_a_mask_is_where_a_pair_has_a_label() -> None:
 
 
 def test_names_are_those_given_or_made_of_the_number() -> None:
-    support = SupportSet.of([IMAGE], [LABELS], {1: LabelStyle("nucleus"), 7: LabelStyle("", (1, 0, 0, 1))})
+    support = SupportSet.of(
+        [IMAGE], [LABELS], {1: LabelStyle("nucleus"), 7: LabelStyle("", (1, 0, 0, 1))}
+    )
     assert [support.name(label) for label in support.ids] == ["nucleus", "label 7"]
 
 
@@ -184,4 +233,7 @@ def test_fingerprints_tell_apart(images: list[NDArray[Any]], labels: list[NDArra
 
 def test_pairs_may_come_as_one_stacked_array_each() -> None:
     images, labels = np.arange(2 * 4 * 5).reshape(2, 4, 5), np.ones((2, 4, 5), int)
-    assert SupportSet.of(images, labels).fingerprint() == SupportSet.of(list(images), list(labels)).fingerprint()
+    assert (
+        SupportSet.of(images, labels).fingerprint()
+        == SupportSet.of(list(images), list(labels)).fingerprint()
+    )

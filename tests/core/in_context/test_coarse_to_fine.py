@@ -16,12 +16,13 @@ from torch import Tensor, nn
 
 from napari_iclsam import Settings, dice
 from napari_iclsam.core.encoder.cache import EmbeddingCache
-from napari_iclsam.core.encoder.runner import Networks, some_tasks
 from napari_iclsam.core.images.crops import Region, mean_extent, region_of, share_of, window_at
 from napari_iclsam.core.images.intensity import as_rgb8
 from napari_iclsam.core.images.support import SupportSet
 from napari_iclsam.core.in_context.coarse_to_fine import Examples, Seen, refer, segment_in_context
-from napari_iclsam.core.segmenter import ICLSAM, Task
+from napari_iclsam.core.networks import Networks, some_tasks
+from napari_iclsam.core.segmenter import ICLSAM
+from napari_iclsam.core.task import Task
 from napari_iclsam.models.starter_icl import TwoScales
 from napari_iclsam.models.starter_sam import StarterSam
 from napari_iclsam.models.universeg import UniverSeg
@@ -48,22 +49,35 @@ def seen(task: Task, image: NDArray[np.uint8]) -> Seen:
         query = networks.embed(rgb, task.segmenter.cache)
         flat = torch.full((len(task.support.ids), 1, *image.shape), 0.5)
         return segment_in_context(
-            networks, task._learnt.reference, task._examples, rgb, query, flat, task.segmenter.settings
+            networks,
+            task._learnt.reference,
+            task._examples,
+            rgb,
+            query,
+            flat,
+            task.segmenter.settings,
         )
 
 
-def closer_looks(task: Task) -> list[list[float]]:
+def coarse_to_fine(task: Task) -> list[list[float]]:
     """Sides of the windows of each look, as shares of the image, in order."""
     reference = task._learnt.reference
     assert reference is not None
     return [list(look.extents.values()) for look in reference.closer]
 
 
-@given(st.floats(0, 1), st.floats(0, 1), st.floats(0, 1), st.tuples(st.integers(1, 300), st.integers(1, 300)))
+@given(
+    st.floats(0, 1),
+    st.floats(0, 1),
+    st.floats(0, 1),
+    st.tuples(st.integers(1, 300), st.integers(1, 300)),
+)
 def test_a_window_lies_in_its_image_and_has_its_share_of_it(
     row: float, column: float, share: float, shape: tuple[int, int]
 ) -> None:
-    for part, centre, size in zip(window_at(row, column, share, shape), (row, column), shape, strict=True):
+    for part, centre, size in zip(
+        window_at(row, column, share, shape), (row, column), shape, strict=True
+    ):
         assert 0 <= part.start < part.stop <= size
         assert abs(part.stop - part.start - share * size) <= 1
         if part.start > 0 and part.stop < size:
@@ -91,14 +105,18 @@ class TestWhichLooks:
         return segmenter(**settings).fit(images, [mask.astype(np.int32) for mask in masks])
 
     @pytest.mark.parametrize(("radius", "factors"), [(8, [2.2, 1.3]), (24, [1.3]), (38, [])])
-    def test_the_smaller_the_objects_the_more(self, segmenter: Make, radius: int, factors: list[float]) -> None:
+    def test_the_smaller_the_objects_the_more(
+        self, segmenter: Make, radius: int, factors: list[float]
+    ) -> None:
         extent = (2 * radius + 1) / SIDE
-        looks = closer_looks(self.fit(segmenter, radius))
+        looks = coarse_to_fine(self.fit(segmenter, radius))
         assert looks == [[pytest.approx(factor * extent)] for factor in factors]
 
-    @pytest.mark.parametrize("settings", [{"mode": "paper"}, {"closer_looks": False}], ids=str)
-    def test_none_where_they_are_turned_off(self, segmenter: Make, settings: dict[str, Any]) -> None:
-        assert closer_looks(self.fit(segmenter, 8, **settings)) == []
+    @pytest.mark.parametrize("settings", [{"mode": "paper"}, {"coarse_to_fine": False}], ids=str)
+    def test_none_where_they_are_turned_off(
+        self, segmenter: Make, settings: dict[str, Any]
+    ) -> None:
+        assert coarse_to_fine(self.fit(segmenter, 8, **settings)) == []
 
     def test_without_them_all_is_said_by_the_look_at_the_whole_image(self, segmenter: Make) -> None:
         found = seen(self.fit(segmenter, 38), photo(disc(48, 48, 38), 7))
@@ -134,7 +152,9 @@ def lines(width: int, side: int) -> NDArray[np.bool_]:
 )
 def test_the_whole_image_is_as_large_as_the_masks_need(mask: NDArray[np.bool_], side: int) -> None:
     networks = Networks(StarterSam(64), TwoScales())
-    examples = Examples(SupportSet.of([photo(mask, 0)], [mask.astype(np.int32)]), (as_rgb8(photo(mask, 0)),), ())
+    examples = Examples(
+        SupportSet.of([photo(mask, 0)], [mask.astype(np.int32)]), (as_rgb8(photo(mask, 0)),), ()
+    )
     assert refer(networks, examples, Settings()).side == side
     assert refer(networks, examples, Settings(mode="paper")).side == len(mask)
 
@@ -161,7 +181,11 @@ class Counting(nn.Module):
 @pytest.fixture
 def counting() -> ICLSAM:
     networks = Networks(StarterSam(64).eval(), Counting())
-    return ICLSAM(settings=Settings(calibrate=False, use_sam=False), networks=networks, cache=EmbeddingCache())
+    return ICLSAM(
+        settings=Settings(cross_validate=False, use_sam=False),
+        networks=networks,
+        cache=EmbeddingCache(),
+    )
 
 
 class TestLooking:
@@ -169,7 +193,10 @@ class TestLooking:
 
     def test_windows_of_the_examples_hold_their_objects(self, counting: ICLSAM) -> None:
         masks = [disc(30, 60, 8), disc(70, 20, 12), np.zeros((SIDE, SIDE), bool)]
-        counting.fit([photo(mask, 0) for mask in masks[:2]] + [photo(masks[0], 1)], [m.astype(np.int32) for m in masks])
+        counting.fit(
+            [photo(mask, 0) for mask in masks[:2]] + [photo(masks[0], 1)],
+            [m.astype(np.int32) for m in masks],
+        )
         icl = counting.networks.icl
         assert isinstance(icl, Counting)
         whole, far, near = icl.supports
@@ -180,7 +207,9 @@ class TestLooking:
             assert share[2] == 0
             assert (images > 0.5).float()[0, :2].sub(found[0, :2]).abs().mean() < 0.05
 
-    def test_the_mean_of_all_looks_within_the_window_and_the_first_alone_outside(self, counting: ICLSAM) -> None:
+    def test_the_mean_of_all_looks_within_the_window_and_the_first_alone_outside(
+        self, counting: ICLSAM
+    ) -> None:
         mask = disc(30, 66, 8)
         task = counting.fit([photo(mask, 0)], [mask.astype(np.int32)])
         found = seen(task, photo(mask, 0)).closer[0, 0].logit()
@@ -195,11 +224,16 @@ class TestLooking:
         mask, there = disc(48, 48, 8), disc(24, 70, 8)
         task = counting.fit([photo(mask, 0)], [mask.astype(np.int32)])
         expected = {0: Region(0.75, 0.25, 0.0)}
-        monkeypatch.setattr("napari_iclsam.core.in_context.coarse_to_fine.expected_places", lambda surroundings, query: expected)
+        monkeypatch.setattr(
+            "napari_iclsam.core.in_context.coarse_to_fine.expected_places",
+            lambda surroundings, query: expected,
+        )
         reference = task._learnt.reference
         assert reference is not None
         surroundings = {0: replace(reference.surroundings[0], reliable=reliable)}
-        task._learnt = replace(task._learnt, reference=replace(reference, surroundings=surroundings))
+        task._learnt = replace(
+            task._learnt, reference=replace(reference, surroundings=surroundings)
+        )
         image = np.where(there, 190, 80).astype(np.uint8)
         image[72, 24] = 110  # too faint to be found in the whole, the brightest within a window
         found = seen(task, image).closer[0, 0].logit()
@@ -211,8 +245,13 @@ class TestLooking:
     ) -> None:
         mask = disc(30, 48, 24)
         task = counting.fit([photo(mask, 0)], [mask.astype(np.int32)])
-        expected = {0: Region(0.05, 0.5, 0.0)}  # a window of 0.66 of the image about either leaves it
-        monkeypatch.setattr("napari_iclsam.core.in_context.coarse_to_fine.expected_places", lambda surroundings, query: expected)
+        expected = {
+            0: Region(0.05, 0.5, 0.0)
+        }  # a window of 0.66 of the image about either leaves it
+        monkeypatch.setattr(
+            "napari_iclsam.core.in_context.coarse_to_fine.expected_places",
+            lambda surroundings, query: expected,
+        )
         found = seen(task, photo(mask, 0)).closer[0, 0].logit()
         assert found[30, 48] == pytest.approx((2 + 4) / 2)
 
@@ -264,10 +303,15 @@ def test_labels_are_looked_at_each_in_its_own_place(networks: Networks) -> None:
     assert isinstance(networks.icl, UniverSeg)
     labels = np.where(disc(30, 30, 8), 1, 0) + np.where(disc(70, 60, 12), 4, 0)
     image = photo(labels > 0, 0)
-    settings = Settings(calibrate=False)
+    settings = Settings(cross_validate=False)
 
     def look(wanted: NDArray[Any]) -> Seen:
-        return seen(ICLSAM(networks=networks, settings=settings, cache=EmbeddingCache()).fit([image], [wanted]), image)
+        return seen(
+            ICLSAM(networks=networks, settings=settings, cache=EmbeddingCache()).fit(
+                [image], [wanted]
+            ),
+            image,
+        )
 
     both = look(labels)
     for index, label in enumerate((1, 4)):
@@ -284,12 +328,14 @@ def test_looking_closer_helps_the_bundled_models_with_what_is_small() -> None:
         grain = rng.normal(0, 14, (256, 256))
         grey = np.where(target, 120, np.where(other, 165, 90)) + grain
         scenes.append((np.clip(grey, 0, 255).astype(np.uint8), target))
-    plain = ICLSAM(settings=Settings(closer_looks=False), cache=EmbeddingCache())
+    plain = ICLSAM(settings=Settings(coarse_to_fine=False), cache=EmbeddingCache())
     closer = ICLSAM(networks=plain.networks, settings=Settings(), cache=plain.cache)
 
     def mean(segmenter: ICLSAM) -> float:
         task = segmenter.fit([scenes[0][0]], [scenes[0][1].astype(np.int32)])
-        return float(np.mean([dice(task.predict(image).labels == 1, mask) for image, mask in scenes[1:]]))
+        return float(
+            np.mean([dice(task.predict(image).labels == 1, mask) for image, mask in scenes[1:]])
+        )
 
     before, after = mean(plain), mean(closer)
     assert after > before

@@ -16,19 +16,19 @@ from numpy.typing import NDArray
 from napari_iclsam import ICLSAM, Settings, dice
 from napari_iclsam.core import adaptation
 from napari_iclsam.core.encoder.cache import EmbeddingCache
-from napari_iclsam.core.encoder.runner import Networks
 from napari_iclsam.core.images.intensity import as_rgb8
 from napari_iclsam.core.images.support import SupportSet
 from napari_iclsam.core.in_context.coarse_to_fine import Examples
 from napari_iclsam.core.in_context.fine_tuning import adapt_steps, can_adapt
+from napari_iclsam.core.inference import StageTimer
+from napari_iclsam.core.networks import Networks
 from napari_iclsam.core.prediction import Progress
-from napari_iclsam.core.refinement.sam import Clock
 from napari_iclsam.models.build import build_icl
 from napari_iclsam.models.starter_icl import StarterIcl, TwoScales
 
 Scene = Callable[..., tuple[NDArray[np.uint8], NDArray[np.int64]]]
 
-SETTINGS = Settings(calibrate=False)
+SETTINGS = Settings(cross_validate=False)
 
 
 @pytest.fixture(scope="module")
@@ -46,8 +46,10 @@ def examples_of(scene: Scene, *seeds: int, labels: tuple[int, ...] = (1, 4)) -> 
     return Examples(support, tuple(as_rgb8(image) for image in support.images), ())
 
 
-def adapted(networks: Networks, examples: Examples, settings: Settings = SETTINGS) -> tuple[list[Progress], Networks]:
-    steps, seen = adapt_steps(networks, examples, settings, Clock()), []
+def adapted(
+    networks: Networks, examples: Examples, settings: Settings = SETTINGS
+) -> tuple[list[Progress], Networks]:
+    steps, seen = adapt_steps(networks, examples, settings, StageTimer()), []
     while True:
         try:
             seen.append(next(steps))
@@ -59,7 +61,9 @@ def state(networks: Networks) -> dict[str, torch.Tensor]:
     return {name: value.clone() for name, value in networks.icl.state_dict().items()}
 
 
-def test_the_copy_has_learnt_and_the_model_itself_stays_as_it_is(starter: Networks, scene: Scene) -> None:
+def test_the_copy_has_learnt_and_the_model_itself_stays_as_it_is(
+    starter: Networks, scene: Scene
+) -> None:
     before = state(starter)
     seen, used = adapted(starter, examples_of(scene, 0, 1, 2))
     after = state(starter)
@@ -68,7 +72,7 @@ def test_the_copy_has_learnt_and_the_model_itself_stays_as_it_is(starter: Networ
     assert all(torch.isfinite(value).all() for value in state(used).values())
     assert not any(weight.requires_grad for weight in used.icl.parameters())
     assert replace(used, icl=starter.icl) == starter
-    assert {p.stage for p in seen} == {"adapt"}
+    assert {p.stage for p in seen} == {"fine_tune"}
     assert seen[-1].message == "Getting used to the examples: 20 of 20"
 
 
@@ -124,7 +128,7 @@ adaptation._STEPS = 5
 images = np.random.default_rng(0).integers(0, 255, (2, 64, 64), np.uint8)
 labels = np.zeros((2, 64, 64), np.int32)
 labels[:, 20:40, 20:40] = 1
-task = ICLSAM(settings=Settings(calibrate=False)).fit(list(images), list(labels))
+task = ICLSAM(settings=Settings(cross_validate=False)).fit(list(images), list(labels))
 assert task.networks is not task.segmenter.networks
 print(sorted({"torch._dynamo", "triton"} & set(sys.modules)))
 """
@@ -135,7 +139,7 @@ print(sorted({"torch._dynamo", "triton"} & set(sys.modules)))
 def test_it_can_be_given_up_after_each_step(starter: Networks, scene: Scene) -> None:
     before = state(starter)
     for count in (1, 3):
-        steps = adapt_steps(starter, examples_of(scene, 0, 1), SETTINGS, Clock())
+        steps = adapt_steps(starter, examples_of(scene, 0, 1), SETTINGS, StageTimer())
         for _ in range(count):
             next(steps)
         steps.close()
@@ -147,13 +151,18 @@ def test_it_can_be_given_up_after_each_step(starter: Networks, scene: Scene) -> 
     [
         ((0, 1), {}, True),
         ((0,), {}, False),
-        ((0, 1), {"adapt": False}, False),
+        ((0, 1), {"fine_tune": False}, False),
         ((0, 1), {"mode": "paper"}, False),
     ],
     ids=["two examples", "one example", "turned off", "paper mode"],
 )
 def test_it_takes_two_examples_and_auto_mode(
-    starter: Networks, networks: Networks, scene: Scene, seeds: tuple[int, ...], settings: dict[str, Any], wanted: bool
+    starter: Networks,
+    networks: Networks,
+    scene: Scene,
+    seeds: tuple[int, ...],
+    settings: dict[str, Any],
+    wanted: bool,
 ) -> None:
     examples = examples_of(scene, *seeds)
     assert can_adapt(starter, examples, Settings(**settings)) is wanted
@@ -162,7 +171,9 @@ def test_it_takes_two_examples_and_auto_mode(
 
 def test_a_label_of_one_example_is_not_asked_for(starter: Networks, scene: Scene) -> None:
     (image, labels), (other, second) = scene(seed=0), scene(seed=1)
-    support = SupportSet.of([image, other], [np.where(labels == 1, 1, 0), np.where(second == 4, 4, 0)])
+    support = SupportSet.of(
+        [image, other], [np.where(labels == 1, 1, 0), np.where(second == 4, 4, 0)]
+    )
     examples = Examples(support, tuple(as_rgb8(i) for i in support.images), ())
     assert not can_adapt(starter, examples, SETTINGS)
 
@@ -170,13 +181,15 @@ def test_a_label_of_one_example_is_not_asked_for(starter: Networks, scene: Scene
 @pytest.mark.parametrize("side", [64, 128, 512])
 @pytest.mark.parametrize("closer", [True, False])
 def test_windows_lie_in_the_images_and_mostly_on_the_label(side: int, closer: bool) -> None:
-    rng, settings = np.random.default_rng(0), Settings(closer_looks=closer)
+    rng, settings = np.random.default_rng(0), Settings(coarse_to_fine=closer)
     masks = [np.zeros((300, 200), bool), np.zeros((90, 120), bool)]
     masks[0][200:230, 20:50] = True
     masks[1][10:25, 70:90] = True
     hits, parts = 0, 0
     for _ in range(200):
-        for mask, window in zip(masks, adaptation._draw_windows(rng, masks, side, settings), strict=True):
+        for mask, window in zip(
+            masks, adaptation._draw_windows(rng, masks, side, settings), strict=True
+        ):
             for extent, size in zip(window, mask.shape, strict=True):
                 assert 0 <= extent.start < extent.stop <= size
             hits += mask[window].any()
@@ -238,9 +251,17 @@ def discs(seed: int) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
     """Draw three bright discs in noise; the largest is the label."""
     rng = np.random.default_rng(seed)
     y, x = np.indices((96, 96))
-    places = rng.permutation([(26, 26), (26, 70), (70, 26), (70, 70)])[:3] + rng.integers(-6, 7, (3, 2))
-    inside = [np.hypot(y - r, x - c) < size for (r, c), size in zip(places, (13, 11, 11), strict=True)]
-    image = (60 + 110 * np.any(inside, axis=0) + rng.normal(0, 20, y.shape)).clip(0, 255).astype(np.uint8)
+    places = rng.permutation([(26, 26), (26, 70), (70, 26), (70, 70)])[:3] + rng.integers(
+        -6, 7, (3, 2)
+    )
+    inside = [
+        np.hypot(y - r, x - c) < size for (r, c), size in zip(places, (13, 11, 11), strict=True)
+    ]
+    image = (
+        (60 + 110 * np.any(inside, axis=0) + rng.normal(0, 20, y.shape))
+        .clip(0, 255)
+        .astype(np.uint8)
+    )
     return image, inside[0].astype(np.int64)
 
 
@@ -259,7 +280,10 @@ def test_the_bundled_model_finds_on_new_images_what_it_confused_before() -> None
         for image, mask in scenes[4:]:
             with torch.inference_mode():
                 _, probability = glance(one, examples, as_rgb8(image), SETTINGS)
-            small = torch.nn.functional.interpolate(probability, mask.shape, mode="bilinear")[0, 0] > 0.5
+            small = (
+                torch.nn.functional.interpolate(probability, mask.shape, mode="bilinear")[0, 0]
+                > 0.5
+            )
             scores.append(dice(small.numpy(), mask > 0))
         return float(np.mean(scores))
 
@@ -267,11 +291,13 @@ def test_the_bundled_model_finds_on_new_images_what_it_confused_before() -> None
     assert after > before
 
 
-def test_a_task_is_checked_with_the_model_as_it_comes_and_used_with_the_copy(starter: Networks, scene: Scene) -> None:
+def test_a_task_is_checked_with_the_model_as_it_comes_and_used_with_the_copy(
+    starter: Networks, scene: Scene
+) -> None:
     (query, _), cache = scene(seed=7), EmbeddingCache(None)
     tasks = {}
     for adapt in (True, False):
-        segmenter = ICLSAM(networks=starter, settings=Settings(adapt=adapt), cache=cache)
+        segmenter = ICLSAM(networks=starter, settings=Settings(fine_tune=adapt), cache=cache)
         scenes = [scene(seed=seed) for seed in range(3)]
         tasks[adapt] = segmenter.fit([s[0] for s in scenes], [s[1] for s in scenes])
     assert tasks[True].weights == tasks[False].weights
@@ -280,4 +306,4 @@ def test_a_task_is_checked_with_the_model_as_it_comes_and_used_with_the_copy(sta
     assert tasks[False].networks.icl is starter.icl
     with_, without = (tasks[adapt].predict(query) for adapt in (True, False))
     assert not np.array_equal(with_.probabilities[1], without.probabilities[1])
-    assert with_.provenance.settings["adapt"] is True
+    assert with_.provenance.settings["fine_tune"] is True

@@ -19,7 +19,9 @@ CELL = 1 / 32
 
 def field(seed: int, cells: int = 32) -> Tensor:
     """Features (16, cells, cells) that change slowly from cell to cell."""
-    coarse = torch.randn((1, 16, cells // 4 + 1, cells // 4 + 1), generator=torch.Generator().manual_seed(seed))
+    coarse = torch.randn(
+        (1, 16, cells // 4 + 1, cells // 4 + 1), generator=torch.Generator().manual_seed(seed)
+    )
     return F.interpolate(coarse, (cells, cells), mode="bicubic", align_corners=True)[0]
 
 
@@ -31,7 +33,9 @@ def embedding(features: Tensor, height: int = 320, width: int = 320) -> Embeddin
     return Embedding(Features(square), Frame(height, width, 512))
 
 
-def place(examples: list[Embedding], regions: list[Region | None], query: Embedding) -> tuple[float, float]:
+def place(
+    examples: list[Embedding], regions: list[Region | None], query: Embedding
+) -> tuple[float, float]:
     region = expected_places({3: surroundings_of(examples, regions)}, query)[3]
     assert region.extent == 0
     return region.row, region.column

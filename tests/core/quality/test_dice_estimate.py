@@ -16,15 +16,15 @@ from torch import Tensor
 
 from napari_iclsam import ICLSAM, Settings
 from napari_iclsam.core.encoder.cache import EmbeddingCache
-from napari_iclsam.core.encoder.runner import Networks
-from napari_iclsam.core.fusion.log_odds import Evidence
+from napari_iclsam.core.fusion.log_odds import LogOdds
+from napari_iclsam.core.networks import Networks
 from napari_iclsam.core.quality.dice_estimate import correction, estimate_dice
 
 Scene = Callable[..., tuple[NDArray[np.uint8], NDArray[np.int64]]]
 
 
-def evidence(icl: Tensor) -> Evidence:
-    return Evidence(icl, torch.zeros_like(icl), torch.zeros_like(icl), torch.ones(len(icl)))
+def evidence(icl: Tensor) -> LogOdds:
+    return LogOdds(icl, torch.zeros_like(icl), torch.zeros_like(icl), torch.ones(len(icl)))
 
 
 def square(inside: float, outside: float) -> Tensor:
@@ -43,7 +43,9 @@ def test_the_surer_the_model_the_better_the_estimate() -> None:
 
 
 @given(hnp.arrays(np.float32, (2, 1, 9, 7), elements=st.floats(-7, 7, width=32)), st.floats(-5, 5))
-def test_an_estimate_is_a_dice_and_labels_do_not_know_each_other(odds: NDArray[np.float32], correct_by: float) -> None:
+def test_an_estimate_is_a_dice_and_labels_do_not_know_each_other(
+    odds: NDArray[np.float32], correct_by: float
+) -> None:
     both = evidence(torch.from_numpy(odds))
     estimates = estimate_dice(both, [correct_by, 0.0])
     assert all(0 < dice < 1 for dice in estimates)
@@ -59,10 +61,14 @@ def test_it_depends_on_the_shares_of_pixels_and_not_on_their_number() -> None:
 
 
 class TestCorrection:
-    def test_examples_that_reach_less_than_was_estimated_lower_the_estimates_of_others(self) -> None:
+    def test_examples_that_reach_less_than_was_estimated_lower_the_estimates_of_others(
+        self,
+    ) -> None:
         seen = evidence(square(2, -4))
         plain = estimate_dice(seen, [0.0])[0]
-        corrected = [estimate_dice(seen, [correction([seen] * n, 0, [0.2] * n)])[0] for n in (1, 4, 100)]
+        corrected = [
+            estimate_dice(seen, [correction([seen] * n, 0, [0.2] * n)])[0] for n in (1, 4, 100)
+        ]
         assert plain > corrected[0] > corrected[1] > corrected[2]
         assert corrected[2] == pytest.approx(0.2, abs=0.03)
 
@@ -81,27 +87,38 @@ class TestCorrection:
 
 
 class TestPredictions:
-    def predict(self, networks: Networks, scene: Scene, settings: Settings) -> tuple[set[int], dict[int, float]]:
+    def predict(
+        self, networks: Networks, scene: Scene, settings: Settings
+    ) -> tuple[set[int], dict[int, float]]:
         segmenter = ICLSAM(networks=networks, cache=EmbeddingCache(None), settings=settings)
         images, labels = zip(*(scene(seed=seed) for seed in range(2)), strict=True)
         prediction = segmenter.fit(images, labels).predict(scene(seed=3)[0])
         return set(np.unique(prediction.labels).tolist()) - {0}, dict(prediction.estimated_dice)
 
-    @pytest.mark.parametrize("calibrate", [True, False])
+    @pytest.mark.parametrize("cross_validate", [True, False])
     def test_carry_an_estimate_of_each_label_that_was_found(
-        self, networks: Networks, scene: Scene, calibrate: bool
+        self, networks: Networks, scene: Scene, cross_validate: bool
     ) -> None:
-        found, estimates = self.predict(networks, scene, Settings(calibrate=calibrate, adapt=False))
+        found, estimates = self.predict(
+            networks, scene, Settings(cross_validate=calibrate, fine_tune=False)
+        )
         assert found
         assert set(estimates) == found
         assert all(0 < dice < 1 for dice in estimates.values())
 
     def test_are_corrected_by_the_examples(self, networks: Networks, scene: Scene) -> None:
-        some, others = (self.predict(networks, scene, Settings(calibrate=c, adapt=False))[1] for c in (True, False))
+        some, others = (
+            self.predict(networks, scene, Settings(cross_validate=c, fine_tune=False))[1]
+            for c in (True, False)
+        )
         assert some != others
 
-    @pytest.mark.parametrize("settings", [{"mode": "paper"}, {"use_sam": False}], ids=["paper mode", "without SAM"])
-    def test_carry_none_where_none_is_known(self, networks: Networks, scene: Scene, settings: dict[str, Any]) -> None:
+    @pytest.mark.parametrize(
+        "settings", [{"mode": "paper"}, {"use_sam": False}], ids=["paper mode", "without SAM"]
+    )
+    def test_carry_none_where_none_is_known(
+        self, networks: Networks, scene: Scene, settings: dict[str, Any]
+    ) -> None:
         found, estimates = self.predict(networks, scene, Settings(**settings))
         assert found
         assert not estimates

@@ -28,7 +28,14 @@ PAIRS = hnp.arrays(bool, (2, 4, 5))
         ([0, 0, 0, 0], [1, 0, 0, 0], 0),
         ([7, 7, 0, 0], [2, 0, 2, 0], 0.5),
     ],
-    ids=["equal", "apart", "one inside the other", "both empty", "one empty", "any number is foreground"],
+    ids=[
+        "equal",
+        "apart",
+        "one inside the other",
+        "both empty",
+        "one empty",
+        "any number is foreground",
+    ],
 )
 def test_dice_of_known_masks(a: list[int], b: list[int], expected: float) -> None:
     assert dice(np.array([a]), np.array([b])) == pytest.approx(expected)
@@ -38,7 +45,11 @@ def test_dice_of_known_masks(a: list[int], b: list[int], expected: float) -> Non
 def test_dice_is_the_f1_score(pair: NDArray[np.bool_]) -> None:
     a, b = pair
     hits, wrong = (a & b).sum(), (a ^ b).sum()
-    assert dice(a, b) == dice(b, a) == pytest.approx(2 * hits / (2 * hits + wrong) if hits + wrong else 1)
+    assert (
+        dice(a, b)
+        == dice(b, a)
+        == pytest.approx(2 * hits / (2 * hits + wrong) if hits + wrong else 1)
+    )
 
 
 def test_masks_of_different_shape_have_no_dice() -> None:
@@ -55,7 +66,9 @@ def run(steps: Any) -> tuple[list[Any], Check]:
             return seen, end.value
 
 
-def test_each_example_is_segmented_by_the_others(segmenter: Callable[..., ICLSAM], scene: Callable[..., Any]) -> None:
+def test_each_example_is_segmented_by_the_others(
+    segmenter: Callable[..., ICLSAM], scene: Callable[..., Any]
+) -> None:
     scenes = [scene(40, 48, seed) for seed in range(3)]
     images, labels = [s[0] for s in scenes], [s[1] for s in scenes]
     labels[2] = np.where(labels[2] == 4, 0, labels[2])
@@ -67,23 +80,31 @@ def test_each_example_is_segmented_by_the_others(segmenter: Callable[..., ICLSAM
     fused, alone, sam = [], [], []
     for n in range(2):  # label 4 is in the first two only
         rest = [k for k in range(3) if k != n]
-        prediction = segmenter().fit([images[k] for k in rest], [labels[k] for k in rest]).predict(images[n])
+        prediction = (
+            segmenter().fit([images[k] for k in rest], [labels[k] for k in rest]).predict(images[n])
+        )
         truth = labels[n] == 4
         fused.append(dice(prediction.labels == 4, truth))
         alone.append(dice(prediction.icl_labels == 4, truth))
         sam.append(dice(prediction.sam_labels == 4, truth))
     score = check.scores[4]
-    assert (score.fused, score.icl, score.sam) == pytest.approx((np.mean(fused), np.mean(alone), np.mean(sam)))
+    assert (score.fused, score.icl, score.sam) == pytest.approx(
+        (np.mean(fused), np.mean(alone), np.mean(sam))
+    )
 
 
-def test_a_label_of_one_example_only_has_no_score(segmenter: Callable[..., ICLSAM], scene: Callable[..., Any]) -> None:
+def test_a_label_of_one_example_only_has_no_score(
+    segmenter: Callable[..., ICLSAM], scene: Callable[..., Any]
+) -> None:
     (a, first), (b, second) = scene(seed=0), scene(seed=1)
     support = SupportSet.of([a, b], [first, np.where(second == 1, 1, 0)])
     _, check = run(leave_one_out(segmenter(), support))
     assert list(check.scores) == [1]
 
 
-def test_one_example_cannot_be_checked(segmenter: Callable[..., ICLSAM], scene: Callable[..., Any]) -> None:
+def test_one_example_cannot_be_checked(
+    segmenter: Callable[..., ICLSAM], scene: Callable[..., Any]
+) -> None:
     image, labels = scene()
     with pytest.raises(ValueError, match="at least two examples"):
         run(leave_one_out(segmenter(), SupportSet.of([image], [labels])))
@@ -93,7 +114,9 @@ def test_labels_that_never_occur_twice_cannot_be_checked(
     segmenter: Callable[..., ICLSAM], scene: Callable[..., Any]
 ) -> None:
     image, labels = scene()
-    support = SupportSet.of([image, image], [np.where(labels == 1, 1, 0), np.where(labels == 4, 4, 0)])
+    support = SupportSet.of(
+        [image, image], [np.where(labels == 1, 1, 0), np.where(labels == 4, 4, 0)]
+    )
     with pytest.raises(ValueError, match="No label occurs in two examples"):
         run(leave_one_out(segmenter(), support))
 
@@ -101,13 +124,19 @@ def test_labels_that_never_occur_twice_cannot_be_checked(
 @pytest.mark.parametrize(
     ("icl", "fused", "words"),
     [
-        (0.80, 0.90, ["expect a good result, Dice about 0.90", "SAM helps here", "0.80 without, 0.90 with"]),
+        (
+            0.80,
+            0.90,
+            ["expect a good result, Dice about 0.90", "SAM helps here", "0.80 without, 0.90 with"],
+        ),
         (0.90, 0.75, ["expect a fair result, Dice about 0.75", "SAM does harm here"]),
         (0.305, 0.30, ["expect a rough result, Dice about 0.30", "SAM changes little here"]),
     ],
     ids=["good", "fair", "rough"],
 )
-def test_the_sentence_says_what_to_expect_and_whether_sam_helps(icl: float, fused: float, words: list[str]) -> None:
+def test_the_sentence_says_what_to_expect_and_whether_sam_helps(
+    icl: float, fused: float, words: list[str]
+) -> None:
     sentence, *advice = Check({1: Score(icl, 0.5, fused, 3)}, {1: "nucleus"}).sentences()
     assert sentence.startswith("nucleus: ")
     for part in words:
@@ -116,5 +145,7 @@ def test_the_sentence_says_what_to_expect_and_whether_sam_helps(icl: float, fuse
 
 
 def test_every_label_has_its_sentence() -> None:
-    check = Check({1: Score(0.9, 0.9, 0.9, 2), 4: Score(0.9, 0.5, 0.9, 2)}, {1: "nucleus", 4: "label 4"})
+    check = Check(
+        {1: Score(0.9, 0.9, 0.9, 2), 4: Score(0.9, 0.5, 0.9, 2)}, {1: "nucleus", 4: "label 4"}
+    )
     assert [line.split(":")[0] for line in check.sentences()] == ["nucleus", "label 4"]

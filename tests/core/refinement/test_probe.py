@@ -28,7 +28,9 @@ def mask(height: int, width: int) -> NDArray[np.bool_]:
     return made
 
 
-def embedding(height: int, width: int, *, noise: float = 0.3, padding: float = 0.0, seed: int = 0) -> Embedding:
+def embedding(
+    height: int, width: int, *, noise: float = 0.3, padding: float = 0.0, seed: int = 0
+) -> Embedding:
     """Features whose first channel shows the object of `mask`; the others are noise, the padding has one value."""
     rng, frame = np.random.default_rng(seed), Frame(height, width, SIDE)
     features = rng.normal(0, noise, (CHANNELS, GRID, GRID))
@@ -59,7 +61,10 @@ def test_the_map_is_the_logistic_function_of_a_plane_in_feature_space() -> None:
     probe = Probe(torch.randn(2, CHANNELS), torch.randn(2))
     features = query.features.embedding[0]
     for label in range(2):
-        plain = sum(probe.weights[label, c] * features[c] for c in range(CHANNELS)) + probe.intercepts[label]
+        plain = (
+            sum(probe.weights[label, c] * features[c] for c in range(CHANNELS))
+            + probe.intercepts[label]
+        )
         assert torch.allclose(probe.logits(query)[label, 0], plain, atol=1e-5)
         expected = query.frame.grid_to_image(1 / (1 + torch.exp(-plain))[None, None])
         assert torch.allclose(probe.confidence(query)[label], expected[0], atol=1e-5)
@@ -68,16 +73,20 @@ def test_the_map_is_the_logistic_function_of_a_plane_in_feature_space() -> None:
 @pytest.mark.parametrize(("height", "width"), [(40, 64), (128, 48)], ids=["wide", "high"])
 def test_cells_in_the_padding_do_not_count(height: int, width: int) -> None:
     plain, wild = (
-        fit_probe([embedding(height, width, padding=value)], [mask(height, width)], SETTINGS) for value in (0.0, 50.0)
+        fit_probe([embedding(height, width, padding=value)], [mask(height, width)], SETTINGS)
+        for value in (0.0, 50.0)
     )
     assert torch.equal(plain.weights, wild.weights)
     assert torch.equal(
-        plain.confidence(embedding(height, width)), plain.confidence(embedding(height, width, padding=9))
+        plain.confidence(embedding(height, width)),
+        plain.confidence(embedding(height, width, padding=9)),
     )
 
 
 def test_images_of_different_size_teach_one_probe() -> None:
-    probe = fit_probe([embedding(h, w, seed=h) for h, w in SIZES], [mask(h, w) for h, w in SIZES], SETTINGS)
+    probe = fit_probe(
+        [embedding(h, w, seed=h) for h, w in SIZES], [mask(h, w) for h, w in SIZES], SETTINGS
+    )
     for height, width in SIZES:
         found = probe.confidence(embedding(height, width, seed=9))[0, 0].numpy() > 0.5
         assert (found == mask(height, width)[0]).mean() > RIGHT
@@ -117,7 +126,9 @@ class TestWithMoreCellsThanAsked:
     masks = (mask(64, 64),) * 5
 
     def fit(self, seed: int) -> Probe:
-        return fit_probe(self.embeddings, self.masks, replace(SETTINGS, probe_cells=1000, seed=seed))
+        return fit_probe(
+            self.embeddings, self.masks, replace(SETTINGS, probe_cells=1000, seed=seed)
+        )
 
     def test_the_draw_follows_from_the_seed(self) -> None:
         assert torch.equal(self.fit(1).weights, self.fit(1).weights)

@@ -32,7 +32,12 @@ def neighbourhood(mask: NDArray[np.bool_], y: int, x: int) -> NDArray[np.bool_]:
 
 def everywhere(mask: NDArray[np.bool_], reduce: str) -> NDArray[np.bool_]:
     height, width = mask.shape
-    return np.array([[getattr(neighbourhood(mask, y, x), reduce)() for x in range(width)] for y in range(height)])
+    return np.array(
+        [
+            [getattr(neighbourhood(mask, y, x), reduce)() for x in range(width)]
+            for y in range(height)
+        ]
+    )
 
 
 def opened_slowly(mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
@@ -82,7 +87,9 @@ def test_opening_adds_nothing(mask: NDArray[np.bool_]) -> None:
 
 def test_a_large_object_is_eroded_until_a_tenth_is_gone() -> None:
     mask = np.zeros((120, 120), bool)
-    mask[10:110, 10:110] = True  # 98 * 98 / 100 ** 2 = 0.96, 96 * 96 / 100 ** 2 = 0.92, 94 * 94 / 100 ** 2 = 0.88
+    mask[10:110, 10:110] = (
+        True  # 98 * 98 / 100 ** 2 = 0.96, 96 * 96 / 100 ** 2 = 0.92, 94 * 94 / 100 ** 2 = 0.88
+    )
     mask[58:62, :10] = True  # a whisker 4 pixels thick survives one erosion, not three
     opened = open_until_shrunk(mask)
     assert opened[10:110, 10:110].all()
@@ -111,7 +118,9 @@ def test_boxes_are_tight_round_the_large_4_connected_components(
     expected = []
     if components:
         main = by_size[0]
-        others = [c for c in components if c is not main and c in kept and len(c) > fraction * len(main)]
+        others = [
+            c for c in components if c is not main and c in kept and len(c) > fraction * len(main)
+        ]
         expected = [box(main), *map(box, others)]
     found = boxes_of(mask, fraction, most)
     assert found.tolist() == expected

@@ -10,12 +10,19 @@ import pytest
 import torch
 
 from napari_iclsam.core.encoder.cache import Embedding
+from napari_iclsam.core.fusion.outputs import StageOutputs
 from napari_iclsam.core.images.geometry import Frame
 from napari_iclsam.core.images.intensity import as_rgb8
-from napari_iclsam.core.in_context.coarse_to_fine import first_side, most_similar, refer, segment_in_context
-from napari_iclsam.core.refinement.sam import Clock, Maps, find_boxes, look, mask_prompts, refine_with_sam
-from napari_iclsam.core.segmenter import ICLSAM, Task
+from napari_iclsam.core.in_context.coarse_to_fine import (
+    first_side,
+    most_similar,
+    refer,
+    segment_in_context,
+)
+from napari_iclsam.core.inference import StageTimer, find_boxes, look, mask_prompts, refine_with_sam
+from napari_iclsam.core.segmenter import ICLSAM
 from napari_iclsam.core.settings import Settings
+from napari_iclsam.core.task import Task
 from napari_iclsam.models.features import Features
 from napari_iclsam.models.starter_icl import TwoScales
 from napari_iclsam.models.universeg import UniverSeg
@@ -25,13 +32,21 @@ Make = Callable[..., ICLSAM]
 Scene = Callable[..., Any]
 
 
-def maps_of(task: Task, image: np.ndarray) -> Maps:
+def maps_of(task: Task, image: np.ndarray) -> StageOutputs:
     """What both models say before the fusion."""
     rgb = as_rgb8(image)
     segmenter = task.segmenter
     with torch.inference_mode():
         query = segmenter.networks.embed(rgb, segmenter.cache)
-        steps = look(segmenter.networks, task._learnt, task._examples, rgb, query, segmenter.settings, Clock())
+        steps = look(
+            segmenter.networks,
+            task._learnt,
+            task._examples,
+            rgb,
+            query,
+            segmenter.settings,
+            StageTimer(),
+        )
         while True:
             try:
                 next(steps)
@@ -60,7 +75,9 @@ def test_padding_says_nothing_about_likeness() -> None:
 
 
 @pytest.mark.parametrize(("mode", "boxes"), [("auto", [[4, 20, 59, 21]]), ("paper", [])])
-def test_an_object_too_thin_for_the_opening_has_a_box_in_auto_mode(mode: str, boxes: list[list[int]]) -> None:
+def test_an_object_too_thin_for_the_opening_has_a_box_in_auto_mode(
+    mode: str, boxes: list[list[int]]
+) -> None:
     probabilities = torch.zeros(1, 1, 64, 64)
     probabilities[..., 20:22, 4:60] = 1
     found = find_boxes(probabilities, (64, 64), Settings(mode=mode))  # type: ignore[arg-type]
@@ -78,12 +95,19 @@ def test_boxes_are_in_pixels_of_the_image_label_by_label() -> None:
     assert np.abs(found[2][0] - [16, 40, 95, 59]).max() <= 1
 
 
-@pytest.mark.parametrize(("height", "width"), [(64, 64), (40, 64), (64, 24)], ids=["square", "wide", "high"])
-def test_a_mask_prompt_is_the_in_context_map_inside_its_box_and_background_outside(height: int, width: int) -> None:
+@pytest.mark.parametrize(
+    ("height", "width"), [(64, 64), (40, 64), (64, 24)], ids=["square", "wide", "high"]
+)
+def test_a_mask_prompt_is_the_in_context_map_inside_its_box_and_background_outside(
+    height: int, width: int
+) -> None:
     query = embedding(0, Frame(height, width, 64))
     icl = torch.full((2, 1, 32, 32), 0.9)
     icl[1] = 0.7
-    boxes, owner = torch.tensor([[8.0, 8.0, 16.0, 20.0], [2.0, 2.0, 12.0, 12.0]]), torch.tensor([1, 0])
+    boxes, owner = (
+        torch.tensor([[8.0, 8.0, 16.0, 20.0], [2.0, 2.0, 12.0, 12.0]]),
+        torch.tensor([1, 0]),
+    )
     masks = mask_prompts(icl, query, boxes, owner, side=32)
     assert masks.shape == (2, 1, 32, 32)
     assert torch.allclose(masks[0, 0, 5:9, 5:7], torch.logit(torch.tensor(0.7)), atol=1e-4)
@@ -94,7 +118,9 @@ def test_a_mask_prompt_is_the_in_context_map_inside_its_box_and_background_outsi
 
 
 @pytest.mark.parametrize("mode", ["auto", "paper"])
-def test_several_labels_at_once_are_those_one_by_one(segmenter: Make, scene: Scene, mode: str) -> None:
+def test_several_labels_at_once_are_those_one_by_one(
+    segmenter: Make, scene: Scene, mode: str
+) -> None:
     scenes, query = [scene(48, 40, seed) for seed in range(2)], scene(48, 40, 7)[0]
     images = [image for image, _ in scenes]
     together = maps_of(segmenter(mode=mode).fit(images, [labels for _, labels in scenes]), query)
@@ -125,7 +151,9 @@ def test_of_several_boxes_the_largest_logit_counts(segmenter: Make, scene: Scene
     assert (together[1] == -1).all()
 
 
-def test_many_boxes_are_decoded_in_parts(segmenter: Make, scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_many_boxes_are_decoded_in_parts(
+    segmenter: Make, scene: Scene, monkeypatch: pytest.MonkeyPatch
+) -> None:
     image, labels = scene()
     task = segmenter().fit([image], [labels])
     networks, query = task.segmenter.networks, task._examples.embeddings[0]
@@ -147,7 +175,11 @@ class TestWithMoreExamplesThanAsked:
         return segmenter(max_examples=2, mode="paper").fit(images, [labels for _, labels in scenes])
 
     def test_the_nearest_two_are_seen_as_if_they_were_all(self, task: Task) -> None:
-        examples, networks, settings = task._examples, task.segmenter.networks, task.segmenter.settings
+        examples, networks, settings = (
+            task._examples,
+            task.segmenter.networks,
+            task.segmenter.settings,
+        )
         rgb, query = examples.images[3], examples.embeddings[3]
         near = most_similar(examples.embeddings, query, 2)
         assert 3 in near
@@ -165,15 +197,18 @@ class TestWithMoreExamplesThanAsked:
         assert len(chosen) > 1
 
 
-@pytest.mark.parametrize(("flips", "same"), [(True, True), (False, False)], ids=["with flips", "without"])
+@pytest.mark.parametrize(
+    ("tta_flips", "same"), [(True, True), (False, False)], ids=["with tta_flips", "without"]
+)
 def test_with_flips_a_mirrored_world_has_a_mirrored_result(
     segmenter: Make, scene: Scene, flips: bool, same: bool
 ) -> None:
     (image, labels), (query, _) = scene(seed=0), scene(seed=1)
-    make = segmenter(flips=flips, icl_guidance=0.0, use_sam=False, closer_looks=False)
+    make = segmenter(tta_flips=flips, icl_guidance=0.0, use_sam=False, coarse_to_fine=False)
     plain = maps_of(make.fit([image], [labels]), query).icl
     mirrored = maps_of(make.fit([image[:, ::-1]], [labels[:, ::-1]]), query[:, ::-1]).icl
-    # Masks are resized by nearest neighbours, which a mirror shifts by up to a pixel: near, not equal.
+    # Masks are resized by nearest neighbours, which a mirror shifts by up to a pixel: near, not
+    # equal.
     difference = (mirrored.flip(-1) - plain).abs().mean()
     assert (difference < 0.01) == same
 
@@ -181,7 +216,8 @@ def test_with_flips_a_mirrored_world_has_a_mirrored_result(
 def test_guidance_moves_the_in_context_model(segmenter: Make, scene: Scene) -> None:
     (image, labels), (query, _) = scene(seed=0), scene(seed=1)
     unguided, weak, strong = (
-        maps_of(segmenter(icl_guidance=alpha).fit([image], [labels]), query).icl for alpha in (0.0, 0.3, 2.0)
+        maps_of(segmenter(icl_guidance=alpha).fit([image], [labels]), query).icl
+        for alpha in (0.0, 0.3, 2.0)
     )
     assert 0 < (weak - unguided).abs().mean() < (strong - unguided).abs().mean()
 

@@ -20,7 +20,6 @@ from numpy.typing import NDArray
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
-from napari_iclsam.core.images.geometry import Frame
 from napari_iclsam.models.features import Features
 from napari_iclsam.weights.folders import home
 
@@ -30,22 +29,6 @@ DISK_LIMIT = 4 << 30
 
 _STALE = 3600.0
 """Seconds after which an unfinished file has no writer any more."""
-
-
-@dataclass(frozen=True, slots=True)
-class Embedding:
-    """What SAM's encoder sees in one image.
-
-    Attributes
-    ----------
-    features : Features
-        B = 1, float32, on the device that computes.
-    frame : Frame
-        Where the image lies in the encoder's square input.
-    """
-
-    features: Features
-    frame: Frame
 
 
 def embedding_key(rgb: NDArray[np.uint8], weights: str, precision: str) -> str:
@@ -63,8 +46,8 @@ def default_folder() -> Path:
 class EmbeddingCache:
     """Features by key, least recently used out first.
 
-    Safe between threads, and between processes on one folder: files appear by an atomic rename, a broken or vanished
-    file is a miss.
+    Safe between threads, and between processes on one folder: files appear by an atomic rename, a
+    broken or vanished file is a miss.
 
     Parameters
     ----------
@@ -75,7 +58,11 @@ class EmbeddingCache:
     """
 
     def __init__(
-        self, folder: Path | None = None, *, memory_limit: int = MEMORY_LIMIT, disk_limit: int = DISK_LIMIT
+        self,
+        folder: Path | None = None,
+        *,
+        memory_limit: int = MEMORY_LIMIT,
+        disk_limit: int = DISK_LIMIT,
     ) -> None:
         self.folder = folder
         self._memory_limit, self._disk_limit = memory_limit, disk_limit
@@ -121,7 +108,10 @@ class EmbeddingCache:
         with self._lock:
             self._memory[key] = features
             self._memory.move_to_end(key)
-            while len(self._memory) > 1 and sum(map(_size, self._memory.values())) > self._memory_limit:
+            while (
+                len(self._memory) > 1
+                and sum(map(_size, self._memory.values())) > self._memory_limit
+            ):
                 self._memory.popitem(last=False)
 
     def _read(self, key: str) -> Features | None:
@@ -209,16 +199,18 @@ def on_device(features: Features, device: torch.device) -> Features:
     return _map(features, lambda t: t.to(device, torch.float32).contiguous())
 
 
-def parted(features: Features) -> list[Features]:
+def split_batch(features: Features) -> list[Features]:
     """Return the features of each image of a batch, each in memory of its own."""
     if len(features.embedding) == 1:
         return [features]
-    return [_map(features, partial(_one, number)) for number in range(len(features.embedding))]
+    return [_map(features, partial(_item, number)) for number in range(len(features.embedding))]
 
 
-def _one(number: int, batch: torch.Tensor) -> torch.Tensor:
+def _item(number: int, batch: torch.Tensor) -> torch.Tensor:
     return batch[number : number + 1].clone()
 
 
 def _size(features: Features) -> int:
-    return sum(t.numel() * t.element_size() for t in (features.embedding, features.detail) if t is not None)
+    return sum(
+        t.numel() * t.element_size() for t in (features.embedding, features.detail) if t is not None
+    )

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Literal, cast, get_args
+from typing import cast, get_args
 
 import torch
 
-Precision = Literal["auto", "float32", "bfloat16", "float16"]
-"""How precisely networks compute."""
+from napari_iclsam.core.model_choice import Precision
 
 
 def choose_device(name: str = "auto") -> torch.device:
@@ -27,7 +26,9 @@ def choose_device(name: str = "auto") -> torch.device:
         device = torch.device(name)
         torch.zeros(1, device=device)
     except (RuntimeError, AssertionError, NotImplementedError, ImportError) as error:
-        raise ValueError(f"Device {name!r} cannot be used here. Choose one of: {', '.join(available())}.") from error
+        raise ValueError(
+            f"Device {name!r} cannot be used here. Choose one of: {', '.join(available())}."
+        ) from error
     return device
 
 
@@ -41,16 +42,17 @@ def available() -> list[str]:
 def choose_precision(name: Precision, device: torch.device, *, large: bool) -> torch.dtype:
     """Return in which precision a network computes.
 
-    "auto" is half precision where that is faster and the network is large: bfloat16 on processors with instructions for
-    it (AVX512-BF16, AMX) and on graphics cards that know it, float16 on older ones, else float32.
+    "auto" is half precision where that is faster and the network is large: bfloat16 on processors
+    with instructions for it (AVX512-BF16, AMX) and on graphics cards that know it, float16 on older
+    ones, else float32.
 
     Parameters
     ----------
     name : {"auto", "float32", "bfloat16", "float16"}
     device : torch.device
     large : bool
-        Whether it is one of SAM's vision transformers or an in-context model. Small encoders lose more by conversions
-        than they win.
+        Whether it is one of SAM's vision transformers or an in-context model. Small encoders lose
+        more by conversions than they win.
 
     Raises
     ------
@@ -58,14 +60,22 @@ def choose_precision(name: Precision, device: torch.device, *, large: bool) -> t
         If there is no such precision.
     """
     if name not in get_args(Precision):
-        raise ValueError(f"Precision must be one of {', '.join(get_args(Precision))}; got {name!r}.")
+        raise ValueError(
+            f"Precision must be one of {', '.join(get_args(Precision))}; got {name!r}."
+        )
     if name != "auto":
         return cast(torch.dtype, getattr(torch, name))
     if not large:
         return torch.float32
     if device.type == "cuda":
-        return torch.bfloat16 if torch.cuda.is_bf16_supported(including_emulation=False) else torch.float16
-    return torch.bfloat16 if device.type == "cpu" and _multiplies_bfloat16(_cpu()) else torch.float32
+        return (
+            torch.bfloat16
+            if torch.cuda.is_bf16_supported(including_emulation=False)
+            else torch.float16
+        )
+    return (
+        torch.bfloat16 if device.type == "cpu" and _multiplies_bfloat16(_cpu()) else torch.float32
+    )
 
 
 def _cpu() -> Mapping[str, object]:

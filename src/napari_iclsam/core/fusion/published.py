@@ -1,65 +1,17 @@
-"""Guidance from the confidence map, the published fusion, many labels -> one label map (Hu et al. 2024)."""
+"""The published fusion, and label maps from the scores of many labels (Hu et al. 2024)."""
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from napari_iclsam.core.images.geometry import Frame, resize
-from napari_iclsam.core.settings import Settings
-
-
-@dataclass(frozen=True, slots=True)
-class Weights:
-    """Weights of the in-context model, SAM and the confidence map in the fusion.
-
-    Attributes
-    ----------
-    icl, sam, confidence : float
-    sharpness : float
-        What their sum is multiplied by: below 1 where the parts are too sure of themselves. For "auto" mode alone.
-    offset : float
-        What the foreground must exceed, on top of the best cut. For "auto" mode alone.
-    doubt_sam : bool
-        Let SAM count only as far as its mask is the in-context model's. For "auto" mode alone.
-    """
-
-    icl: float
-    sam: float
-    confidence: float = 0.0
-    sharpness: float = 1.0
-    offset: float = 0.0
-    doubt_sam: bool = False
-
-
-def published_weights(pairs: int) -> Weights:
-    """Return gamma and 1 - gamma of K pairs: gamma = 0.5 - 0.5 exp(-0.1 K)."""
-    gamma = 0.5 - 0.5 * math.exp(-0.1 * pairs)
-    return Weights(icl=gamma, sam=1 - gamma)
-
-
-def icl_guidance(confidence: Tensor, pairs: int, settings: Settings) -> Tensor:
-    """Return alpha z of confidence maps (L, 1, H, W): z standardised over the image, alpha = alpha0 exp(-0.1 K)."""
-    alpha = settings.icl_guidance * math.exp(-0.1 * pairs)
-    return alpha * standardise(confidence, centre=confidence.mean(dim=(-2, -1), keepdim=True))
-
-
-def sam_bias(confidence: Tensor, frame: Frame, grid: int, settings: Settings) -> Tensor:
-    """Return beta s of confidence maps (L, 1, H, W) on SAM's grid, (L, grid * grid): s = (map - 0.5) / std(map)."""
-    return settings.sam_guidance * frame.image_to_grid(confidence_score(confidence), grid).flatten(1)
-
-
-def standardise(x: Tensor, centre: Tensor) -> Tensor:
-    """Return (x - centre) / std(x), std being the sample's over the last two axes; zeros where x is flat."""
-    std = x.std(dim=(-2, -1), keepdim=True)
-    flat = std <= 1e-6 * x.abs().amax(dim=(-2, -1), keepdim=True).clamp_min(1e-6)
-    return torch.where(flat, torch.zeros_like(x), (x - centre) / torch.where(flat, torch.ones_like(std), std))
+from napari_iclsam.core.fusion.weights import FusionWeights
+from napari_iclsam.core.images.geometry import resize
+from napari_iclsam.core.refinement.guidance import standardise
 
 
 def icl_score(probabilities: Tensor, size: tuple[int, int]) -> Tensor:
@@ -67,25 +19,26 @@ def icl_score(probabilities: Tensor, size: tuple[int, int]) -> Tensor:
 
     A flat map keeps its sign: there is no contrast to measure it by.
     """
-    u = standardise(probabilities, centre=torch.full((1, 1, 1, 1), 0.5, device=probabilities.device))
-    flat = (u == 0).all(dim=(-2, -1), keepdim=True)
-    return resize(torch.where(flat, torch.sign(probabilities - 0.5), u), size)
+    half = torch.full((1, 1, 1, 1), 0.5, device=probabilities.device)
+    score = _with_sign_where_flat(standardise(probabilities, half), probabilities - 0.5)
+    return resize(score, size)
 
 
 def sam_score(logits: Tensor) -> Tensor:
-    """Return m / std(m) of SAM's logits (L, 1, H, W); the sign of m where m is flat (nothing to segment: -1)."""
-    m = standardise(logits, centre=torch.zeros((1, 1, 1, 1), device=logits.device))
-    flat = (m == 0).all(dim=(-2, -1), keepdim=True)
-    return torch.where(flat, torch.sign(logits), m)
+    """Return m / std(m) of SAM's logits m (L, 1, H, W); the sign of m where m is flat (nothing to segment: -1)."""
+    zero = torch.zeros((1, 1, 1, 1), device=logits.device)
+    return _with_sign_where_flat(standardise(logits, zero), logits)
 
 
-def confidence_score(confidence: Tensor) -> Tensor:
-    """Return (map - 0.5) / std(map) of confidence maps (L, 1, H, W); zeros where the map is flat."""
-    return standardise(confidence, centre=torch.full((1, 1, 1, 1), 0.5, device=confidence.device))
+def _with_sign_where_flat(score: Tensor, values: Tensor) -> Tensor:
+    flat = (score == 0).all(dim=(-2, -1), keepdim=True)
+    return torch.where(flat, torch.sign(values), score)
 
 
-def fuse(icl: Tensor, sam: Tensor, weights: Sequence[Weights]) -> Tensor:
+def fuse(icl: Tensor, sam: Tensor, weights: Sequence[FusionWeights]) -> Tensor:
     """Return the fused score of each label, (L, 1, H, W), positive where it is foreground.
+
+    With `published_weights`, that is (1 - gamma) m / std(m) + gamma u of Hu et al. 2024.
 
     Parameters
     ----------
@@ -93,12 +46,12 @@ def fuse(icl: Tensor, sam: Tensor, weights: Sequence[Weights]) -> Tensor:
         Of `icl_score`.
     sam : Tensor, (L, 1, H, W)
         Of `sam_score`.
-    weights : sequence of Weights
-        One a label. With `published_weights`, (1 - gamma) m / std(m) + gamma u of Hu et al. 2024.
+    weights : sequence of FusionWeights
+        One a label.
     """
-    table = torch.tensor([(w.icl, w.sam) for w in weights], device=icl.device)
-    a, b = (column.view(-1, 1, 1, 1) for column in table.unbind(dim=1))
-    return a * icl + b * sam
+    icl_weights = torch.tensor([of_label.icl for of_label in weights], device=icl.device)
+    sam_weights = torch.tensor([of_label.sam for of_label in weights], device=icl.device)
+    return icl_weights.view(-1, 1, 1, 1) * icl + sam_weights.view(-1, 1, 1, 1) * sam
 
 
 def label_map(scores: Tensor, ids: Sequence[int]) -> NDArray[np.int32]:

@@ -1,4 +1,4 @@
-"""Windows around objects, of one scale in all images of a task."""
+"""Crops around objects, of one scale in all images of a task, in relative coordinates."""
 
 from __future__ import annotations
 
@@ -9,17 +9,14 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-Window = tuple[slice, slice]
+PixelSlices = tuple[slice, slice]
 """Rows and columns of an image."""
 
-View = tuple[float, float, float]
-"""Row and column of a window's centre, and its side, as shares of the image's; see `window_at`."""
-
-_SAME = 0.15
-"""Windows whose centres differ by less than this share of their side show the same."""
+_SAME_PLACE = 0.15
+"""Crops whose centers differ by less than this part of their size show the same."""
 
 _MARGIN = 1.15
-"""A window is at least so many times as large as what lies in it."""
+"""A crop is at least so many times as large as what lies in it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,73 +26,94 @@ class Region:
     Attributes
     ----------
     row, column : float
-        Centre of its bounding box, as shares of H and W.
-    extent : float
-        The larger of the box's height and width, as shares of H and W.
+        Center of its bounding box, relative to H and W.
+    size : float
+        The larger of the box's height and width, relative to H and W.
     """
 
     row: float
     column: float
-    extent: float
+    size: float
 
 
-def region_of(mask: NDArray[np.bool_]) -> Region | None:
+@dataclass(frozen=True, slots=True)
+class Crop:
+    """A part of an image of H x W pixels.
+
+    Attributes
+    ----------
+    row, column : float
+        Center, relative to H and W.
+    size : float
+        Height and width, relative to H and W.
+    """
+
+    row: float
+    column: float
+    size: float
+
+    def slices(self, shape: tuple[int, int]) -> PixelSlices:
+        """Return rows and columns in an image (H, W); a crop that leaves it is moved inside."""
+        return _span(self.row, self.size, shape[0]), _span(self.column, self.size, shape[1])
+
+
+def find_region(mask: NDArray[np.bool_]) -> Region | None:
     """Return where the foreground of a mask (H, W) lies; None without any."""
-    rows, columns = (np.flatnonzero(mask.any(axis=axis)) for axis in (1, 0))
+    rows = np.flatnonzero(mask.any(axis=1))
+    columns = np.flatnonzero(mask.any(axis=0))
     if not len(rows):
         return None
-    (top, bottom), (left, right) = ((int(lines[0]), int(lines[-1]) + 1) for lines in (rows, columns))
     height, width = mask.shape
-    extent = max((bottom - top) / height, (right - left) / width)
-    return Region((top + bottom) / 2 / height, (left + right) / 2 / width, extent)
+    top, bottom = int(rows[0]), int(rows[-1]) + 1
+    left, right = int(columns[0]), int(columns[-1]) + 1
+    return Region(
+        row=(top + bottom) / 2 / height,
+        column=(left + right) / 2 / width,
+        size=max((bottom - top) / height, (right - left) / width),
+    )
 
 
-def mean_extent(regions: Sequence[Region]) -> float:
-    """Return the geometric mean of the extents."""
-    return math.exp(sum(math.log(region.extent) for region in regions) / len(regions))
+def mean_size(regions: Sequence[Region]) -> float:
+    """Return the geometric mean of the sizes."""
+    logarithms = [math.log(region.size) for region in regions]
+    return math.exp(sum(logarithms) / len(logarithms))
 
 
-def share_of(extent: float, region: Region | None) -> float:
-    """Return the side of a window as a share of the image's: ``extent``, or more if what lies in it needs more."""
-    return min(1.0, max(extent, _MARGIN * region.extent if region else 0.0))
+def crop_size(size: float, region: Region | None) -> float:
+    """Return the relative size of a crop: ``size``, or more if what lies in it needs more; at most 1."""
+    needed = _MARGIN * region.size if region else 0.0
+    return min(1.0, max(size, needed))
 
 
-def views_of(extent: float, found: Region | None, expected: Region, *, reliable: bool) -> list[View]:
-    """Return where to look closer: where something was found, and where it is expected, or there alone if reliably.
+def plan_crops(
+    size: float, found: Region | None, expected: Region, *, reliable: bool
+) -> list[Crop]:
+    """Return crops around what was found and around where it is expected, or the latter alone if that is reliable.
 
-    Where nothing was found, there is nothing to look for.
+    There is none where nothing was found.
     """
     if not found:
         return []
-    share = share_of(extent, found)
-    there, elsewhere = _view(found, share), _view(expected, extent)
-    if max(abs(there[0] - elsewhere[0]), abs(there[1] - elsewhere[1])) < _SAME * share:
-        return [there]
-    return [elsewhere] if reliable else [there, elsewhere]
+    around_found = _crop_inside(found, crop_size(size, found))
+    around_expected = _crop_inside(expected, size)
+    distance = max(
+        abs(around_found.row - around_expected.row),
+        abs(around_found.column - around_expected.column),
+    )
+    if distance < _SAME_PLACE * around_found.size:
+        return [around_found]
+    return [around_expected] if reliable else [around_found, around_expected]
 
 
-def _view(region: Region, share: float) -> View:
-    """Return a window about a region, moved into the image where it would leave it."""
-    row, column = (min(max(centre, share / 2), 1 - share / 2) for centre in (region.row, region.column))
-    return row, column, share
+def _crop_inside(region: Region, size: float) -> Crop:
+    """Return a crop around a region, moved into the image where it would leave it."""
+    row = min(max(region.row, size / 2), 1 - size / 2)
+    column = min(max(region.column, size / 2), 1 - size / 2)
+    return Crop(row, column, size)
 
 
-def window_at(row: float, column: float, share: float, shape: tuple[int, int]) -> Window:
-    """Return the window of an image (H, W) about a centre, moved into the image where it would leave it.
-
-    Parameters
-    ----------
-    row, column : float
-        Centre, as shares of H and W.
-    share : float
-        Height and width of the window, as shares of H and W.
-    shape : tuple of int
-        H and W.
-    """
-    return _span(row, share, shape[0]), _span(column, share, shape[1])
-
-
-def _span(centre: float, share: float, size: int) -> slice:
-    length = min(size, max(1, round(share * size)))
-    start = min(max(round(centre * size - length / 2), 0), size - length)
+def _span(center: float, size: float, pixels: int) -> slice:
+    length = min(pixels, max(1, round(size * pixels)))
+    start = round(center * pixels - length / 2)
+    start = min(max(start, 0), pixels - length)
     return slice(start, start + length)

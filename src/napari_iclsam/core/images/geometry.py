@@ -43,7 +43,9 @@ class Frame:
     def to_square(self, rgb: NDArray[np.uint8]) -> Tensor:
         """Resize an 8-bit RGB image to `scaled`: (1, 3, h, w) float32 in 0..255, without padding."""
         height, width = self.scaled
-        resized = np.asarray(Image.fromarray(rgb).resize((width, height), Image.Resampling.BILINEAR))
+        resized = np.asarray(
+            Image.fromarray(rgb).resize((width, height), Image.Resampling.BILINEAR)
+        )
         return torch.from_numpy(resized.transpose(2, 0, 1).astype(np.float32))[None]
 
     def pad(self, pixels: Tensor) -> Tensor:
@@ -95,7 +97,11 @@ class Frame:
 
 def resize(x: Tensor, size: tuple[int, int]) -> Tensor:
     """Resize (B, C, h, w) bilinearly without antialiasing or aligned corners."""
-    return x if tuple(x.shape[-2:]) == size else F.interpolate(x, size=size, mode="bilinear", align_corners=False)
+    return (
+        x
+        if tuple(x.shape[-2:]) == size
+        else F.interpolate(x, size=size, mode="bilinear", align_corners=False)
+    )
 
 
 def resize_mask(mask: NDArray[Any], size: tuple[int, int]) -> Tensor:
@@ -112,6 +118,8 @@ def _sample_positions(count: int, step: float, extent: float, like: Tensor) -> T
 
 def _sample(x: Tensor, rows: Tensor, columns: Tensor) -> Tensor:
     """Sample (B, C, h, w) bilinearly at these rows and columns (units of `grid_sample`); its border goes on outside."""
-    where = torch.stack([columns.expand(len(rows), -1), rows[:, None].expand(-1, len(columns))], dim=-1)
+    where = torch.stack(
+        [columns.expand(len(rows), -1), rows[:, None].expand(-1, len(columns))], dim=-1
+    )
     where = where.expand(len(x), -1, -1, -1)
     return F.grid_sample(x, where, mode="bilinear", padding_mode="border", align_corners=False)

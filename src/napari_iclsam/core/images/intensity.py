@@ -10,7 +10,8 @@ from numpy.typing import NDArray
 from napari_iclsam.core.settings import Channel
 
 CLIPPED = (0.1, 99.9)
-"""Percentiles that become black and white when an image that is not 8-bit is scaled: hot pixels must not decide."""
+"""Percentiles that become black and white when an image that is not 8-bit is scaled: hot pixels
+must not decide."""
 
 LUMINANCE = np.array([0.299, 0.587, 0.114], dtype=np.float32)
 """Weights of red, green and blue (ITU-R BT.601)."""
@@ -19,8 +20,9 @@ LUMINANCE = np.array([0.299, 0.587, 0.114], dtype=np.float32)
 def as_rgb8(image: NDArray[Any]) -> NDArray[np.uint8]:
     """Convert an image of any dtype to 8-bit RGB.
 
-    8-bit images are taken as they are, colour images in [0, 1] (floating point) are multiplied by 255, everything
-    else is scaled between its percentiles `CLIPPED`. A constant image becomes zeros.
+    8-bit images are taken as they are, color images in [0, 1] (floating point) are multiplied by
+    255, everything else is scaled between its percentiles `CLIPPED`. A constant image becomes
+    zeros.
 
     Parameters
     ----------
@@ -38,7 +40,11 @@ def as_rgb8(image: NDArray[Any]) -> NDArray[np.uint8]:
     TypeError
         If the dtype is not a real number.
     """
-    image = check_image(image)
+    return to_rgb8(check_image(image))
+
+
+def to_rgb8(image: NDArray[Any]) -> NDArray[np.uint8]:
+    """Convert an image that `check_image` has passed; see `as_rgb8`."""
     if image.ndim == 3:
         image = image[..., :3]
     if image.dtype != np.uint8:
@@ -53,7 +59,12 @@ def _to_8bit(image: NDArray[Any]) -> NDArray[np.uint8]:
     low, high = np.percentile(values, CLIPPED)
     if not high > low:  # almost all pixels equal: what there is lies in the extremes
         low, high = values.min(), values.max()
-    if image.ndim == 3 and np.issubdtype(image.dtype, np.floating) and values.min() >= 0 and values.max() <= 1:
+    if (
+        image.ndim == 3
+        and np.issubdtype(image.dtype, np.floating)
+        and values.min() >= 0
+        and values.max() <= 1
+    ):
         low, high = 0.0, 1.0
     if not high > low:
         return np.zeros(image.shape, np.uint8)
@@ -63,14 +74,16 @@ def _to_8bit(image: NDArray[Any]) -> NDArray[np.uint8]:
 def check_image(image: NDArray[Any], name: str = "image") -> NDArray[Any]:
     """Return the image as an array if it is one plane of finite numbers, else raise (see `as_rgb8`)."""
     image = np.asarray(image)
-    colour = image.ndim == 3 and image.shape[2] in (3, 4)
-    if image.ndim != 2 and not colour:
+    color = image.ndim == 3 and image.shape[2] in (3, 4)
+    if image.ndim != 2 and not color:
         raise ValueError(
             f"The {name} must be one plane, (height, width) or (height, width, 3 or 4 channels); got shape "
             f"{image.shape}. For a stack, use predict_stack or choose a plane."
         )
     if min(image.shape[:2]) < 2:
-        raise ValueError(f"The {name} must have at least 2 x 2 pixels; got {image.shape[0]} x {image.shape[1]}.")
+        raise ValueError(
+            f"The {name} must have at least 2 x 2 pixels; got {image.shape[0]} x {image.shape[1]}."
+        )
     if not (np.issubdtype(image.dtype, np.number) or image.dtype == bool) or np.iscomplexobj(image):
         raise TypeError(f"The {name} must hold real numbers; got dtype {image.dtype}.")
     if np.issubdtype(image.dtype, np.floating):
@@ -87,10 +100,14 @@ def check_contrast(image: NDArray[Any], name: str = "image") -> None:
     """Raise ValueError if all values of an image or stack are equal: there is nothing to tell apart in it."""
     low, high = image.min(), image.max()
     if low == high:
-        raise ValueError(f"The {name} has the value {low} everywhere: there is nothing to see in it.")
+        raise ValueError(
+            f"The {name} has the value {low} everywhere: there is nothing to see in it."
+        )
 
 
-def unit_channels(rgb: NDArray[np.uint8], channels: int, channel: Channel = "luminance") -> NDArray[np.float32]:
+def unit_channels(
+    rgb: NDArray[np.uint8], channels: int, channel: Channel = "luminance"
+) -> NDArray[np.float32]:
     """Make the in-context model's input of an 8-bit RGB image: (channels, H, W) in [0, 255], not yet scaled.
 
     Parameters

@@ -11,6 +11,23 @@ import numpy as np
 from numpy.typing import NDArray
 
 
+class PlaneError(ValueError):
+    """What is wrong with one plane of a stack.
+
+    Attributes
+    ----------
+    plane : int
+        Its index along the stack's axis.
+    reason : str
+        Without the index.
+    """
+
+    def __init__(self, plane: int, reason: str) -> None:
+        super().__init__(f"Plane {plane}: {reason}")
+        self.plane = plane
+        self.reason = reason
+
+
 class ArrayLike(Protocol):
     """What numpy, dask and zarr arrays share."""
 
@@ -22,7 +39,7 @@ class ArrayLike(Protocol):
 
 
 def is_rgb(shape: tuple[int, ...]) -> bool:
-    """Tell whether an array of this shape is taken for colour: a last axis of 3 or 4 behind at least two others."""
+    """Tell whether an array of this shape is taken for color: a last axis of 3 or 4 behind at least two others."""
     return len(shape) >= 3 and shape[-1] in (3, 4)
 
 
@@ -32,20 +49,20 @@ def stack_axis(shape: tuple[int, ...], axis: int) -> int:
     Raises
     ------
     ValueError
-        If the array is not a stack of planes (one colour image is none), or has no such axis, or the axis is that of
-        the colours.
+        If the array is not a stack of planes (one color image is none), or has no such axis, or the
+        axis is that of the colors.
     """
     spatial = len(shape) - 1 if len(shape) == 4 and is_rgb(shape) else len(shape)
     if spatial != 3:
         raise ValueError(
-            f"A stack must have three axes, or three and colours; got shape {shape}. "
+            f"A stack must have three axes, or three and colors; got shape {shape}. "
             "Choose one time point or channel first."
         )
     if not -spatial <= axis < spatial:
         raise ValueError(f"The stack has axes 0 to {spatial - 1}; got axis {axis}.")
     if len(shape) == 3 and is_rgb(shape) and axis % spatial != 2:
         raise ValueError(
-            f"An array of shape {shape} is one colour image, not a stack: segment it by itself. "
+            f"An array of shape {shape} is one color image, not a stack: segment it by itself. "
             "If its last axis counts planes, stack along axis 2."
         )
     return axis % spatial
@@ -57,16 +74,19 @@ def plane(volume: ArrayLike, axis: int, number: int) -> NDArray[Any]:
     return np.asarray(volume[key])
 
 
-def planes_ahead(volume: ArrayLike, axis: int, numbers: Sequence[int]) -> Generator[NDArray[Any], None, None]:
-    """Yield planes in turn, each read by a thread while the one before is worked on; see `plane`.
+def read_ahead(
+    volume: ArrayLike, axis: int, numbers: Sequence[int]
+) -> Generator[NDArray[Any], None, None]:
+    """Yield planes in turn, each read by a thread while the one before is segmented; see `plane`.
 
     At most two are in memory. An error in reading is raised when its plane's turn comes.
     """
     with ThreadPoolExecutor(1, "napari-iclsam reads") as reader:
-        ahead = [reader.submit(plane, volume, axis, number) for number in numbers[:1]]
+        reading = [reader.submit(plane, volume, axis, number) for number in numbers[:1]]
         for following in range(1, len(numbers) + 1):
-            image = ahead.pop().result()
-            ahead = [reader.submit(plane, volume, axis, number) for number in numbers[following : following + 1]]
+            image = reading.pop().result()
+            for number in numbers[following : following + 1]:
+                reading.append(reader.submit(plane, volume, axis, number))
             yield image
 
 

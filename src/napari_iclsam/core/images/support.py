@@ -21,12 +21,12 @@ class LabelStyle:
     ----------
     name : str
         Empty if it has none.
-    colour : tuple of float, optional
+    color : tuple of float, optional
         Red, green, blue, alpha in [0, 1].
     """
 
     name: str = ""
-    colour: tuple[float, ...] | None = None
+    color: tuple[float, ...] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +42,7 @@ class SupportSet:
     ids : tuple of int
         All labels that occur, ascending, without 0.
     styles : mapping of int to LabelStyle
-        Names and colours, of those labels that have any.
+        Names and colors, of those labels that have any.
     """
 
     images: tuple[NDArray[Any], ...]
@@ -62,8 +62,9 @@ class SupportSet:
         Raises
         ------
         ValueError
-            If there is no pair, the numbers differ, sizes of a pair differ, labels are negative or all background, an
-            image is not a plane of finite numbers, or one with labels has the same value everywhere.
+            If there is no pair, the numbers differ, sizes of a pair differ, labels are negative or
+            all background, an image is not a plane of finite numbers, or one with labels has the
+            same value everywhere.
         TypeError
             If labels are not integers.
         """
@@ -74,13 +75,18 @@ class SupportSet:
             )
         if len(images) == 0:
             raise ValueError("At least one example (an image with labels) is needed; got none.")
-        pairs = [_check_pair(n, *pair) for n, pair in enumerate(zip(images, labels, strict=True), start=1)]
+        pairs = [
+            _check_pair(n, *pair)
+            for n, pair in enumerate(zip(images, labels, strict=True), start=1)
+        ]
         ids = sorted({int(i) for _, lab in pairs for i in np.unique(lab)} - {0})
         if not ids:
             raise ValueError(
                 "All examples are background (label 0 everywhere). Paint at least one object in at least one of them."
             )
-        return cls(tuple(p[0] for p in pairs), tuple(p[1] for p in pairs), tuple(ids), dict(styles or {}))
+        return cls(
+            tuple(p[0] for p in pairs), tuple(p[1] for p in pairs), tuple(ids), dict(styles or {})
+        )
 
     def __len__(self) -> int:
         return len(self.images)
@@ -106,7 +112,10 @@ class SupportSet:
     def subset(self, pairs: Sequence[int]) -> SupportSet:
         """Return some pairs; the labels stay those of the whole."""
         return SupportSet(
-            tuple(self.images[p] for p in pairs), tuple(self.labels[p] for p in pairs), self.ids, self.styles
+            tuple(self.images[p] for p in pairs),
+            tuple(self.labels[p] for p in pairs),
+            self.ids,
+            self.styles,
         )
 
     def fingerprint(self) -> str:
@@ -118,7 +127,9 @@ class SupportSet:
         return digest.hexdigest()
 
 
-def _check_pair(number: int, image: NDArray[Any], labels: NDArray[Any]) -> tuple[NDArray[Any], NDArray[np.int32]]:
+def _check_pair(
+    number: int, image: NDArray[Any], labels: NDArray[Any]
+) -> tuple[NDArray[Any], NDArray[np.int32]]:
     image = check_image(image, f"image of example {number}")
     labels = np.asarray(labels)
     if labels.shape != image.shape[:2]:

@@ -1,4 +1,4 @@
-"""The in-context model's part: one look at the whole image, then closer ones at what it found and what it expects."""
+"""The in-context model, coarse to fine: the full image, then crops around what was found and what is expected."""
 
 from __future__ import annotations
 
@@ -13,370 +13,372 @@ from scipy import ndimage
 from torch import Tensor
 from torch.nn import functional as F
 
-from napari_iclsam.core.encoder.cache import Embedding
-from napari_iclsam.core.encoder.runner import Context, Networks, some_tasks
-from napari_iclsam.core.fusion.published import icl_guidance
-from napari_iclsam.core.fusion.threshold import best_bin, cut_of, histogram
-from napari_iclsam.core.images.crops import Region, mean_extent, region_of, share_of, views_of, window_at
-from napari_iclsam.core.images.geometry import resize, resize_mask
-from napari_iclsam.core.images.support import SupportSet
-from napari_iclsam.core.in_context.localisation import Surroundings, expected_places, surroundings_of
-from napari_iclsam.core.settings import Settings
+from napari_iclsam.core.encoder.embedding import EmbeddedImage, Embedding
+from napari_iclsam.core.encoder.examples import Examples, Masks
+from napari_iclsam.core.fusion.threshold import best_bin, histogram, lower_edge
+from napari_iclsam.core.images.crops import (
+    Crop,
+    Region,
+    crop_size,
+    find_region,
+    mean_size,
+    plan_crops,
+)
+from napari_iclsam.core.images.geometry import resize
+from napari_iclsam.core.in_context.localisation import ObjectTemplate, fit_template, localise
+from napari_iclsam.core.in_context.resolution import (
+    FIND,
+    OUTLINE,
+    nearest_size,
+    shapes_of,
+    smallest_sufficient_size,
+)
+from napari_iclsam.core.in_context.runner import Context, InContextRunner, select_tasks
+from napari_iclsam.core.recipe import Recipe
+from napari_iclsam.core.steps import evenly_spaced
 
-_FLIPS: tuple[tuple[int, ...], ...] = ((), (-1,), (-2,), (-2, -1))
-"""Axes mirrored in each copy that the in-context model is averaged over."""
+_CROP_FACTORS = (2.2, 1.3)
+"""Sizes of the crops, stage after stage, relative to the examples' objects."""
 
-_CLOSER = (2.2, 1.3)
-"""Sides of the windows of the closer looks, one after the other, relative to the examples' objects."""
+_FULL = 0.9
+"""Crops larger than this part of the images show nothing new."""
 
-_WHOLE = 0.9
-"""Windows larger than this share of the images show nothing new."""
-
-_OUTLINED, _FOUND = (0.03, 0.2), (0.8, 0.8)
-"""What masks may lose if they are halved, at a side below the images' own and from there on (`_side`): where the model
-outlines them, and where it only has to find them."""
-
-_PART = 0.15
+_COMPONENT = 0.15
 """A component counts as found if it has this share of the largest one's sum of probabilities."""
 
 _CANVAS = 1024
-"""Looks are added up at the size of the image, or smaller, so that its longer side has at most so many pixels."""
+"""Logits are summed at the size of the image, or smaller, so that its longer side has at most so
+many pixels."""
 
 _LATTICE = 512
-"""What was found is read at every n-th pixel, so that there are at most so many on the longer side."""
-
-Masks = list[NDArray[np.bool_]]
-"""Of one label, (H, W) each, pair by pair."""
+"""What was found is read at every n-th pixel, so that there are at most so many on the longer
+side."""
 
 
 @dataclass(frozen=True, slots=True)
-class Examples:
-    """A support set as the networks see it: 8-bit RGB images and their embeddings, pair by pair."""
-
-    support: SupportSet
-    images: tuple[NDArray[np.uint8], ...]
-    embeddings: tuple[Embedding, ...]
-
-    def subset(self, pairs: Sequence[int]) -> Examples:
-        """Return some of the pairs."""
-        embeddings = tuple(self.embeddings[p] for p in pairs) if self.embeddings else ()
-        return Examples(self.support.subset(pairs), tuple(self.images[p] for p in pairs), embeddings)
-
-    def masks(self, pair: int) -> NDArray[np.bool_]:
-        """Return the mask of each label in one pair, (L, H, W)."""
-        return np.stack([self.support.mask(pair, label) for label in self.support.ids])
-
-    def masks_by_label(self) -> list[Masks]:
-        """Return the mask of each pair, (H, W), label by label."""
-        pairs = range(len(self.support))
-        return [[self.support.mask(pair, label) for pair in pairs] for label in self.support.ids]
-
-
-@dataclass(frozen=True, slots=True)
-class CloserLook:
-    """What the in-context model makes of windows of the examples, about their objects.
+class CropStage:
+    """Crops of the support around its objects, encoded.
 
     Attributes
     ----------
-    extents : mapping of int to float
-        By index of a label whose objects are small enough: the side of its windows, as a share of the image's.
+    sizes : mapping of int to float
+        By index of a label whose objects are small enough: relative size of its crops.
     side : int
-        Of the in-context model's images.
+        Input size of the model.
     contexts : tuple of Context
-        One task for each of these labels; one a mirrored copy.
+        One task for each of these labels; one for each mirrored copy.
     """
 
-    extents: Mapping[int, float]
+    sizes: Mapping[int, float]
     side: int
     contexts: tuple[Context, ...]
 
+    def contexts_of(self, labels: Sequence[int]) -> list[Context]:
+        """Return the contexts of some of its labels."""
+        if len(labels) == len(self.sizes):
+            return list(self.contexts)
+        tasks = [task for task, label in enumerate(self.sizes) if label in labels]
+        return [select_tasks(context, tasks) for context in self.contexts]
+
 
 @dataclass(frozen=True, slots=True)
-class Reference:
+class EncodedSupport:
     """What the in-context model computes of a support set alone.
 
     Attributes
     ----------
     side : int
-        Of its images at the first look.
+        Input size at the full-image stage.
     contexts : tuple of Context
-        Of the whole images, L tasks each; one a mirrored copy.
-    closer : tuple of CloserLook
-        In the order of looking.
-    surroundings : mapping of int to Surroundings
-        By index of a label that has closer looks.
+        Of the full images, L tasks each; one for each mirrored copy.
+    crop_stages : tuple of CropStage
+        In their order.
+    templates : mapping of int to ObjectTemplate
+        By index of a label that has crops.
     """
 
     side: int
     contexts: tuple[Context, ...]
-    closer: tuple[CloserLook, ...] = ()
-    surroundings: Mapping[int, Surroundings] = field(default_factory=dict)
+    crop_stages: tuple[CropStage, ...] = ()
+    templates: Mapping[int, ObjectTemplate] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
-class Seen:
-    """Probabilities of L labels in a query by the in-context model.
+class InContextOutput:
+    """Probabilities of L labels in a query.
 
     Attributes
     ----------
-    alone : Tensor, (L, 1, s, s)
-        By its look at the whole image.
-    closer : Tensor, (L, 1, h, w)
-        By all its looks.
+    full_image : Tensor, (L, 1, s, s)
+        Of the full-image stage.
+    probabilities : Tensor, (L, 1, h, w)
+        Of all stages.
     """
 
-    alone: Tensor
-    closer: Tensor
+    full_image: Tensor
+    probabilities: Tensor
 
 
-def most_similar(embeddings: Sequence[Embedding], query: Embedding, count: int) -> list[int]:
-    """Return which support embeddings are nearest to the query's by the cosine of their means, in order of the set."""
-    means = torch.stack([e.frame.crop_grid(e.features.embedding[0]).mean(dim=(-2, -1)) for e in (query, *embeddings)])
-    means = F.normalize(means - means[1:].mean(dim=0), dim=1)
-    return sorted(torch.topk(means[1:] @ means[0], count).indices.tolist())
-
-
-def refer(networks: Networks, examples: Examples, settings: Settings) -> Reference:
-    """Give whole images of the support to the in-context model: for each mirrored copy, L tasks of K pairs."""
+def encode_full_images(runner: InContextRunner, examples: Examples) -> EncodedSupport:
+    """Encode the full images of a support set, as L tasks of K pairs."""
     masks = examples.masks_by_label()
-    side = first_side(networks.icl.image_sizes, masks, settings)
-    images = torch.cat([icl_input(networks, image, side, settings, stretch=True) for image in examples.images])[None]
-    return Reference(side, _encode(networks, images.expand(len(masks), -1, -1, -1, -1), masks, settings))
+    side = full_image_side(runner.network.image_sizes, masks, runner.recipe)
+    inputs = [runner.input_of(image, side) for image in examples.images]
+    images = torch.cat(inputs)[None].expand(len(masks), -1, -1, -1, -1)
+    return EncodedSupport(side, runner.encode_support(images, masks))
 
 
-def first_side(sides: Sequence[int], masks: Sequence[Masks], settings: Settings) -> int:
-    """Return at which of a model's sides whole images are seen, given the masks of each label in each."""
-    if settings.mode == "paper":
-        return nearest_side(sides, [(mask.shape[0], mask.shape[1]) for by_pair in masks for mask in by_pair])
-    closer = _extents(_regions(masks), _CLOSER[-1], settings)
-    return _side(sides, masks, [_FOUND if label in closer else _OUTLINED for label in range(len(masks))])
+def full_image_side(sizes: Sequence[int], masks: Sequence[Masks], recipe: Recipe) -> int:
+    """Return at which of a model's input sizes full images are shown, given the masks of each label in each."""
+    if recipe.input_size == "nearest":
+        return nearest_size(sizes, shapes_of(masks))
+    cropped = _crop_sizes(_regions(masks), _CROP_FACTORS[-1], recipe)
+    losses = [FIND if label in cropped else OUTLINE for label in range(len(masks))]
+    return smallest_sufficient_size(sizes, masks, losses)
 
 
-def nearest_side(sides: Sequence[int], shapes: Sequence[tuple[int, int]]) -> int:
-    """Return which of an in-context model's sides is nearest to the largest of a task's images (H, W).
+def encode_crops(
+    runner: InContextRunner, encoded: EncodedSupport, examples: Examples
+) -> EncodedSupport:
+    """Add crops around the objects of the support set, for the crop stages, and templates of the objects."""
+    masks = examples.masks_by_label()
+    regions = _regions(masks)
+    stages = []
+    for factor in _CROP_FACTORS:
+        sizes = _crop_sizes(regions, factor, runner.recipe)
+        if sizes:
+            crops = {
+                label: _support_crops(examples, masks[label], regions[label], size)
+                for label, size in sizes.items()
+            }
+            stages.append(_encode_stage(runner, sizes, crops, last=factor == _CROP_FACTORS[-1]))
+    labels = sorted({label for stage in stages for label in stage.sizes})
+    templates = {label: fit_template(examples.embeddings, regions[label]) for label in labels}
+    return replace(encoded, crop_stages=tuple(stages), templates=templates)
 
-    By ratio; the size of an image of H x W is sqrt(H W), as it will be resized to a square.
+
+def preview(
+    runner: InContextRunner, examples: Examples, rgb: NDArray[np.uint8]
+) -> tuple[EncodedSupport, Tensor]:
+    """Segment an image before anything is embedded, by the full-image stage without guidance.
+
+    Returns
+    -------
+    encoded : EncodedSupport
+        Of the examples, or of ``max_examples`` of them, evenly spaced.
+    probabilities : Tensor, (L, 1, s, s)
     """
-    pixels = max(height * width for height, width in shapes)
-    return min(sides, key=lambda side: abs(math.log(side * side / pixels)))
+    chosen = evenly_spaced(len(examples), runner.recipe.max_examples)
+    encoded = encode_full_images(runner, examples.subset(chosen))
+    unguided = torch.zeros((len(examples.support.ids), 1, *rgb.shape[:2]), device=runner.device)
+    return encoded, torch.sigmoid(_segment_full_image(runner, encoded, rgb, unguided))
 
 
-def _side(sides: Sequence[int], masks: Sequence[Masks], limits: Sequence[tuple[float, float]]) -> int:
-    """Return the smallest side of the model's images that is enough for masks.
-
-    It is at most one step below their own size, the nearest that the model has, and at most twice that. The largest
-    that the model has is for thin things alone, and nothing's own size.
+def segment_in_context(
+    runner: InContextRunner, encoded: EncodedSupport, query: EmbeddedImage, guidance: Tensor
+) -> InContextOutput:
+    """Segment a query: its full image, then crops where something was found or is expected.
 
     Parameters
     ----------
-    sides : sequence of int
-    masks : sequence of Masks
-        Label by label; of images, or of windows of them.
-    limits : sequence of (float, float)
-        Of each label: what may be lost at a side below the masks' own, and from it on.
+    runner : InContextRunner
+    encoded : EncodedSupport
+    query : EmbeddedImage
+    guidance : Tensor, (L, 1, H, W)
+        Of `napari_iclsam.core.refinement.guidance.in_context_guidance`.
     """
-    sides = sorted(sides)
-    own = nearest_side(sides[:-1] or sides, [(mask.shape[0], mask.shape[1]) for by_pair in masks for mask in by_pair])
-    allowed = [side for side in sides[max(0, sides.index(own) - 1) :] if side <= 2 * own]
-
-    def suffices(side: int) -> bool:
-        lost = (_lost_by_halving(by_pair, side) for by_pair in masks)
-        return all(share <= limit[side >= own] for share, limit in zip(lost, limits, strict=True))
-
-    return next((side for side in allowed if suffices(side)), allowed[-1])
+    logits = _segment_full_image(runner, encoded, query.rgb, guidance)
+    full_image = torch.sigmoid(logits)
+    if not encoded.crop_stages:
+        return InContextOutput(full_image, full_image)
+    refined = _segment_crops(runner, encoded, query, logits, guidance)
+    return InContextOutput(full_image, torch.sigmoid(refined))
 
 
-def _lost_by_halving(masks: Masks, side: int) -> float:
-    """Return how much of masks at a side, relative to their area, changes if they are made half as large and back."""
-    known = [resize_mask(mask, (side, side)) for mask in masks if mask.any()]
-    if not known:
-        return 0.0
-    shown = torch.cat(known)
-    return float((resize(F.avg_pool2d(shown, 2), (side, side)) - shown).abs().sum() / shown.sum().clamp_min(1))
+def nearest_examples(examples: Examples, query: Embedding, count: int) -> Examples:
+    """Return the examples whose embeddings are most similar to the query's, in the order of the set.
 
-
-def refer_closer(networks: Networks, reference: Reference, examples: Examples, settings: Settings) -> Reference:
-    """Add windows of the support to a reference, for the closer looks.
-
-    The last of them is at the size that its masks need, the other one, which only prepares it, at the smallest.
+    Similarity is the cosine of their means over the image, less the mean of the support.
     """
-    looks = []
-    masks, sides = examples.masks_by_label(), networks.icl.image_sizes
-    regions = _regions(masks)
-    for factor in _CLOSER:
-        if extents := _extents(regions, factor, settings):
-            windows = [_windows(examples.images, masks[n], regions[n], extent) for n, extent in extents.items()]
-            inside = [[mask for _, mask in own] for own in windows]
-            last = factor == _CLOSER[-1]
-            side = _side(sides, inside, [_OUTLINED] * len(inside)) if last else min(sides)
-            images = [[icl_input(networks, rgb, side, settings, stretch=True) for rgb, _ in own] for own in windows]
-            contexts = _encode(networks, torch.stack([torch.cat(own) for own in images]), inside, settings)
-            looks.append(CloserLook(extents, side, contexts))
-    labels = sorted({label for look in looks for label in look.extents})
-    surroundings = {label: surroundings_of(examples.embeddings, regions[label]) for label in labels}
-    return replace(reference, closer=tuple(looks), surroundings=surroundings)
+    embeddings = (query, *examples.embeddings)
+    means = torch.stack([embedding.cells.mean(dim=(-2, -1)) for embedding in embeddings])
+    directions = F.normalize(means - means[1:].mean(dim=0), dim=1)
+    similarities = directions[1:] @ directions[0]
+    return examples.subset(sorted(torch.topk(similarities, count).indices.tolist()))
+
+
+def encode_support(
+    runner: InContextRunner, examples: Examples, encoded: EncodedSupport | None = None
+) -> EncodedSupport:
+    """Encode a support set, full images and crops, as far as it was not ``encoded`` for a preview."""
+    if encoded is None:
+        encoded = encode_full_images(runner, examples)
+    return encode_crops(runner, encoded, examples)
 
 
 def _regions(masks: Sequence[Masks]) -> list[list[Region | None]]:
     """Return where each label lies in each pair."""
-    return [[region_of(mask) for mask in own] for own in masks]
+    return [[find_region(mask) for mask in of_label] for of_label in masks]
 
 
-def _extents(regions: Sequence[Sequence[Region | None]], factor: float, settings: Settings) -> dict[int, float]:
-    """Return how large windows are to be, for the labels whose windows are smaller than the images."""
-    if settings.mode == "paper" or not settings.closer_looks:
+def _crop_sizes(
+    regions: Sequence[Sequence[Region | None]], factor: float, recipe: Recipe
+) -> dict[int, float]:
+    """Return the relative size of the crops of those labels whose crops are smaller than the images."""
+    if not recipe.coarse_to_fine:
         return {}
-    extents = {}
-    for label, own in enumerate(regions):
-        known = [region for region in own if region]
-        if known:
-            extent = factor * mean_extent(known)
-            if sum(share_of(extent, region) for region in known) <= _WHOLE * len(known):
-                extents[label] = extent
-    return extents
+    sizes = {}
+    for label, of_label in enumerate(regions):
+        known = [region for region in of_label if region]
+        if not known:
+            continue
+        size = factor * mean_size(known)
+        if sum(crop_size(size, region) for region in known) <= _FULL * len(known):
+            sizes[label] = size
+    return sizes
 
 
-def _windows(
-    images: Sequence[NDArray[np.uint8]], masks: Masks, regions: Sequence[Region | None], extent: float
-) -> list[tuple[NDArray[np.uint8], NDArray[np.bool_]]]:
-    """Return windows about a label, of image and mask of each pair, at their own sizes.
+@dataclass(frozen=True, slots=True)
+class _SupportCrop:
+    """Image (h, w, 3) and mask (h, w) of a crop, at their own size."""
 
-    Where an example does not hold the label, the window is where the label is in the others.
-    """
+    rgb: NDArray[np.uint8]
+    mask: NDArray[np.bool_]
+
+
+def _support_crops(
+    examples: Examples, masks: Masks, regions: Sequence[Region | None], size: float
+) -> list[_SupportCrop]:
+    """Crop each pair around a label; where an example does not hold it, where it is in the others."""
     known = [region for region in regions if region]
-    row, column = (float(np.mean([getattr(region, axis) for region in known])) for axis in ("row", "column"))
-    windows = []
-    for rgb, mask, region in zip(images, masks, regions, strict=True):
-        place = region or Region(row, column, 0.0)
-        window = window_at(place.row, place.column, share_of(extent, region), (mask.shape[0], mask.shape[1]))
-        windows.append((rgb[window], mask[window]))
-    return windows
+    row = float(np.mean([region.row for region in known]))
+    column = float(np.mean([region.column for region in known]))
+    crops = []
+    for rgb, mask, region in zip(examples.images, masks, regions, strict=True):
+        center = region or Region(row, column, 0.0)
+        crop = Crop(center.row, center.column, crop_size(size, region))
+        inside = crop.slices((mask.shape[0], mask.shape[1]))
+        crops.append(_SupportCrop(rgb[inside], mask[inside]))
+    return crops
 
 
-def _encode(networks: Networks, images: Tensor, masks: Sequence[Masks], settings: Settings) -> tuple[Context, ...]:
-    """Give T support sets (T, K, C, s, s) and their masks, of any size, to the network, for each mirrored copy."""
-    side = images.shape[-2], images.shape[-1]
-    small = torch.stack([torch.cat([resize_mask(mask, side) for mask in own]) for own in masks]).to(images.device)
-    return tuple(networks.encode_support(images.flip(axes), small.flip(axes)) for axes in _copies(settings))
+def _encode_stage(
+    runner: InContextRunner,
+    sizes: Mapping[int, float],
+    crops: Mapping[int, list[_SupportCrop]],
+    *,
+    last: bool,
+) -> CropStage:
+    """Encode the crops of a stage: the last at the size that its masks need, one that prepares it at the smallest."""
+    masks = [[crop.mask for crop in of_label] for of_label in crops.values()]
+    side = min(runner.network.image_sizes)
+    if last:
+        side = smallest_sufficient_size(runner.network.image_sizes, masks, [OUTLINE] * len(masks))
+    images = []
+    for of_label in crops.values():
+        inputs = [runner.input_of(crop.rgb, side) for crop in of_label]
+        images.append(torch.cat(inputs))
+    return CropStage(sizes, side, runner.encode_support(torch.stack(images), masks))
 
 
-def _ask(
-    networks: Networks, contexts: Sequence[Context], images: Tensor, guidance: Tensor, settings: Settings
+def _segment_full_image(
+    runner: InContextRunner, encoded: EncodedSupport, rgb: NDArray[np.uint8], guidance: Tensor
 ) -> Tensor:
-    """Return the logits of T tasks in an image each (T, C, s, s): (T, 1, s, s), the mean over the mirrored copies."""
-    logits = [
-        networks.segment_in_context(images.flip(axes), context, guidance.flip(axes)).flip(axes)
-        for axes, context in zip(_copies(settings), contexts, strict=True)
-    ]
-    return torch.stack(logits).mean(dim=0)
+    """Return the logits of L labels in the full image, (L, 1, s, s)."""
+    image = runner.input_of(rgb, encoded.side, rescale=runner.recipe.rescale_query)
+    images = image.expand(len(guidance), -1, -1, -1)
+    return runner.segment(encoded.contexts, images, guidance)
 
 
-def icl_input(networks: Networks, rgb: NDArray[np.uint8], side: int, settings: Settings, *, stretch: bool) -> Tensor:
-    """Make the in-context model's input of an image, (1, C, s, s); see `Networks.icl_image`."""
-    return networks.icl_image(rgb, side, settings.channel, smooth=settings.mode == "auto", stretch=stretch)
+class _LogitSum:
+    """Sum of the logits of full image and crops, and how many of them there are at each pixel.
 
-
-def glance(
-    networks: Networks, examples: Examples, rgb: NDArray[np.uint8], settings: Settings
-) -> tuple[Reference, Tensor]:
-    """Segment an image before anything is embedded: one look at the whole of it, without guidance.
-
-    Returns
-    -------
-    reference : Reference
-        Of the examples, or of ``max_examples`` of them, evenly spread.
-    probabilities : Tensor, (L, 1, s, s)
+    Attributes
+    ----------
+    total, count : Tensor, (L, 1, h, w)
     """
-    count = len(examples.support)
-    chosen = np.unique(np.linspace(0, count - 1, min(count, settings.max_examples)).round().astype(int)).tolist()
-    reference = refer(networks, examples.subset(chosen), settings)
-    unguided = torch.zeros((len(examples.support.ids), 1, *rgb.shape[:2]), device=networks.device)
-    return reference, torch.sigmoid(_first_look(networks, reference, rgb, unguided, settings))
+
+    def __init__(self, full_image: Tensor, shape: tuple[int, int]) -> None:
+        scale = min(1.0, _CANVAS / max(shape))
+        height = max(1, round(scale * shape[0]))
+        width = max(1, round(scale * shape[1]))
+        self.total = resize(full_image, (height, width)).clone()
+        self.count = torch.ones_like(self.total)
+
+    def add(self, label: int, crop: Crop, logits: Tensor) -> None:
+        """Add the logits (1, s, s) of a crop."""
+        rows, columns = crop.slices((self.total.shape[-2], self.total.shape[-1]))
+        part = self.total[label, :, rows, columns]
+        part += resize(logits[None], (part.shape[-2], part.shape[-1]))[0]
+        self.count[label, :, rows, columns] += 1
+
+    def mean(self) -> Tensor:
+        """Return the mean logits, (L, 1, h, w)."""
+        return self.total / self.count
+
+    def mean_of(self, label: int) -> Tensor:
+        """Return the mean logits of a label, (h, w)."""
+        return self.total[label, 0] / self.count[label, 0]
 
 
-def segment_in_context(
-    networks: Networks,
-    reference: Reference | None,
-    examples: Examples,
-    rgb: NDArray[np.uint8],
-    query: Embedding,
-    confidence: Tensor,
-    settings: Settings,
-) -> Seen:
-    """Let the in-context model look at a query, guided by the confidence maps (L, 1, H, W).
-
-    Without a reference, the examples that are most similar to the query make one.
-    """
-    pairs = len(examples.support)
-    if reference is None:
-        nearest = most_similar(examples.embeddings, query, settings.max_examples)
-        some, pairs = examples.subset(nearest), len(nearest)
-        reference = refer_closer(networks, refer(networks, some, settings), some, settings)
-    guidance = icl_guidance(confidence, pairs, settings)
-    logits = _first_look(networks, reference, rgb, guidance, settings)
-    alone = torch.sigmoid(logits)
-    if not reference.closer:
-        return Seen(alone, alone)
-    expected = expected_places(reference.surroundings, query)
-    closer = _look_closer(networks, reference, rgb, logits, guidance, expected, settings)
-    return Seen(alone, torch.sigmoid(closer))
-
-
-def _first_look(
-    networks: Networks, reference: Reference, rgb: NDArray[np.uint8], guidance: Tensor, settings: Settings
-) -> Tensor:
-    """Return the logits of L labels in the whole image, (L, 1, s, s)."""
-    image = icl_input(networks, rgb, reference.side, settings, stretch=settings.mode == "auto")
-    return _ask(networks, reference.contexts, image.expand(len(guidance), -1, -1, -1), guidance, settings)
-
-
-def _look_closer(
-    networks: Networks,
-    reference: Reference,
-    rgb: NDArray[np.uint8],
+def _segment_crops(
+    runner: InContextRunner,
+    encoded: EncodedSupport,
+    query: EmbeddedImage,
     logits: Tensor,
     guidance: Tensor,
-    expected: Mapping[int, Region],
-    settings: Settings,
 ) -> Tensor:
-    """Return the mean logits of all looks, (L, 1, h, w): what is found and what is expected tell where to look next."""
-    shape = (rgb.shape[0], rgb.shape[1])
-    scale = min(1.0, _CANVAS / max(shape))
-    canvas = max(1, round(scale * shape[0])), max(1, round(scale * shape[1]))
-    total = resize(logits, canvas).clone()
-    times = torch.ones_like(total)
-    for look in reference.closer:
-        views = {}
-        for label, extent in look.extents.items():
-            found = _found(total[label, 0] / times[label, 0])
-            views[label] = views_of(extent, found, expected[label], reliable=reference.surroundings[label].reliable)
-        for turn in range(max(map(len, views.values()))):
-            there = {label: own[turn] for label, own in views.items() if turn < len(own)}
-            tasks = [index for index, label in enumerate(look.extents) if label in there]
-            contexts = [some_tasks(context, tasks) if len(tasks) < len(views) else context for context in look.contexts]
-            images, guides = [], []
-            for label, view in there.items():
-                window = window_at(*view, shape)
-                images.append(icl_input(networks, rgb[window], look.side, settings, stretch=True))
-                guides.append(resize(guidance[label : label + 1][(..., *window)], (look.side, look.side)))
-            answers = _ask(networks, contexts, torch.cat(images), torch.cat(guides), settings)
-            for (label, view), answer in zip(there.items(), answers, strict=True):
-                window = window_at(*view, canvas)
-                part = total[label][(..., *window)]
-                part += resize(answer[None], (part.shape[-2], part.shape[-1]))[0]
-                times[label][(..., *window)] += 1
-    return total / times
+    """Return the mean logits of all stages, (L, 1, h, w)."""
+    expected = localise(encoded.templates, query.embedding)
+    logit_sum = _LogitSum(logits, query.shape)
+    for stage in encoded.crop_stages:
+        planned = {}
+        for label, size in stage.sizes.items():
+            found = find_foreground(logit_sum.mean_of(label))
+            reliable = encoded.templates[label].reliable
+            planned[label] = plan_crops(size, found, expected[label], reliable=reliable)
+        for crops in _by_turn(planned):
+            segmented = _segment_turn(runner, stage, query, crops, guidance)
+            for (label, crop), crop_logits in zip(crops.items(), segmented, strict=True):
+                logit_sum.add(label, crop, crop_logits)
+    return logit_sum.mean()
 
 
-def _found(logits: Tensor) -> Region | None:
-    """Return where logits (h, w) show something, but for small parts of it; None if they show nothing."""
+def _by_turn(planned: Mapping[int, list[Crop]]) -> list[dict[int, Crop]]:
+    """Regroup the crops of each label: the first of all labels, then the second of those that have one."""
+    turns = []
+    for turn in range(max(map(len, planned.values()))):
+        turns.append({label: crops[turn] for label, crops in planned.items() if turn < len(crops)})
+    return turns
+
+
+def _segment_turn(
+    runner: InContextRunner,
+    stage: CropStage,
+    query: EmbeddedImage,
+    crops: Mapping[int, Crop],
+    guidance: Tensor,
+) -> Tensor:
+    """Segment one crop for each of some labels, in one call: logits (n, 1, s, s)."""
+    size = (stage.side, stage.side)
+    images = []
+    guides = []
+    for label, crop in crops.items():
+        rows, columns = crop.slices(query.shape)
+        images.append(runner.input_of(query.rgb[rows, columns], stage.side))
+        guides.append(resize(guidance[label : label + 1, :, rows, columns], size))
+    contexts = stage.contexts_of(list(crops))
+    return runner.segment(contexts, torch.cat(images), torch.cat(guides))
+
+
+def find_foreground(logits: Tensor) -> Region | None:
+    """Return where logits (h, w) show foreground, without its small components; None if they show none."""
     step = math.ceil(max(logits.shape) / _LATTICE)
-    logits = logits[step // 2 :: step, step // 2 :: step]
-    mask = (logits >= cut_of(best_bin(histogram(logits.flatten()[None])))).cpu().numpy()
+    sampled = logits[step // 2 :: step, step // 2 :: step]
+    threshold = lower_edge(best_bin(histogram(sampled.flatten()[None])))
+    mask = (sampled >= threshold).cpu().numpy()
     components, _ = ndimage.label(mask)
-    sums = np.bincount(components.ravel(), (torch.sigmoid(logits).cpu().numpy() * mask).ravel())
-    return region_of(mask & (sums >= _PART * sums.max())[components])
-
-
-def _copies(settings: Settings) -> tuple[tuple[int, ...], ...]:
-    return _FLIPS if settings.flips and settings.mode == "auto" else _FLIPS[:1]
+    probabilities = torch.sigmoid(sampled).cpu().numpy() * mask
+    sums = np.bincount(components.ravel(), probabilities.ravel())
+    large = (sums >= _COMPONENT * sums.max())[components]
+    return find_region(mask & large)

@@ -1,9 +1,8 @@
-"""A few steps of gradient descent by which the in-context model gets used to a task: each example asked by the others.
+"""Test-time fine-tuning: a few steps of gradient descent on episodes that are made of the support set.
 
-The support set is all that such a model is told of a task, and its weights stay as they were trained. Two examples or
-more can teach it more than that: one of them is the query, some of the others are its support, and its mask is the
-truth. Views and changes of the examples keep the few from being learnt by heart; the steps are few and small. Of thin
-things, vessels or membranes, one example has enough parts to be asked for by itself.
+In an episode one example is the query, some of the others are its support, and its mask is the
+target. Augmentation keeps the few examples from being learnt by heart; the steps are few and small.
+Of thin objects, vessels or membranes, one example has enough parts to be query and support at once.
 """
 
 from __future__ import annotations
@@ -17,214 +16,219 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
-from torch.nn import functional as F
 
-from napari_iclsam.core.encoder.runner import InContext, Networks
-from napari_iclsam.core.fusion.log_odds import is_thin
-from napari_iclsam.core.images.crops import Window, mean_extent, region_of, share_of, window_at
+from napari_iclsam.core.encoder.examples import Examples, Masks
+from napari_iclsam.core.images.crops import PixelSlices
 from napari_iclsam.core.images.geometry import resize_mask
-from napari_iclsam.core.in_context.coarse_to_fine import Examples, Masks, first_side, icl_input
+from napari_iclsam.core.images.thinness import is_thin
+from napari_iclsam.core.in_context.adam import Adam
+from napari_iclsam.core.in_context.augmentation import (
+    Rng,
+    draw_object_crops,
+    draw_part,
+    draw_part_size,
+    draw_transform,
+)
+from napari_iclsam.core.in_context.coarse_to_fine import full_image_side
+from napari_iclsam.core.in_context.runner import InContextNetwork, InContextRunner
+from napari_iclsam.core.inference import StageTimer
 from napari_iclsam.core.prediction import Progress
-from napari_iclsam.core.refinement.sam import Clock
-from napari_iclsam.core.settings import Settings
 from napari_iclsam.models.loss import segmentation_loss
-from napari_iclsam.models.starter_icl import TwoScales
 
-Rng = np.random.Generator
+STEPS = 20
+"""Steps of gradient descent."""
 
-_STEPS, _TASKS, _RATE, _WARMUP = 20, 2, 5e-4, 4
-"""Steps, tasks of a step, peak learning rate and the steps until it is reached; it then falls linearly to zero."""
+_EPISODES = 2
+"""Episodes of a step."""
 
-_OTHERS = 6
+_RATE = 5e-4
+"""Peak learning rate."""
+
+_WARMUP = 4
+"""Steps until the peak is reached; the rate then falls linearly to zero."""
+
+_SUPPORT = 6
 """At most so many examples are the support of another one."""
 
 _SIDE = 128
-"""Pixels of a view in each direction."""
+"""Input size of the episodes."""
 
-_EMPTY = 0.4
-"""Share of the tasks whose query is an example without the label, if there are such."""
+_EMPTY_QUERIES = 0.4
+"""Share of the episodes whose query is an example without the label, if there are such."""
 
-_CLOSER, _PART = 0.4, 0.7
-"""Share of the tasks seen as the closer looks see them; and, of the others, in parts that fill a view at the scale of
-the first look, if that is finer than the whole image in a view."""
+_OBJECT_CROPS = 0.4
+"""Share of the episodes that show crops around the objects, as the crop stages do."""
+
+_PARTS = 0.7
+"""Share of the other episodes that show parts at the scale of the full-image stage, if that is
+finer than the input."""
 
 
 @dataclass(frozen=True, slots=True)
-class _Asked:
-    """The queries of T tasks (T, C, s, s) with their truth (T, 1, s, s), and the support of each (T, S, ...)."""
+class Episodes:
+    """T episodes of one size s.
+
+    Attributes
+    ----------
+    query : Tensor, (T, C, s, s)
+    target : Tensor, (T, 1, s, s)
+    images : Tensor, (T, K, C, s, s)
+        Of the support.
+    masks : Tensor, (T, K, 1, s, s)
+    """
 
     query: Tensor
-    truth: Tensor
+    target: Tensor
     images: Tensor
     masks: Tensor
 
 
-class _Adam:
-    """Adam (Kingma and Ba, ICLR 2015), all weights at once.
-
-    That of `torch.optim` loads PyTorch's compiler, which beside Mesa's software renderer has ended the process.
-    """
-
-    def __init__(self, weights: list[Tensor]) -> None:
-        self._weights, self._steps = weights, 0
-        self._mean, self._square = ([torch.zeros_like(weight) for weight in weights] for _ in range(2))
-
-    @torch.no_grad()
-    def step(self, rate: float, decay: float = 0.9, slow: float = 0.999) -> None:
-        """Change the weights by their gradients; one without a gradient stays as it is."""
-        self._steps += 1
-        for weight, mean, square in zip(self._weights, self._mean, self._square, strict=True):
-            if weight.grad is not None:
-                mean.lerp_(weight.grad, 1 - decay)
-                square.lerp_(weight.grad.square(), 1 - slow)
-                spread = (square / (1 - slow**self._steps)).sqrt_().add_(1e-8)
-                weight.addcdiv_(mean, spread, value=-rate / (1 - decay**self._steps))
+def can_fine_tune(examples: Examples) -> bool:
+    """Return whether the examples of some label make episodes."""
+    return any(_makes_episodes(masks) for masks in examples.masks_by_label())
 
 
-def can_adapt(networks: Networks, examples: Examples, settings: Settings) -> bool:
-    """Return whether the in-context model is to be adapted, and the examples of some label can teach it."""
-    wanted = settings.mode == "auto" and settings.adapt and isinstance(networks.icl, TwoScales)
-    return wanted and any(map(_can_teach, examples.masks_by_label()))
+def fine_tune(
+    runner: InContextRunner, examples: Examples, timer: StageTimer
+) -> Generator[Progress, None, InContextRunner]:
+    """Fine-tune a copy of the in-context model, step by step; the runner given stays as it is.
 
-
-def adapt_steps(
-    networks: Networks, examples: Examples, settings: Settings, clock: Clock
-) -> Generator[Progress, None, Networks]:
-    """Return networks whose in-context model has got used to the examples, step by step; those given stay as they are.
-
-    What is drawn at random depends on ``settings.seed`` alone.
+    What is drawn at random depends on the recipe's seed alone.
 
     Parameters
     ----------
-    networks : Networks
+    runner : InContextRunner
     examples : Examples
-        For which `can_adapt` is true.
-    settings : Settings
-    clock : Clock
+        For which `can_fine_tune` is true.
+    timer : StageTimer
+
+    Returns
+    -------
+    InContextRunner
+        With the fine-tuned network.
     """
-    rng = np.random.default_rng(settings.seed)
-    masks, count = examples.masks_by_label(), len(examples.support)
-    side, labels = first_side(networks.icl.image_sizes, masks, settings), list(filter(_can_teach, masks))
-    with clock.step("adapt", gradients=True):
-        network = copy.deepcopy(cast(nn.Module, networks.icl)).requires_grad_(True)
-        optimiser = _Adam(list(network.parameters()))
-    float16 = networks.icl_dtype == torch.float16  # too narrow for gradients
-    adapting = replace(
-        networks, icl=cast(InContext, network), icl_dtype=torch.float32 if float16 else networks.icl_dtype
-    )
-    for step in range(_STEPS):
-        yield Progress("adapt", f"Getting used to the examples: {step + 1} of {_STEPS}", count, count)
-        rate = _RATE * min((step + 1) / _WARMUP, (_STEPS - step) / (_STEPS - _WARMUP), 1)
-        with clock.step("adapt", gradients=True):
-            asked = _ask(rng, networks, examples.images, labels, side, settings)
-            logits = adapting.segment_in_context(asked.query, adapting.encode_support(asked.images, asked.masks), None)
-            segmentation_loss(logits, asked.truth).backward()
-            if nn.utils.clip_grad_norm_(network.parameters(), 1).isfinite():
-                optimiser.step(rate)
-            network.zero_grad()
+    rng = np.random.default_rng(runner.recipe.seed)
+    sampler = EpisodeSampler.of(runner, examples)
+    with timer.stage("fine_tune"), torch.inference_mode(False), torch.enable_grad():
+        network = copy.deepcopy(cast(nn.Module, runner.network)).requires_grad_(True)
+        optimiser = Adam(list(network.parameters()))
+    tuned = replace(runner, network=cast(InContextNetwork, network))
+    # float16 is too narrow for gradients
+    training = replace(tuned, dtype=torch.float32) if runner.dtype == torch.float16 else tuned
+    for step in range(STEPS):
+        message = f"Fine-tuning on the examples: {step + 1} of {STEPS}"
+        yield Progress("fine_tune", message, len(examples), len(examples))
+        with timer.stage("fine_tune"), torch.inference_mode(False), torch.enable_grad():
+            _descend(training, sampler.draw(rng), optimiser, learning_rate(step))
     network.requires_grad_(False)
-    return replace(adapting, icl_dtype=networks.icl_dtype)
+    return tuned
 
 
-def _ask(
-    rng: Rng,
-    networks: Networks,
-    examples: Sequence[NDArray[np.uint8]],
-    labels: Sequence[Masks],
-    side: int,
-    settings: Settings,
-) -> _Asked:
-    """Draw a step's tasks: a label, the example that is asked and the others, how they are seen and changed."""
-    images, masks = [], []
-    for _ in range(_TASKS):
-        own = labels[int(rng.integers(len(labels)))]
-        pairs = _draw_pairs(rng, own)
-        windows = _draw_windows(rng, [own[pair] for pair in pairs], side, settings)
-        seen = list(zip(pairs, windows, strict=True))
-        size = min(_SIDE, side)
-        views = [icl_input(networks, examples[p][w], size, settings, stretch=True) for p, w in seen]
-        targets = [resize_mask(own[p][w], (size, size)) for p, w in seen]
-        changed = _change(rng, torch.cat(views), torch.cat(targets).to(networks.device))
-        images.append(changed[0])
-        masks.append(changed[1])
-    every, truth = torch.stack(images), torch.stack(masks)
-    return _Asked(every[:, 0], truth[:, 0], every[:, 1:], truth[:, 1:])
+def learning_rate(step: int) -> float:
+    """Return the learning rate of a step: linear warm-up, then a linear fall to zero."""
+    return _RATE * min((step + 1) / _WARMUP, (STEPS - step) / (STEPS - _WARMUP), 1)
+
+
+def _descend(runner: InContextRunner, episodes: Episodes, optimiser: Adam, rate: float) -> None:
+    """Take one step of gradient descent; none where gradients are not finite."""
+    network = cast(nn.Module, runner.network)
+    context = runner.encode(episodes.images, episodes.masks)
+    logits = runner.logits(context, episodes.query, None)
+    segmentation_loss(logits, episodes.target).backward()
+    norm = nn.utils.clip_grad_norm_(network.parameters(), 1)
+    if norm.isfinite():
+        optimiser.step(rate)
+    network.zero_grad()
+
+
+@dataclass(frozen=True, slots=True)
+class EpisodeSampler:
+    """Draws episodes from a support set.
+
+    Attributes
+    ----------
+    runner : InContextRunner
+        Makes the network's inputs.
+    images : tuple of ndarray, (H, W, 3), uint8
+    labels : tuple of Masks
+        Of the labels that make episodes.
+    full_image_side : int
+        Input size of the full-image stage.
+    """
+
+    runner: InContextRunner
+    images: tuple[NDArray[np.uint8], ...]
+    labels: tuple[Masks, ...]
+    full_image_side: int
+
+    @classmethod
+    def of(cls, runner: InContextRunner, examples: Examples) -> EpisodeSampler:
+        """Make the sampler of a support set."""
+        masks = examples.masks_by_label()
+        side = full_image_side(runner.network.image_sizes, masks, runner.recipe)
+        labels = tuple(of_label for of_label in masks if _makes_episodes(of_label))
+        return cls(runner, examples.images, labels, side)
+
+    def draw(self, rng: Rng) -> Episodes:
+        """Draw the episodes of a step: label, query and support, crops, and augmentation."""
+        images = []
+        masks = []
+        for _ in range(_EPISODES):
+            of_label = self.labels[int(rng.integers(len(self.labels)))]
+            pairs = draw_pairs(rng, of_label)
+            inputs, targets = self._inputs(rng, pairs, of_label)
+            transform = draw_transform(rng, inputs)
+            inputs, targets = transform.apply(inputs, targets)
+            images.append(inputs)
+            masks.append(targets)
+        every = torch.stack(images)
+        truth = torch.stack(masks)
+        return Episodes(every[:, 0], truth[:, 0], every[:, 1:], truth[:, 1:])
+
+    def _inputs(self, rng: Rng, pairs: Sequence[int], masks: Masks) -> tuple[Tensor, Tensor]:
+        """Crop pairs and make them the network's inputs, images (n, C, s, s) and masks (n, 1, s, s)."""
+        shown = [masks[pair] for pair in pairs]
+        side = min(_SIDE, self.full_image_side)
+        inputs = []
+        targets = []
+        for pair, mask, crop in zip(pairs, shown, self.draw_crops(rng, shown), strict=True):
+            inputs.append(self.runner.input_of(self.images[pair][crop], side))
+            targets.append(resize_mask(mask[crop], (side, side)))
+        return torch.cat(inputs), torch.cat(targets).to(self.runner.device)
+
+    def draw_crops(self, rng: Rng, masks: Sequence[NDArray[np.bool_]]) -> list[PixelSlices]:
+        """Draw what is shown of each pair: a crop around its object, a finer part, or all."""
+        wanted = self.runner.recipe.coarse_to_fine and all(mask.any() for mask in masks)
+        if wanted and rng.random() < _OBJECT_CROPS:
+            crops = draw_object_crops(rng, masks)
+            if crops:
+                return crops
+        if self.full_image_side > _SIDE and rng.random() < _PARTS:
+            size = draw_part_size(rng, _SIDE, self.full_image_side)
+            return [draw_part(rng, mask, size) for mask in masks]
+        return [(slice(0, mask.shape[0]), slice(0, mask.shape[1])) for mask in masks]
+
+
+def draw_pairs(rng: Rng, masks: Masks) -> list[int]:
+    """Draw the query and its support, of which one holds the label: the query itself, if no other does."""
+    holders = rng.permutation(_holders(masks)).tolist()
+    query = holders[0]
+    known = holders[min(1, len(holders) - 1)]
+    empty = [pair for pair in range(len(masks)) if pair not in holders]
+    if empty and rng.random() < _EMPTY_QUERIES:
+        query = int(rng.choice(empty))
+    order = rng.permutation(len(masks)).tolist()
+    others = [pair for pair in order if pair not in (query, known)]
+    return [query, known, *others[: _SUPPORT - 1]]
 
 
 def _holders(masks: Masks) -> list[int]:
     return [pair for pair, mask in enumerate(masks) if mask.any()]
 
 
-def _can_teach(masks: Masks) -> bool:
+def _makes_episodes(masks: Masks) -> bool:
+    """Return whether two examples hold the label, or one shows something thin."""
     holders = _holders(masks)
-    return len(holders) > 1 or (len(holders) == 1 and is_thin(masks[holders[0]]))
-
-
-def _draw_pairs(rng: Rng, masks: Masks) -> list[int]:
-    """Draw the example that is asked and its support, of which one holds the label: the same, if no other does."""
-    holders = rng.permutation(_holders(masks)).tolist()
-    asked, known = holders[0], holders[min(1, len(holders) - 1)]
-    empty = [pair for pair in range(len(masks)) if pair not in holders]
-    if empty and rng.random() < _EMPTY:
-        asked = int(rng.choice(empty))
-    rest = [pair for pair in rng.permutation(len(masks)).tolist() if pair not in (asked, known)]
-    return [asked, known, *rest[: _OTHERS - 1]]
-
-
-def _draw_windows(rng: Rng, masks: Masks, side: int, settings: Settings) -> list[Window]:
-    """Draw which window of each example is seen, that of the query (the first) a little off."""
-    shapes = [(mask.shape[0], mask.shape[1]) for mask in masks]
-    regions = [region_of(mask) for mask in masks]
-    known = [region for region in regions if region]
-    if settings.closer_looks and len(known) == len(masks) and rng.random() < _CLOSER:
-        extent = mean_extent(known) * float(np.exp(rng.uniform(*np.log([1.2, 2.5]))))
-        if extent <= 0.9:
-            shares = [share_of(extent, region) for region in known]
-            shares[0] *= float(np.exp(rng.normal(0, 0.15)))
-            off = [rng.normal(0, 0.12, 2) * shares[0], *np.zeros((len(masks) - 1, 2))]
-            places = zip(known, off, shares, shapes, strict=True)
-            return [window_at(r.row + d[0], r.column + d[1], min(1.0, s), shape) for r, d, s, shape in places]
-    if side > _SIDE and rng.random() < _PART:
-        share = min(1.0, _SIDE / side * float(np.exp(rng.uniform(0, np.log(1.6)))))
-        return [_window_on(rng, mask, share) for mask in masks]
-    return [(slice(0, height), slice(0, width)) for height, width in shapes]
-
-
-def _window_on(rng: Rng, mask: NDArray[np.bool_], share: float) -> Window:
-    """Draw a window that mostly lies on the foreground of a mask."""
-    height, width = mask.shape
-    row, column = rng.random(2)
-    inside = np.flatnonzero(mask)
-    if len(inside) and rng.random() < 0.8:
-        place = inside[rng.integers(len(inside))]
-        centre = np.array([place // width / height, place % width / width]) + rng.uniform(-share / 3, share / 3, 2)
-        row, column = centre.tolist()
-    return window_at(row, column, share, (height, width))
-
-
-def _change(rng: Rng, images: Tensor, masks: Tensor) -> tuple[Tensor, Tensor]:
-    """Turn, scale, shift and bend each pair, change gamma and noise of each image: (n, C, s, s) and (n, 1, s, s)."""
-    count, size = len(images), images.shape[-1]
-    moved = F.affine_grid(torch.from_numpy(_moves(rng, count)), [count, 1, size, size], align_corners=False)
-    cells = int(rng.integers(3, 10))
-    bend = torch.from_numpy(rng.standard_normal((count, 2, cells, cells), dtype=np.float32))
-    bend = F.interpolate(bend, (size, size), mode="bicubic", align_corners=True).movedim(1, -1)
-    points = (moved + rng.uniform(0.01, 0.06) * bend).to(images.device)
-    images, masks = (
-        F.grid_sample(x, points, mode="bilinear", padding_mode="reflection", align_corners=False)
-        for x in (images, masks)
-    )
-    noise = torch.from_numpy(rng.standard_normal(tuple(images.shape), dtype=np.float32)).to(images.device)
-    gamma = torch.from_numpy(np.exp(rng.normal(0, 0.2, (count, 1, 1, 1))).astype(np.float32)).to(images.device)
-    images = images.clamp(0, 1) ** gamma + noise * rng.uniform(0, 0.04)
-    low, high = images.amin((1, 2, 3), keepdim=True), images.amax((1, 2, 3), keepdim=True)
-    return (images - low) / (high - low).clamp_min(1e-6), (masks > 0.5).float()
-
-
-def _moves(rng: Rng, count: int) -> NDArray[np.float32]:
-    """Draw turns, scales and shifts, as matrices (n, 2, 3)."""
-    turn = rng.choice([0.1, 0.3])
-    angle, factor = rng.uniform(-turn, turn, count), np.exp(rng.uniform(-0.15, 0.15, (count, 2)))
-    cos, sin = np.cos(angle), np.sin(angle)
-    matrix = np.stack([np.stack([cos, -sin], -1), np.stack([sin, cos], -1)], 1) * factor[:, None]
-    return np.concatenate([matrix, rng.uniform(-0.1, 0.1, (count, 2, 1))], axis=2).astype(np.float32)
+    if len(holders) == 1:
+        return is_thin(masks[holders[0]])
+    return len(holders) > 1

@@ -1,4 +1,4 @@
-"""Where in a query the objects of the examples are to be expected, by what lies around them."""
+"""Where an object is to be expected: cross-correlation with a template, and a position prior."""
 
 from __future__ import annotations
 
@@ -11,37 +11,40 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from napari_iclsam.core.encoder.cache import Embedding
-from napari_iclsam.core.images.crops import Region, mean_extent
+from napari_iclsam.core.encoder.embedding import Embedding
+from napari_iclsam.core.images.crops import Region, mean_size
 
 _CELLS = 32
 """Cells of an image in each direction, whatever its shape."""
 
 _REACH = _CELLS // 2
-"""Cells that are seen on each side of an object."""
+"""Cells of the template on each side of an object."""
 
 _SPREAD = 0.53
-"""Standard deviation of the weight of what lies around an object, relative to the object's extent."""
+"""Standard deviation of the template's weights, relative to the object's size."""
 
-_MISSED = 0.2
-"""Distance from their objects, relative to their extent, by which the median of the examples may be missed."""
+_RELIABLE = 0.2
+"""Median distance of the localised examples from their true place, relative to their size, up to
+which it is reliable."""
 
-_ASKED = 12
-"""At most so many examples are looked for by the others."""
+_LOCALISED = 12
+"""At most so many examples are localised by means of the others."""
 
 
 @dataclass(frozen=True, slots=True)
-class Surroundings:
-    """What the examples' objects and what lies around them look like to the image encoder.
+class ObjectTemplate:
+    """Features of the examples' objects and of what lies around them.
 
     Attributes
     ----------
-    spectrum : Tensor, (D, 64, 33), complex64
-        Of their features, the mean over the examples, weighted by the distance from the object; see `_spectrum`.
+    spectrum : Tensor, (F, 64, 33), complex64
+        Fourier transform of the mean over the examples, weighted by the distance from the object;
+        see `_spectrum`.
     row, column : float
-        Mean of the objects' centres, as shares of the image's height and width.
+        Mean of the objects' centers, relative to the image's height and width: the prior of
+        position.
     reliable : bool
-        Whether the objects of the examples are where they are to be expected by the other examples.
+        Whether the examples are found by means of each other.
     """
 
     spectrum: Tensor
@@ -50,70 +53,99 @@ class Surroundings:
     reliable: bool = False
 
 
-def surroundings_of(embeddings: Sequence[Embedding], regions: Sequence[Region | None]) -> Surroundings:
-    """Return the surroundings of a label's objects, given where they lie in each example; one holds the label at least.
+def fit_template(
+    embeddings: Sequence[Embedding], regions: Sequence[Region | None]
+) -> ObjectTemplate:
+    """Fit the template of a label.
 
     Parameters
     ----------
     embeddings : sequence of Embedding
     regions : sequence of Region or None
-        None where an example does not hold the label.
+        Where the label lies in each example, None where it is absent; one example holds it at
+        least.
     """
-    pairs = [(_cells(e), region) for e, region in zip(embeddings, regions, strict=True) if region]
-    known = [region for _, region in pairs]
-    spectra = torch.stack([_spectrum(_around(cells, region)) for cells, region in pairs])
-    total, missed = spectra.sum(dim=0), []
-    for n in range(0, len(known), math.ceil(len(known) / _ASKED)) if len(known) > 1 else ():
-        others = _mean((total - spectra[n]) / (len(known) - 1), known[:n] + known[n + 1 :])
-        place = _expected(_spectrum(pairs[n][0]), others)
-        missed.append(math.hypot(place.row - known[n].row, place.column - known[n].column) / mean_extent(known))
-    reliable = bool(missed) and bool(np.median(missed) < _MISSED)
-    return replace(_mean(total / len(known), known), reliable=reliable)
+    grids = []
+    known = []
+    for embedding, region in zip(embeddings, regions, strict=True):
+        if region is not None:
+            grids.append(_unit_features(embedding))
+            known.append(region)
+    patches = [_patch_around(grid, region) for grid, region in zip(grids, known, strict=True)]
+    spectra = torch.stack([_spectrum(patch) for patch in patches])
+    template = _template(spectra.sum(dim=0) / len(known), known)
+    errors = _leave_one_out_errors(grids, spectra, known)
+    reliable = bool(errors) and bool(np.median(errors) < _RELIABLE)
+    return replace(template, reliable=reliable)
 
 
-def expected_places(surroundings: Mapping[int, Surroundings], query: Embedding) -> dict[int, Region]:
-    """Return where in a query each label is to be expected; the regions have no extent.
+def localise(templates: Mapping[int, ObjectTemplate], query: Embedding) -> dict[int, Region]:
+    """Return where in a query each label is to be expected; the regions have no size.
 
-    It is the place p with the largest sum_q w(q) <e(q), f(p + q)> - |p - m|^2, for the unit features f of the query
-    about p, e of the examples about their objects, Gaussian weights w, and m where the examples' objects lie; places
-    are shares of the image's height and width.
+    It is the place p with the largest sum_q w(q) <e(q), f(p + q)> - |p - m|^2, for the unit
+    features f of the query about p, e of the examples about their objects, Gaussian weights w, and
+    m where the examples' objects lie; places are relative to the image's height and width.
     """
-    spectrum = _spectrum(_cells(query))
-    return {label: _expected(spectrum, own) for label, own in surroundings.items()}
+    spectrum = _spectrum(_unit_features(query))
+    return {label: _best_place(spectrum, template) for label, template in templates.items()}
 
 
-def _cells(embedding: Embedding) -> Tensor:
-    """Return an image's features on the cells, less their mean, of length one: (D, 32, 32)."""
-    features = embedding.frame.crop_grid(embedding.features.embedding[0]).float()
-    cells = F.adaptive_avg_pool2d(features[None], _CELLS)[0]
+def _leave_one_out_errors(
+    grids: Sequence[Tensor], spectra: Tensor, regions: Sequence[Region]
+) -> list[float]:
+    """Localise examples by means of the others: distances from their true place, relative to their size."""
+    count = len(regions)
+    if count < 2:
+        return []
+    total = spectra.sum(dim=0)
+    errors = []
+    for left_out in range(0, count, math.ceil(count / _LOCALISED)):
+        others = [region for index, region in enumerate(regions) if index != left_out]
+        template = _template((total - spectra[left_out]) / (count - 1), others)
+        place = _best_place(_spectrum(grids[left_out]), template)
+        true = regions[left_out]
+        distance = math.hypot(place.row - true.row, place.column - true.column)
+        errors.append(distance / mean_size(regions))
+    return errors
+
+
+def _unit_features(embedding: Embedding) -> Tensor:
+    """Return an image's features less their mean, of length one, on a grid of fixed size: (F, 32, 32)."""
+    cells = F.adaptive_avg_pool2d(embedding.cells.float()[None], _CELLS)[0]
     return F.normalize(cells - cells.mean(dim=(-2, -1), keepdim=True), dim=0)
 
 
-def _around(cells: Tensor, region: Region) -> Tensor:
-    """Return the weighted features about a region, which is in the middle, (D, 33, 33)."""
+def _patch_around(cells: Tensor, region: Region) -> Tensor:
+    """Return the weighted features around a region, which is in the middle, (F, 33, 33)."""
     steps = torch.arange(-_REACH, _REACH + 1, device=cells.device)
-    weights = torch.exp(-0.5 * (steps / max(0.6, _SPREAD * _CELLS * region.extent)) ** 2)
-    weights = weights[:, None] * weights
-    top, left = (min(_CELLS - 1, int(_CELLS * centre)) for centre in (region.row, region.column))
-    return F.pad(cells, (_REACH,) * 4)[:, top : top + len(steps), left : left + len(steps)] * weights / weights.sum()
+    spread = max(0.6, _SPREAD * _CELLS * region.size)
+    gaussian = torch.exp(-0.5 * (steps / spread) ** 2)
+    weights = gaussian[:, None] * gaussian
+    top = min(_CELLS - 1, int(_CELLS * region.row))
+    left = min(_CELLS - 1, int(_CELLS * region.column))
+    padded = F.pad(cells, (_REACH,) * 4)
+    patch = padded[:, top : top + len(steps), left : left + len(steps)]
+    return patch * weights / weights.sum()
 
 
-def _mean(spectrum: Tensor, regions: Sequence[Region]) -> Surroundings:
-    row, column = (float(np.mean([getattr(region, axis) for region in regions])) for axis in ("row", "column"))
-    return Surroundings(spectrum, row, column)
+def _template(spectrum: Tensor, regions: Sequence[Region]) -> ObjectTemplate:
+    row = float(np.mean([region.row for region in regions]))
+    column = float(np.mean([region.column for region in regions]))
+    return ObjectTemplate(spectrum, row, column)
 
 
 def _spectrum(cells: Tensor) -> Tensor:
-    """Return the Fourier transform of (D, h, w), padded with zeros to twice the cells, (D, 64, 33)."""
+    """Return the Fourier transform of (F, h, w), padded with zeros to twice the cells, (F, 64, 33)."""
     spectrum: Tensor = torch.fft.rfft2(cells, s=(2 * _CELLS, 2 * _CELLS))
     return spectrum
 
 
-def _expected(query: Tensor, surroundings: Surroundings) -> Region:
-    """Return where a label is to be expected in a query, given its spectrum: the sum over q is a product there."""
-    alike = torch.fft.irfft2((query * surroundings.spectrum.conj()).sum(dim=0), s=(2 * _CELLS, 2 * _CELLS))
-    alike = alike.roll((_REACH, _REACH), (0, 1))[:_CELLS, :_CELLS]
-    centres = (torch.arange(_CELLS, device=alike.device) + 0.5) / _CELLS
-    moved = (centres[:, None] - surroundings.row) ** 2 + (centres - surroundings.column) ** 2
-    row, column = divmod(int((alike - moved).argmax()), _CELLS)
+def _best_place(query: Tensor, template: ObjectTemplate) -> Region:
+    """Return the best place in a query, given its spectrum: the cross-correlation is a product there."""
+    product = (query * template.spectrum.conj()).sum(dim=0)
+    correlation = torch.fft.irfft2(product, s=(2 * _CELLS, 2 * _CELLS))
+    correlation = correlation.roll((_REACH, _REACH), (0, 1))[:_CELLS, :_CELLS]
+    centers = (torch.arange(_CELLS, device=correlation.device) + 0.5) / _CELLS
+    moved = (centers[:, None] - template.row) ** 2 + (centers - template.column) ** 2
+    row, column = divmod(int((correlation - moved).argmax()), _CELLS)
     return Region((row + 0.5) / _CELLS, (column + 0.5) / _CELLS, 0.0)

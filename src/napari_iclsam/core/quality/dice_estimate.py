@@ -1,8 +1,8 @@
-"""How good a result probably is, before anyone has looked at it: which one to check first.
+"""Quality estimation: how good a result probably is, before anyone has looked at it.
 
-If the in-context model's probabilities were right, they would tell which Dice to expect of what it finds. They promise
-too much, but where they promise less, less is found. By how much they are wrong about a task, its examples tell, which
-have segmented each other.
+If the in-context model's probabilities were right, the expected Dice of what it finds would follow
+from them. They are overconfident, but where they are lower the Dice is lower. The bias of a task is
+learnt from its held-out examples.
 """
 
 from __future__ import annotations
@@ -12,47 +12,58 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from napari_iclsam.core.fusion.log_odds import Evidence
+from napari_iclsam.core.fusion.cross_validation import HeldOut, fused_dice, holding
+from napari_iclsam.core.fusion.log_odds import LogOdds
 from napari_iclsam.core.fusion.threshold import best_bin, expected_dice, histogram
+from napari_iclsam.core.fusion.weights import FusionWeights
 
-_TOO_MUCH = 1.1
-"""Log-odds by which the Dice promised is too high, in the mean over queries of the training sets. (The slope of a
-logistic regression is 1.05 there, as good as 1.)"""
+_OVERCONFIDENCE = 1.1
+"""Log-odds by which the expected Dice is too high, in the mean over queries of the training sets.
+(The slope of a logistic regression is 1.05 there, as good as 1.)"""
 
-_UNSEEN = 2
-"""So many examples that need no correction count beside those that were seen."""
+_PRIOR_EXAMPLES = 2
+"""So many examples without bias count beside those that were held out."""
 
-_SURE = 0.98
-"""No Dice counts as surer than this, nor as less sure than the rest."""
+_CERTAIN = 0.98
+"""The Dice is taken to be at most this, and at least the rest to one."""
 
 
-def estimate_dice(evidence: Evidence, corrections: Sequence[float]) -> list[float]:
-    """Return the Dice to expect of each of L labels, given a `correction` for each.
+def estimate_dice(log_odds: LogOdds, corrections: Sequence[float]) -> list[float]:
+    """Estimate the Dice of each of L labels, given a `bias_correction` for each.
 
     Parameters
     ----------
-    evidence : Evidence
+    log_odds : LogOdds
         (L, ...) each.
     corrections : sequence of float
     """
-    log_odds = _promised(evidence) - _TOO_MUCH + torch.tensor(corrections, device=evidence.icl.device)
-    return [float(dice) for dice in torch.sigmoid(log_odds)]
+    correction = torch.tensor(corrections, device=log_odds.icl.device)
+    estimates = torch.sigmoid(_expected(log_odds) - _OVERCONFIDENCE + correction)
+    return [float(estimate) for estimate in estimates]
 
 
-def correction(evidences: Sequence[Evidence], label: int, dice: Sequence[float]) -> float:
-    """Return how much to add to the log-odds of the estimates of a label, given the Dice of examples that hold it."""
-    off = [
-        _log_odds(torch.tensor(reached)) - _promised(evidence)[label] + _TOO_MUCH
-        for evidence, reached in zip(evidences, dice, strict=True)
-    ]
-    return float(sum(off)) / (len(off) + _UNSEEN)
+def bias_correction(cases: Sequence[HeldOut], label: int, weights: FusionWeights) -> float:
+    """Return what to add to the log-odds of the estimates of a label, from the held-out examples that hold it."""
+    known = holding(cases, label)
+    dice = [fused_dice(case, label, weights) for case in known]
+    return correction_of([case.log_odds for case in known], label, dice)
 
 
-def _promised(evidence: Evidence) -> Tensor:
-    """Return the log-odds of the Dice that the in-context model promises, of each label, (L,)."""
-    counts = histogram(evidence.icl.flatten(1))
-    return _log_odds(expected_dice(counts).gather(1, best_bin(counts)[:, None])[:, 0])
+def correction_of(log_odds: Sequence[LogOdds], label: int, dice: Sequence[float]) -> float:
+    """Return what to add to the log-odds of the estimates of a label, given the Dice that examples reached."""
+    errors = []
+    for of_example, reached in zip(log_odds, dice, strict=True):
+        expected = _expected(of_example)[label]
+        errors.append(_to_log_odds(torch.tensor(reached)) - expected + _OVERCONFIDENCE)
+    return float(sum(errors)) / (len(errors) + _PRIOR_EXAMPLES)
 
 
-def _log_odds(dice: Tensor) -> Tensor:
-    return dice.clamp(1 - _SURE, _SURE).logit()
+def _expected(log_odds: LogOdds) -> Tensor:
+    """Return the log-odds of the Dice that follows from the in-context model's probabilities, of each label, (L,)."""
+    counts = histogram(log_odds.icl.flatten(1))
+    best = best_bin(counts)[:, None]
+    return _to_log_odds(expected_dice(counts).gather(1, best)[:, 0])
+
+
+def _to_log_odds(dice: Tensor) -> Tensor:
+    return dice.clamp(1 - _CERTAIN, _CERTAIN).logit()

@@ -1,76 +1,77 @@
-"""How good a segmentation is, and how good the examples say that it will be."""
+"""Leave-one-out on the support set: what to expect of other images, and whether SAM helps."""
 
 from __future__ import annotations
 
-from collections.abc import Generator, Mapping
+from collections.abc import Callable, Generator, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from napari_iclsam.core.images.support import SupportSet
-from napari_iclsam.core.prediction import Progress
+from napari_iclsam.core.metrics import StageScores, dice
+from napari_iclsam.core.prediction import Prediction, Progress
 
-if TYPE_CHECKING:
-    from napari_iclsam.core.segmenter import ICLSAM
-
-
-def dice(predicted: NDArray[Any], truth: NDArray[Any]) -> float:
-    """Return ``2 |A n B| / (|A| + |B|)`` of two masks of one shape; 1 if both are empty."""
-    predicted, truth = np.asarray(predicted, bool), np.asarray(truth, bool)
-    if predicted.shape != truth.shape:
-        raise ValueError(f"Both masks must have one shape; got {predicted.shape} and {truth.shape}.")
-    total = int(predicted.sum()) + int(truth.sum())
-    return 2 * int((predicted & truth).sum()) / total if total else 1.0
+_GOOD = 0.85
+_FAIR = 0.7
+_NOTICEABLE = 0.01
+"""Difference of Dice that is worth a word."""
 
 
-@dataclass(frozen=True, slots=True)
-class Score:
-    """Mean Dice over the examples that have a label, of each stage."""
+class Predictor(Protocol):
+    """What a fitted task is here."""
 
-    icl: float
-    sam: float
-    fused: float
-    examples: int
+    def predict(self, image: NDArray[Any]) -> Prediction: ...  # noqa: D102
 
 
 @dataclass(frozen=True, slots=True)
 class Check:
-    """What the examples say of each other.
+    """What leave-one-out says of a support set.
 
     Attributes
     ----------
-    scores : mapping of int to Score
+    scores : mapping of int to StageScores
         By label.
     names : mapping of int to str
     """
 
-    scores: Mapping[int, Score]
+    scores: Mapping[int, StageScores]
     names: Mapping[int, str]
 
     def sentences(self) -> list[str]:
         """Say in plain words what to expect and whether SAM helps here."""
-        lines = []
-        for label, score in self.scores.items():
-            words = "good" if score.fused >= 0.85 else "fair" if score.fused >= 0.7 else "rough"
-            gain = score.fused - score.icl
-            sam = (
-                "SAM helps here" if gain > 0.01 else "SAM does harm here" if gain < -0.01 else "SAM changes little here"
-            )
-            lines.append(
-                f"{self.names[label]}: expect a {words} result, Dice about {score.fused:.2f} ({sam}: "
-                f"{score.icl:.2f} without, {score.fused:.2f} with)."
-            )
-        if min(score.fused for score in self.scores.values()) < 0.85:
+        lines = [self._sentence(label, score) for label, score in self.scores.items()]
+        if min(score.fused for score in self.scores.values()) < _GOOD:
             lines.append(
                 "More examples, above all of images that look different, are the surest way to a better result."
             )
         return lines
 
+    def _sentence(self, label: int, score: StageScores) -> str:
+        quality = "good" if score.fused >= _GOOD else "fair" if score.fused >= _FAIR else "rough"
+        gain = score.fused - score.icl
+        effect = "changes little"
+        if gain > _NOTICEABLE:
+            effect = "helps"
+        elif gain < -_NOTICEABLE:
+            effect = "does harm"
+        return (
+            f"{self.names[label]}: expect a {quality} result, Dice about {score.fused:.2f} (SAM {effect} here: "
+            f"{score.icl:.2f} without, {score.fused:.2f} with)."
+        )
 
-def leave_one_out(segmenter: ICLSAM, support: SupportSet) -> Generator[Progress, None, Check]:
+
+def leave_one_out(
+    fit: Callable[[SupportSet], Predictor], support: SupportSet
+) -> Generator[Progress, None, Check]:
     """Segment each example by means of the others.
+
+    Parameters
+    ----------
+    fit : callable
+        Fits a task to a support set, as `ICLSAM.fit_support` does.
+    support : SupportSet
 
     Yields
     ------
@@ -86,27 +87,54 @@ def leave_one_out(segmenter: ICLSAM, support: SupportSet) -> Generator[Progress,
     ValueError
         If there are fewer than two examples, or no label occurs in two of them.
     """
-    if len(support) < 2:
-        raise ValueError("Checking takes at least two examples, since each is segmented by the others; got one.")
-    found: dict[int, list[tuple[float, float, float]]] = {label: [] for label in support.ids}
-    for pair in range(len(support)):
-        yield Progress("check", f"Segmenting example {pair + 1} of {len(support)} by the others", pair, len(support))
-        present = [i for i in support.ids if support.mask(pair, i).any()]
-        rest = support.without(pair)
-        learnt = [i for i in present if any(rest.mask(k, i).any() for k in range(len(rest)))]
-        if not learnt:
+    count = len(support)
+    if count < 2:
+        raise ValueError(
+            "Checking takes at least two examples, since each is segmented by the others; got one."
+        )
+    scores: dict[int, list[StageScores]] = {label: [] for label in support.ids}
+    for pair in range(count):
+        yield Progress(
+            "check", f"Segmenting example {pair + 1} of {count} by the others", pair, count
+        )
+        labels = _labels_to_score(support, pair)
+        if not labels:
             continue
-        prediction = segmenter.fit_support(rest).predict(support.images[pair])
-        for label in learnt:
-            truth = support.mask(pair, label)
-            maps = (prediction.icl_labels, prediction.sam_labels, prediction.labels)
-            found[label].append(tuple(dice(m == label, truth) for m in maps))  # type: ignore[arg-type]
-    scores = {i: _score(values) for i, values in found.items() if values}
-    if not scores:
-        raise ValueError("No label occurs in two examples, so none can be segmented by another one.")
-    return Check(scores, {i: support.name(i) for i in scores})
+        prediction = fit(support.without(pair)).predict(support.images[pair])
+        for label in labels:
+            scores[label].append(_score(prediction, label, support.mask(pair, label)))
+    means = {label: _mean(of_label) for label, of_label in scores.items() if of_label}
+    if not means:
+        raise ValueError(
+            "No label occurs in two examples, so none can be segmented by another one."
+        )
+    return Check(means, {label: support.name(label) for label in means})
 
 
-def _score(values: list[tuple[float, float, float]]) -> Score:
-    icl, sam, fused = np.mean(values, axis=0).tolist()
-    return Score(icl, sam, fused, len(values))
+def _labels_to_score(support: SupportSet, pair: int) -> list[int]:
+    """Return the labels of a pair that another pair holds, too."""
+    rest = support.without(pair)
+    labels = []
+    for label in support.ids:
+        elsewhere = any(rest.mask(other, label).any() for other in range(len(rest)))
+        if elsewhere and support.mask(pair, label).any():
+            labels.append(label)
+    return labels
+
+
+def _score(prediction: Prediction, label: int, truth: NDArray[np.bool_]) -> StageScores:
+    return StageScores(
+        icl=dice(prediction.icl_labels == label, truth),
+        sam=dice(prediction.sam_labels == label, truth),
+        fused=dice(prediction.labels == label, truth),
+        examples=1,
+    )
+
+
+def _mean(scores: list[StageScores]) -> StageScores:
+    return StageScores(
+        icl=float(np.mean([score.icl for score in scores])),
+        sam=float(np.mean([score.sam for score in scores])),
+        fused=float(np.mean([score.fused for score in scores])),
+        examples=len(scores),
+    )

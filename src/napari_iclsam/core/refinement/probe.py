@@ -1,4 +1,4 @@
-"""Linear probe on SAM's features -> semantic confidence map (Hu et al. 2024)."""
+"""Linear probe on SAM's features: the semantic confidence map (Hu et al. 2024)."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ from sklearn.linear_model import LogisticRegression
 from threadpoolctl import threadpool_limits
 from torch import Tensor
 
-from napari_iclsam.core.encoder.cache import Embedding
+from napari_iclsam.core.encoder.embedding import Embedding
 from napari_iclsam.core.images.geometry import Frame
-from napari_iclsam.core.settings import Settings
+from napari_iclsam.core.recipe import Recipe
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,28 +33,27 @@ class Probe:
     intercepts: Tensor
 
     def logits(self, embedding: Embedding) -> Tensor:
-        """Return w . f + b of each cell on the image, as (L, 1, H, W) resized bilinearly after the logistic function.
-
-        The grid of a non-square image contains padding, which is cropped away before the map is resized.
-        """
+        """Return w . f + b of each cell of the grid, padding included, (L, 1, G, G)."""
         features = embedding.features.embedding[0]
         grid = torch.einsum("lf,fhw->lhw", self.weights, features) + self.intercepts[:, None, None]
         return grid[:, None]
 
     def confidence(self, embedding: Embedding) -> Tensor:
-        """Return the semantic confidence map of each label on the image, (L, 1, H, W) in [0, 1]."""
+        """Return the semantic confidence map of each label on the image, (L, 1, H, W) in [0, 1].
+
+        The grid of a non-square image contains padding, which is cropped away before the map is
+        resized.
+        """
         return embedding.frame.grid_to_image(torch.sigmoid(self.logits(embedding)))
 
 
 def fit_probe(
-    embeddings: Sequence[Embedding],
-    masks: Sequence[NDArray[np.bool_]],
-    settings: Settings,
+    embeddings: Sequence[Embedding], masks: Sequence[NDArray[np.bool_]], recipe: Recipe
 ) -> Probe:
     """Fit a logistic regression for each label on the cells of the support embeddings.
 
-    Class weights are balanced and C = 1 (Hu et al. 2024). The class of a cell is the support mask resized to the grid
-    by nearest neighbours (in "auto" mode at the centre of the cell). Cells in the padding do not count.
+    Class weights are balanced and C = 1 (Hu et al. 2024). The class of a cell is that of the mask
+    at one of its points (`Recipe.cell_center`). Cells in the padding do not count.
 
     Parameters
     ----------
@@ -62,52 +61,71 @@ def fit_probe(
         Of the K support images.
     masks : sequence of ndarray, (L, H, W), bool
         Of the K support images, one mask a label.
-    settings : Settings
+    recipe : Recipe
         ``probe_cells`` bounds the number of cells; more are subsampled with ``seed``.
 
     Returns
     -------
     Probe
-        A label without any cell, or with nothing but cells, gets a flat map: weights 0, intercept 0.
+        A label without any cell, or with nothing but cells, gets a flat map: weights 0, intercept
+        0.
     """
-    cells, classes = [], []
-    for embedding, mask in zip(embeddings, masks, strict=True):
-        frame, features = embedding.frame, embedding.features.embedding[0]
-        grid = features.shape[-1]
-        valid = frame.crop_grid(features)
-        cells.append(valid.flatten(1).T.float().cpu().numpy())
-        at = 0.0 if settings.mode == "paper" else 0.5
-        classes.append(np.stack([_cell_classes(m, frame, grid, at) for m in mask]))
-    samples, targets = np.concatenate(cells), np.concatenate(classes, axis=1)
-    if len(samples) > settings.probe_cells:
-        chosen = np.random.default_rng(settings.seed).choice(len(samples), settings.probe_cells, replace=False)
-        samples, targets = samples[np.sort(chosen)], targets[:, np.sort(chosen)]
-    fits = [_fit_one(samples, target) for target in targets]
-    like = embeddings[0].features.embedding
-    return Probe(
-        torch.from_numpy(np.stack([f[:-1] for f in fits])).to(like.device, torch.float32),
-        torch.tensor([float(f[-1]) for f in fits], device=like.device, dtype=torch.float32),
-    )
+    samples = np.concatenate([_cell_features(embedding) for embedding in embeddings])
+    targets = np.concatenate(_cell_classes(embeddings, masks, recipe.cell_center), axis=1)
+    if len(samples) > recipe.probe_cells:
+        rng = np.random.default_rng(recipe.seed)
+        chosen = np.sort(rng.choice(len(samples), recipe.probe_cells, replace=False))
+        samples = samples[chosen]
+        targets = targets[:, chosen]
+    fits = np.stack([_fit_label(samples, target) for target in targets])
+    device = embeddings[0].features.embedding.device
+    weights = torch.from_numpy(fits[:, :-1]).to(device, torch.float32)
+    intercepts = torch.from_numpy(fits[:, -1]).to(device, torch.float32)
+    return Probe(weights, intercepts)
 
 
-def _cell_classes(mask: NDArray[np.bool_], frame: Frame, grid: int, at: float) -> NDArray[np.bool_]:
-    """Return the class of each cell on the image, flat: the mask's where ``at`` is, from 0 (top left) to 0.5 (centre).
+def _cell_features(embedding: Embedding) -> NDArray[np.float32]:
+    """Return the features of the cells on the image, (cells, F)."""
+    cells = embedding.cells.flatten(1).T.float().cpu().numpy()
+    return np.asarray(cells, np.float32)
 
-    The published code reads the top left corner, as resizing by nearest neighbours does.
+
+def _cell_classes(
+    embeddings: Sequence[Embedding], masks: Sequence[NDArray[np.bool_]], cell_center: float
+) -> list[NDArray[np.bool_]]:
+    """Return the class of each cell on the images by label, (L, cells) pair by pair."""
+    classes = []
+    for embedding, by_label in zip(embeddings, masks, strict=True):
+        frame = embedding.frame
+        grid = embedding.features.embedding.shape[-1]
+        of_image = [_read_cells(mask, frame, grid, cell_center) for mask in by_label]
+        classes.append(np.stack(of_image))
+    return classes
+
+
+def _read_cells(
+    mask: NDArray[np.bool_], frame: Frame, grid: int, cell_center: float
+) -> NDArray[np.bool_]:
+    """Read a mask (H, W) once in each cell on the image, flat.
+
+    The published code reads the top left corner (0), as resizing by nearest neighbours does.
     """
-    axes = []
+    indices = []
     for cells, scaled, pixels in zip(frame.cells(grid), frame.scaled, mask.shape, strict=True):
-        places = (np.arange(cells) + at) * (frame.side / grid) * (pixels / scaled)
-        axes.append(np.minimum(places.astype(int), pixels - 1))
-    return mask[np.ix_(*axes)].ravel()
+        cell_size = (frame.side / grid) * (pixels / scaled)
+        positions = (np.arange(cells) + cell_center) * cell_size
+        indices.append(np.minimum(positions.astype(int), pixels - 1))
+    return mask[np.ix_(*indices)].ravel()
 
 
-def _fit_one(samples: NDArray[np.float32], target: NDArray[np.bool_]) -> NDArray[np.float64]:
+def _fit_label(samples: NDArray[np.float32], target: NDArray[np.bool_]) -> NDArray[np.float64]:
     """Return the weights and, last, the intercept."""
     if target.all() or not target.any():
         return np.zeros(samples.shape[1] + 1)
     model = LogisticRegression(C=1.0, class_weight="balanced", max_iter=300)
-    with warnings.catch_warnings(), threadpool_limits(1, "blas"):  # more threads wait for each other at every step
-        warnings.simplefilter("ignore", ConvergenceWarning)  # a map that is nearly converged guides as well
+    # more threads would wait for each other at every step
+    with warnings.catch_warnings(), threadpool_limits(1, "blas"):
+        # a map that has nearly converged guides as well
+        warnings.simplefilter("ignore", ConvergenceWarning)
         model.fit(samples, target)
     return np.append(model.coef_[0], model.intercept_[0])

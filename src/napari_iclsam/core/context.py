@@ -1,0 +1,114 @@
+"""The fitted context of a task: both models and what they learn from the support set."""
+
+from __future__ import annotations
+
+from collections.abc import Generator
+from dataclasses import dataclass
+
+from torch import Tensor
+
+from napari_iclsam.core.encoder.embedding import EmbeddedImage
+from napari_iclsam.core.encoder.examples import Examples
+from napari_iclsam.core.encoder.runner import PromptableRunner
+from napari_iclsam.core.fusion.outputs import StageOutputs
+from napari_iclsam.core.in_context.coarse_to_fine import (
+    EncodedSupport,
+    InContextOutput,
+    encode_support,
+    nearest_examples,
+    segment_in_context,
+)
+from napari_iclsam.core.in_context.runner import InContextRunner
+from napari_iclsam.core.inference import StageTimer
+from napari_iclsam.core.prediction import Progress
+from napari_iclsam.core.recipe import Recipe
+from napari_iclsam.core.refinement.guidance import in_context_guidance
+from napari_iclsam.core.refinement.probe import Probe, fit_probe
+from napari_iclsam.core.refinement.prompts import find_boxes
+from napari_iclsam.core.refinement.sam import refine_with_sam
+
+
+@dataclass(frozen=True, slots=True)
+class Runners:
+    """Both models on their device.
+
+    Attributes
+    ----------
+    promptable : PromptableRunner
+    in_context : InContextRunner
+    recipe : Recipe
+    """
+
+    promptable: PromptableRunner
+    in_context: InContextRunner
+    recipe: Recipe
+
+
+@dataclass(frozen=True, slots=True)
+class FittedContext:
+    """What does not depend on the query.
+
+    Attributes
+    ----------
+    runners : Runners
+    examples : Examples
+    probe : Probe
+    encoded : EncodedSupport, optional
+        None if there are more examples than the in-context model is shown: each query chooses its own.
+    """
+
+    runners: Runners
+    examples: Examples
+    probe: Probe
+    encoded: EncodedSupport | None
+
+
+def fit_context(
+    runners: Runners, examples: Examples, encoded: EncodedSupport | None = None
+) -> FittedContext:
+    """Fit the probe and encode the support set, as far as it was not ``encoded`` for a preview."""
+    masks = [examples.masks(pair) for pair in range(len(examples))]
+    probe = fit_probe(examples.embeddings, masks, runners.recipe)
+    if len(examples) > runners.recipe.max_examples:
+        return FittedContext(runners, examples, probe, None)
+    encoded = encode_support(runners.in_context, examples, encoded)
+    return FittedContext(runners, examples, probe, encoded)
+
+
+def run_models(
+    context: FittedContext, query: EmbeddedImage, timer: StageTimer
+) -> Generator[Progress, None, StageOutputs]:
+    """Run both models on a query: confidence map, in-context model, boxes, SAM."""
+    recipe = context.runners.recipe
+    yield Progress("icl", "Comparing with the examples")
+    with timer.stage("icl"):
+        confidence = context.probe.confidence(query.embedding)
+        segmented = segment_query(context, query, confidence)
+        boxes = find_boxes(segmented.probabilities, query.shape, recipe)
+    yield Progress("sam", "Refining the outlines")
+    with timer.stage("sam"):
+        sam = refine_with_sam(
+            context.runners.promptable,
+            query.embedding,
+            segmented.probabilities,
+            confidence,
+            boxes,
+            recipe,
+        )
+    return StageOutputs(confidence, segmented.probabilities, sam, boxes, segmented.full_image)
+
+
+def segment_query(
+    context: FittedContext, query: EmbeddedImage, confidence: Tensor
+) -> InContextOutput:
+    """Run the in-context model on a query, guided by the confidence maps (L, 1, H, W)."""
+    runner = context.runners.in_context
+    recipe = context.runners.recipe
+    encoded = context.encoded
+    pairs = len(context.examples)
+    if encoded is None:
+        nearest = nearest_examples(context.examples, query.embedding, recipe.max_examples)
+        encoded = encode_support(runner, nearest)
+        pairs = len(nearest)
+    guidance = in_context_guidance(confidence, pairs, recipe.icl_guidance)
+    return segment_in_context(runner, encoded, query, guidance)

@@ -1,0 +1,59 @@
+"""The support set as the networks take it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from napari_iclsam.core.encoder.embedding import EmbeddedImage, Embedding
+from napari_iclsam.core.images.support import SupportSet
+
+Masks = list[NDArray[np.bool_]]
+"""Of one label, (H, W) each, pair by pair."""
+
+
+@dataclass(frozen=True, slots=True)
+class Examples:
+    """A support set of K pairs, its images in 8 bits and their embeddings.
+
+    Attributes
+    ----------
+    support : SupportSet
+    images : tuple of ndarray, (H, W, 3), uint8
+    embeddings : tuple of Embedding
+        Empty where none are needed.
+    """
+
+    support: SupportSet
+    images: tuple[NDArray[np.uint8], ...]
+    embeddings: tuple[Embedding, ...] = ()
+
+    def __len__(self) -> int:
+        return len(self.support)
+
+    def subset(self, pairs: Sequence[int]) -> Examples:
+        """Return some of the pairs."""
+        return Examples(
+            self.support.subset(pairs),
+            tuple(self.images[pair] for pair in pairs),
+            tuple(self.embeddings[pair] for pair in pairs) if self.embeddings else (),
+        )
+
+    def embedded(self, pair: int) -> EmbeddedImage:
+        """Return the image of one pair with its embedding."""
+        return EmbeddedImage(self.images[pair], self.embeddings[pair])
+
+    def masks(self, pair: int) -> NDArray[np.bool_]:
+        """Return the mask of each label in one pair, (L, H, W)."""
+        return np.stack([self.support.mask(pair, label) for label in self.support.ids])
+
+    def masks_by_label(self) -> list[Masks]:
+        """Return the mask of each pair, (H, W), label by label."""
+        return [self.masks_of(label) for label in self.support.ids]
+
+    def masks_of(self, label: int) -> Masks:
+        """Return the mask of each pair, (H, W), of one label."""
+        return [self.support.mask(pair, label) for pair in range(len(self.support))]

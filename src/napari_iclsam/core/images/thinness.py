@@ -1,0 +1,19 @@
+"""Thin objects: vessels, membranes."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import ndimage
+
+_THIN = 1.5
+"""Mean distance to the edge in pixels, on an image of 256 x 256, below which an object is thin."""
+
+
+def is_thin(mask: NDArray[np.bool_]) -> bool:
+    """Return whether a mask (H, W), which is not empty, shows something thin."""
+    distances: NDArray[np.float64] = ndimage.distance_transform_edt(mask)
+    mean_distance = float(distances[mask].mean() - 0.5)
+    return mean_distance * 256 / math.sqrt(mask.size) < _THIN

@@ -1,0 +1,142 @@
+"""Augmentation of the support set for test-time fine-tuning: which crops, and how pairs are transformed."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.nn import functional as F
+
+from napari_iclsam.core.images.crops import (
+    Crop,
+    PixelSlices,
+    crop_size,
+    find_region,
+    mean_size,
+)
+
+Rng = np.random.Generator
+
+CROP_FACTORS = (1.2, 2.5)
+"""Smallest and largest size of crops around objects, relative to the objects."""
+
+_LARGEST_CROP = 0.9
+"""Relative size beyond which a crop is as good as the full image."""
+
+_PART_FACTOR = 1.6
+"""A part of an image is up to so many times as large as the model's input at the scale of the full-image stage."""
+
+
+def draw_object_crops(rng: Rng, masks: Sequence[NDArray[np.bool_]]) -> list[PixelSlices] | None:
+    """Draw crops around the foreground as the crop stages take them, that of the query (the first) somewhat off.
+
+    Returns
+    -------
+    list of (slice, slice), or None
+        None if a mask is empty, or if the foreground takes most of the images.
+    """
+    regions = [find_region(mask) for mask in masks]
+    known = [region for region in regions if region]
+    if len(known) < len(masks):
+        return None
+    factor = float(np.exp(rng.uniform(*np.log(CROP_FACTORS))))
+    size = mean_size(known) * factor
+    if size > _LARGEST_CROP:
+        return None
+    sizes = [crop_size(size, region) for region in known]
+    sizes[0] *= float(np.exp(rng.normal(0, 0.15)))
+    moved = rng.normal(0, 0.12, 2) * sizes[0]
+    centers = [(region.row, region.column) for region in known]
+    centers[0] = (known[0].row + moved[0], known[0].column + moved[1])
+    crops = []
+    for (row, column), relative, mask in zip(centers, sizes, masks, strict=True):
+        crops.append(Crop(row, column, min(1.0, relative)).slices((mask.shape[0], mask.shape[1])))
+    return crops
+
+
+def draw_part(rng: Rng, mask: NDArray[np.bool_], size: float) -> PixelSlices:
+    """Draw a crop of a relative size that mostly lies on the foreground of a mask (H, W)."""
+    height, width = mask.shape
+    row, column = rng.random(2)
+    foreground = np.flatnonzero(mask)
+    if len(foreground) and rng.random() < 0.8:
+        pixel = foreground[rng.integers(len(foreground))]
+        center = np.array([pixel // width / height, pixel % width / width])
+        row, column = (center + rng.uniform(-size / 3, size / 3, 2)).tolist()
+    return Crop(row, column, size).slices((height, width))
+
+
+def draw_part_size(rng: Rng, input_side: int, full_image_side: int) -> float:
+    """Draw the relative size of parts at the scale of the full-image stage, or somewhat larger."""
+    factor = float(np.exp(rng.uniform(0, np.log(_PART_FACTOR))))
+    return min(1.0, input_side / full_image_side * factor)
+
+
+@dataclass(frozen=True, slots=True)
+class Transform:
+    """A drawn transformation of n pairs of s x s pixels.
+
+    Attributes
+    ----------
+    points : Tensor, (n, s, s, 2)
+        Where each pixel is read, in the units of `torch.nn.functional.grid_sample`.
+    gamma : Tensor, (n, 1, 1, 1)
+    noise : Tensor, (n, C, s, s)
+        Added to the images.
+    """
+
+    points: Tensor
+    gamma: Tensor
+    noise: Tensor
+
+    def apply(self, images: Tensor, masks: Tensor) -> tuple[Tensor, Tensor]:
+        """Transform images (n, C, s, s) in [0, 1] and masks (n, 1, s, s); images are then scaled to [0, 1]."""
+        moved = self._read(images).clamp(0, 1) ** self.gamma + self.noise
+        low = moved.amin((1, 2, 3), keepdim=True)
+        high = moved.amax((1, 2, 3), keepdim=True)
+        scaled = (moved - low) / (high - low).clamp_min(1e-6)
+        return scaled, (self._read(masks) > 0.5).float()
+
+    def _read(self, pixels: Tensor) -> Tensor:
+        return F.grid_sample(
+            pixels, self.points, mode="bilinear", padding_mode="reflection", align_corners=False
+        )
+
+
+def draw_transform(rng: Rng, images: Tensor) -> Transform:
+    """Draw affine and elastic deformation, gamma and noise for images (n, C, s, s)."""
+    count, size = len(images), images.shape[-1]
+    matrices = torch.from_numpy(_draw_affine(rng, count))
+    points = F.affine_grid(matrices, [count, 1, size, size], align_corners=False)
+    points = points + _draw_displacement(rng, count, size)
+    noise = torch.from_numpy(rng.standard_normal(tuple(images.shape), dtype=np.float32))
+    gamma = np.exp(rng.normal(0, 0.2, (count, 1, 1, 1))).astype(np.float32)
+    return Transform(
+        points=points.to(images.device),
+        gamma=torch.from_numpy(gamma).to(images.device),
+        noise=noise.to(images.device) * rng.uniform(0, 0.04),
+    )
+
+
+def _draw_displacement(rng: Rng, count: int, size: int) -> Tensor:
+    """Draw an elastic deformation: displacements on a coarse grid, interpolated, (n, s, s, 2)."""
+    cells = int(rng.integers(3, 10))
+    coarse = torch.from_numpy(rng.standard_normal((count, 2, cells, cells), dtype=np.float32))
+    fine = F.interpolate(coarse, (size, size), mode="bicubic", align_corners=True)
+    return rng.uniform(0.01, 0.06) * fine.movedim(1, -1)
+
+
+def _draw_affine(rng: Rng, count: int) -> NDArray[np.float32]:
+    """Draw rotations, scales and shifts, as matrices (n, 2, 3)."""
+    largest = rng.choice([0.1, 0.3])
+    angle = rng.uniform(-largest, largest, count)
+    factors = np.exp(rng.uniform(-0.15, 0.15, (count, 2)))
+    first = np.stack([np.cos(angle), -np.sin(angle)], axis=-1)
+    second = np.stack([np.sin(angle), np.cos(angle)], axis=-1)
+    rotation = np.stack([first, second], axis=1) * factors[:, None]
+    shift = rng.uniform(-0.1, 0.1, (count, 2, 1))
+    return np.concatenate([rotation, shift], axis=2).astype(np.float32)

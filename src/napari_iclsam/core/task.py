@@ -1,0 +1,272 @@
+"""A fitted task: it segments images and stacks."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Generator, Iterable, Mapping
+from contextlib import closing
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.nn import functional as F
+
+from napari_iclsam.core.context import FittedContext, run_models
+from napari_iclsam.core.encoder.embedding import EmbeddedImage
+from napari_iclsam.core.fusion.log_odds import fuse_log_odds, log_odds_of
+from napari_iclsam.core.fusion.outputs import StageOutputs
+from napari_iclsam.core.fusion.published import fuse, icl_score, label_map, sam_score
+from napari_iclsam.core.fusion.weights import FusionWeights
+from napari_iclsam.core.images.geometry import resize
+from napari_iclsam.core.images.intensity import check_contrast, check_image, to_rgb8
+from napari_iclsam.core.images.planes import (
+    ArrayLike,
+    PlaneError,
+    plane_indices,
+    read_ahead,
+    stack_axis,
+)
+from napari_iclsam.core.images.support import SupportSet
+from napari_iclsam.core.inference import StageTimer, without_gradients
+from napari_iclsam.core.metrics import StageScores
+from napari_iclsam.core.prediction import Prediction, Progress, Provenance
+from napari_iclsam.core.quality.dice_estimate import estimate_dice
+from napari_iclsam.core.settings import Settings
+from napari_iclsam.core.steps import drain, mapped
+
+UNDECIDED = 1e-6
+"""A score of no more than this rounds to a probability of one half, and is no foreground."""
+
+
+@dataclass(frozen=True, slots=True)
+class FittedFusion:
+    """What cross-validation says of each label.
+
+    Attributes
+    ----------
+    weights : tuple of FusionWeights
+    scores : mapping of int to StageScores
+        By label: mean Dice of the held-out examples. Empty without cross-validation.
+    corrections : tuple of float
+        Bias correction of the quality estimates; see `napari_iclsam.core.quality.dice_estimate`.
+    """
+
+    weights: tuple[FusionWeights, ...]
+    scores: Mapping[int, StageScores]
+    corrections: tuple[float, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class _Fused:
+    """Scores (L, 1, H, W) of the fusion, and the estimated Dice of each label (none in paper mode)."""
+
+    scores: Tensor
+    estimates: list[float]
+
+
+class Task:
+    """A fitted task, ready to segment. Made by `ICLSAM.fit` or `load_task`; never changes.
+
+    Attributes
+    ----------
+    support : SupportSet
+    settings : Settings
+    provenance : Provenance
+    weights : tuple of FusionWeights
+        Label by label.
+    cross_validated : mapping of int to StageScores
+        By label: mean Dice of held-out examples, if there was cross-validation (``Settings.cross_validate``).
+    """
+
+    def __init__(
+        self,
+        context: FittedContext,
+        fusion: FittedFusion,
+        settings: Settings,
+        provenance: Provenance,
+    ) -> None:
+        self.context = context
+        self.fusion = fusion
+        self.settings = settings
+        self.provenance = provenance
+
+    @property
+    def support(self) -> SupportSet:
+        """The support set."""
+        return self.context.examples.support
+
+    @property
+    def weights(self) -> tuple[FusionWeights, ...]:
+        """Weights of the fusion, label by label."""
+        return self.fusion.weights
+
+    @property
+    def cross_validated(self) -> Mapping[int, StageScores]:
+        """Mean Dice of held-out examples by label; empty without cross-validation."""
+        return self.fusion.scores
+
+    @property
+    def expected(self) -> Mapping[int, StageScores]:
+        """Old name of `cross_validated`."""
+        warnings.warn(
+            "Task.expected is now called Task.cross_validated.", DeprecationWarning, stacklevel=2
+        )
+        return self.cross_validated
+
+    def predict(self, image: NDArray[Any]) -> Prediction:
+        """Segment one image.
+
+        Parameters
+        ----------
+        image : ndarray, (H, W) or (H, W, 3 or 4)
+            Any real dtype, any size.
+
+        Raises
+        ------
+        ValueError, TypeError
+            If it is not one plane of finite numbers, or has the same value everywhere. (Empty planes of a stack are
+            no error: nothing is found in them.)
+        """
+        check_contrast(check_image(image))
+        return drain(self.steps(image))
+
+    def steps(self, image: NDArray[Any]) -> Generator[Progress, None, Prediction]:
+        """Segment one image step by step; see `predict`."""
+        return without_gradients(self._steps(check_image(image)))
+
+    def predict_stack(
+        self, volume: ArrayLike, axis: int = 0, *, planes: Iterable[int] | None = None
+    ) -> NDArray[np.int32]:
+        """Segment the planes of a stack; of dask and zarr arrays, one is read while another is segmented.
+
+        Parameters
+        ----------
+        volume : numpy, dask or zarr array, three axes, or three and colors
+        axis : int
+            The axis that the planes are stacked along.
+        planes : iterable of int, optional
+            Only these planes; by default all.
+
+        Returns
+        -------
+        ndarray, int32
+            Of the shape of the volume without colors; 0 in the planes left out.
+
+        Raises
+        ------
+        PlaneError
+            If a plane has pixels that are not finite, or cannot be read; it says which.
+        ValueError, TypeError
+            If it is not a stack of planes.
+        """
+        axis = stack_axis(volume.shape, axis)
+        labels = np.zeros(volume.shape[:3], np.int32)
+        for progress in self.stack_steps(volume, axis, planes=planes):
+            if progress.prediction is not None:
+                assert progress.plane is not None
+                labels[(slice(None),) * axis + (progress.plane,)] = progress.prediction.labels
+        return labels
+
+    def stack_steps(
+        self, volume: ArrayLike, axis: int = 0, *, planes: Iterable[int] | None = None
+    ) -> Generator[Progress, None, None]:
+        """Segment the planes of a stack step by step; the steps with stage "done" carry a plane's prediction."""
+        axis = stack_axis(volume.shape, axis)
+        wanted = plane_indices(volume.shape[axis], planes)
+        return without_gradients(self._stack_steps(volume, axis, wanted))
+
+    def save(self, path: str | Path) -> None:
+        """Save the examples, the settings and the names of the models as a ``.iclsam`` file; see `save_task`."""
+        from napari_iclsam.core.task_file import save_task
+
+        save_task(self, path)
+
+    def _steps(self, image: NDArray[Any]) -> Generator[Progress, None, Prediction]:
+        timer = StageTimer()
+        yield Progress("embed", "Embedding the image")
+        with timer.stage("embed"):
+            query = self.context.runners.promptable.embed(to_rgb8(image))
+        return (yield from self._segment_steps(query, timer))
+
+    def _stack_steps(
+        self, volume: ArrayLike, axis: int, wanted: tuple[int, ...]
+    ) -> Generator[Progress, None, None]:
+        total = len(wanted)
+        with closing(read_ahead(volume, axis, wanted)) as images:
+            queries = self.context.runners.promptable.embed_planes(images)
+            for done, plane in enumerate(wanted):
+                yield Progress(
+                    "embed", f"Embedding slice {done + 1} of {total}", done, total, plane
+                )
+                timer = StageTimer()
+                try:
+                    with timer.stage("embed"):
+                        query = next(queries)
+                except (ValueError, TypeError) as error:
+                    raise PlaneError(plane, str(error)) from error
+                located = partial(replace, done=done, total=total, plane=plane)
+                prediction = yield from mapped(self._segment_steps(query, timer), located)
+                message = f"Slice {done + 1} of {total} is done"
+                yield Progress("done", message, done + 1, total, plane, prediction)
+
+    def _segment_steps(
+        self, query: EmbeddedImage, timer: StageTimer
+    ) -> Generator[Progress, None, Prediction]:
+        """Segment an embedded image."""
+        outputs = yield from run_models(self.context, query, timer)
+        yield Progress("fuse", "Fusing both models")
+        with timer.stage("fuse"):
+            fused = self._fuse(outputs)
+            return self._prediction(outputs, fused, timer)
+
+    def _fuse(self, outputs: StageOutputs) -> _Fused:
+        rule = self.context.runners.recipe.fusion
+        if rule == "in-context model alone":
+            return _Fused(resize(outputs.icl, outputs.size) - 0.5, [])
+        if rule == "published":
+            icl = icl_score(outputs.icl, outputs.size)
+            return _Fused(fuse(icl, sam_score(outputs.sam), self.weights), [])
+        log_odds = log_odds_of(outputs)
+        estimates = estimate_dice(log_odds, self.fusion.corrections)
+        return _Fused(fuse_log_odds(log_odds, self.weights), estimates)
+
+    def _prediction(self, outputs: StageOutputs, fused: _Fused, timer: StageTimer) -> Prediction:
+        ids = self.support.ids
+        scores = decided(fused.scores)
+        labels = label_map(scores, ids)
+        full_image = resize(outputs.full_image, outputs.size) - 0.5
+        estimates = dict(zip(ids, fused.estimates, strict=False))
+        return Prediction(
+            labels=labels,
+            probabilities=by_label(ids, torch.sigmoid(scores)),
+            confidence=by_label(ids, outputs.confidence),
+            icl_labels=label_map(decided(full_image), ids),
+            sam_labels=label_map(outputs.sam, ids),
+            boxes=dict(zip(ids, outputs.boxes, strict=True)),
+            seconds=timer.seconds,
+            provenance=self.provenance,
+            notes=self._notes(outputs),
+            estimated_dice={i: dice for i, dice in estimates.items() if (labels == i).any()},
+        )
+
+    def _notes(self, outputs: StageOutputs) -> tuple[str, ...]:
+        missing = []
+        for label, boxes in zip(self.support.ids, outputs.boxes, strict=True):
+            if not len(boxes):
+                missing.append(self.support.name(label))
+        return (f"Nothing found of: {', '.join(missing)}.",) if missing else ()
+
+
+def decided(scores: Tensor) -> Tensor:
+    """Return scores, zero where they are no more than `UNDECIDED`."""
+    return F.hardshrink(scores, UNDECIDED)
+
+
+def by_label(ids: tuple[int, ...], maps: Tensor) -> dict[int, NDArray[np.float32]]:
+    """Return maps (L, 1, H, W) by label, (H, W) each."""
+    return dict(zip(ids, maps[:, 0].cpu().numpy(), strict=True))
