@@ -4,6 +4,7 @@
     python3 scripts/test.py                       everything, in the environment .venv-test
     python3 scripts/test.py tests/core -k boxes   arguments go on to pytest
     python3 scripts/test.py --here                this Python as it is: install nothing
+    python3 scripts/test.py --system-packages     install the missing system packages and stop
 
 Needs Python 3.11 or newer and, for the first run, a network. On Debian and Ubuntu, root gets the
 missing system packages installed; anybody else is told which they are.
@@ -58,12 +59,19 @@ def main() -> int:
     parser.add_argument(
         "--here", action="store_true", help="use this Python as it is: install nothing"
     )
+    parser.add_argument(
+        "--system-packages",
+        action="store_true",
+        help="install the missing system packages and stop",
+    )
     options, pytest_arguments = parser.parse_known_args()
 
     if sys.version_info < (3, 11):
         sys.exit(f"Python 3.11 or newer is needed, this is {sys.version.split()[0]}.")
-    if not options.here:
+    if options.system_packages or not options.here:
         install_system_packages()
+    if options.system_packages:
+        return 0
     python = Path(sys.executable) if options.here else make_environment(options.venv)
     screen: tuple[str, ...] = ()
     if sys.platform == "linux":
