@@ -75,7 +75,7 @@ class ModelsTable(Generated):
     def lines(self) -> Iterator[str]:
         """Yield the table."""
         rows = [
-            (names(weights), size(weights), license(weights), weights.good_for, weights.citation)
+            (names(weights), size(weights), linked_license(weights), weights.good_for, weights.citation)
             for weights in CATALOGUE.values()
             if weights.kind == self.arguments[0]
         ]
