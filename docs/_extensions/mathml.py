@@ -13,8 +13,8 @@ if TYPE_CHECKING:
 
 
 def write_inline(translator: HTML5Translator, node: nodes.math) -> None:
-    """Write a formula in a line of text; a word joiner keeps the comma that follows on its line."""
-    translator.body.append(tex2mathml(node.astext()) + "&#8288;")
+    """Write a formula in a line of text."""
+    translator.body.append(tex2mathml(node.astext()))
     raise nodes.SkipNode
 
 
