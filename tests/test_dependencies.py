@@ -21,7 +21,8 @@ IMPORTED_BY_OTHERS = {
     "npe2": "napari reads the manifest with it; its version is that of the manifest's schema",
     "torchvision": "segment-anything imports it and does not require it",
 }
-"""Requirements that no module of the package imports, with the reason to require them all the same."""
+"""Requirements that no module of the package imports, with the reason to require them all the
+same."""
 
 BROUGHT_BY_OTHERS = {
     "napari": "only `_qt` imports it, and napari is what opens the widget",
@@ -57,7 +58,9 @@ IMPORTED = imported_modules()
 
 
 @pytest.mark.parametrize("distribution", BASE)
-def test_each_base_requirement_is_imported_by_the_package_or_is_a_named_exception(distribution: str) -> None:
+def test_each_base_requirement_is_imported_by_the_package_or_is_a_named_exception(
+    distribution: str,
+) -> None:
     imported = module_of(distribution) in IMPORTED
     assert imported != (distribution in IMPORTED_BY_OTHERS)
 
@@ -67,7 +70,9 @@ def test_each_exception_is_a_base_requirement() -> None:
 
 
 def test_each_module_that_the_package_imports_is_required() -> None:
-    samples = [distribution_of(requirement) for requirement in PROJECT["optional-dependencies"]["samples"]]
+    samples = [
+        distribution_of(requirement) for requirement in PROJECT["optional-dependencies"]["samples"]
+    ]
     required = {module_of(distribution) for distribution in [*BASE, *samples]}
     third_party = IMPORTED - set(sys.stdlib_module_names) - {"napari_iclsam"}
     assert third_party - required == set(BROUGHT_BY_OTHERS)
