@@ -14,13 +14,26 @@ project_copyright = "2026, napari-iclsam developers"
 release = version_of("napari-iclsam")
 version = release.split("+", maxsplit=1)[0]
 
-extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.napoleon", "from_the_code"]
+extensions = [
+    "myst_parser",
+    "sphinx.ext.autodoc",
+    "sphinx.ext.napoleon",
+    "from_the_code",
+    "mathml",
+]
 exclude_patterns = ["_build", "notebooks"]
 
-myst_enable_extensions = ["colon_fence", "deflist"]
+myst_enable_extensions = ["amsmath", "colon_fence", "deflist", "dollarmath"]
 myst_heading_anchors = 3
 
-default_role = "code"
+default_role = "py:obj"
+nitpicky = True
+nitpick_ignore = [("py:class", "Path"), ("py:obj", "dataclasses.replace")]
+nitpick_ignore_regex = [
+    # The types of numpy docstrings are prose ("ndarray, (H, W), integer"). Only names of classes are
+    # links there: one capitalised word.
+    ("py:class", r"(?![A-Z]\w+$).*"),
+]
 autodoc_typehints = "none"  # the docstrings say more: shapes, ranges, orders of axes
 autodoc_member_order = "bysource"
 autodoc_class_signature = "mixed"
@@ -28,6 +41,7 @@ napoleon_google_docstring = False
 napoleon_use_rtype = False
 
 html_theme = "furo"
+html_math_renderer = "mathml"
 html_title = "napari-iclsam"
 html_copy_source = False
 html_show_sourcelink = False

@@ -14,6 +14,7 @@ from typing import Any
 
 import napari
 import numpy as np
+from moving_picture import write_moving_picture
 from qtpy.QtCore import QPoint, Qt, QTimer
 from qtpy.QtTest import QTest
 from qtpy.QtWidgets import QAbstractButton
@@ -171,6 +172,7 @@ def main() -> None:
     tour.settle()
     tour.run(bar.segment, "error")
     viewer.close()
+    write_moving_picture(tour.folder)
 
 
 if __name__ == "__main__":

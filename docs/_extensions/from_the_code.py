@@ -3,19 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, ClassVar
+from dataclasses import fields
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, get_args, get_origin, get_type_hints
 
 import click
 from docutils import nodes
 from docutils.statemachine import StringList
 from sphinx.util.docutils import SphinxDirective
+from sphinx.util.nodes import make_refnode
 
 from napari_iclsam.cli import application
-from napari_iclsam.core.settings import Description, describe
+from napari_iclsam.core.recipe import AUTO, PAPER, Recipe
+from napari_iclsam.core.settings import RENAMED, Description, describe
 from napari_iclsam.weights.catalogue import ALIASES, CATALOGUE, Weights
 
 if TYPE_CHECKING:
+    from sphinx.addnodes import pending_xref
     from sphinx.application import Sphinx
+    from sphinx.environment import BuildEnvironment
 
 
 class Generated(SphinxDirective):
@@ -67,6 +72,39 @@ def allowed(field: Description) -> str:
     return field.kind.__name__
 
 
+class RenamedSettingsTable(Generated):
+    """The old names of settings, which still work."""
+
+    def lines(self) -> Iterator[str]:
+        """Yield the table."""
+        rows = [(f"``{old}``", f"``{new}``") for old, new in RENAMED.items()]
+        yield from list_table(("Old setting", "Name today"), (50, 50), rows)
+
+
+class ModesTable(Generated):
+    """What `PAPER` and `AUTO` do where they differ: each field of `Recipe` that has a text."""
+
+    def lines(self) -> Iterator[str]:
+        """Yield the table."""
+        hints = get_type_hints(Recipe, include_extras=True)
+        rows = []
+        for field in fields(Recipe):
+            hint = hints[field.name]
+            if get_origin(hint) is Annotated:
+                _, text = get_args(hint)
+                paper = value(getattr(PAPER, field.name))
+                auto = value(getattr(AUTO, field.name))
+                rows.append((text, paper, auto))
+        yield from list_table(("Step", "paper", "auto"), (64, 18, 18), rows)
+
+
+def value(of_field: Any) -> str:
+    """Return a value of a recipe in words."""
+    if isinstance(of_field, bool):
+        return "yes" if of_field else "no"
+    return str(of_field)
+
+
 class ModelsTable(Generated):
     """The weights of one kind."""
 
@@ -75,7 +113,13 @@ class ModelsTable(Generated):
     def lines(self) -> Iterator[str]:
         """Yield the table."""
         rows = [
-            (names(weights), size(weights), linked_license(weights), weights.good_for, weights.citation)
+            (
+                names(weights),
+                size(weights),
+                linked_license(weights),
+                weights.good_for,
+                weights.citation,
+            )
             for weights in CATALOGUE.values()
             if weights.kind == self.arguments[0]
         ]
@@ -131,9 +175,32 @@ def helps(
                     yield from helps(below, [*path, name], context)
 
 
+def link_short_name(
+    app: Sphinx, env: BuildEnvironment, node: pending_xref, contnode: nodes.Element
+) -> nodes.reference | None:
+    """Link a name that a docstring gives without its module, if the reference holds one such name."""
+    if node.get("refdomain") != "py" or node.get("reftype") != "obj":
+        return None
+    ending = f".{node['reftarget']}"
+    found = [
+        (name, entry)
+        for name, entry in env.domains.python_domain.objects.items()
+        if name.endswith(ending) and not entry.aliased
+    ]
+    if len(found) != 1:
+        return None
+    name, entry = found[0]
+    return make_refnode(
+        app.builder, node["refdoc"], entry.docname, entry.node_id, contnode, title=name
+    )
+
+
 def setup(app: Sphinx) -> dict[str, bool]:
     """Register the directives."""
+    app.connect("missing-reference", link_short_name)
     app.add_directive("settings-table", SettingsTable)
+    app.add_directive("renamed-settings-table", RenamedSettingsTable)
+    app.add_directive("modes-table", ModesTable)
     app.add_directive("models-table", ModelsTable)
     app.add_directive("command-line", CommandLine)
     return {"parallel_read_safe": True, "parallel_write_safe": True}
