@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 if TYPE_CHECKING:
+    from napari_iclsam.commands.inputs import Reading
     from napari_iclsam.commands.segment import Destination, Model
 
 C = TypeVar("C", bound=Callable[..., Any])
@@ -100,12 +101,56 @@ _query = click.option(
     metavar="IMAGE",
     help="An image or a stack to segment. Repeat it for more.",
 )
-_axis = click.option(
-    "--axis",
-    default=0,
-    show_default=True,
-    metavar="N",
-    help="Axis that the planes of a stack lie along, counted from 0; of a NIfTI file 0 is its third axis (z).",
+
+
+def _as_axis(_: click.Context, __: click.Parameter, text: str) -> int | str:
+    from napari_iclsam.commands.inputs import parse_axis
+
+    return parse_axis(text)
+
+
+_view = _options(
+    click.option(
+        "--axis",
+        default="0",
+        show_default=True,
+        callback=_as_axis,
+        metavar="N|DIRECTION",
+        help="Axis that the planes of a stack lie along: a number, counted from 0 (of a NIfTI file 0 is its third), "
+        "or axial, coronal or sagittal, which a NIfTI file's affine tells.",
+    ),
+    click.option(
+        "--channel",
+        metavar="N|NAME",
+        help="Channel that is meant, of images with several: a number, counted from 0, or a name.",
+    ),
+    click.option(
+        "--window",
+        nargs=2,
+        type=float,
+        metavar="LOW HIGH",
+        help="Grey values that become black and white, in all images.  [default: each image by itself; CT together]",
+    ),
+)
+_labels = _options(
+    click.option(
+        "--ignore-label",
+        "ignored_labels",
+        type=int,
+        multiple=True,
+        metavar="N",
+        help="A number of the labels that counts as background, such as a rim of 255. Repeat it for more.",
+    ),
+    click.option(
+        "--instances-as-one",
+        is_flag=True,
+        help="Take all numbers of the labels but 0 for one object.",
+    ),
+    click.option(
+        "--ignore-affine",
+        is_flag=True,
+        help="Take NIfTI labels pixel by pixel, although they say that they lie elsewhere than their image.",
+    ),
 )
 _device = click.option(
     "--device", default="auto", show_default=True, help="auto, cpu, cuda, cuda:1, mps."
@@ -197,7 +242,8 @@ def demo(
 @_support
 @_query
 @_destination
-@_axis
+@_view
+@_labels
 @_model
 def segment(
     support: Sequence[tuple[Path, Path]],
@@ -205,8 +251,7 @@ def segment(
     output: Path,
     report: Path | None,
     overwrite: bool,
-    axis: int,
-    **model: Any,
+    **options: Any,
 ) -> None:
     """Segment images or stacks by examples.
 
@@ -215,8 +260,9 @@ def segment(
     """
     from napari_iclsam.commands import segment as run
 
+    reading = _reading_of(options)
     run.segment(
-        support, queries, axis, _model_of(**model), _destination_of(output, report, overwrite)
+        support, queries, reading, _model_of(**options), _destination_of(output, report, overwrite)
     )
 
 
@@ -224,15 +270,17 @@ def segment(
 @_support
 @click.option("--output", required=True, type=_PATH, metavar="X.iclsam", help="File to write.")
 @_overwrite
-@_axis
+@_view
+@_labels
 @_model
 def fit(
-    support: Sequence[tuple[Path, Path]], output: Path, overwrite: bool, axis: int, **model: Any
+    support: Sequence[tuple[Path, Path]], output: Path, overwrite: bool, **options: Any
 ) -> None:
     """Keep examples and settings in a file, for `predict`, for napari, or for a colleague."""
     from napari_iclsam.commands import segment as run
 
-    run.fit(support, axis, _model_of(**model), output, overwrite=overwrite)
+    reading = _reading_of(options)
+    run.fit(support, reading, _model_of(**options), output, overwrite=overwrite)
 
 
 @application.command()
@@ -245,7 +293,7 @@ def fit(
 )
 @_query
 @_destination
-@_axis
+@_view
 @_device
 def predict(
     task: Path,
@@ -253,32 +301,32 @@ def predict(
     output: Path,
     report: Path | None,
     overwrite: bool,
-    axis: int,
     device: str,
+    **options: Any,
 ) -> None:
     """Segment images or stacks by the examples in a task file."""
     from napari_iclsam.commands import segment as run
 
-    run.predict(task, queries, axis, device, _destination_of(output, report, overwrite))
+    run.predict(
+        task, queries, _reading_of(options), device, _destination_of(output, report, overwrite)
+    )
 
 
 @application.command()
 @_support
-@_axis
+@_view
+@_labels
 @_model
 @_report
 @_overwrite
 def check(
-    support: Sequence[tuple[Path, Path]],
-    axis: int,
-    report: Path | None,
-    overwrite: bool,
-    **model: Any,
+    support: Sequence[tuple[Path, Path]], report: Path | None, overwrite: bool, **options: Any
 ) -> None:
     """Segment each example by the others: what to expect, and which part of the method to trust."""
     from napari_iclsam.commands import segment as run
 
-    run.check(support, axis, _model_of(**model), report, overwrite=overwrite)
+    reading = _reading_of(options)
+    run.check(support, reading, _model_of(**options), report, overwrite=overwrite)
 
 
 @application.group(invoke_without_command=True)
@@ -353,6 +401,22 @@ def clear() -> None:
     from napari_iclsam.commands import weights
 
     weights.clear_cache()
+
+
+def _reading_of(options: dict[str, Any]) -> Reading:
+    """Take out of the options of a command what says how files are to be read."""
+    from napari_iclsam.commands.grey_scale import Window
+    from napari_iclsam.commands.inputs import Reading
+
+    window = options.pop("window")
+    return Reading(
+        axis=options.pop("axis"),
+        channel=options.pop("channel"),
+        window=None if window is None else Window(*window),
+        ignored_labels=tuple(options.pop("ignored_labels", ())),
+        instances_as_one=options.pop("instances_as_one", False),
+        ignore_affine=options.pop("ignore_affine", False),
+    )
 
 
 def _model_of(

@@ -156,7 +156,7 @@ def test_dropped_pictures_without_labels_are_refused_in_words(
     iio.imwrite(tmp_path / "one.png", np.zeros((8, 8), np.uint8))
     with qtbot.waitSignal(dock.widget.examples.failed, timeout=20_000) as caught:
         drop(dock, [tmp_path / "one.png"])
-    assert "got 1 images and 0 label images: one.png" in str(caught.args[0])
+    assert "image one.png, no labels" in str(caught.args[0])
 
 
 def test_a_colleague_segments_with_a_task_file_and_no_labels(

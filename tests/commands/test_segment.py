@@ -82,7 +82,7 @@ def test_a_stack_is_segmented_from_its_own_labelled_planes(
     assert (ran.status, ran.err) == (0, "")
     written = read_labels(Path("out.tif"))
     assert written.shape == (5, *SIZE)
-    assert (written.space.spacing, written.space.unit) == ((3.0, 0.5, 0.5), "micron")
+    assert (written.space.spacing, written.space.unit) == ((3.0, 0.5, 0.5), "µm")
     (entry,) = json.loads(Path("r.json").read_text())["queries"]
     assert entry["support"]["examples"] == 2
     assert entry["spacing"] == [3.0, 0.5, 0.5]

@@ -10,20 +10,21 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from napari_iclsam import files
 from napari_iclsam._qt.planes import Cut, Position, scan_steps
 from napari_iclsam._qt.request import Pair
 from napari_iclsam._qt.thumbnails import Picture, picture
 from napari_iclsam.core.images.intensity import as_rgb8, unit_channels
-from napari_iclsam.core.images.planes import ArrayLike, is_rgb
+from napari_iclsam.core.images.planes import ArrayLike
 from napari_iclsam.core.recipe import resolve
 from napari_iclsam.core.settings import Settings
+from napari_iclsam.files import NamedPair, pairs_by_name
+from napari_iclsam.files.label_sets import NamedLabels, understood
 
 if TYPE_CHECKING:
     from napari_iclsam.core.task_file import SavedTask
 
 TASK_SUFFIX = ".iclsam"
-
-_LABEL_WORDS = ("label", "mask", "seg", "truth", "gt", "annotation")
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -42,11 +43,12 @@ class Pictured:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class FilePair:
-    """Image and labels that came from files."""
+    """Image and labels that came from files, and what is to be said of all that came together."""
 
     name: str
     image: NDArray[Any]
     labels: NDArray[Any]
+    notes: tuple[str, ...] = ()
 
 
 def scan_all_steps(arrays: Mapping[int, ArrayLike]) -> Generator[None, None, Scanned]:
@@ -92,52 +94,42 @@ def save_task_steps(saved: Any, path: str) -> Generator[None, None, str]:
 
 
 def open_pairs_steps(paths: Sequence[str]) -> Generator[None, None, tuple[FilePair, ...]]:
-    """Read image files and pair each image with its labels.
+    """Read image files and pair each image with its labels, as the command line reads them.
 
     Raises
     ------
-    ValueError
-        If they are not pairs of 2D images and labels; the message says what came.
+    OSError, ValueError
+        If it is not clear what belongs together, or a pair is not one of 2D image and labels; the
+        message says what came.
     """
-    arrays = {}
-    for path in paths:
+    named = pairs_by_name([Path(path) for path in paths])
+    examples: list[NamedLabels] = []
+    read = []
+    for pair in named:
         yield
-        arrays[path] = _read_image(path)
-    labels = [p for p in paths if any(word in Path(p).stem.lower() for word in _LABEL_WORDS)]
-    images = [p for p in paths if p not in labels]
-    if len(labels) != len(images) or not images:
-        names = ", ".join(Path(p).name for p in paths)
-        raise ValueError(
-            "Drop as many label images as images, the labels with 'label', 'mask' or 'seg' in their names "
-            f"(cell1.png and cell1_labels.png); got {len(images)} images and {len(labels)} label images: {names}."
+        read.append(_read_plane_pair(pair))
+        examples.append(NamedLabels(pair.labels.name, read[-1].labels.array))
+    labels = understood(examples)
+    notes = list(labels.notes)
+    for each in read:
+        notes += each.notes
+    pairs = []
+    for each, own in zip(read, labels.examples, strict=True):
+        pairs.append(
+            FilePair(
+                each.image.path.name, each.image.array, own.labels.astype(np.int32), tuple(notes)
+            )
         )
-    pairs = zip(sorted(images), sorted(labels), strict=True)
-    return tuple(FilePair(Path(i).name, arrays[i], _as_labels(arrays[m], m)) for i, m in pairs)
+    return tuple(pairs)
 
 
-def _read_image(path: str) -> NDArray[Any]:
-    if Path(path).suffix.lower() in (".tif", ".tiff"):
-        import tifffile
-
-        array = np.asarray(tifffile.imread(path))
-    else:
-        import imageio.v3 as iio
-
-        array = np.asarray(iio.imread(path))
-    if array.ndim == 2 or (array.ndim == 3 and is_rgb(array.shape)):
-        return array
-    raise ValueError(
-        f"{Path(path).name} is not one picture: it has the size {array.shape}. Open stacks as layers instead."
-    )
-
-
-def _as_labels(array: NDArray[Any], path: str) -> NDArray[Any]:
-    plane = array[..., 0] if array.ndim == 3 else array
-    if not (np.issubdtype(plane.dtype, np.integer) or plane.dtype == bool):
+def _read_plane_pair(pair: NamedPair) -> files.FilePair:
+    read = files.read_pair(pair.image, pair.labels)
+    if read.image.is_stack:
         raise ValueError(
-            f"{Path(path).name} holds no labels: they must be whole numbers; got {plane.dtype}."
+            f"{pair.image.name} is not one picture: it has the size {read.image.shape}. Open stacks as layers instead."
         )
-    return plane.astype(np.int32)
+    return read
 
 
 @dataclass(frozen=True, slots=True, eq=False)

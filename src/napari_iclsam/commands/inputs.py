@@ -1,39 +1,65 @@
-"""What the user gives: examples, queries and settings, read and checked before anything is computed."""
+"""What the user gives beside files: how these are to be read, and settings."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
-from numpy.typing import NDArray
-
-from napari_iclsam.core.images.intensity import check_contrast, check_image
-from napari_iclsam.core.images.planes import plane, stack_axis
-from napari_iclsam.core.images.support import SupportSet
+from napari_iclsam.commands.grey_scale import Window
 from napari_iclsam.core.settings import Description, Settings, describe
-from napari_iclsam.files import ImageFile, Space, read_image, read_labels
+from napari_iclsam.files.orientation import WORLD_AXES
+
+Axis = int | str
+"""Of a stack: a number, counted from 0, or the direction of its planes, a key of `WORLD_AXES`."""
 
 
 @dataclass(frozen=True, slots=True)
-class Query:
-    """An image to segment: it has been read and checked, and is read again when its turn comes.
+class Reading:
+    """How files are to be read, beyond what they say themselves.
 
     Attributes
     ----------
-    path : Path
-    shape : tuple of int
-        Without channels.
-    axis : int, optional
-        That the planes of a stack are stacked along; None for a single plane.
-    space : Space
+    axis : int or str
+        That the planes of stacks lie along.
+    channel : str, optional
+        Name or number of the channel that is meant, of files with several.
+    window : Window, optional
+        Grey values that become black and white in all images.
+    ignored_labels : tuple of int
+        Numbers that count as background.
+    instances_as_one : bool
+        Take all numbers but 0 for one object.
+    ignore_affine : bool
+        Take labels of NIfTI files pixel by pixel, wherever they say that they lie.
     """
 
-    path: Path
-    shape: tuple[int, ...]
-    axis: int | None
-    space: Space
+    axis: Axis = 0
+    channel: str | None = None
+    window: Window | None = None
+    ignored_labels: tuple[int, ...] = ()
+    instances_as_one: bool = False
+    ignore_affine: bool = False
+
+
+def parse_axis(text: str) -> Axis:
+    """Read the value of ``--axis``.
+
+    Raises
+    ------
+    ValueError
+        If it is neither a whole number nor a direction.
+    """
+    name = text.strip().lower()
+    if name in WORLD_AXES:
+        return name
+    try:
+        return int(name)
+    except ValueError:
+        known = ", ".join(reversed(WORLD_AXES))
+        raise ValueError(
+            f"--axis takes a number (0, 1, 2) or one of {known}; got {text!r}."
+        ) from None
 
 
 def read_settings(mode: str | None, assignments: Sequence[str]) -> Settings:
@@ -53,69 +79,6 @@ def read_settings(mode: str | None, assignments: Sequence[str]) -> Settings:
             )
         values[name] = _parse(name, value, known[name])
     return Settings.from_dict(values)
-
-
-def read_support(pairs: Sequence[tuple[Path, Path]], axis: int) -> SupportSet:
-    """Read pairs of an image and a label file.
-
-    Of a stack, the planes along ``axis`` that have any label become examples.
-
-    Raises
-    ------
-    OSError, ValueError
-        See `read_image`, `read_labels` and `SupportSet.of`; also if the sizes of a pair differ.
-    """
-    images: list[NDArray[Any]] = []
-    labels: list[NDArray[Any]] = []
-    for image_path, labels_path in pairs:
-        image, given = read_image(image_path), read_labels(labels_path)
-        if image.shape != given.shape:
-            raise ValueError(
-                f"An image and its labels must have the same size; {image_path} has {_in_words(image.shape)} and "
-                f"{labels_path} {_in_words(given.shape)} pixels."
-            )
-        if not image.is_stack:
-            images.append(check_image(image.array, f"image {image_path}"))
-            labels.append(given.array)
-            continue
-        along = stack_axis(image.array.shape, axis)
-        painted = [
-            index for index in range(image.shape[along]) if plane(given.array, along, index).any()
-        ]
-        if not painted:
-            raise ValueError(
-                f"{labels_path} is background everywhere: paint at least one object in one plane."
-            )
-        for index in painted:
-            images.append(
-                check_image(plane(image.array, along, index), f"plane {index} of {image_path}")
-            )
-            labels.append(plane(given.array, along, index))
-    return SupportSet.of(images, labels)
-
-
-def read_query(path: Path, axis: int) -> Query:
-    """Read and check an image to segment.
-
-    Raises
-    ------
-    OSError, ValueError
-        See `read_image`; also if a plane is not one of finite numbers, or all pixels are equal.
-    """
-    file = read_image(path)
-    along = stack_axis(file.array.shape, axis) if file.is_stack else None
-    if along is None:
-        check_image(file.array, f"image {path}")
-    else:
-        for index in range(file.shape[along]):
-            check_image(plane(file.array, along, index), f"plane {index} of {path}")
-    check_contrast(file.array, f"image {path}")
-    return Query(path, file.shape, along, file.space)
-
-
-def read_again(query: Query) -> ImageFile:
-    """Read the pixels of a query."""
-    return read_image(query.path)
 
 
 def _parse(name: str, text: str, description: Description) -> Any:
@@ -139,7 +102,3 @@ def _parse(name: str, text: str, description: Description) -> Any:
     except ValueError as error:
         kind = "a whole number" if description.kind is int else "a number"
         raise ValueError(f"{name} must be {kind}; got {text!r}.") from error
-
-
-def _in_words(shape: tuple[int, ...]) -> str:
-    return " x ".join(map(str, shape))

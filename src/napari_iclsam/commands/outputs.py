@@ -1,11 +1,13 @@
-"""Where results go: names beside each other, files that appear all together or not at all."""
+"""Where results go: names beside each other, files that appear complete or not at all."""
 
 from __future__ import annotations
 
+import os
 import shutil
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from napari_iclsam.files import labels_suffix, stem, suffix
@@ -35,9 +37,56 @@ def output_paths(output: Path, queries: Sequence[Path]) -> list[Path]:
     return [output]
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class PendingFiles:
+    """Files that are being written under temporary names.
+
+    Attributes
+    ----------
+    places : mapping of Path to Path
+        Where to write each target for the time being.
+    published : list of Path
+        Targets that are there already, and stay whatever happens to the others.
+    """
+
+    places: Mapping[Path, Path]
+    published: list[Path] = field(default_factory=list)
+
+    def __getitem__(self, target: Path) -> Path:
+        """Return where to write a target."""
+        return self.places[target]
+
+    def publish(self, target: Path) -> None:
+        """Let a file that is complete appear under its own name."""
+        target.parent.mkdir(parents=True, exist_ok=True)
+        self.places[target].replace(target)
+        self.published.append(target)
+
+    @contextmanager
+    def writing(self, target: Path) -> Iterator[Path]:
+        """Yield where to write a target; errors of the disk name the target.
+
+        Raises
+        ------
+        OSError
+            Such as a full disk.
+        """
+        try:
+            yield self.places[target]
+        except OSError as error:
+            if error.errno is None:
+                raise
+            why = error.strerror or os.strerror(error.errno)
+            raise OSError(
+                error.errno, f"{why}; nothing of this file was kept", str(target)
+            ) from error
+
+
 @contextmanager
-def written_together(targets: Sequence[Path], *, overwrite: bool) -> Iterator[Mapping[Path, Path]]:
-    """Give each file a temporary name; when the block ends well, all of them appear under their own, else none.
+def written_together(targets: Sequence[Path], *, overwrite: bool) -> Iterator[PendingFiles]:
+    """Give each file a temporary name; all appear under their own when the block ends well.
+
+    If it does not end well, only those appear that were published before.
 
     Parameters
     ----------
@@ -48,8 +97,8 @@ def written_together(targets: Sequence[Path], *, overwrite: bool) -> Iterator[Ma
 
     Yields
     ------
-    mapping of Path to Path
-        Where to write each target for the time being. What is not written does not appear.
+    PendingFiles
+        What is not written does not appear.
 
     Raises
     ------
@@ -58,21 +107,7 @@ def written_together(targets: Sequence[Path], *, overwrite: bool) -> Iterator[Ma
     ValueError
         Two of them are the same file.
     """
-    for target in targets:
-        if target.is_dir():
-            raise IsADirectoryError(
-                f"{target} is a folder, and a file of this name was to be written."
-            )
-        if target.exists() and not overwrite:
-            raise FileExistsError(
-                f"{target} exists already: give --overwrite to replace it, or another name."
-            )
-    if len({target.absolute() for target in targets}) < len(targets):
-        names = [target.absolute() for target in targets]
-        twice = next(name for name in names if names.count(name) > 1)
-        raise ValueError(
-            f"Two results would both be {twice}: run images of the same name one by one."
-        )
+    _check_targets(targets, overwrite=overwrite)
     with ExitStack() as stack:
         folders = {
             parent: stack.enter_context(_folder_beside(parent))
@@ -82,11 +117,29 @@ def written_together(targets: Sequence[Path], *, overwrite: bool) -> Iterator[Ma
             target: folders[target.parent] / f"{n}-{target.name}"
             for n, target in enumerate(targets)
         }
-        yield places
+        pending = PendingFiles(places)
+        yield pending
         for target, place in places.items():
             if place.exists():
-                target.parent.mkdir(parents=True, exist_ok=True)
-                place.replace(target)
+                pending.publish(target)
+
+
+def _check_targets(targets: Sequence[Path], *, overwrite: bool) -> None:
+    for target in targets:
+        if target.is_dir():
+            raise IsADirectoryError(
+                f"{target} is a folder, and a file of this name was to be written."
+            )
+        if target.exists() and not overwrite:
+            raise FileExistsError(
+                f"{target} exists already: give --overwrite to replace it, or another name."
+            )
+    names = [target.absolute() for target in targets]
+    if len(set(names)) < len(names):
+        twice = next(name for name in names if names.count(name) > 1)
+        raise ValueError(
+            f"Two results would both be {twice}: run images of the same name one by one."
+        )
 
 
 @contextmanager

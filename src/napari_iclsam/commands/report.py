@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_iclsam.commands.inputs import Query
+from napari_iclsam.commands.queries import Query
 from napari_iclsam.core.prediction import Prediction, Provenance
 
 _DOUBTS = 5
@@ -55,6 +55,8 @@ class Outcome:
         self.labels[(...,) if plane is None else (slice(None),) * axis + (plane,)] = (
             prediction.labels
         )
+        if plane is not None:
+            plane = self.query.placement.number_in_file(plane)
         for label, found in prediction.boxes.items():
             self.boxes.setdefault(label, []).extend(
                 Box(tuple(map(int, box)), plane) for box in found
@@ -99,12 +101,11 @@ class Outcome:
 
     def to_dict(self) -> dict[str, Any]:
         """Return all but the pixels, ready for JSON."""
-        assert self.provenance is not None
-        pixels, made = self.pixels(), self.provenance
+        pixels = self.pixels()
         return {
             "query": str(self.query.path),
             "output": str(self.output),
-            "shape": list(self.query.shape),
+            "shape": list(self.query.placement.shape),
             "axis": self.query.axis,
             "spacing": list(self.query.space.spacing),
             "unit": self.query.space.unit,
@@ -124,6 +125,14 @@ class Outcome:
             ],
             "seconds": {stage: round(value, 4) for stage, value in self.seconds.items()},
             "notes": self.said(),
+        } | self._made_by()
+
+    def _made_by(self) -> dict[str, Any]:
+        """Return what made the result; nothing did if nothing was looked for."""
+        made = self.provenance
+        if made is None:
+            return {}
+        return {
             "models": {
                 role: {
                     "name": name,
@@ -158,11 +167,15 @@ def _placed(plane: int | None) -> dict[str, int]:
 
 
 def write_report(
-    path: Path, outcomes: Sequence[Outcome], support: Sequence[tuple[Path, Path]]
+    path: Path,
+    outcomes: Sequence[Outcome],
+    support: Sequence[tuple[Path, Path]],
+    notes: Sequence[str],
 ) -> None:
-    """Write what was made of all queries, and of which files, as JSON."""
+    """Write what was made of all queries, of which files, and what was noticed about these, as JSON."""
     report = {
         "support": [{"image": str(image), "labels": str(labels)} for image, labels in support],
+        "notes": list(dict.fromkeys(notes)),
         "queries": [outcome.to_dict() for outcome in outcomes],
     }
     path.write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
@@ -12,11 +13,12 @@ import numpy as np
 from rich.console import Console
 from rich.table import Table
 
-from napari_iclsam.commands.inputs import Query, read_again, read_query, read_support
-from napari_iclsam.commands.outputs import output_paths, written_together
+from napari_iclsam.commands.examples import ReadExamples, on_one_scale, read_examples
+from napari_iclsam.commands.inputs import Reading
+from napari_iclsam.commands.outputs import PendingFiles, output_paths, written_together
 from napari_iclsam.commands.progress import follow
+from napari_iclsam.commands.queries import Query, labels_as_stored, read_again, read_query
 from napari_iclsam.commands.report import Outcome, write_report
-from napari_iclsam.core.images.support import SupportSet
 from napari_iclsam.core.model_choice import ModelChoice
 from napari_iclsam.core.prediction import Progress
 from napari_iclsam.core.quality.leave_one_out import Check, leave_one_out
@@ -53,35 +55,47 @@ class Destination:
 def segment(
     pairs: Sequence[tuple[Path, Path]],
     queries: Sequence[Path],
-    axis: int,
+    reading: Reading,
     model: Model,
     destination: Destination,
 ) -> None:
     """Segment images by examples in files."""
-    support = read_support(pairs, axis)
-    _segment(model.segmenter(), support, _checked(queries, axis), destination, pairs)
+    examples = on_one_scale(read_examples(pairs, reading), reading.window)
+    job = _Job(examples, reading, destination, [path for pair in pairs for path in pair])
+    _segment(model.segmenter(), job, queries, pairs)
 
 
 def predict(
-    task: Path, queries: Sequence[Path], axis: int, device: str, destination: Destination
+    task: Path, queries: Sequence[Path], reading: Reading, device: str, destination: Destination
 ) -> None:
     """Segment images by the examples of a task file."""
     saved = read_task(task)
     model = Model(replace(saved.models, device=device), saved.settings)
-    _segment(model.segmenter(), saved.support, _checked(queries, axis), destination, ())
+    examples = on_one_scale(ReadExamples(saved.support, of_task=True), reading.window)
+    _segment(model.segmenter(), _Job(examples, reading, destination, [task]), queries, ())
 
 
 def fit(
-    pairs: Sequence[tuple[Path, Path]], axis: int, model: Model, output: Path, *, overwrite: bool
+    pairs: Sequence[tuple[Path, Path]],
+    reading: Reading,
+    model: Model,
+    output: Path,
+    *,
+    overwrite: bool,
 ) -> None:
-    """Save examples, settings and names of models as a task file, after trying that they can be used."""
+    """Save examples, settings and names of models as a task file, after trying them."""
     if output.suffix != ".iclsam":
         raise ValueError(f"A task file is called NAME.iclsam; got {output}.")
-    support, segmenter = read_support(pairs, axis), model.segmenter()
-    with written_together([output], overwrite=overwrite) as places:
+    examples, segmenter = read_examples(pairs, reading), model.segmenter()
+    if reading.window is not None:
+        examples = on_one_scale(examples, reading.window)
+    support = examples.support
+    say_notes(examples.notes)
+    with written_together([output], overwrite=overwrite) as files:
         task = follow(segmenter.fit_steps(support), "Fitting")
         saved = SavedTask(support, model.settings, model.choice)  # the names as they were given
-        write_task(saved, places[output])
+        with files.writing(output) as place:
+            write_task(saved, place)
     click.echo(
         f"{len(support)} examples of {', '.join(map(support.name, support.ids))} -> {output}"
     )
@@ -90,56 +104,82 @@ def fit(
 
 def check(
     pairs: Sequence[tuple[Path, Path]],
-    axis: int,
+    reading: Reading,
     model: Model,
     report: Path | None,
     *,
     overwrite: bool,
 ) -> None:
     """Segment each example by the others and say how well it went."""
-    support, segmenter = read_support(pairs, axis), model.segmenter()
-    with written_together([report] if report else [], overwrite=overwrite) as places:
+    examples, segmenter = (
+        on_one_scale(read_examples(pairs, reading), reading.window),
+        model.segmenter(),
+    )
+    support = examples.support
+    say_notes(examples.notes)
+    with written_together([report] if report else [], overwrite=overwrite) as files:
         outcome = follow(leave_one_out(segmenter.fit_support, support), "Checking")
         if report:
             found = {support.name(label): asdict(score) for label, score in outcome.scores.items()}
             text = json.dumps({"scores": found, "sentences": outcome.sentences()}, indent=2)
-            places[report].write_text(text + "\n", encoding="utf-8")
+            with files.writing(report) as place:
+                place.write_text(text + "\n", encoding="utf-8")
     _show_check(outcome)
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class _Job:
+    """What to segment by, how to read, where to write, and which files must not be written over."""
+
+    examples: ReadExamples
+    reading: Reading
+    destination: Destination
+    read: Sequence[Path]
+
+
 def _segment(
-    segmenter: ICLSAM,
-    support: SupportSet,
-    queries: Sequence[Query],
-    destination: Destination,
-    pairs: Sequence[tuple[Path, Path]],
+    segmenter: ICLSAM, job: _Job, paths: Sequence[Path], pairs: Sequence[tuple[Path, Path]]
 ) -> None:
-    outputs = output_paths(destination.output, [query.path for query in queries])
-    _spare_inputs(
-        outputs, [query.path for query in queries] + [path for pair in pairs for path in pair]
-    )
-    for output, query in zip(outputs, queries, strict=True):
-        check_writable_as(output, max(support.ids), stack=query.axis is not None)
-    reports = [destination.report] if destination.report else []
+    """Segment all queries; each result appears when it is done, and stays if a later one fails."""
+    queries = _checked(paths, job)
+    outputs = _checked_outputs(queries, job)
+    report = job.destination.report
     outcomes: list[Outcome] = []
-    with written_together([*outputs, *reports], overwrite=destination.overwrite) as places:
-        task = follow(segmenter.fit_steps(support), "Reading the examples")
+    say_notes(job.examples.notes)
+    with (
+        written_together(
+            [*outputs, *([report] if report else [])], overwrite=job.destination.overwrite
+        ) as files,
+        _saying_what_is_kept(files),
+    ):
+        task = follow(segmenter.fit_steps(job.examples.support), "Reading the examples")
         for query, output in zip(queries, outputs, strict=True):
-            outcomes.append(run(task, query, output))
-            write_labels(places[output], outcomes[-1].labels, query.space)
-        for report in reports:
-            write_report(places[report], outcomes, pairs)
+            outcome = run(task, query, output, job)
+            with files.writing(output) as place:
+                write_labels(place, labels_as_stored(query, outcome.labels), query.space)
+            files.publish(output)
+            outcomes.append(outcome)
+        if report:
+            with files.writing(report) as place:
+                write_report(place, outcomes, pairs, job.examples.notes)
     for outcome in outcomes:
         click.echo("\n".join(outcome.lines()))
     say_models(task)
     _say_expectation(task)
 
 
-def run(task: Task, query: Query, output: Path) -> Outcome:
+def run(task: Task, query: Query, output: Path, job: _Job) -> Outcome:
     """Segment one query."""
     names = {label: task.support.name(label) for label in task.support.ids}
     outcome = Outcome(query, output, names, np.zeros(query.shape, np.int32))
-    image = read_again(query).array
+    for note in query.notes:
+        outcome.notes[note] = []
+    if query.is_blank:
+        outcome.notes[
+            "It has one value everywhere: nothing was looked for, and the result is empty."
+        ] = []
+        return outcome
+    image = read_again(query, job.reading, job.examples)
     if query.axis is None:
         outcome.add(follow(task.steps(image), query.path.name))
         return outcome
@@ -152,8 +192,33 @@ def run(task: Task, query: Query, output: Path) -> Outcome:
     return outcome
 
 
-def _checked(queries: Sequence[Path], axis: int) -> list[Query]:
-    return [read_query(path, axis) for path in queries]
+def _checked(paths: Sequence[Path], job: _Job) -> list[Query]:
+    """Read all queries before anything is computed; a blank picture does not stop a batch."""
+    is_batch = len(paths) > 1
+    return [read_query(path, job.reading, job.examples, blank_allowed=is_batch) for path in paths]
+
+
+def _checked_outputs(queries: Sequence[Query], job: _Job) -> list[Path]:
+    """Return where the labels of each query go, if they can be written there."""
+    paths = [query.path for query in queries]
+    outputs = output_paths(job.destination.output, paths)
+    _spare_inputs(outputs, [*paths, *job.read])
+    for output, query in zip(outputs, queries, strict=True):
+        check_writable_as(output, max(job.examples.support.ids), stack=query.axis is not None)
+    return outputs
+
+
+@contextmanager
+def _saying_what_is_kept(files: PendingFiles) -> Iterator[None]:
+    """If the block does not end well, say which results are complete."""
+    try:
+        yield
+    except BaseException:
+        if files.published:
+            click.echo(
+                f"Done before that, and kept: {', '.join(map(str, files.published))}.", err=True
+            )
+        raise
 
 
 def _spare_inputs(outputs: Sequence[Path], inputs: Sequence[Path]) -> None:
@@ -161,6 +226,12 @@ def _spare_inputs(outputs: Sequence[Path], inputs: Sequence[Path]) -> None:
     for output in outputs:
         if output.resolve() in read:
             raise ValueError(f"{output} is one of the images read: name another file as --output.")
+
+
+def say_notes(notes: Sequence[str]) -> None:
+    """Say at once what was noticed about the examples, each thing once, apart from the results."""
+    for note in dict.fromkeys(notes):
+        click.echo(f"Note: {note}", err=True)
 
 
 def say_models(task: Task) -> None:

@@ -11,7 +11,13 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from numpy.typing import NDArray
 
-from napari_iclsam.core.images.intensity import as_rgb8, check_contrast, check_image, unit_channels
+from napari_iclsam.core.images.intensity import (
+    as_rgb8,
+    check_contrast,
+    check_image,
+    in_field_of_view,
+    unit_channels,
+)
 
 RAMP = np.linspace(0, 1, 400).reshape(20, 20)
 
@@ -73,6 +79,62 @@ def test_a_single_outlier_does_not_decide_the_contrast(hot: int) -> None:
     rest = np.delete(as_rgb8(image)[..., 0].ravel(), 3 * 60 + 3)
     assert rest.min() <= 3
     assert rest.max() >= 252
+
+
+def body_in_a_circle(side: int = 100) -> tuple[NDArray[np.int16], NDArray[np.bool_]]:
+    """Make a slice of a CT, air around a body around bone, and where the circular field of view is."""
+    rows, columns = np.indices((side, side)) - (side - 1) / 2
+    radius = np.hypot(rows, columns)
+    body = np.where(radius < 30, 40, -1000) + np.where(radius < 8, 700, 0)
+    noise = np.random.default_rng(0).normal(0, 20, body.shape)
+    return (body + noise).astype(np.int16), radius < 49
+
+
+@pytest.mark.parametrize("padding", [-2000, -3024, -32768, 30000])
+def test_padding_outside_the_field_of_view_does_not_decide_the_contrast(padding: int) -> None:
+    image, seen = body_in_a_circle()
+    padded = np.where(seen, image, padding).astype(np.int16)
+    assert (in_field_of_view(padded) == seen).all()
+    difference = as_rgb8(padded)[seen].astype(int) - as_rgb8(image)[seen]
+    assert np.abs(difference).max() <= 4
+    assert (as_rgb8(padded)[~seen] == (0 if padding < 0 else 255)).all()
+
+
+def test_padding_within_padding_is_found_too() -> None:
+    image, seen = body_in_a_circle()
+    padded = np.where(seen, image, -2000)
+    padded = np.pad(padded, 10, constant_values=-32768)
+    assert (in_field_of_view(padded) == np.pad(seen, 10)).all()
+
+
+def test_a_value_that_means_no_data_is_found_wherever_it_lies() -> None:
+    image = np.random.default_rng(0).normal(5, 1, (50, 50))
+    missing = np.random.default_rng(1).random(image.shape) < 0.3
+    assert (in_field_of_view(np.where(missing, -9999, image)) == ~missing).all()
+
+
+@pytest.mark.parametrize("turned", [False, True], ids=["straight", "rotated"])
+def test_a_blank_border_does_not_decide_the_contrast(turned: bool) -> None:
+    rows, columns = np.indices((60, 60)) - 29.5
+    inside = (np.abs(rows) + np.abs(columns) < 28) if turned else (np.abs(rows) < 20)
+    values = np.random.default_rng(0).integers(1000, 1100, inside.shape)
+    grey = as_rgb8(np.where(inside, values, 0).astype(np.uint16))[inside]
+    assert (grey.min(), grey.max()) == (0, 255)
+
+
+def test_a_masked_object_stays_brighter_than_its_background() -> None:
+    image, _ = body_in_a_circle()
+    brain = np.where(image > -500, image + 400, 0)
+    assert in_field_of_view(brain).all()
+
+
+def test_objects_on_a_black_background_are_no_field_of_view() -> None:
+    image = np.zeros((60, 60), np.uint16)
+    for row, column in ((5, 5), (30, 8), (10, 40), (40, 40)):
+        image[row : row + 12, column : column + 12] = np.random.default_rng(0).integers(
+            900, 1000, (12, 12)
+        )
+    assert in_field_of_view(image).all()
 
 
 def test_one_object_on_an_otherwise_flat_image_is_seen() -> None:

@@ -13,6 +13,23 @@ CLIPPED = (0.1, 99.9)
 """Percentiles that become black and white when an image that is not 8-bit is scaled: hot pixels
 must not decide."""
 
+_PADDING_SHARE = 0.0005
+"""Least share of an image that padding covers; the percentiles take care of less."""
+
+_GAP = 0.2
+"""How far padding lies from all other values, as a share of the range of these: -2000 below air at
+-1000."""
+
+_GAP_FROM_ZERO = 1.0
+"""As `_GAP`, of padding by 0: the background of a brain without its skull is 0, too, and must stay
+darker than it."""
+
+_GROSS_GAP = 10.0
+"""As `_GAP`, of a value that stands for "no data" wherever it lies: -32768, -9999, 1e20."""
+
+_FILLED = 0.95
+"""Share of its rows and columns, from first to last pixel, that a field of view fills."""
+
 LUMINANCE = np.array([0.299, 0.587, 0.114], dtype=np.float32)
 """Weights of red, green and blue (ITU-R BT.601)."""
 
@@ -21,8 +38,8 @@ def as_rgb8(image: NDArray[Any]) -> NDArray[np.uint8]:
     """Convert an image of any dtype to 8-bit RGB.
 
     8-bit images are taken as they are, color images in [0, 1] (floating point) are multiplied by
-    255, everything else is scaled between its percentiles `CLIPPED`. A constant image becomes
-    zeros.
+    255, everything else is scaled between its percentiles `CLIPPED`, of a grey image without
+    padding (`in_field_of_view`). A constant image becomes zeros.
 
     Parameters
     ----------
@@ -56,7 +73,8 @@ def to_rgb8(image: NDArray[Any]) -> NDArray[np.uint8]:
 
 def _to_8bit(image: NDArray[Any]) -> NDArray[np.uint8]:
     values: NDArray[np.float64] = image.astype(np.float64)
-    low, high = np.percentile(values, CLIPPED)
+    seen = values[in_field_of_view(values)] if image.ndim == 2 else values
+    low, high = np.percentile(seen, CLIPPED)
     if not high > low:  # almost all pixels equal: what there is lies in the extremes
         low, high = values.min(), values.max()
     if (
@@ -69,6 +87,66 @@ def _to_8bit(image: NDArray[Any]) -> NDArray[np.uint8]:
     if not high > low:
         return np.zeros(image.shape, np.uint8)
     return np.asarray(np.clip((values - low) / (high - low), 0, 1) * 255 + 0.5).astype(np.uint8)
+
+
+def in_field_of_view(image: NDArray[Any]) -> NDArray[np.bool_]:
+    """Tell the pixels of a grey image from padding outside the field of view, which must not decide the scale.
+
+    Padding is one extreme value, repeated exactly and detached from all others, that fills corners
+    of the image around a convex part (a circle, a rectangle, also a rotated one), or that is so far
+    off that it can only mean "no data".
+
+    Parameters
+    ----------
+    image : ndarray, (H, W)
+        Finite numbers.
+
+    Returns
+    -------
+    ndarray, (H, W), bool
+    """
+    seen = np.ones(image.shape, bool)
+    for _ in range(4):  # a scan may be padded twice, by the scanner and by a program
+        padding = _padding(image, seen)
+        if padding is None:
+            break
+        seen &= ~padding
+    return seen
+
+
+def _padding(image: NDArray[Any], seen: NDArray[np.bool_]) -> NDArray[np.bool_] | None:
+    """Return the pixels of one value that pads the image, if there is one."""
+    for extreme in (image[seen].min(), image[seen].max()):
+        at: NDArray[np.bool_] = seen & np.asarray(image == extreme)
+        rest = seen & ~at
+        if at.mean() < _PADDING_SHARE or rest.mean() < _PADDING_SHARE:
+            continue
+        low, high = np.percentile(image[rest], CLIPPED)
+        gap = max(low - extreme, extreme - high)
+        if gap > _GROSS_GAP * (high - low) > 0 and extreme != 0:
+            return at
+        least = _GAP_FROM_ZERO if extreme == 0 else _GAP
+        if gap > least * (high - low) > 0 and _surrounds(at, rest, seen):
+            return at
+    return None
+
+
+def _surrounds(
+    padding: NDArray[np.bool_], rest: NDArray[np.bool_], seen: NDArray[np.bool_]
+) -> bool:
+    """Tell whether padding fills at least two corners of what was seen, around a part without dents and holes."""
+    rows, columns = np.flatnonzero(seen.any(axis=1)), np.flatnonzero(seen.any(axis=0))
+    corners = padding[np.ix_(rows[[0, -1]], columns[[0, -1]])]
+    if corners.sum() < 2:
+        return False
+    return all(rest.sum() >= _FILLED * _spanned(along) for along in (rest, rest.T))
+
+
+def _spanned(part: NDArray[np.bool_]) -> int:
+    """Count the pixels from the first to the last of a part in each row."""
+    filled = part[part.any(axis=1)]
+    first, last = filled.argmax(axis=1), filled.shape[1] - filled[:, ::-1].argmax(axis=1)
+    return int((last - first).sum())
 
 
 def check_image(image: NDArray[Any], name: str = "image") -> NDArray[Any]:

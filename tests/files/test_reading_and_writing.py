@@ -1,9 +1,8 @@
-"""Image files: what is read comes back, where the pixels lie is kept, and damage is said in one sentence."""
+"""Image files: pixels and places come back, and damage is said in one sentence."""
 
 from __future__ import annotations
 
-import stat
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +13,6 @@ import tifffile
 from numpy.typing import NDArray
 from PIL import Image
 
-from napari_iclsam.commands.outputs import output_paths, written_together
 from napari_iclsam.files import (
     Space,
     labels_suffix,
@@ -96,7 +94,7 @@ def test_an_imagej_stack_keeps_its_spacing_and_unit(tmp_path: Path) -> None:
     meta = {"axes": "ZYX", "spacing": 2.5, "unit": "micron"}
     tifffile.imwrite(tmp_path / "a.tif", STACK, imagej=True, resolution=(4.0, 2.0), metadata=meta)
     space = read_image(tmp_path / "a.tif").space
-    assert (space.axes, space.spacing, space.unit) == ("ZYX", (2.5, 0.5, 0.25), "micron")
+    assert (space.axes, space.spacing, space.unit) == ("ZYX", (2.5, 0.5, 0.25), "µm")
     write_labels(tmp_path / "labels.tif", LABELS, space)
     again = read_labels(tmp_path / "labels.tif")
     assert (again.array == LABELS).all()
@@ -104,7 +102,7 @@ def test_an_imagej_stack_keeps_its_spacing_and_unit(tmp_path: Path) -> None:
     assert (again.space.axes, again.space.spacing, again.space.unit) == (
         "ZYX",
         (2.5, 0.5, 0.25),
-        "micron",
+        "µm",
     )
     assert again.space.dialect == "imagej"
 
@@ -249,7 +247,7 @@ def a_tiff(values: NDArray[Any]) -> Callable[[Path], None]:
         ("a.tif", a_tiff(PLANE + 0.5), r"whole numbers .*; 48 of 48 pixels are not, such as 0\.5"),
         ("a.tif", a_tiff(np.where(PLANE == 7, np.nan, 1.0)), "1 of 48 pixels are not, such as nan"),
         ("a.tif", a_tiff(PLANE.astype(np.int16) - 1), "positive; the smallest is -1"),
-        ("a.png", lambda path: Image.fromarray(COLOR).save(path), "color picture"),
+        ("a.png", lambda path: Image.fromarray(COLOR).save(path), "color picture of 48 colors"),
     ],
     ids=["fractions", "nan", "negative", "colors"],
 )
@@ -344,94 +342,3 @@ def test_names_have_a_stem_and_a_suffix() -> None:
     assert [suffix(Path(name)) for name in names] == [".nii.gz", ".ome.tif", ".jpeg", ""]
     assert [stem(Path(name)) for name in names] == ["b.c", "b", "b", "b"]
     assert [labels_suffix(Path(name)) for name in names] == [".nii.gz", ".ome.tif", ".png", ""]
-
-
-def test_results_in_a_folder_are_named_after_their_images(tmp_path: Path) -> None:
-    queries = [Path("x/a.nii.gz"), Path("y/b.jpg")]
-    assert output_paths(tmp_path, queries) == [
-        tmp_path / "a_labels.nii.gz",
-        tmp_path / "b_labels.png",
-    ]
-    assert output_paths(tmp_path / "new", queries[:1]) == [tmp_path / "new" / "a_labels.nii.gz"]
-    assert output_paths(tmp_path / "a.tif", queries[:1]) == [tmp_path / "a.tif"]
-    with pytest.raises(ValueError, match="2 queries: name a folder"):
-        output_paths(tmp_path / "a.tif", queries)
-
-
-def test_files_appear_together_with_the_usual_permissions(tmp_path: Path) -> None:
-    targets = [tmp_path / "new" / "folder" / "a.txt", tmp_path / "b.txt"]
-    (tmp_path / "usual").write_text("")
-    with written_together(targets, overwrite=False) as places:
-        for place in places.values():
-            place.write_text("done")
-        assert not any(target.exists() for target in targets)
-    assert [target.read_text() for target in targets] == ["done", "done"]
-    assert stat.S_IMODE(targets[1].stat().st_mode) == stat.S_IMODE(
-        (tmp_path / "usual").stat().st_mode
-    )
-    assert sorted(p.name for p in tmp_path.iterdir()) == ["b.txt", "new", "usual"]
-
-
-def test_a_failure_leaves_nothing_behind_and_what_was_there_untouched(tmp_path: Path) -> None:
-    targets = [tmp_path / "new" / "a.txt", tmp_path / "b.txt"]
-    targets[1].write_text("old")
-
-    def fail(places: Mapping[Path, Path]) -> None:
-        for place in places.values():
-            place.write_text("half")
-        raise RuntimeError
-
-    with pytest.raises(RuntimeError), written_together(targets, overwrite=True) as places:
-        fail(places)
-    assert [p.name for p in tmp_path.iterdir()] == ["b.txt"]
-    assert targets[1].read_text() == "old"
-
-
-def test_what_exists_is_replaced_only_on_demand(tmp_path: Path) -> None:
-    target = tmp_path / "b.txt"
-    target.write_text("old")
-    with (
-        pytest.raises(FileExistsError, match="give --overwrite"),
-        written_together([target], overwrite=False),
-    ):
-        pass
-    with written_together([target], overwrite=True) as places:
-        places[target].write_text("new")
-    assert target.read_text() == "new"
-
-
-def test_two_results_of_one_name_are_refused(tmp_path: Path) -> None:
-    targets = [tmp_path / "a.tif", tmp_path / "b.tif", tmp_path / "a.tif"]
-    with (
-        pytest.raises(ValueError, match=r"would both be .*a\.tif"),
-        written_together(targets, overwrite=False),
-    ):
-        pass
-
-
-def test_a_place_that_cannot_be_written_is_said(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    (tmp_path / "file").write_text("")
-    target = tmp_path / "file" / "a.tif"
-    with (
-        pytest.raises(NotADirectoryError, match="is a file"),
-        written_together([target], overwrite=False),
-    ):
-        pass
-    with (
-        pytest.raises(IsADirectoryError, match="is a folder"),
-        written_together([tmp_path], overwrite=True),
-    ):
-        pass
-
-    def refuse(*args: Any, **kwargs: Any) -> str:
-        raise OSError(30, "Read-only file system")
-
-    monkeypatch.setattr("tempfile.mkdtemp", refuse)  # root may write wherever permissions forbid it
-    target = tmp_path / "a.tif"
-    with (
-        pytest.raises(PermissionError, match="Read-only file system"),
-        written_together([target], overwrite=False),
-    ):
-        pass

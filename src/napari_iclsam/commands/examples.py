@@ -1,0 +1,127 @@
+"""Examples in files: pairs of an image and its labels, read, checked and understood together."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from napari_iclsam.commands.grey_scale import Window, ct_window, with_window
+from napari_iclsam.commands.inputs import Reading
+from napari_iclsam.commands.placement import place, planes_of
+from napari_iclsam.core.images.intensity import check_image
+from napari_iclsam.core.images.support import SupportSet
+from napari_iclsam.files import FilePair, read_pair
+from napari_iclsam.files.label_sets import (
+    LabelSet,
+    NamedLabels,
+    as_one_object,
+    understood,
+    without_labels,
+)
+from napari_iclsam.files.orientation import can_turn
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class ReadExamples:
+    """Examples, and what queries have to know of the files that they came from.
+
+    Attributes
+    ----------
+    support : SupportSet
+    notes : tuple of str
+        What is to be said before anything is computed.
+    reference : ndarray, (4, 4), optional
+        Affine of the first NIfTI file: those of queries are turned to lie as it does.
+    window : Window, optional
+        Grey values that became black and white in all images.
+    of_task : bool
+        Whether they came from a task file, of whose making nothing else is known.
+    """
+
+    support: SupportSet
+    notes: tuple[str, ...] = ()
+    reference: NDArray[np.float64] | None = None
+    window: Window | None = None
+    of_task: bool = False
+
+
+@dataclass(slots=True)
+class _Gathered:
+    """Planes of all pairs read so far."""
+
+    images: list[NDArray[Any]] = field(default_factory=list)
+    labels: list[NamedLabels] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+    reference: NDArray[np.float64] | None = None
+
+
+def read_examples(pairs: Sequence[tuple[Path, Path]], reading: Reading) -> ReadExamples:
+    """Read pairs of an image and a label file.
+
+    Of a stack, the planes that have any label become examples.
+
+    Raises
+    ------
+    OSError, ValueError
+        See `read_pair`, `place` and `SupportSet.of`.
+    """
+    gathered = _Gathered()
+    for image_path, labels_path in pairs:
+        pair = read_pair(
+            image_path, labels_path, reading.channel, ignore_affine=reading.ignore_affine
+        )
+        gathered.notes += pair.notes
+        _gather(pair, reading, gathered)
+    labels = _understood(gathered.labels, reading)
+    support = SupportSet.of(gathered.images, [each.labels for each in labels.examples])
+    return ReadExamples(support, (*gathered.notes, *labels.notes), gathered.reference)
+
+
+def on_one_scale(examples: ReadExamples, window: Window | None) -> ReadExamples:
+    """Return examples on one grey scale: the window that was given, else that of CT."""
+    if window is not None:
+        return replace(examples, support=with_window(examples.support, window), window=window)
+    window = ct_window(examples.support.images)
+    if window is None:
+        return examples
+    note = (
+        f"The images look like CT: one grey scale for all, from {window.low:g} to {window.high:g} "
+        "HU. Choose another with --window."
+    )
+    support = with_window(examples.support, window)
+    return replace(examples, support=support, notes=(*examples.notes, note), window=window)
+
+
+def _gather(pair: FilePair, reading: Reading, gathered: _Gathered) -> None:
+    """Add the labelled planes of a pair."""
+    image, labels = pair.image, pair.labels
+    placement = place(image, reading.axis, gathered.reference)
+    if gathered.reference is None and can_turn(image) and image.space.nifti is not None:
+        gathered.reference = image.space.nifti.affine
+    if placement.note:
+        gathered.notes.append(f"{image.path.name}: {placement.note}")
+    images = planes_of(placement.apply(image.array, image), placement.axis)
+    masks = planes_of(placement.apply(labels.array, image), placement.axis)
+    painted = [number for number, mask in enumerate(masks) if mask.any() or placement.axis is None]
+    if not painted:
+        raise ValueError(
+            f"{labels.path} is background everywhere: paint at least one object in one plane."
+        )
+    for number in painted:
+        in_file = placement.number_in_file(number)
+        plane = f"plane {in_file} of " if placement.axis is not None else ""
+        called = plane or "image "
+        gathered.images.append(check_image(images[number], f"{called}{image.path}"))
+        gathered.labels.append(NamedLabels(f"{plane}{labels.path.name}", masks[number]))
+
+
+def _understood(labels: Sequence[NamedLabels], reading: Reading) -> LabelSet:
+    kept = without_labels(labels, reading.ignored_labels)
+    if reading.instances_as_one:
+        return understood(as_one_object(kept))
+    return understood(kept)

@@ -1,0 +1,85 @@
+"""One grey scale for all images that share a unit: a window that was given, or that of CT."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from napari_iclsam.core.images.intensity import CLIPPED, in_field_of_view
+from napari_iclsam.core.images.support import SupportSet
+
+_AIR = (-1100, -200)
+"""Hounsfield units that the darkest percent of a CT lies between: air, lung, a mixture with fat."""
+
+_DENSE = (50, 6000)
+"""Hounsfield units that its brightest percent lies between: muscle, bone, metal."""
+
+_STEP = 4
+"""Every so many pixels are looked at along each side."""
+
+
+@dataclass(frozen=True, slots=True)
+class Window:
+    """Grey values that become black and white; what lies beyond them becomes so, too."""
+
+    low: float
+    high: float
+
+    def __post_init__(self) -> None:
+        if not self.low < self.high:
+            raise ValueError(
+                f"--window takes a lower and a higher grey value; got {self.low:g} and {self.high:g}."
+            )
+
+    def apply(self, image: NDArray[Any]) -> NDArray[np.uint8]:
+        """Scale an image or stack of any shape to 8 bits."""
+        shares = (image.astype(np.float32) - self.low) / (self.high - self.low)
+        return np.asarray(np.clip(shares, 0, 1) * 255 + 0.5).astype(np.uint8)
+
+
+def ct_window(images: Sequence[NDArray[Any]]) -> Window | None:
+    """Return a common window of images in Hounsfield units; None if they do not look like that.
+
+    Each image scaled by itself shows one tissue in another grey wherever bone or air take another
+    share of it.
+
+    Parameters
+    ----------
+    images : sequence of ndarray, (H, W)
+        Planes of one or several scans.
+    """
+    values = _values(images)
+    if values is None:
+        return None
+    dark, bright = np.percentile(values, (1, 99))
+    if not (_AIR[0] <= dark <= _AIR[1] and _DENSE[0] <= bright <= _DENSE[1]):
+        return None
+    low, high = np.percentile(values, CLIPPED)
+    return Window(float(np.floor(low)), float(np.ceil(high)))
+
+
+def with_window(support: SupportSet, window: Window) -> SupportSet:
+    """Return examples whose images are scaled; those of 8 bits were scaled before."""
+    images = [image if image.dtype == np.uint8 else window.apply(image) for image in support.images]
+    return SupportSet.of(images, support.labels, support.styles)
+
+
+def _values(images: Sequence[NDArray[Any]]) -> NDArray[Any] | None:
+    """Gather grey values of images that may hold Hounsfield units, without padding."""
+    gathered = []
+    for image in images:
+        if image.ndim != 2 or not _may_be_signed(image.dtype):
+            return None
+        part = image[::_STEP, ::_STEP]
+        gathered.append(part[in_field_of_view(part)])
+    return np.concatenate(gathered) if gathered else None
+
+
+def _may_be_signed(dtype: np.dtype[Any]) -> bool:
+    return np.issubdtype(dtype, np.floating) or (
+        np.issubdtype(dtype, np.signedinteger) and dtype.itemsize > 1
+    )

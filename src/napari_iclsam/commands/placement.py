@@ -1,0 +1,137 @@
+"""How the planes of a file lie: turned as those of the examples, or along the body."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from napari_iclsam.commands.inputs import Axis
+from napari_iclsam.core.images.planes import plane, stack_axis
+from napari_iclsam.files.orientation import (
+    RADIOLOGICAL,
+    WORLD_AXES,
+    Turn,
+    as_read,
+    axis_names,
+    can_turn,
+    in_file_order,
+    turn_towards,
+)
+from napari_iclsam.files.space import ImageFile
+
+
+@dataclass(frozen=True, slots=True)
+class Placement:
+    """How the planes of a file are taken out of it and put back.
+
+    Attributes
+    ----------
+    axis : int, optional
+        That the planes of a stack are stacked along, after the turn; None for a single plane.
+    turn : Turn
+        Of a NIfTI volume in file order; nothing for any other file.
+    shape : tuple of int
+        Of the file as it was read, without colors.
+    turned_shape : tuple of int
+        Likewise, after the turn.
+    volume_shape : tuple of int
+        Of the volume that is turned, in file order, with axes of size one; empty if there is none.
+    note : str
+        What to say of the turn; empty if nothing.
+    """
+
+    axis: int | None
+    turn: Turn
+    shape: tuple[int, ...]
+    turned_shape: tuple[int, ...]
+    volume_shape: tuple[int, ...] = ()
+    note: str = ""
+
+    def apply(self, array: NDArray[Any], file: ImageFile) -> NDArray[Any]:
+        """Turn an array that lies as the file: the image, or labels on its grid."""
+        if self.turn.is_identity:
+            return array
+        assert file.space.nifti is not None
+        return as_read(self.turn.apply(in_file_order(array, file.space.nifti)))
+
+    def undo(self, labels: NDArray[Any]) -> NDArray[Any]:
+        """Turn labels back to lie as the file was read."""
+        if self.turn.is_identity:
+            return labels
+        full = labels.T.reshape([self.volume_shape[source] for source in self.turn.sources])
+        return self.turn.undo(full).T.reshape(self.shape)
+
+    def number_in_file(self, index: int) -> int:
+        """Return the number of a plane as the file counts it."""
+        if self.axis is None or not self._runs_backwards(self.axis):
+            return index
+        return self.turned_shape[self.axis] - 1 - index
+
+    def _runs_backwards(self, axis: int) -> bool:
+        return self.turn.flips[2 - axis]
+
+
+def place(file: ImageFile, axis: Axis, reference: NDArray[np.float64] | None) -> Placement:
+    """Choose how the planes of a file are taken.
+
+    Parameters
+    ----------
+    file : ImageFile
+    axis : int or str
+        A number counts the axes of the array, (z, y, x), of the examples' orientation. A direction
+        is looked up in the affine, and planes are then shown in the usual orientation: the front
+        up, the right side of the body at the left.
+    reference : ndarray, (4, 4), optional
+        Affine of the first example that has one: other files are turned to lie as it does.
+
+    Raises
+    ------
+    ValueError
+        If a direction was given and the file does not say how it lies, or there is no such axis.
+    """
+    if isinstance(axis, str):
+        return _by_direction(file, axis)
+    if reference is None or not can_turn(file):
+        along = stack_axis(file.array.shape, axis) if file.is_stack else None
+        return Placement(along, Turn(), file.shape, file.shape)
+    assert file.space.nifti is not None
+    affine = file.space.nifti.affine
+    placement = _turned(file, turn_towards(affine, reference))
+    along = stack_axis(placement.turned_shape, axis) if len(placement.turned_shape) == 3 else None
+    if placement.turn.is_identity:
+        return replace(placement, axis=along)
+    ours, theirs = axis_names(affine), axis_names(reference)
+    note = f"Its planes were turned to lie as those of the examples ({ours} as {theirs}), and the result turned back."
+    return replace(placement, axis=along, note=note)
+
+
+def planes_of(array: NDArray[Any], axis: int | None) -> list[NDArray[Any]]:
+    """Return the planes of a stack, or the one plane."""
+    if axis is None:
+        return [array]
+    return [plane(array, axis, index) for index in range(array.shape[axis])]
+
+
+def _by_direction(file: ImageFile, direction: str) -> Placement:
+    if not can_turn(file):
+        if file.is_stack:
+            raise ValueError(
+                f"{file.path} does not say how it lies in a body, "
+                f"so {direction} planes are not known: give --axis a number."
+            )
+        return Placement(None, Turn(), file.shape, file.shape)
+    assert file.space.nifti is not None
+    placement = _turned(file, turn_towards(file.space.nifti.affine, RADIOLOGICAL))
+    along = 2 - WORLD_AXES[direction] if len(placement.turned_shape) == 3 else None
+    return replace(placement, axis=along)
+
+
+def _turned(file: ImageFile, turn: Turn) -> Placement:
+    """Return a placement that knows its turn, but not yet its axis."""
+    assert file.space.nifti is not None
+    volume = in_file_order(file.array, file.space.nifti)
+    shape = as_read(turn.apply(volume)).shape
+    return Placement(None, turn, file.shape, shape, volume.shape)

@@ -1,0 +1,130 @@
+"""Images to segment: checked before anything is computed, read again when their turn comes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from napari_iclsam.commands.examples import ReadExamples
+from napari_iclsam.commands.grey_scale import Window, ct_window
+from napari_iclsam.commands.inputs import Reading
+from napari_iclsam.commands.placement import Placement, place, planes_of
+from napari_iclsam.core.images.intensity import check_contrast, check_image
+from napari_iclsam.files import ImageFile, Space, as_stack, read_image
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Query:
+    """An image to segment.
+
+    Attributes
+    ----------
+    path : Path
+    space : Space
+        Of the file as it was read.
+    placement : Placement
+        How its planes lie.
+    window : Window, optional
+        Grey values that become black and white.
+    notes : tuple of str
+        What is to be said of the way it was read.
+    is_blank : bool
+        Whether it has one value everywhere, so that nothing can be found in it.
+    """
+
+    path: Path
+    space: Space
+    placement: Placement
+    window: Window | None = None
+    notes: tuple[str, ...] = ()
+    is_blank: bool = False
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Size without colors, with the planes as they are segmented."""
+        return self.placement.turned_shape
+
+    @property
+    def axis(self) -> int | None:
+        """Axis that the planes of a stack are stacked along; None for a single plane."""
+        return self.placement.axis
+
+
+def read_query(
+    path: Path, reading: Reading, examples: ReadExamples, *, blank_allowed: bool = False
+) -> Query:
+    """Read and check an image to segment.
+
+    Parameters
+    ----------
+    path : Path
+    reading : Reading
+    examples : ReadExamples
+        What they are like tells slices that were saved as colors from colors.
+    blank_allowed : bool
+        Take an image of one value; otherwise it is an error.
+
+    Raises
+    ------
+    OSError, ValueError
+        See `read_image`; also if a plane is not one of finite numbers, or all pixels are equal.
+    """
+    file = _read(path, reading, examples)
+    placement = place(file, reading.axis, examples.reference)
+    array = placement.apply(file.array, file)
+    planes = planes_of(array, placement.axis)
+    for number, plane in enumerate(planes):
+        in_file = placement.number_in_file(number)
+        check_image(
+            plane, f"image {path}" if placement.axis is None else f"plane {in_file} of {path}"
+        )
+    is_blank = bool(array.min() == array.max())
+    if not blank_allowed:
+        check_contrast(array, f"image {path}")
+    window = None if is_blank else _window_for(planes, reading, examples)
+    notes = [*file.notes, placement.note, _about_bits(array, window, examples)]
+    return Query(
+        path, file.space, placement, window, tuple(note for note in notes if note), is_blank
+    )
+
+
+def read_again(query: Query, reading: Reading, examples: ReadExamples) -> NDArray[Any]:
+    """Read a query: (H, W) or a stack, perhaps with colors, its planes as they are segmented."""
+    file = _read(query.path, reading, examples)
+    array = query.placement.apply(file.array, file)
+    return array if query.window is None else query.window.apply(array)
+
+
+def labels_as_stored(query: Query, labels: NDArray[np.int32]) -> NDArray[np.int32]:
+    """Return labels of the planes as they were segmented in the way that the file stores them."""
+    return query.placement.undo(labels)
+
+
+def _read(path: Path, reading: Reading, examples: ReadExamples) -> ImageFile:
+    """Read a file; slices that were saved as colors are slices if the examples have no colors."""
+    file = read_image(path, reading.channel)
+    is_grey = all(image.ndim == 2 for image in examples.support.images)
+    return as_stack(file) if file.storage.planar and is_grey else file
+
+
+def _window_for(
+    planes: list[NDArray[Any]], reading: Reading, examples: ReadExamples
+) -> Window | None:
+    """Return the window that was given, else that of the examples if all are CT."""
+    if reading.window is not None:
+        return reading.window
+    return (
+        examples.window if examples.window is not None and ct_window(planes) is not None else None
+    )
+
+
+def _about_bits(array: NDArray[Any], window: Window | None, examples: ReadExamples) -> str:
+    """Say that the images of a task may have been scaled by a window that is missing here."""
+    is_8bit = all(image.dtype == np.uint8 for image in examples.support.images)
+    if not examples.of_task or not is_8bit or array.dtype == np.uint8 or window is not None:
+        return ""
+    return "The examples have 8 bits and this image has more: if they were made with --window, give it here, too."

@@ -1,0 +1,224 @@
+"""What the labels of several examples mean together: one object or two, instances, rims."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+_WHITES = frozenset((1, 255, 65535))
+"""How programs write the only object of a mask: 1, or the highest number of 8 or 16 bits."""
+
+_VOID = 255
+"""What data sets of natural images (PASCAL VOC, Cityscapes) call pixels that nobody decided on."""
+
+_INSTANCES = 5
+"""From so many numbers in one example on they may be instances."""
+
+_COUNTABLE = 1_000_000
+"""Numbers below this are counted in a table, which is quicker than sorting all pixels."""
+
+_TINY = 20
+"""Painted pixels up to which a label is too small to be an example of anything."""
+
+_TINY_SHARE = 0.0005
+"""Share of an image up to which all that is painted is called little."""
+
+_MUCH_SMALLER = 20
+"""How many times less than in the other examples of a label is worth a word."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class NamedLabels:
+    """Labels (H, W) of an example, integers, and what the example is called in messages."""
+
+    name: str
+    labels: NDArray[Any]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class LabelSet:
+    """The labels of all examples, and what is to be said of them."""
+
+    examples: tuple[NamedLabels, ...]
+    notes: tuple[str, ...] = ()
+
+
+def without_labels(
+    examples: Sequence[NamedLabels], ignored: Sequence[int]
+) -> tuple[NamedLabels, ...]:
+    """Return examples in which some numbers count as background."""
+    if not ignored:
+        return tuple(examples)
+    return tuple(
+        NamedLabels(each.name, np.where(np.isin(each.labels, ignored), 0, each.labels))
+        for each in examples
+    )
+
+
+def as_one_object(examples: Sequence[NamedLabels]) -> tuple[NamedLabels, ...]:
+    """Return examples in which every number but 0 became 1."""
+    return tuple(NamedLabels(each.name, (each.labels > 0).astype(np.uint8)) for each in examples)
+
+
+def understood(examples: Sequence[NamedLabels]) -> LabelSet:
+    """Join what is certainly one object, and say what looks as if it were meant otherwise.
+
+    The joined object is 1: masks of 0 and 1 beside masks of 0 and 255. Rims of 255, numbered
+    instances, and examples that cover very little are only said.
+    """
+    joined = _with_one_white(examples)
+    areas = [_areas(each.labels) for each in joined.examples]
+    notes = (*joined.notes, *_about_void(areas), *_about_instances(joined.examples, areas))
+    return LabelSet(joined.examples, (*notes, *_about_small(joined.examples, areas)))
+
+
+def _areas(labels: NDArray[Any]) -> Mapping[int, int]:
+    """Count the pixels of each number but 0."""
+    if int(labels.min()) >= 0 and int(labels.max()) < _COUNTABLE:
+        counts = np.bincount(labels.ravel())
+        numbers = np.flatnonzero(counts)
+        counts = counts[numbers]
+    else:
+        numbers, counts = np.unique(labels, return_counts=True)
+    return {int(n): int(c) for n, c in zip(numbers, counts, strict=True) if n != 0}
+
+
+def _with_one_white(examples: Sequence[NamedLabels]) -> LabelSet:
+    """Make masks of one object that are written with 1 here and 255 there masks of 1."""
+    ids = [set(_areas(each.labels)) for each in examples]
+    found = set().union(*ids)
+    if len(found) < 2 or not found <= _WHITES or max(map(len, ids)) > 1:
+        return LabelSet(tuple(examples))
+    named = []
+    for number in sorted(found):
+        example = next(each for each, own in zip(examples, ids, strict=True) if number in own)
+        named.append(f"0/{number} in {example.name}")
+    note = f"Masks are {' and '.join(named)}: taken as the same object, label 1."
+    return LabelSet(as_one_object(examples), (note,))
+
+
+def _about_void(areas: Sequence[Mapping[int, int]]) -> list[str]:
+    """Say that 255 beside smaller numbers may be neither object nor background."""
+    found = set().union(*areas)
+    others = found - {_VOID}
+    if _VOID not in found or not others or max(others) > _VOID or len(others) >= _VOID - 1:
+        return []
+    if min(others) > 250:  # instances that happen to reach it
+        return []
+    listed = _in_short(sorted(others))
+    note = (
+        f"Labels hold 255 beside {listed}: it is taken as one more object. If it marks a rim or "
+        "pixels to be ignored (void), give --ignore-label 255: it then counts as background."
+    )
+    return [note]
+
+
+def _in_short(numbers: Sequence[int]) -> str:
+    text = [str(number) for number in numbers[:5]]
+    return ", ".join(text) + (", ..." if len(numbers) > len(text) else "")
+
+
+def _about_instances(
+    examples: Sequence[NamedLabels], areas: Sequence[Mapping[int, int]]
+) -> list[str]:
+    """Say that each object seems to have a number of its own."""
+    counts = [len(own) for own in areas]
+    most = max(counts)
+    if most < _INSTANCES or not _look_like_instances(examples):
+        return []
+    example = examples[counts.index(most)]
+    note = (
+        f"The labels look like instances: {example.name} has {most} numbers, each object its own. "
+        "Each number is taken "
+        "for another kind of object, which takes long and is seldom meant. If they are one kind, "
+        "give --instances-as-one (one label for all)."
+    )
+    return [note]
+
+
+def _look_like_instances(examples: Sequence[NamedLabels]) -> bool:
+    """Tell instances from kinds of object: in one piece, alike in size or in no fixed place."""
+    measured = [_measured(each.labels) for each in examples]
+    pieces = [entry.pieces for own in measured for entry in own.values()]
+    if np.mean([count == 1 for count in pieces]) < 0.8:
+        return False
+    areas = np.array([entry.area for own in measured for entry in own.values()], float)
+    alike = bool(areas.std() < 0.75 * areas.mean())
+    return alike or _lie_elsewhere(measured)
+
+
+@dataclass(frozen=True, slots=True)
+class _Measured:
+    """Of one label: pixels, connected pieces, and center as shares of height and width."""
+
+    area: int
+    pieces: int
+    row: float
+    column: float
+
+
+def _measured(labels: NDArray[Any]) -> Mapping[int, _Measured]:
+    """Measure each label (H, W) within its own box, so that hundreds take no longer than a few."""
+    from scipy import ndimage
+
+    numbers, index = np.unique(labels, return_inverse=True)
+    dense = index.reshape(labels.shape) + (0 if numbers[0] == 0 else 1)
+    measured = {}
+    for number, box in zip(numbers[numbers != 0], ndimage.find_objects(dense), strict=True):
+        mask = labels[box] == number
+        rows, columns = np.nonzero(mask)
+        pieces = int(ndimage.label(mask, np.ones((3, 3)))[1])
+        row = float(rows.mean() + box[0].start) / labels.shape[0]
+        column = float(columns.mean() + box[1].start) / labels.shape[1]
+        measured[int(number)] = _Measured(len(rows), pieces, row, column)
+    return measured
+
+
+def _lie_elsewhere(measured: Sequence[Mapping[int, _Measured]]) -> bool:
+    """Tell whether numbers lie elsewhere, or are absent, in the other examples: organs do not."""
+    if len(measured) < 2:
+        return False
+    first, *others = measured
+    shared, distances = 0, []
+    for other in others:
+        both = first.keys() & other.keys()
+        shared += len(both)
+        for number in both:
+            one, two = first[number], other[number]
+            distances.append(np.hypot(one.row - two.row, one.column - two.column))
+    if shared < 0.5 * len(first) * len(others):
+        return True
+    return bool(np.mean(distances) > 0.25)  # of two random places in a unit square it is 0.52
+
+
+def _about_small(examples: Sequence[NamedLabels], areas: Sequence[Mapping[int, int]]) -> list[str]:
+    """Say which examples cover so little that they may be scribbles, or not finished."""
+    notes = []
+    for example, own in zip(examples, areas, strict=True):
+        total = sum(own.values())
+        if 0 < total <= max(_TINY, _TINY_SHARE * example.labels.size):
+            notes.append(
+                f"{example.name}: only {total} of {example.labels.size} pixels are painted, and "
+                "all others count as background. Paint whole objects, not points or strokes."
+            )
+            continue
+        notes.extend(_about_smaller(example.name, own, areas))
+    return notes
+
+
+def _about_smaller(
+    name: str, own: Mapping[int, int], areas: Sequence[Mapping[int, int]]
+) -> list[str]:
+    notes = []
+    for number, area in own.items():
+        usual = float(np.median([each[number] for each in areas if number in each]))
+        if area * _MUCH_SMALLER <= usual:
+            notes.append(
+                f"{name}: label {number} covers {area} pixels, in half of the examples "
+                f"{usual:.0f} or more. What is not painted counts as background."
+            )
+    return notes

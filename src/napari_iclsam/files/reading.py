@@ -1,0 +1,214 @@
+"""Image files read as images, as labels, and as pairs, for command line and window."""
+
+from __future__ import annotations
+
+import struct
+import zlib
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from napari_iclsam.files.label_values import as_labels
+from napari_iclsam.files.names import Kind, kind_of, suffix
+from napari_iclsam.files.nifti import read_nifti
+from napari_iclsam.files.orientation import on_grid_of
+from napari_iclsam.files.picture import read_picture
+from napari_iclsam.files.space import ImageFile
+from napari_iclsam.files.tiff import read_tiff
+from napari_iclsam.files.upright import swaps_sides, to_upright
+
+_DAMAGE = (
+    OSError, ValueError, EOFError, SyntaxError, KeyError, IndexError, TypeError, struct.error,
+    zlib.error
+)  # fmt: skip
+"""What the libraries raise at files that are damaged or not what their suffix says."""
+
+_CALLED = {"tiff": "TIFF", "nifti": "NIfTI", "picture": "PNG or JPEG"}
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class FilePair:
+    """An image file and its labels, of the same size and in the same place."""
+
+    image: ImageFile
+    labels: ImageFile
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What is to be said of both, each with the file that it is about."""
+        said = []
+        for file in (self.image, self.labels):
+            said += [f"{file.path.name}: {note}" for note in file.notes]
+        return tuple(said)
+
+
+def read_image(path: Path, channel: str | None = None) -> ImageFile:
+    """Read a plane or a stack, grey or color.
+
+    Parameters
+    ----------
+    path : Path
+    channel : str, optional
+        Name or number (from 0) of the channel that is meant, of a file with several.
+
+    Raises
+    ------
+    FileNotFoundError, IsADirectoryError
+    ValueError
+        It is not an image of a kind that is read, is damaged, has several channels and none was
+        named, or has more than three axes beside the colors.
+    """
+    return _read(path, for_labels=False, channel=channel)
+
+
+def read_labels(path: Path) -> ImageFile:
+    """Read a plane or a stack of labels, as integers.
+
+    What the numbers of masks as people have them mean is told by `as_labels`.
+
+    Raises
+    ------
+    FileNotFoundError, IsADirectoryError
+    ValueError
+        As `read_image`, and as `as_labels`.
+    """
+    return as_labels(_read(path, for_labels=True))
+
+
+def read_pair(
+    image_path: Path, labels_path: Path, channel: str | None = None, *, ignore_affine: bool = False
+) -> FilePair:
+    """Read an image and its labels; the pair tells what neither file tells alone.
+
+    Stacks of three or four planes that were saved as colors are stacks again; NIfTI labels are
+    turned onto the grid of their image; labels drawn on a photograph as it is stored are turned
+    upright with it.
+
+    Parameters
+    ----------
+    image_path, labels_path : Path
+    channel : str, optional
+        Of the image.
+    ignore_affine : bool
+        Take NIfTI labels pixel by pixel, wherever they say that they lie.
+
+    Raises
+    ------
+    OSError, ValueError
+        As `read_image` and `read_labels`; also if the sizes differ, or both lie on different grids.
+    """
+    image = read_image(image_path, channel)
+    labels = _read(labels_path, for_labels=True)
+    image, labels = _both_as_stack(image, labels)
+    labels = as_labels(labels)
+    if not ignore_affine:
+        labels = replace(labels, array=on_grid_of(labels, image))
+    labels = _as_drawn(labels, image)
+    if image.shape != labels.shape:
+        raise ValueError(_sizes_differ(image, labels))
+    return FilePair(image, labels)
+
+
+def as_stack(image: ImageFile) -> ImageFile:
+    """Return the planes of a file that was taken for colors as a stack (S, H, W)."""
+    space = image.space
+    spacing = (None, *space.spacing) if space.spacing else ()
+    stack = np.moveaxis(image.array, -1, 0)
+    note = f"{stack.shape[0]} slices that were saved as colors are taken as slices."
+    return replace(
+        image,
+        array=stack,
+        color=False,
+        space=replace(space, axes=f"Z{space.axes}", spacing=spacing),
+        notes=(*image.notes, note),
+    )
+
+
+def _read(path: Path, *, for_labels: bool, channel: str | None = None) -> ImageFile:
+    kind = _checked_kind(path)
+    readers: dict[Kind, Callable[[], ImageFile]] = {
+        "tiff": lambda: read_tiff(path, for_labels=for_labels, channel=channel),
+        "nifti": lambda: read_nifti(path),
+        "picture": lambda: read_picture(path, for_labels=for_labels, channel=channel),
+    }
+    try:
+        file = readers[kind]()
+    except PermissionError:
+        raise
+    except _DAMAGE as error:
+        raise ValueError(
+            f"{path} cannot be read as {_CALLED[kind]}: {error}.".replace("..", ".")
+        ) from error
+    if len(file.shape) not in (2, 3):
+        raise ValueError(
+            f"{path} has {len(file.shape)} axes of size {file.shape}; an image has 2, a stack 3. "
+            "Save the channel and the time point that you mean as a file of its own."
+        )
+    if 0 in file.array.shape:
+        raise ValueError(f"{path} is empty: its size is {file.array.shape}.")
+    return file
+
+
+def _checked_kind(path: Path) -> Kind:
+    kind = kind_of(path)
+    if not path.exists():
+        raise FileNotFoundError(f"There is no file {path}.")
+    if path.is_dir():
+        raise IsADirectoryError(f"{path} is a folder; name an image file.")
+    if kind is None:
+        what = suffix(path) or "without suffix"
+        raise ValueError(f"{path}: the kind {what} is not read; give TIFF, PNG, JPEG or NIfTI.")
+    if not path.stat().st_size:
+        raise ValueError(f"{path} is an empty file.")
+    return kind
+
+
+def _both_as_stack(image: ImageFile, labels: ImageFile) -> tuple[ImageFile, ImageFile]:
+    """Make slices of colors where the other file of the pair shows that they are slices."""
+    saved_alike = (
+        image.storage.planar and labels.storage.planar and image.array.shape == labels.array.shape
+    )
+    if saved_alike and not _is_grey(labels.array):
+        return as_stack(image), as_stack(labels)
+    if image.storage.planar and not labels.color and labels.shape == _stack_shape(image):
+        return as_stack(image), labels
+    if labels.storage.planar and not image.color and image.shape == _stack_shape(labels):
+        return image, as_stack(labels)
+    return image, labels
+
+
+def _is_grey(colors: NDArray[Any]) -> bool:
+    return bool((colors[..., :3] == colors[..., :1]).all())
+
+
+def _stack_shape(file: ImageFile) -> tuple[int, ...]:
+    return (file.array.shape[-1], *file.array.shape[:-1])
+
+
+def _as_drawn(labels: ImageFile, image: ImageFile) -> ImageFile:
+    """Turn labels upright that fit a photograph as it is stored, but not as it is shown."""
+    turned = image.storage.turned
+    if not swaps_sides(turned) or labels.storage.turned != 1 or labels.shape == image.shape:
+        return labels
+    if labels.shape[::-1] != image.shape:
+        return labels
+    note = "It fits the image as it is stored, and was turned upright with it."
+    return replace(labels, array=to_upright(labels.array, turned), notes=(*labels.notes, note))
+
+
+def _sizes_differ(image: ImageFile, labels: ImageFile) -> str:
+    hint = ""
+    if image.is_stack and image.shape[1:] == labels.shape:
+        hint = f" If its {image.shape[0]} slices are channels, name one with --channel."
+    return (
+        f"An image and its labels must have the same size; {image.path} has "
+        f"{_in_words(image.shape)} and {labels.path} {_in_words(labels.shape)} pixels.{hint}"
+    )
+
+
+def _in_words(shape: tuple[int, ...]) -> str:
+    return " x ".join(map(str, shape))

@@ -1,0 +1,332 @@
+"""TIFF files, plain, of ImageJ and OME: images in one order of axes, and labels."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from napari_iclsam.files.channels import COLORS, Channels, choose_channel
+from napari_iclsam.files.names import suffix
+from napari_iclsam.files.space import Dialect, ImageFile, Space, Storage
+from napari_iclsam.files.tiff_space import tiff_channels, tiff_space
+from napari_iclsam.files.units import ascii_unit, is_length
+from napari_iclsam.files.upright import orientation_of, swaps_sides, to_stored, to_upright
+
+_WHITE_IS_ZERO, _PALETTE = 0, 3
+"""Photometric interpretations (TIFF 6.0, tag 262)."""
+
+_COLORS = (2, 5, 6, 8)
+"""Photometric interpretations whose samples are colors: RGB, separated (inks), YCbCr, CIELab."""
+
+_LOSSY = ("JPEG", "WEBP", "JPEG_LOSSY", "OJPEG", "JPEGXR", "JPEGXL", "LERC")
+
+_PAGES = "IQ"
+"""Letters of axes that count pages of an unknown kind: I of Pillow, Q of tifffile."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Pixels:
+    """An array and the letters of its axes; colors are "S", always last."""
+
+    array: NDArray[Any]
+    axes: str
+
+    @property
+    def color(self) -> bool:
+        return self.axes.endswith("S")
+
+
+def read_tiff(path: Path, *, for_labels: bool = False, channel: str | None = None) -> ImageFile:
+    """Read the one image of a TIFF file.
+
+    Parameters
+    ----------
+    path : Path
+    for_labels : bool
+        Keep numbers as they are stored, also those of a palette or that count from white to black.
+    channel : str, optional
+        Name or number of the channel that is meant.
+
+    Raises
+    ------
+    ValueError
+        If it holds several images, only a part of one, or several channels and none was named.
+    """
+    import tifffile
+
+    with _without_log(), tifffile.TiffFile(path) as tif:
+        series = _only_series(tif)
+        _check_complete(series)
+        pixels = _colors_last(np.asarray(series.asarray()), series.axes)
+        pixels, storage = _meaning(pixels, series.keyframe, for_labels=for_labels)
+        pixels = _one_channel(pixels, tiff_channels(tif, of_labels=for_labels), channel)
+        storage = replace(storage, planar=_is_planar(series) and pixels.color)
+        turned = orientation_of(_tag(series.keyframe, "Orientation"))
+        small = _without_singles(pixels)
+        space = _with_stored_shape(tiff_space(tif, small.axes), pixels)
+        notes = _notes(series, path)
+    file = ImageFile(path, small.array, small.color, space, storage, notes)
+    return file if turned == 1 else _upright(file, turned)
+
+
+def write_tiff(path: Path, labels: NDArray[Any], space: Space) -> None:
+    """Write labels, (H, W) or (Z, H, W), in the dialect of their image, with its spacing and unit.
+
+    What a dialect cannot say is written in one that can: any length but centimeters and inches as
+    ImageJ writes it, and 32-bit labels of an ImageJ file as OME.
+    """
+    dialect = _dialect_for(path, labels, space)
+    if space.turned != 1:
+        labels, space = _turned_back(labels, space)
+    axes = space.axes[-labels.ndim :]
+    if space.stored_shape and labels.size == np.prod(space.stored_shape):
+        labels, axes = labels.reshape(space.stored_shape), space.stored_axes
+        space = replace(space, axes=axes, spacing=())
+    write = {"ome": _write_ome, "imagej": _write_imagej, "plain": _write_plain}[dialect]
+    write(path, labels, replace(space, axes=axes, spacing=space.spacing[-labels.ndim :]))
+
+
+@contextmanager
+def _without_log() -> Iterator[None]:
+    """Keep tifffile's remarks off the error stream: what matters is raised in our words."""
+    logger = logging.getLogger("tifffile")
+    before = logger.disabled
+    logger.disabled = True
+    try:
+        yield
+    finally:
+        logger.disabled = before
+
+
+def _only_series(tif: Any) -> Any:
+    """Return the one image of a file; previews of it, which are marked as reduced, do not count."""
+    whole = [series for series in tif.series if not series.keyframe.is_reduced]
+    if len(whole) != 1:
+        sizes = " and ".join(" x ".join(map(str, series.shape)) for series in whole[:3])
+        raise ValueError(
+            f"it holds {len(whole)} images of different kinds ({sizes}); save the one that you mean"
+        )
+    return whole[0]
+
+
+def _check_complete(series: Any) -> None:
+    """Raise unless all planes are there: of OME-TIFF, other files may hold some of them."""
+    missing = sum(page is None for page in series.pages)
+    if missing:
+        raise ValueError(
+            f"it is one file of an OME-TIFF of several, and {missing} of {len(series.pages)} "
+            "planes are in files that "
+            "are not beside it; put all of them into one folder, or save this one as a plain TIFF"
+        )
+
+
+def _notes(series: Any, path: Path) -> tuple[str, ...]:
+    others = {Path(page.parent.filehandle.path).name for page in series.pages if page is not None}
+    others.discard(path.name)
+    if not others:
+        return ()
+    return (
+        f"It is one file of an OME-TIFF of several: planes of {', '.join(sorted(others))} were read, too.",
+    )
+
+
+def _is_planar(series: Any) -> bool:
+    """Tell whether colors are planes of their own (planar configuration 2)."""
+    return "S" in series.axes and int(series.keyframe.planarconfig) == 2
+
+
+def _colors_last(array: NDArray[Any], axes: str) -> _Pixels:
+    if "S" not in axes:
+        return _Pixels(array, axes)
+    return _Pixels(np.moveaxis(array, axes.index("S"), -1), axes.replace("S", "") + "S")
+
+
+def _meaning(pixels: _Pixels, page: Any, *, for_labels: bool) -> tuple[_Pixels, Storage]:
+    """Undo what the photometric interpretation did to the numbers, where it is known."""
+    storage = Storage(lossy=page.compression.name in _LOSSY)
+    photometric = int(page.photometric)
+    if photometric == _WHITE_IS_ZERO:
+        if for_labels:
+            return pixels, replace(storage, black_at=2**page.bitspersample - 1)
+        return replace(pixels, array=inverted(pixels.array, page.bitspersample)), storage
+    if photometric == _PALETTE and page.colormap is not None:
+        palette = np.asarray(page.colormap).T >> 8  # 16 bits a color -> 8
+        if for_labels:
+            colors = tuple((int(red), int(green), int(blue)) for red, green, blue in palette)
+            return pixels, replace(storage, palette=colors)
+        if not _is_ramp(palette):
+            return _Pixels(palette.astype(np.uint8)[pixels.array], pixels.axes + "S"), storage
+    if pixels.color:
+        pixels = _samples(pixels, page, for_labels=for_labels)
+    return pixels, storage
+
+
+def inverted(array: NDArray[Any], bits: int) -> NDArray[Any]:
+    """Return grey values counted from black to white, of those counted from white to black."""
+    if array.dtype == bool:
+        return ~array
+    if np.issubdtype(array.dtype, np.unsignedinteger):
+        return np.asarray(array.dtype.type(2**bits - 1) - array)
+    return ~array if np.issubdtype(array.dtype, np.integer) else array.max() - array
+
+
+def _is_ramp(palette: NDArray[Any]) -> bool:
+    """Tell whether brighter entries follow darker ones, as in tables that color a grey image."""
+    return bool((np.diff(palette.astype(int), axis=0) >= 0).all())
+
+
+def _samples(pixels: _Pixels, page: Any, *, for_labels: bool) -> _Pixels:
+    """Tell colors, a grey value with alpha, and channels that were saved as samples apart."""
+    samples = pixels.array.shape[-1]
+    if int(page.photometric) in _COLORS and samples in (3, 4):
+        return pixels
+    alpha = [int(extra) in (1, 2) for extra in page.extrasamples]
+    if samples == 1 or (samples == 2 and alpha[-1:] == [True] and not for_labels):
+        return _Pixels(pixels.array[..., 0], pixels.axes[:-1])
+    if samples == 2 and alpha[-1:] == [True]:
+        return pixels
+    return _Pixels(np.moveaxis(pixels.array, -1, 0), "C" + pixels.axes[:-1])
+
+
+def _one_channel(pixels: _Pixels, channels: Channels, wanted: str | None) -> _Pixels:
+    """Return the channel that is meant, or the pixels if there is but one."""
+    if channels.are_slices or (wanted is not None and not channels.of_labels):
+        pixels = _pages_as_channels(pixels, certain=channels.are_slices)
+    if pixels.color and wanted is not None and not channels.of_labels:
+        number = choose_channel(COLORS, pixels.array.shape[-1], wanted)
+        return _Pixels(pixels.array[..., number], pixels.axes[:-1])
+    if "C" not in pixels.axes:
+        return pixels
+    axis = pixels.axes.index("C")
+    number = choose_channel(channels, pixels.array.shape[axis], wanted)
+    return _Pixels(np.take(pixels.array, number, axis), pixels.axes.replace("C", ""))
+
+
+def _pages_as_channels(pixels: _Pixels, *, certain: bool) -> _Pixels:
+    """Take pages for channels: those that say so, or that say nothing if a channel was named."""
+    letters = [letter for letter in pixels.axes if letter in (_PAGES + "Z" if certain else _PAGES)]
+    if "C" in pixels.axes or pixels.color or len(letters) != 1:
+        return pixels
+    return _Pixels(pixels.array, pixels.axes.replace(letters[0], "C"))
+
+
+def _without_singles(pixels: _Pixels) -> _Pixels:
+    """Drop axes of size one, rows and columns last, as long as two beside the colors are left."""
+    array, axes = pixels.array, pixels.axes
+    for letter in sorted(
+        axes.removesuffix("S"), key="XY".find
+    ):  # those that are neither come first
+        if array.shape[axes.index(letter)] == 1 and len(axes.removesuffix("S")) > 2:
+            array, axes = np.squeeze(array, axes.index(letter)), axes.replace(letter, "")
+    return _Pixels(array, axes)
+
+
+def _tag(page: Any, name: str) -> Any:
+    return page.tags[name].value if name in page.tags else None
+
+
+def _with_stored_shape(space: Space, pixels: _Pixels) -> Space:
+    """Remember the shape of a file whose rows or columns are an axis of size one."""
+    if "Y" in space.axes and "X" in space.axes:
+        return space
+    return replace(space, stored_axes=pixels.axes, stored_shape=pixels.array.shape)
+
+
+def _upright(file: ImageFile, turned: int) -> ImageFile:
+    """Turn an image whose last axes are rows and columns upright."""
+    space = file.space
+    if not space.axes.endswith("YX"):
+        return file
+    spacing = _swapped(space.spacing) if swaps_sides(turned) else space.spacing
+    return replace(
+        file,
+        array=to_upright(file.array, turned, space.axes.index("Y")),
+        space=replace(space, spacing=spacing, turned=turned),
+        storage=replace(file.storage, turned=turned),
+        notes=(*file.notes, "It was turned upright, as its tag for the orientation says."),
+    )
+
+
+def _turned_back(labels: NDArray[Any], space: Space) -> tuple[NDArray[Any], Space]:
+    spacing = _swapped(space.spacing) if swaps_sides(space.turned) else space.spacing
+    return to_stored(labels, space.turned, labels.ndim - 2), replace(space, spacing=spacing)
+
+
+def _swapped(spacing: tuple[float | None, ...]) -> tuple[float | None, ...]:
+    return (*spacing[:-2], *reversed(spacing[-2:]))
+
+
+def _dialect_for(path: Path, labels: NDArray[Any], space: Space) -> Dialect:
+    """Choose how to say where pixels lie: as the image's file, unless that cannot say it."""
+    if ".ome" in suffix(path):
+        return "ome"
+    dialect = "imagej" if space.nifti is not None else space.dialect
+    if dialect == "plain" and is_length(space.unit):
+        has_depth = labels.ndim == 3 and any(space.spacing[:1])
+        dialect = "imagej" if has_depth or space.unit not in ("inch", "cm") else "plain"
+    is_too_large = (
+        dialect == "imagej" and labels.dtype == np.int32
+    )  # ImageJ knows no 32-bit integers
+    return "ome" if is_too_large else dialect
+
+
+def _write_ome(path: Path, labels: NDArray[Any], space: Space) -> None:
+    import tifffile
+
+    axes = _axes_of_planes(space.axes, "T" if "T" in space.axes else "Z")
+    metadata: dict[str, Any] = {"axes": axes}
+    for letter, size in zip(axes, space.spacing, strict=False):
+        if letter in "XYZ" and size is not None and is_length(space.unit):
+            metadata[f"PhysicalSize{letter}"] = size
+            metadata[f"PhysicalSize{letter}Unit"] = {"inch": "in"}.get(space.unit, space.unit)
+    tifffile.imwrite(path, labels, ome=True, compression="zlib", metadata=metadata, **_tags(space))
+
+
+def _write_imagej(path: Path, labels: NDArray[Any], space: Space) -> None:
+    import tifffile
+
+    metadata: dict[str, Any] = {"axes": _axes_of_planes(space.axes, "Z")}
+    if space.unit:
+        metadata["unit"] = ascii_unit(space.unit)
+    if len(space.spacing) == 3 and space.spacing[0] is not None:
+        metadata["spacing" if "T" not in space.axes else "finterval"] = space.spacing[0]
+    options = {**_tags(space), **_resolution(space.spacing)}
+    tifffile.imwrite(path, labels, imagej=True, resolutionunit="NONE", metadata=metadata, **options)
+
+
+def _write_plain(path: Path, labels: NDArray[Any], space: Space) -> None:
+    import tifffile
+
+    unit = {"inch": "INCH", "cm": "CENTIMETER"}.get(space.unit, "NONE")
+    options = {**_tags(space), **_resolution(space.spacing)}
+    metadata = {"axes": space.axes}
+    tifffile.imwrite(
+        path, labels, compression="zlib", resolutionunit=unit, metadata=metadata, **options
+    )
+
+
+def _axes_of_planes(axes: str, counted: str) -> str:
+    """Name axes as ImageJ and OME can: time and depth as they are, all else ``counted``."""
+    named = "".join(letter if letter in "TZYX" else counted for letter in axes)
+    return named if len(set(named)) == len(named) else "TZYX"[-len(named) :]
+
+
+def _resolution(spacing: Sequence[float | None]) -> Mapping[str, Any]:
+    """Return pixels a unit along x and y, as tifffile takes them; nothing if not known."""
+    if len(spacing) < 2 or not spacing[-1] or not spacing[-2]:
+        return {}
+    return {"resolution": (1 / spacing[-1], 1 / spacing[-2])}
+
+
+def _tags(space: Space) -> Mapping[str, Any]:
+    options: dict[str, Any] = {"photometric": "minisblack"}
+    if space.turned != 1:
+        options["extratags"] = [(274, "H", 1, space.turned, True)]
+    return options

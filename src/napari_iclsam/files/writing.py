@@ -1,0 +1,74 @@
+"""Labels written in the kind of file that a name asks for."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from napari_iclsam.files.names import JPEG_SUFFIXES, Kind, kind_of, suffix
+from napari_iclsam.files.nifti import write_nifti
+from napari_iclsam.files.picture import write_picture
+from napari_iclsam.files.space import Space
+from napari_iclsam.files.tiff import write_tiff
+from napari_iclsam.files.units import unit_of
+
+_WRITERS: dict[Kind, Callable[[Path, NDArray[Any], Space], None]] = {
+    "tiff": write_tiff,
+    "nifti": write_nifti,
+    "picture": write_picture,
+}
+
+
+def check_writable_as(path: Path, highest: int, *, stack: bool) -> None:
+    """Raise `ValueError` unless labels up to ``highest`` can be kept under this name."""
+    kind, end = kind_of(path), suffix(path)
+    if kind is None or end in JPEG_SUFFIXES:
+        why = "JPEG changes the numbers" if kind else f"{end or 'no suffix'} is not among them"
+        raise ValueError(f"Labels are written as .tif, .png, .nii or .nii.gz; {why}: {path}.")
+    if kind == "picture" and stack:
+        raise ValueError(
+            f"A PNG file holds one plane and this is a stack: name a .tif or .nii.gz file, not {path}."
+        )
+    if kind == "picture" and highest > np.iinfo(np.uint16).max:
+        raise ValueError(
+            f"A PNG file holds labels up to 65535 and there is a {highest}: name a .tif file, not {path}."
+        )
+
+
+def write_labels(path: Path, labels: NDArray[np.integer[Any]], space: Space) -> None:
+    """Write labels in the smallest integers that hold them, in the space of their image.
+
+    Parameters
+    ----------
+    path : Path
+        Its suffix says the kind of file.
+    labels : ndarray, (H, W) or (Z, H, W)
+        0 or more.
+    space : Space
+        Of the image.
+
+    Raises
+    ------
+    ValueError
+        See `check_writable_as`.
+    OSError
+        The disk is full, or the place cannot be written to.
+    """
+    highest = int(labels.max(initial=0))
+    check_writable_as(path, highest, stack=labels.ndim == 3)
+    kind = kind_of(path)
+    assert kind is not None
+    space = replace(space, unit=unit_of(space.unit))
+    _WRITERS[kind](path, labels.astype(_smallest_integer(highest)), space)
+
+
+def _smallest_integer(highest: int) -> type[np.integer[Any]]:
+    for kind in (np.uint8, np.uint16):
+        if highest <= np.iinfo(kind).max:
+            return kind
+    return np.int32
