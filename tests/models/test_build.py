@@ -6,6 +6,7 @@ import hashlib
 import json
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 import safetensors.torch
@@ -13,7 +14,7 @@ import torch
 from segment_anything.build_sam import _build_sam
 from torch import Tensor, nn
 
-from napari_iclsam.models import memory
+from napari_iclsam.models import memory, tiny_vit
 from napari_iclsam.models.build import (
     HalfPrecision,
     build_icl,
@@ -149,6 +150,68 @@ def test_a_mobile_sam_is_recognised(save: Save) -> None:
     built = build_sam(save({name: torch.zeros(shape) for name, shape in shapes.items()}))
     assert built.weights.architecture == "vit_t"
     assert isinstance(built.module, Sam)
+
+
+@pytest.mark.parametrize(
+    "wrap",
+    [
+        lambda state: {"model_state": state},
+        lambda state: {f"sam.{name}": value for name, value in state.items()},
+        lambda state: (
+            state
+            | {"image_encoder.layers.1.blocks.0.attn.attention_bias_idxs": torch.zeros(49, 49)}
+        ),
+        lambda state: {name: value for name, value in state.items() if "head.weight" not in name},
+    ],
+    ids=["in a checkpoint", "with a prefix", "with index tables", "without the classifier"],
+)
+def test_a_fine_tuned_mobile_sam_is_recognised(
+    wrap: Callable[[dict[str, Tensor]], dict[str, Any]], save: Save
+) -> None:
+    shapes = json.loads((Path(__file__).parent / "data" / "mobile_sam_keys.json").read_text())
+    path = save(wrap({name: torch.zeros(shape) for name, shape in shapes.items()}), "vit_t.pt")
+    built = build_sam(f"vit_t_lm:{path}")
+    assert built.weights.architecture == "vit_t"
+    assert built.weights.license == "CC-BY-4.0"
+    assert built.weights.preprocessing == "sam"
+
+
+def lite_medsam_tensors() -> dict[str, Tensor]:
+    """Return tensors of LiteMedSAM's layout: MobileSAM's with patches of one pixel and without a classifier."""
+    shapes = json.loads((Path(__file__).parent / "data" / "mobile_sam_keys.json").read_text())
+    for name in (
+        "image_encoder.patch_embed.seq.0.c.weight",
+        "image_encoder.patch_embed.seq.2.c.weight",
+    ):
+        shapes[name][2:] = [1, 1]
+    return {
+        name: torch.zeros(shape) for name, shape in shapes.items() if name not in tiny_vit.UNNEEDED
+    }
+
+
+def test_a_lite_medsam_is_recognised_and_gets_its_own_preprocessing(save: Save) -> None:
+    assert len(lite_medsam_tensors()) == 435
+    built = build_sam(save(lite_medsam_tensors()))
+    assert built.weights.architecture == "vit_t_256"
+    assert built.weights.preprocessing == "lite_medsam"
+    assert isinstance(built.module, Sam)
+    assert built.module.image_size == 256
+    assert built.module.resampling == "area"
+
+
+def test_a_lite_medsam_in_bfloat16_keeps_its_decoder_in_float32(save: Save) -> None:
+    sam = build_sam(save(lite_medsam_tensors()), torch.bfloat16).module
+    assert isinstance(sam, Sam)
+    assert {value.dtype for value in sam.image_encoder.parameters()} == {torch.bfloat16}
+    assert {value.dtype for value in sam.mask_decoder.parameters()} == {torch.float32}
+
+
+def test_pixels_of_a_lite_medsam_are_scaled_by_the_image_s_extremes_before_padding() -> None:
+    sam = Sam(nn.Identity(), image_size=256, preprocessing="lite_medsam")
+    pixels = torch.tensor([50.0, 100.0, 150.0]).view(1, 1, 1, 3).expand(1, 3, 2, 3)
+    assert sam.normalise(pixels)[0, 0, 0].tolist() == [0, 0.5, 1]
+    assert sam.resampling == "area"
+    assert Sam(nn.Identity(), preprocessing="medsam").resampling == "bilinear"
 
 
 @pytest.mark.parametrize("channels", [1, 3])

@@ -1,4 +1,4 @@
-"""MobileSAM's encoder against the published file's names and the published implementation's output."""
+"""MobileSAM's and LiteMedSAM's encoder against the published files' names and the published implementation's output."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from napari_iclsam.models.checkpoint import load_strictly
 from napari_iclsam.models.sam import Sam
@@ -86,3 +86,48 @@ def test_a_file_that_lacks_a_tensor_is_refused(published: dict[str, Tensor]) -> 
         ValueError, match=r"mine: 1 tensor is missing \(image_encoder\.neck\.2\.weight\)"
     ):
         load_strictly(Sam(TinyVitEncoder()), from_published(lacking), "mine", UNNEEDED)
+
+
+@pytest.fixture
+def lite() -> TinyVitEncoder:
+    """Return LiteMedSAM's encoder with random weights and random statistics of its batch norms."""
+    torch.manual_seed(0)
+    encoder = TinyVitEncoder(256)
+    for name, value in encoder.state_dict().items():
+        if value.is_floating_point():
+            value.copy_(named_weight(name, list(value.shape)))
+    encoder.eval()
+    return encoder.requires_grad_(False)
+
+
+def timm_s_way(encoder: TinyVitEncoder, x: Tensor) -> Tensor:
+    return encoder.neck(encoder.stages(encoder.patch_embed(x)))  # type: ignore[no-any-return]
+
+
+@pytest.mark.parametrize("height", [64, 80], ids=["whole strips of rows", "a part of a strip"])
+def test_the_cheaper_way_gives_the_embedding_of_timm_s(lite: TinyVitEncoder, height: int) -> None:
+    images = torch.rand(2, 3, height, 64, generator=torch.Generator().manual_seed(1))
+    expected = timm_s_way(lite, images)
+    torch.testing.assert_close(lite(images), expected, atol=1e-4, rtol=1e-4)
+
+
+def test_folded_batch_norms_do_not_change_the_embedding(lite: TinyVitEncoder) -> None:
+    images = torch.rand(1, 3, 64, 64, generator=torch.Generator().manual_seed(1))
+    expected = timm_s_way(lite, images)
+    lite.fold_norms()
+    assert not any(isinstance(module, nn.BatchNorm2d) for module in lite.modules())
+    torch.testing.assert_close(lite(images), expected, atol=1e-4, rtol=1e-4)
+
+
+def test_gradients_reach_the_image_and_the_first_layer(lite: TinyVitEncoder) -> None:
+    lite.requires_grad_(True)
+    images = torch.rand(1, 3, 64, 64, requires_grad=True)
+    lite(images).square().sum().backward()
+    assert images.grad is not None
+    assert images.grad.any()
+    assert lite.patch_embed.conv1.conv.weight.grad.any()
+
+
+def test_an_image_size_of_neither_model_is_refused() -> None:
+    with pytest.raises(ValueError, match="image size of 1024 or 256, got 512"):
+        TinyVitEncoder(512)

@@ -1,7 +1,7 @@
 """Every stage of "paper" mode against arrays computed by the published implementation.
 
-The cases in ``data`` and all ``*.npz`` in the folder named by ICLSAM_PARITY_DIR. Weights are made
-again from their names.
+The cases in ``data`` and all ``*.npz`` with support images in the folder named by
+ICLSAM_PARITY_DIR. Weights are made again from their names.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ CASES = [
     path
     for folder in FOLDERS
     for path in sorted(folder.glob("*.npz"))
-    if path.stem != "mobile_sam_encoder"
+    if "support_images" in np.load(path)
 ]
 
 

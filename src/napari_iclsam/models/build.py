@@ -212,6 +212,7 @@ def _described(
     parameters = sum(value.numel() for value in tensors.values())
     scaling: dict[Architecture, Scaling] = {
         "starter_sam": "starter",
+        "vit_t_256": "lite_medsam",
         "starter_icl": "universeg",
         "universeg": "universeg",
     }
@@ -251,7 +252,8 @@ def recognise(tensors: Mapping[str, Tensor], path: Path) -> Architecture:
     if "network.core.enc_blocks.0.cross.cross_conv.weight" in tensors:
         return "starter_icl"
     if "image_encoder.patch_embed.seq.0.c.weight" in tensors:
-        return "vit_t"
+        patch = tensors["image_encoder.patch_embed.seq.0.c.weight"].shape[-2:]
+        return "vit_t_256" if patch == (1, 1) else "vit_t"
     if "image_encoder.patch_embed.proj.weight" in tensors:
         by_width: dict[int, Architecture] = {1024: "vit_l", 1280: "vit_h"}
         return by_width.get(tensors["image_encoder.patch_embed.proj.weight"].shape[0], "vit_b")
@@ -259,7 +261,7 @@ def recognise(tensors: Mapping[str, Tensor], path: Path) -> Architecture:
         return "starter_sam"
     raise ValueError(
         f"{path} holds {len(tensors)} tensors of a network that is not known here (first: {next(iter(tensors))}); "
-        "expected SAM (ViT-B, L or H), MobileSAM, UniverSeg, starter-sam or starter-icl"
+        "expected SAM (ViT-B, L or H), MobileSAM, LiteMedSAM, UniverSeg, starter-sam or starter-icl"
     )
 
 
@@ -323,10 +325,14 @@ def _assemble(
         from napari_iclsam.models.sam import Sam, vit_encoder
 
     preprocessing = cast("Preprocessing", scaling)
-    unneeded: frozenset[str] = frozenset()
-    if architecture == "vit_t":
-        tensors, unneeded = tiny_vit.from_published(tensors), tiny_vit.UNNEEDED
-        module = Sam(tiny_vit.TinyVitEncoder(), preprocessing=preprocessing)
+    if architecture in {"vit_t", "vit_t_256"}:
+        image_size = tiny_vit.LITE_IMAGE_SIZE if architecture == "vit_t_256" else 1024
+        tiny = tiny_vit.TinyVitEncoder(image_size)
+        module = Sam(tiny, image_size=image_size, preprocessing=preprocessing)
+        published = tiny_vit.from_published(tensors)
+        load_strictly(module, _owned(published, torch.float32), what, tiny_vit.UNNEEDED)
+        tiny.eval().fold_norms()  # before rounding: variances do not bear it
+        tiny.to(dtype)
     else:
         shape = vit_shape(tensors, path)
         with torch.device(
@@ -336,7 +342,7 @@ def _assemble(
                 shape.embed_dim, shape.depth, shape.heads, shape.global_blocks, shape.image_size
             )
         module = Sam(encoder, image_size=shape.image_size, preprocessing=preprocessing)
-    load_strictly(module, _owned(tensors, torch.float32, encoder_dtype=dtype), what, unneeded)
+        load_strictly(module, _owned(tensors, torch.float32, encoder_dtype=dtype), what)
     if dtype != torch.float32:
         module.image_encoder = HalfPrecision(module.image_encoder, dtype)
     return module

@@ -3,8 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal
 
 from torch import Tensor
+
+Resampling = Literal["bilinear", "area"]
+"""How an image is resized to the square input: bilinear with antialiasing, or averages over
+areas."""
 
 
 @dataclass(frozen=True, slots=True)

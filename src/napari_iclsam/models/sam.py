@@ -17,12 +17,15 @@ from segment_anything.modeling.transformer import Attention
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from napari_iclsam.models.features import Decoded, Features
+from napari_iclsam.models.features import Decoded, Features, Resampling
 from napari_iclsam.models.image_encoder import ImageEncoder
 
-Preprocessing = Literal["sam", "medsam"]
+Preprocessing = Literal["sam", "medsam", "lite_medsam"]
 """How pixels are scaled: by ImageNet's mean and standard deviation, or to [0, 1] by the image's own
-extremes."""
+extremes.
+
+"lite_medsam" is "medsam" on an image that was resized by averages over areas.
+"""
 
 _SINGLE_MASK = 1
 """Output tokens are [IoU, 4 masks, prompts]; the first mask token is that of the single mask."""
@@ -207,7 +210,7 @@ class Sam(nn.Module):
     image_size : int
         Side of the square input; images are resized to it by their longer side and padded at the
         bottom and right.
-    preprocessing : {"sam", "medsam"}
+    preprocessing : {"sam", "medsam", "lite_medsam"}
         A property of the weights.
     """
 
@@ -241,6 +244,11 @@ class Sam(nn.Module):
         self.register_buffer(
             "pixel_std", torch.tensor([58.395, 57.12, 57.375]).view(3, 1, 1), persistent=False
         )
+
+    @property
+    def resampling(self) -> Resampling:
+        """How images are resized to the square input."""
+        return "area" if self.preprocessing == "lite_medsam" else "bilinear"
 
     def normalise(self, pixels: Tensor) -> Tensor:
         """Scale the grey values of images (B, 3, h, w) in 0..255, before padding."""

@@ -26,7 +26,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from napari_iclsam.models.features import Decoded, Features
+from napari_iclsam.models.features import Decoded, Features, Resampling
 from napari_iclsam.models.likeness import fit_rule
 from napari_iclsam.models.prompt_maps import (
     BOX_MAPS,
@@ -251,6 +251,7 @@ class StarterSam(nn.Module):
         network is fully convolutional, so that the same weights run at any such size.
     """
 
+    resampling: Resampling = "bilinear"
     pixel_mean: Tensor
     pixel_std: Tensor
 

@@ -12,10 +12,10 @@ Kind = Literal["sam", "icl"]
 """A promptable model, or an in-context model."""
 
 Architecture = Literal[
-    "starter_sam", "starter_icl", "vit_b", "vit_l", "vit_h", "vit_t", "universeg"
+    "starter_sam", "starter_icl", "vit_b", "vit_l", "vit_h", "vit_t", "vit_t_256", "universeg"
 ]
 
-Scaling = Literal["sam", "medsam", "starter", "universeg"]
+Scaling = Literal["sam", "medsam", "lite_medsam", "starter", "universeg"]
 """How the model wants its pixels; a property of the weights."""
 
 FusionDefault = Literal["published", "starter"]
@@ -103,17 +103,25 @@ class Weights:
 
 
 _SAM = "Kirillov et al., Segment Anything, ICCV 2023, doi:10.1109/ICCV51070.2023.00371"
+_MEDSAM = "Ma et al., Segment anything in medical images, Nature Communications 2024, doi:10.1038/s41467-024-44824-z"
 _MICRO_SAM = "Archit et al., Segment Anything for Microscopy, Nature Methods 2025, doi:10.1038/s41592-024-02580-4"
+_PATHO_SAM = "Griebel et al., Segment Anything for Histopathology, MIDL 2025, PMLR 301:515-546, arXiv:2502.00408"
 _STARTER = "napari-iclsam starter models (see the model card in the package)"
 _META = "https://dl.fbaipublicfiles.com/segment_anything/"
 _MIRROR = "https://huggingface.co/ybelkada/segment-anything/resolve/main/checkpoints/"
 _SAM_LICENSE = "https://github.com/facebookresearch/segment-anything/blob/main/LICENSE"
+_MEDSAM_LICENSE = "https://github.com/bowang-lab/MedSAM/blob/main/LICENSE"
 _MOBILE_SAM = (
     "ChaoningZhang/MobileSAM/{}f706ad9c4eb7f219c00d9050e46328518ffb65d2/weights/mobile_sam.pt"
 )
 _ZOO = "https://uk1s3.embassy.ebi.ac.uk/public-datasets/bioimage.io/"
+_CLOUD = "https://owncloud.gwdg.de/index.php/s/"
+_VIT_T_PARAMETERS = 10_130_092
 _VIT_B_PARAMETERS = 93_735_472
+_VIT_L_PARAMETERS = 312_342_832
+_VIT_T_COST = "about a tenth of ViT-B"
 _VIT_B_COST = "a few seconds an image on a CPU, tenths of a second on a graphics card"
+_VIT_L_COST = "about 3 times ViT-B"
 
 _ENTRIES = (
     Weights(
@@ -130,6 +138,22 @@ _ENTRIES = (
         memory=500_000_000,
         cost="fractions of a second an image on a CPU",
         good_for="a first try, and computers without a graphics card; comes with the package",
+        bundled=True,
+    ),
+    Weights(
+        name="lite_medsam",
+        title="LiteMedSAM",
+        kind="sam",
+        architecture="vit_t_256",
+        filename="lite_medsam.safetensors",
+        license="Apache-2.0",
+        license_url=_MEDSAM_LICENSE,
+        citation=_MEDSAM,
+        preprocessing="lite_medsam",
+        parameters=9_801_412,
+        memory=700_000_000,
+        cost="fractions of a second an image on a CPU",
+        good_for="medical images on a computer without a graphics card; comes with the package",
         bundled=True,
     ),
     Weights(
@@ -176,9 +200,9 @@ _ENTRIES = (
         license_url=_SAM_LICENSE,
         citation=_SAM,
         preprocessing="sam",
-        parameters=312_342_832,
+        parameters=_VIT_L_PARAMETERS,
         memory=2_200_000_000,
-        cost="about 3 times ViT-B",
+        cost=_VIT_L_COST,
         good_for="a graphics card, when ViT-B is not good enough",
         urls=(_META + "sam_vit_l_0b3195.pth", _MIRROR + "sam_vit_l_0b3195.pth"),
         check="sha256:3adcc4315b642a4d2101128f611684e8734c41232a17c648ed1693702a49a622",
@@ -208,9 +232,8 @@ _ENTRIES = (
         architecture="vit_b",
         filename="medsam_vit_b.pth",
         license="Apache-2.0",
-        license_url="https://github.com/bowang-lab/MedSAM/blob/main/LICENSE",
-        citation="Ma et al., Segment anything in medical images, Nature Communications 2024, "
-        "doi:10.1038/s41467-024-44824-z",
+        license_url=_MEDSAM_LICENSE,
+        citation=_MEDSAM,
         preprocessing="medsam",
         parameters=_VIT_B_PARAMETERS,
         memory=1_200_000_000,
@@ -229,9 +252,9 @@ _ENTRIES = (
         license_url="https://github.com/ChaoningZhang/MobileSAM/blob/master/LICENSE",
         citation="Zhang et al., Faster Segment Anything, 2023, arXiv:2306.14289",
         preprocessing="sam",
-        parameters=10_130_092,
+        parameters=_VIT_T_PARAMETERS,
         memory=700_000_000,
-        cost="about a tenth of ViT-B",
+        cost=_VIT_T_COST,
         good_for="computers without a graphics card, and large stacks",
         urls=(
             "https://raw.githubusercontent.com/" + _MOBILE_SAM.format(""),
@@ -241,12 +264,29 @@ _ENTRIES = (
         check="sha256:6dbb90523a35330fedd7f1d3dfc66f995213d81b29a5ca8108dbcdd4e37d6c2f",
     ),
     Weights(
+        name="vit_t_lm",
+        title="micro-sam ViT-T, light microscopy",
+        kind="sam",
+        architecture="vit_t",
+        filename="vit_t_lm.pt",
+        license="CC-BY-4.0",
+        license_url="https://bioimage.io/#/?id=faithful-chicken",
+        citation=_MICRO_SAM,
+        preprocessing="sam",
+        parameters=_VIT_T_PARAMETERS,
+        memory=700_000_000,
+        cost=_VIT_T_COST,
+        good_for="cells and nuclei in light microscopy, without a graphics card",
+        urls=(_ZOO + "faithful-chicken/1.1/files/vit_t.pt",),
+        check="xxh128:72ec5074774761a6e5c05a08942f981e",
+    ),
+    Weights(
         name="vit_b_lm",
         title="micro-sam ViT-B, light microscopy",
         kind="sam",
         architecture="vit_b",
         filename="vit_b_lm.pt",
-        license="see its model card",
+        license="CC-BY-4.0",
         license_url="https://bioimage.io/#/?id=diplomatic-bug",
         citation=_MICRO_SAM,
         preprocessing="sam",
@@ -258,12 +298,46 @@ _ENTRIES = (
         check="xxh128:fe9252a29f3f4ea53c15a06de471e186",
     ),
     Weights(
+        name="vit_l_lm",
+        title="micro-sam ViT-L, light microscopy",
+        kind="sam",
+        architecture="vit_l",
+        filename="vit_l_lm.pt",
+        license="CC-BY-4.0",
+        license_url="https://bioimage.io/#/?id=idealistic-rat",
+        citation=_MICRO_SAM,
+        preprocessing="sam",
+        parameters=_VIT_L_PARAMETERS,
+        memory=2_200_000_000,
+        cost=_VIT_L_COST,
+        good_for="cells and nuclei in light microscopy, on a graphics card",
+        urls=(_ZOO + "idealistic-rat/1.2/files/vit_l.pt",),
+        check="xxh128:017f20677997d628426dec80a8018f9d",
+    ),
+    Weights(
+        name="vit_t_em_organelles",
+        title="micro-sam ViT-T, organelles in EM",
+        kind="sam",
+        architecture="vit_t",
+        filename="vit_t_em_organelles.pt",
+        license="CC-BY-4.0",
+        license_url="https://bioimage.io/#/?id=greedy-whale",
+        citation=_MICRO_SAM,
+        preprocessing="sam",
+        parameters=_VIT_T_PARAMETERS,
+        memory=700_000_000,
+        cost=_VIT_T_COST,
+        good_for="mitochondria and nuclei in electron microscopy, without a graphics card",
+        urls=(_ZOO + "greedy-whale/1/files/vit_t.pt",),
+        check="xxh128:253474720c497cce605e57c9b1d18fd9",
+    ),
+    Weights(
         name="vit_b_em_organelles",
         title="micro-sam ViT-B, organelles in EM",
         kind="sam",
         architecture="vit_b",
         filename="vit_b_em_organelles.pt",
-        license="see its model card",
+        license="CC-BY-4.0",
         license_url="https://bioimage.io/#/?id=noisy-ox",
         citation=_MICRO_SAM,
         preprocessing="sam",
@@ -273,6 +347,57 @@ _ENTRIES = (
         good_for="mitochondria and nuclei in electron microscopy",
         urls=(_ZOO + "noisy-ox/1.2/files/vit_b.pt",),
         check="xxh128:f3bf2ed83d691456bae2c3f9a05fb438",
+    ),
+    Weights(
+        name="vit_l_em_organelles",
+        title="micro-sam ViT-L, organelles in EM",
+        kind="sam",
+        architecture="vit_l",
+        filename="vit_l_em_organelles.pt",
+        license="CC-BY-4.0",
+        license_url="https://bioimage.io/#/?id=humorous-crab",
+        citation=_MICRO_SAM,
+        preprocessing="sam",
+        parameters=_VIT_L_PARAMETERS,
+        memory=2_200_000_000,
+        cost=_VIT_L_COST,
+        good_for="mitochondria and nuclei in electron microscopy, on a graphics card",
+        urls=(_ZOO + "humorous-crab/1.2/files/vit_l.pt",),
+        check="xxh128:810b084b6e51acdbf760a993d8619f2d",
+    ),
+    Weights(
+        name="vit_b_histopathology",
+        title="PathoSAM ViT-B, histopathology",
+        kind="sam",
+        architecture="vit_b",
+        filename="vit_b_histopathology.pt",
+        license="see its model card",
+        license_url="https://github.com/computational-cell-analytics/patho-sam",
+        citation=_PATHO_SAM,
+        preprocessing="sam",
+        parameters=_VIT_B_PARAMETERS,
+        memory=1_200_000_000,
+        cost=_VIT_B_COST,
+        good_for="nuclei in stained tissue",
+        urls=(_CLOUD + "sBB4H8CTmIoBZsQ/download",),
+        check="xxh128:ffd1a2cd84570458b257bd95fdd8f974",
+    ),
+    Weights(
+        name="vit_l_histopathology",
+        title="PathoSAM ViT-L, histopathology",
+        kind="sam",
+        architecture="vit_l",
+        filename="vit_l_histopathology.pt",
+        license="see its model card",
+        license_url="https://github.com/computational-cell-analytics/patho-sam",
+        citation=_PATHO_SAM,
+        preprocessing="sam",
+        parameters=_VIT_L_PARAMETERS,
+        memory=2_200_000_000,
+        cost=_VIT_L_COST,
+        good_for="nuclei in stained tissue, on a graphics card",
+        urls=(_CLOUD + "IZgnn1cpBq2PHod/download",),
+        check="xxh128:b591833c89754271023e901281dee3f2",
     ),
     Weights(
         name="vit_b_medical_imaging",
@@ -288,7 +413,7 @@ _ENTRIES = (
         memory=1_200_000_000,
         cost=_VIT_B_COST,
         good_for="medical images",
-        urls=("https://owncloud.gwdg.de/index.php/s/f5Ol4FrjPQWfjUF/download",),
+        urls=(_CLOUD + "f5Ol4FrjPQWfjUF/download",),
         check="xxh128:40169f1e3c03a4b67bff58249c176d92",
     ),
     Weights(

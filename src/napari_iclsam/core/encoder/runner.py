@@ -17,7 +17,7 @@ from napari_iclsam.core.encoder.cache import EmbeddingCache, embedding_key, on_d
 from napari_iclsam.core.encoder.embedding import EmbeddedImage, Embedding
 from napari_iclsam.core.images.geometry import Frame
 from napari_iclsam.core.images.intensity import check_image, to_rgb8
-from napari_iclsam.models.features import Decoded, Features
+from napari_iclsam.models.features import Decoded, Features, Resampling
 
 IMAGES_AT_ONCE = 4
 """Images embedded in one call on a graphics card: one at a time takes nearly three times as long,
@@ -32,6 +32,9 @@ class Promptable(Protocol):
 
     image_size: int
     grid: int
+
+    @property
+    def resampling(self) -> Resampling: ...  # noqa: D102
 
     def normalise(self, pixels: Tensor) -> Tensor: ...  # noqa: D102
     def encode(self, pixels: Tensor) -> Features: ...  # noqa: D102
@@ -174,8 +177,8 @@ class PromptableRunner:
     def _square(self, rgb: NDArray[np.uint8]) -> Tensor:
         """Make the encoder's input of an image, (1, 3, s, s)."""
         frame = self.frame(rgb)
-        pixels = frame.to_square(rgb).to(self.device)
-        return frame.pad(self.promptable.normalise(pixels))
+        pixels = frame.to_square(rgb, self.promptable.resampling)
+        return frame.pad(self.promptable.normalise(pixels.to(self.device)))
 
     def _encoder_key(self) -> str:
         """Tell this encoder from others: by its weights, their preprocessing and the size of its input."""

@@ -12,6 +12,9 @@ from PIL import Image
 from torch import Tensor
 from torch.nn import functional as F
 
+from napari_iclsam.core.images.resampling import resize_by_area
+from napari_iclsam.models.features import Resampling
+
 
 @dataclass(frozen=True, slots=True)
 class Frame:
@@ -40,12 +43,15 @@ class Frame:
         height, width = self.scaled
         return -(-height * grid // self.side), -(-width * grid // self.side)
 
-    def to_square(self, rgb: NDArray[np.uint8]) -> Tensor:
+    def to_square(self, rgb: NDArray[np.uint8], resampling: Resampling = "bilinear") -> Tensor:
         """Resize an 8-bit RGB image to `scaled`: (1, 3, h, w) float32 in 0..255, without padding."""
         height, width = self.scaled
-        resized = np.asarray(
-            Image.fromarray(rgb).resize((width, height), Image.Resampling.BILINEAR)
-        )
+        if resampling == "area":
+            resized = resize_by_area(rgb, (height, width))
+        else:
+            resized = np.asarray(
+                Image.fromarray(rgb).resize((width, height), Image.Resampling.BILINEAR)
+            )
         return torch.from_numpy(resized.transpose(2, 0, 1).astype(np.float32))[None]
 
     def pad(self, pixels: Tensor) -> Tensor:
