@@ -86,7 +86,8 @@ class TinyVitEncoder(nn.Module):
         merging.conv2.conv.stride = (1, 1)  # timm halves the grid here, MobileSAM keeps it
         if image_size == LITE_IMAGE_SIZE:
             _keep_resolution(backbone.patch_embed)
-        self.patch_embed, self.stages = backbone.patch_embed, backbone.stages
+        self.patch_embed: Any = backbone.patch_embed
+        self.stages: Any = backbone.stages
         self.neck = nn.Sequential(
             nn.Conv2d(320, 256, 1, bias=False),
             LayerNorm2d(256),
@@ -174,7 +175,8 @@ def _attend_in_windows(attention: Any, tokens: Tensor, side: int) -> Tensor:
     attended = F.scaled_dot_product_attention(query, key, value, attn_mask=bias)
     attended = attention.proj(attended.transpose(1, 2).flatten(2))
     grid = attended.view(batch, rows, columns, side, side, channels).transpose(2, 3)
-    return grid.reshape(padded.shape)[:, :height, :width]
+    cropped: Tensor = grid.reshape(padded.shape)[:, :height, :width]
+    return cropped
 
 
 def from_published(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
