@@ -169,6 +169,9 @@ class ICLSAM:
             encoded = yield from self._preview_steps(runners, images, preview_image)
         examples = yield from _embed_steps(runners, images, timer)
         fusion = yield from self._fusion_steps(runners, examples, timer)
+        # a promptable model that does not help costs nothing from here on
+        runners = replace(runners, experts=runners.experts.subset(fusion.experts))
+        examples = examples.with_experts(fusion.experts)
         if (
             self._recipe.fine_tune
             and self.networks.icl_facts.fine_tunable

@@ -35,7 +35,7 @@ class FusionWeights:
         first = 1 + 2 * expert
         return self.parts[first], self.parts[first + 1]
 
-    def only(self, experts: tuple[int, ...]) -> FusionWeights:
+    def only(self, experts: Sequence[int]) -> FusionWeights:
         """Return the weights without those of the other promptable models."""
         kept = [self.parts[0]]
         for expert in experts:
