@@ -70,7 +70,7 @@ def fit_context(
     runners: Runners, examples: Examples, encoded: EncodedSupport | None = None
 ) -> FittedContext:
     """Fit the probe and encode the support set, as far as it was not ``encoded`` for a preview."""
-    masks = [examples.masks(pair) for pair in range(len(examples))]
+    masks = examples.all_masks()
     probes = tuple(
         fit_probe(examples.of_expert(expert), masks, runners.recipe)
         for expert in range(len(runners.experts))

@@ -22,7 +22,7 @@ from napari_iclsam.core.fusion.cross_validation import (
     held_out,
     helpful_experts,
 )
-from napari_iclsam.core.fusion.log_odds import shifted_for_thin
+from napari_iclsam.core.fusion.log_odds import foreground_log_odds, shifted_for_thin
 from napari_iclsam.core.fusion.published import label_map
 from napari_iclsam.core.fusion.weights import (
     FusionWeights,
@@ -211,16 +211,17 @@ class ICLSAM:
         weights = []
         corrections = []
         scores = {}
+        experts = helpful_experts(cases, defaults)
+        cases = [case.only(experts) for case in cases]
         for label, default in enumerate(defaults):
-            chosen = choose_weights(cases, label, default)
+            chosen = choose_weights(cases, label, default.only(experts))
             score = cross_validated_scores(cases, label, chosen)
             weights.append(chosen)
             corrections.append(bias_correction(cases, label, chosen))
             if score is not None:
                 scores[examples.support.ids[label]] = score
-        experts = helpful_experts(cases, weights)
-        kept = tuple(of_label.only(experts) for of_label in weights)
-        return FittedFusion(kept, scores, tuple(corrections), experts)
+        foreground = foreground_log_odds(examples.all_masks())
+        return FittedFusion(tuple(weights), scores, tuple(corrections), experts, tuple(foreground))
 
     def _default_weights(self, examples: Examples) -> list[FusionWeights]:
         """Return the fusion weights of each label before any are cross-validated."""
@@ -302,7 +303,8 @@ def _hold_out_steps(
             query = examples.embedded(pair)
             outputs = drain(run_models(context, query, timer))
             with timer.stage("check"):
-                cases.append(held_out(outputs, examples.masks(pair)))
+                foreground = foreground_log_odds(rest.all_masks())
+                cases.append(held_out(outputs, examples.masks(pair), foreground))
     return cases
 
 

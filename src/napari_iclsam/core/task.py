@@ -56,12 +56,15 @@ class FittedFusion:
         Bias correction of the quality estimates; see `napari_iclsam.core.quality.dice_estimate`.
     experts : tuple of int
         Which of the promptable models help; the weights are those of these.
+    foreground : tuple of float
+        Log-odds of the share of the foreground in the examples, label by label.
     """
 
     weights: tuple[FusionWeights, ...]
     scores: Mapping[int, StageScores]
     corrections: tuple[float, ...]
     experts: tuple[int, ...]
+    foreground: tuple[float, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -234,7 +237,7 @@ class Task:
         if rule == "published":
             icl = icl_score(outputs.icl, outputs.size)
             return _Fused(fuse(icl, sam_score(outputs.sam), self.weights), [])
-        log_odds = log_odds_of(outputs)
+        log_odds = log_odds_of(outputs, self.fusion.foreground)
         estimates = estimate_dice(log_odds, self.fusion.corrections)
         return _Fused(fuse_log_odds(log_odds, self.weights), estimates)
 

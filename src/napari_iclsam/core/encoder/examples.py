@@ -59,6 +59,10 @@ class Examples:
         """Return the mask of each label in one pair, (L, H, W)."""
         return np.stack([self.support.mask(pair, label) for label in self.support.ids])
 
+    def all_masks(self) -> list[NDArray[np.bool_]]:
+        """Return the masks of each pair, (L, H, W)."""
+        return [self.masks(pair) for pair in range(len(self.support))]
+
     def masks_by_label(self) -> list[Masks]:
         """Return the mask of each pair, (H, W), label by label."""
         return [self.masks_of(label) for label in self.support.ids]

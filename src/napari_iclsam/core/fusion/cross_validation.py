@@ -47,8 +47,8 @@ _THRESHOLD_SHIFTS = (0.0, -1.5, -1.0, -0.5, 0.5, 1.0, 1.5)
 _ENOUGH_FOR_SHIFTS = 4
 """Examples of a label from which on threshold shifts are searched."""
 
-_HELPS = 0.003
-"""Dice that a promptable model must gain for some label, or it is dropped."""
+_ENOUGH_TO_DROP = 4
+"""Examples of each label from which on a promptable model may be dropped."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,9 +77,19 @@ class HeldOut:
         return replace(self, log_odds=chosen)
 
 
-def held_out(outputs: StageOutputs, masks: NDArray[np.bool_]) -> HeldOut:
-    """Sample the outputs of an example and its masks (L, H, W) on a lattice."""
-    log_odds = log_odds_of(outputs)
+def held_out(
+    outputs: StageOutputs, masks: NDArray[np.bool_], foreground: Sequence[float]
+) -> HeldOut:
+    """Sample the outputs of an example and its masks (L, H, W) on a lattice.
+
+    Parameters
+    ----------
+    outputs : StageOutputs
+    masks : ndarray, (L, H, W), bool
+    foreground : sequence of float
+        Of `foreground_log_odds` of the other examples.
+    """
+    log_odds = log_odds_of(outputs, foreground)
     full_image = resize(outputs.full_image, outputs.size) > 0.5
     truth = torch.from_numpy(np.ascontiguousarray(masks)).to(log_odds.icl.device)[:, None]
     step = math.ceil(math.sqrt(masks[0].size / _PIXELS))
@@ -131,46 +141,52 @@ def choose_weights(cases: Sequence[HeldOut], label: int, default: FusionWeights)
     return _weighted_mean(candidates, shares)
 
 
-def helpful_experts(cases: Sequence[HeldOut], weights: Sequence[FusionWeights]) -> tuple[int, ...]:
+def helpful_experts(cases: Sequence[HeldOut], defaults: Sequence[FusionWeights]) -> tuple[int, ...]:
     """Return the promptable models without which some label would be segmented worse.
 
     Parameters
     ----------
     cases : sequence of HeldOut
-    weights : sequence of FusionWeights
+    defaults : sequence of FusionWeights
         One a label.
 
     Returns
     -------
     tuple of int
-        At least one; all of them where fewer than two examples tell.
+        At least one; all of them where few examples tell.
     """
-    kept = list(range((len(weights[0].parts) - 1) // 2))
-    for expert in reversed(kept.copy()):
-        others = [other for other in kept if other != expert]
-        if others and _gain(cases, weights, kept, others) < _HELPS:
+    every = tuple(range(defaults[0].experts))
+    kept = every
+    for expert in every:
+        others = tuple(other for other in kept if other != expert)
+        if others and _gain(cases, defaults, kept, others) < 0:
             kept = others
-    return tuple(kept)
+    return kept
 
 
 def _gain(
     cases: Sequence[HeldOut],
-    weights: Sequence[FusionWeights],
+    defaults: Sequence[FusionWeights],
     kept: Sequence[int],
     others: Sequence[int],
 ) -> float:
     """Return the largest mean gain of Dice of any label by ``kept`` promptable models over ``others``."""
     gains = []
-    for label, of_label in enumerate(weights):
-        known = holding(cases, label)
-        if len(known) < 2:
+    for label, default in enumerate(defaults):
+        if len(holding(cases, label)) < _ENOUGH_TO_DROP:
             return math.inf
-        own = []
-        for case in known:
-            with_all = fused_dice(case.only(kept), label, of_label.only(kept))
-            own.append(with_all - fused_dice(case.only(others), label, of_label.only(others)))
-        gains.append(float(np.mean(own)))
+        with_all = _chosen_dice(cases, label, default, kept)
+        gains.append(with_all - _chosen_dice(cases, label, default, others))
     return max(gains)
+
+
+def _chosen_dice(
+    cases: Sequence[HeldOut], label: int, default: FusionWeights, experts: Sequence[int]
+) -> float:
+    """Return the mean Dice of a label under the weights that are chosen for some promptable models."""
+    known = [case.only(experts) for case in holding(cases, label)]
+    weights = choose_weights(known, label, default.only(experts))
+    return float(np.mean([fused_dice(case, label, weights) for case in known]))
 
 
 def cross_validated_scores(

@@ -20,11 +20,11 @@ _THIN_SHIFT = 0.5
 """Threshold shift of what one example shows to be thin: it comes out too wide otherwise, and nearly
 all of it is edge."""
 
-_DISAGREEMENT = 0.8
-"""Dice of a mask with the in-context model's up to which it counts for nothing."""
+_ICL_AGREEMENT = (0.8, 0.95)
+"""Dice of a mask with the in-context model's up to which they disagree, and from which on they agree in full."""
 
-_AGREEMENT = 0.95
-"""Dice of a mask with the in-context model's from which on it counts in full."""
+_MAP_AGREEMENT = (0.6, 0.85)
+"""The same for the confidence map, whose cells are coarser."""
 
 _LIMIT = 10.0
 """Logits of the mask decoder are clipped to this."""
@@ -40,9 +40,9 @@ class LogOdds:
     ----------
     parts : Tensor, (P, L, ...)
     agreement : Tensor, (P, L)
-        How far the mask of a part is the in-context model's, from 0 to 1; 1 for what is no mask.
-        That model prompts the others; where the masks differ much, a weak model has segmented
-        something else.
+        How far the mask of a part is the in-context model's, or that of its own confidence map, from
+        0 to 1; 1 for what is no mask. The in-context model prompts the others; where a mask is
+        confirmed by nothing, a weak model has segmented something else.
     """
 
     parts: Tensor
@@ -61,15 +61,38 @@ class LogOdds:
         return torch.lerp(parts[:1], parts, self.agreement[:, label, None])
 
 
-def log_odds_of(outputs: StageOutputs) -> LogOdds:
-    """Return the log-odds of each part, on the image."""
+def foreground_log_odds(masks: Sequence[NDArray[np.bool_]]) -> list[float]:
+    """Return the log-odds of the mean share of the foreground of each label, given masks (L, H, W) of each pair.
+
+    The probe is fitted with balanced classes: this is what its log-odds lack.
+    """
+    shares = np.mean([of_pair.mean(axis=(1, 2)) for of_pair in masks], axis=0)
+    clipped = np.clip(shares, 1e-4, 1 - 1e-4)
+    log_odds: list[float] = np.log(clipped / (1 - clipped)).tolist()
+    return log_odds
+
+
+def log_odds_of(outputs: StageOutputs, foreground: Sequence[float]) -> LogOdds:
+    """Return the log-odds of each part, on the image.
+
+    Parameters
+    ----------
+    outputs : StageOutputs
+    foreground : sequence of float
+        Of `foreground_log_odds`, label by label.
+    """
     icl = resize(outputs.icl, outputs.size).logit(1e-3)
+    prior = torch.tensor(foreground, dtype=icl.dtype, device=icl.device)[:, None, None, None]
     full = torch.ones(len(icl), device=icl.device)
     parts = [icl]
     agreement = [full]
     for expert in outputs.experts:
-        parts += [expert.sam.clamp(-_LIMIT, _LIMIT), expert.confidence.logit(1e-3)]
-        agreement += [_agreement(icl > 0, expert.sam > 0), full]
+        confidence = expert.confidence.logit(1e-3) + prior
+        mask = expert.sam > 0
+        with_icl = _ramp(_overlap(mask, icl > 0), _ICL_AGREEMENT)
+        with_map = _ramp(_overlap(mask, _best_mask(confidence)), _MAP_AGREEMENT)
+        parts += [expert.sam.clamp(-_LIMIT, _LIMIT), confidence]
+        agreement += [torch.maximum(with_icl, with_map), full]
     return LogOdds(torch.stack(parts), torch.stack(agreement))
 
 
@@ -104,9 +127,7 @@ def coefficients(weights: Sequence[FusionWeights], like: Tensor) -> Tensor:
     return torch.tensor(rows, dtype=like.dtype, device=like.device)
 
 
-def shifted_for_thin(
-    default: FusionWeights, masks: Sequence[NDArray[np.bool_]]
-) -> FusionWeights:
+def shifted_for_thin(default: FusionWeights, masks: Sequence[NDArray[np.bool_]]) -> FusionWeights:
     """Return default weights for a label, given its masks (H, W) in the examples.
 
     Of thin objects the threshold is higher if there is one example, since none can be
@@ -118,9 +139,19 @@ def shifted_for_thin(
     return default
 
 
-def _agreement(a: Tensor, b: Tensor) -> Tensor:
-    """Return how far masks (L, 1, H, W) agree, label by label, (L,); 0 if both are empty."""
+def _best_mask(log_odds: Tensor) -> Tensor:
+    """Return the masks (L, 1, H, W) with the largest expected Dice."""
+    thresholds = lower_edge(best_bin(histogram(log_odds.flatten(1))))
+    return log_odds >= thresholds[:, None, None, None]
+
+
+def _overlap(a: Tensor, b: Tensor) -> Tensor:
+    """Return the Dice of masks (L, 1, H, W) label by label, (L,); 0 if both are empty: then nothing agrees."""
     both = (a & b).sum(dim=(1, 2, 3))
     total = a.sum(dim=(1, 2, 3)) + b.sum(dim=(1, 2, 3))
-    dice = 2 * both / total.clamp_min(1)
-    return ((dice - _DISAGREEMENT) / (_AGREEMENT - _DISAGREEMENT)).clamp(0, 1)
+    return 2 * both / total.clamp_min(1)
+
+
+def _ramp(dice: Tensor, limits: tuple[float, float]) -> Tensor:
+    low, high = limits
+    return ((dice - low) / (high - low)).clamp(0, 1)

@@ -30,6 +30,11 @@ class FusionWeights:
     threshold_shift: float = 0.0
     gate_by_agreement: bool = False
 
+    @property
+    def experts(self) -> int:
+        """Number of promptable models."""
+        return (len(self.parts) - 1) // 2
+
     def of_expert(self, expert: int) -> tuple[float, float]:
         """Return the weights of mask and confidence map of a promptable model."""
         first = 1 + 2 * expert
@@ -61,8 +66,7 @@ def default_weights(kinds: Sequence[FusionDefault], pairs: int) -> FusionWeights
         K.
     """
     if len(kinds) > 1:
-        share = 0.5 / len(kinds)
-        return FusionWeights((0.5, *(share, 0.0) * len(kinds)), gate_by_agreement=True)
+        return FusionWeights((0.5, *(0.5 / len(kinds), 0.0) * len(kinds)), gate_by_agreement=True)
     return STARTER_WEIGHTS if kinds[0] == "starter" else published_weights(pairs)
 
 
