@@ -157,11 +157,11 @@ def segment_boxes(task: Task, image: NDArray[Any], boxes: NDArray[np.int64]) -> 
     runners = task.context.runners
     recipe = replace(runners.recipe, sam_guidance=0.0, mask_prompt=False)
     with torch.inference_mode():
-        query = runners.promptable.embed(as_rgb8(image)).embedding
+        runner = runners.experts.runners[0]
+        query = runner.embed(as_rgb8(image))
         flat = torch.full((1, 1, *image.shape[:2]), 0.5)
-        return (
-            refine_with_sam(runners.promptable, query, flat, flat, (boxes,), recipe)[0, 0] > 0
-        ).numpy()
+        logits = refine_with_sam(runner, query, flat, flat, (boxes,), recipe)
+        return (logits[0, 0] > 0).numpy()
 
 
 def pixel_features(image: NDArray[Any]) -> NDArray[np.float32]:
@@ -353,9 +353,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
         )
         if options.json:
             report = {
-                "models": [segmenter.networks.sam_facts.name, segmenter.networks.icl_facts.name],
+                "models": [segmenter.networks.sam_name, segmenter.networks.icl_facts.name],
                 "checksums": [
-                    segmenter.networks.sam_facts.checksum,
+                    *(sam.facts.checksum for sam in segmenter.networks.sams),
                     segmenter.networks.icl_facts.checksum,
                 ],
                 "settings": settings.to_dict(),

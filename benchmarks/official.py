@@ -133,7 +133,7 @@ def ours(
     rgb = image()
     scale = 1024 / max(rgb.shape)
     with torch.inference_mode():
-        embedding = runner.embed(rgb).embedding
+        embedding = runner.embed(rgb)
         embedded = time.perf_counter()
         logits = runner.decode(embedding, Prompts(torch.tensor([BOX]) * scale))
     done = time.perf_counter()

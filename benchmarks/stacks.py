@@ -20,7 +20,7 @@ from napari_iclsam.core.encoder.device import choose_precision
 from napari_iclsam.core.encoder.runner import Promptable
 from napari_iclsam.core.in_context.runner import InContextNetwork
 from napari_iclsam.core.model_choice import Precision
-from napari_iclsam.core.networks import ModelFacts, Networks
+from napari_iclsam.core.networks import LoadedSam, ModelFacts, Networks
 from napari_iclsam.models.build import build_icl
 from napari_iclsam.models.sam import Sam
 
@@ -47,7 +47,8 @@ def networks(precision: Precision = "auto") -> Networks:
     sam = Sam(encoders()[name]).eval().requires_grad_(False)
     icl_dtype = choose_precision("auto", device, large=True)  # as `ICLSAM` does
     icl = cast(InContextNetwork, build_icl("starter").module)
-    return Networks(sam, icl, device, name, icl_dtype, sam_facts=ModelFacts(checksum=name))
+    loaded = LoadedSam(sam, name, ModelFacts(checksum=name))
+    return Networks((loaded,), icl, device, icl_dtype)
 
 
 def scene(
@@ -94,13 +95,13 @@ def method_section() -> list[Row]:
     """Run stacks: first and again with another support, by labels, support, size and planes."""
     settings = Settings(cross_validate=False)
     loaded, calls = networks(), [0]
-    encode = cast(Promptable, loaded.sam).encode
+    encode = cast(Promptable, loaded.sams[0].network).encode
 
     def counted(pixels: Tensor) -> Any:
         calls[0] += 1
         return encode(pixels)
 
-    loaded.sam.encode = counted  # type: ignore[assignment]
+    loaded.sams[0].network.encode = counted  # type: ignore[assignment]
     segmenter = ICLSAM(networks=loaded, settings=settings, cache=EmbeddingCache())
     timed_stack(segmenter, 1, 1, 128, 1)  # warm up
     found = []

@@ -95,7 +95,7 @@ def case(request: pytest.FixtureRequest, runner: PromptableRunner) -> Iterator[C
     arrays["network_input"] = arrays["network_input"].transpose(2, 0, 1)
     image = arrays["image"]
     with torch.inference_mode():
-        yield Case(arrays, runner._square(image)[0], runner.embed(image).embedding)
+        yield Case(arrays, runner._square(image)[0], runner.embed(image))
 
 
 def test_pixels_that_enter_the_network_are_equal(case: Case) -> None:

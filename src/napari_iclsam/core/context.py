@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Generator
 from dataclasses import dataclass
 
+import torch
 from torch import Tensor
 
 from napari_iclsam.core.encoder.embedding import EmbeddedImage
 from napari_iclsam.core.encoder.examples import Examples
-from napari_iclsam.core.encoder.runner import PromptableRunner
-from napari_iclsam.core.fusion.outputs import StageOutputs
+from napari_iclsam.core.encoder.experts import Experts
+from napari_iclsam.core.fusion.outputs import ExpertOutput, StageOutputs
 from napari_iclsam.core.in_context.coarse_to_fine import (
     EncodedSupport,
     InContextOutput,
@@ -34,12 +35,13 @@ class Runners:
 
     Attributes
     ----------
-    promptable : PromptableRunner
+    experts : Experts
+        Promptable models.
     in_context : InContextRunner
     recipe : Recipe
     """
 
-    promptable: PromptableRunner
+    experts: Experts
     in_context: InContextRunner
     recipe: Recipe
 
@@ -52,14 +54,15 @@ class FittedContext:
     ----------
     runners : Runners
     examples : Examples
-    probe : Probe
+    probes : tuple of Probe
+        One a promptable model.
     encoded : EncodedSupport, optional
         None if there are more examples than the in-context model is shown: each query chooses its own.
     """
 
     runners: Runners
     examples: Examples
-    probe: Probe
+    probes: tuple[Probe, ...]
     encoded: EncodedSupport | None
 
 
@@ -67,12 +70,15 @@ def fit_context(
     runners: Runners, examples: Examples, encoded: EncodedSupport | None = None
 ) -> FittedContext:
     """Fit the probe and encode the support set, as far as it was not ``encoded`` for a preview."""
-    masks = [examples.masks(pair) for pair in range(len(examples))]
-    probe = fit_probe(examples.embeddings, masks, runners.recipe)
+    masks = examples.all_masks()
+    probes = tuple(
+        fit_probe(examples.of_expert(expert), masks, runners.recipe)
+        for expert in range(len(runners.experts))
+    )
     if len(examples) > runners.recipe.max_examples:
-        return FittedContext(runners, examples, probe, None)
+        return FittedContext(runners, examples, probes, None)
     encoded = encode_support(runners.in_context, examples, encoded)
-    return FittedContext(runners, examples, probe, encoded)
+    return FittedContext(runners, examples, probes, encoded)
 
 
 def run_models(
@@ -82,20 +88,23 @@ def run_models(
     recipe = context.runners.recipe
     yield Progress("icl", "Comparing with the examples")
     with timer.stage("icl"):
-        confidence = context.probe.confidence(query.embedding)
-        segmented = segment_query(context, query, confidence)
+        confidence = [
+            probe.confidence(embedding)
+            for probe, embedding in zip(context.probes, query.embeddings, strict=True)
+        ]
+        mean_confidence = torch.stack(confidence).mean(dim=0)
+        segmented = segment_query(context, query, mean_confidence)
         boxes = find_boxes(segmented.probabilities, query.shape, recipe)
     yield Progress("sam", "Refining the outlines")
+    outputs = []
     with timer.stage("sam"):
-        sam = refine_with_sam(
-            context.runners.promptable,
-            query.embedding,
-            segmented.probabilities,
-            confidence,
-            boxes,
-            recipe,
-        )
-    return StageOutputs(confidence, segmented.probabilities, sam, boxes, segmented.full_image)
+        for runner, embedding, own in zip(
+            context.runners.experts.runners, query.embeddings, confidence, strict=True
+        ):
+            probabilities = segmented.probabilities
+            sam = refine_with_sam(runner, embedding, probabilities, own, boxes, recipe)
+            outputs.append(ExpertOutput(own, sam))
+    return StageOutputs(segmented.probabilities, tuple(outputs), boxes, segmented.full_image)
 
 
 def segment_query(

@@ -12,12 +12,13 @@ from torch import nn
 from napari_iclsam.core.context import Runners
 from napari_iclsam.core.encoder.cache import EmbeddingCache
 from napari_iclsam.core.encoder.device import choose_device, choose_precision
+from napari_iclsam.core.encoder.experts import Experts
 from napari_iclsam.core.encoder.runner import PromptableRunner
 from napari_iclsam.core.in_context.runner import InContextNetwork, InContextRunner
 from napari_iclsam.core.model_choice import ModelChoice, Precision
 from napari_iclsam.core.recipe import Recipe
 from napari_iclsam.models.build import Built, build_icl, build_sam, describe
-from napari_iclsam.weights.catalogue import CATALOGUE, FusionDefault
+from napari_iclsam.weights.catalogue import CATALOGUE, FusionDefault, expert_names
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,38 +46,59 @@ class ModelFacts:
 
 
 @dataclass(frozen=True, slots=True)
-class Networks:
-    """A promptable and an in-context network on a device.
+class LoadedSam:
+    """A promptable network.
 
     Attributes
     ----------
-    sam : nn.Module
+    network : nn.Module
         A `napari_iclsam.core.encoder.runner.Promptable`.
+    precision : str
+        "float32", "bfloat16" or "float16".
+    facts : ModelFacts
+    """
+
+    network: nn.Module
+    precision: str = "float32"
+    facts: ModelFacts = field(default_factory=ModelFacts)
+
+
+@dataclass(frozen=True, slots=True)
+class Networks:
+    """Promptable networks and an in-context network on a device.
+
+    Attributes
+    ----------
+    sams : tuple of LoadedSam
+        At least one.
     icl : nn.Module
         An `InContextNetwork`.
     device : torch.device
-    precision : str
-        Of the promptable network: "float32", "bfloat16" or "float16".
     icl_dtype : torch.dtype
         In which the in-context network computes.
-    sam_facts, icl_facts : ModelFacts
+    icl_facts : ModelFacts
     """
 
-    sam: nn.Module
+    sams: tuple[LoadedSam, ...]
     icl: InContextNetwork
     device: torch.device = field(default_factory=lambda: torch.device("cpu"))
-    precision: str = "float32"
     icl_dtype: torch.dtype = torch.float32
-    sam_facts: ModelFacts = field(default_factory=ModelFacts)
     icl_facts: ModelFacts = field(default_factory=ModelFacts)
+
+    @property
+    def sam_name(self) -> str:
+        """Name of the promptable models together, as `ICLSAM` takes it."""
+        return "+".join(sam.facts.name for sam in self.sams)
 
     def runners(self, recipe: Recipe, cache: EmbeddingCache) -> Runners:
         """Bind the networks to what they are run with."""
-        promptable = PromptableRunner(
-            self.sam, cache, self.device, self.precision, self.sam_facts.checksum
-        )
+        runners = []
+        for sam in self.sams[: recipe.max_experts]:
+            checksum = sam.facts.checksum
+            runner = PromptableRunner(sam.network, cache, self.device, sam.precision, checksum)
+            runners.append(runner)
         in_context = InContextRunner(self.icl, self.device, self.icl_dtype, recipe)
-        return Runners(promptable, in_context, recipe)
+        return Runners(Experts(tuple(runners)), in_context, recipe)
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,14 +107,16 @@ class NetworkSource:
 
     Attributes
     ----------
-    choice : ModelChoice
+    sams : tuple of (str, torch.dtype)
+        Names of the promptable networks, and in which their encoders compute.
+    icl : str
     device : torch.device
-    sam_dtype, icl_dtype : torch.dtype
+    icl_dtype : torch.dtype
     """
 
-    choice: ModelChoice
+    sams: tuple[tuple[str, torch.dtype], ...]
+    icl: str
     device: torch.device
-    sam_dtype: torch.dtype
     icl_dtype: torch.dtype
 
     @classmethod
@@ -104,15 +128,14 @@ class NetworkSource:
         ValueError
             If one of them is unknown.
         """
-        large = describe(choice.sam, "sam").large
         device = choose_device(choice.device)
         describe(choice.icl, "icl")
-        return cls(
-            choice,
-            device,
-            choose_precision(precision, device, large=large),
-            choose_precision(precision, device, large=True),
-        )
+        sams = []
+        for name in expert_names(choice.sam):
+            large = describe(name, "sam").large
+            sams.append((name, choose_precision(precision, device, large=large)))
+        icl_dtype = choose_precision(precision, device, large=True)
+        return cls(tuple(sams), choice.icl, device, icl_dtype)
 
     @torch.inference_mode(False)
     def load(self) -> Networks:
@@ -126,16 +149,18 @@ class NetworkSource:
             If the weights are not on this computer.
         """
         in_main_memory = self.device.type == "cpu"
-        sam = build_sam(self.choice.sam, self.sam_dtype, here=in_main_memory)
-        icl = build_icl(self.choice.icl, here=in_main_memory)
+        sams = []
+        for name, dtype in self.sams:
+            sam = build_sam(name, dtype, here=in_main_memory)
+            precision = str(sam.dtype).removeprefix("torch.")
+            sams.append(LoadedSam(sam.module.to(self.device), precision, _facts(name, sam)))
+        icl = build_icl(self.icl, here=in_main_memory)
         return Networks(
-            sam=sam.module.to(self.device),
+            sams=tuple(sams),
             icl=cast(InContextNetwork, icl.module.to(self.device)),
             device=self.device,
-            precision=str(sam.dtype).removeprefix("torch."),
             icl_dtype=self.icl_dtype,
-            sam_facts=_facts(self.choice.sam, sam),
-            icl_facts=_facts(self.choice.icl, icl),
+            icl_facts=_facts(self.icl, icl),
         )
 
 

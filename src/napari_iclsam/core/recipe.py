@@ -36,6 +36,7 @@ class Recipe:
     ]
     box_thin_masks: Annotated[bool, "Box a mask as it is if the opening removes all of it."]
     mask_prompt: Annotated[bool, "Prompt SAM with the in-context model's mask besides boxes."]
+    max_experts: Annotated[int, "At most so many promptable models are fused."]
     cross_validate: Annotated[
         bool, "Choose the fusion weights by cross-validation on the support set."
     ]
@@ -62,6 +63,7 @@ PAPER = Recipe(
     cell_center=0.0,
     box_thin_masks=False,
     mask_prompt=False,
+    max_experts=1,
     cross_validate=False,
     fusion="published",
     half_precision=False,
@@ -78,6 +80,7 @@ AUTO = Recipe(
     cell_center=0.5,
     box_thin_masks=True,
     mask_prompt=True,
+    max_experts=4,
     cross_validate=True,
     fusion="log-odds",
     half_precision=True,

@@ -20,10 +20,15 @@ from napari_iclsam.core.fusion.cross_validation import (
     cross_validated_scores,
     folds,
     held_out,
+    helpful_experts,
 )
-from napari_iclsam.core.fusion.log_odds import starter_weights
+from napari_iclsam.core.fusion.log_odds import foreground_log_odds, shifted_for_thin
 from napari_iclsam.core.fusion.published import label_map
-from napari_iclsam.core.fusion.weights import FusionWeights, published_weights
+from napari_iclsam.core.fusion.weights import (
+    FusionWeights,
+    default_weights,
+    published_weights,
+)
 from napari_iclsam.core.images.geometry import resize
 from napari_iclsam.core.images.intensity import to_rgb8
 from napari_iclsam.core.images.support import SupportSet
@@ -164,6 +169,9 @@ class ICLSAM:
             encoded = yield from self._preview_steps(runners, images, preview_image)
         examples = yield from _embed_steps(runners, images, timer)
         fusion = yield from self._fusion_steps(runners, examples, timer)
+        # a promptable model that does not help costs nothing from here on
+        runners = replace(runners, experts=runners.experts.subset(fusion.experts))
+        examples = examples.with_experts(fusion.experts)
         if (
             self._recipe.fine_tune
             and self.networks.icl_facts.fine_tunable
@@ -203,21 +211,27 @@ class ICLSAM:
         weights = []
         corrections = []
         scores = {}
+        experts = helpful_experts(cases, defaults)
+        cases = [case.only(experts) for case in cases]
         for label, default in enumerate(defaults):
-            chosen = choose_weights(cases, label, default)
+            chosen = choose_weights(cases, label, default.only(experts))
             score = cross_validated_scores(cases, label, chosen)
             weights.append(chosen)
             corrections.append(bias_correction(cases, label, chosen))
             if score is not None:
                 scores[examples.support.ids[label]] = score
-        return FittedFusion(tuple(weights), scores, tuple(corrections))
+        foreground = foreground_log_odds(examples.all_masks())
+        return FittedFusion(tuple(weights), scores, tuple(corrections), experts, tuple(foreground))
 
     def _default_weights(self, examples: Examples) -> list[FusionWeights]:
         """Return the fusion weights of each label before any are cross-validated."""
-        starter = self.networks.sam_facts.fusion_default == "starter"
-        if self._recipe.fusion == "log-odds" and starter:
-            return [starter_weights(masks) for masks in examples.masks_by_label()]
-        return [published_weights(len(examples))] * len(examples.support.ids)
+        if self._recipe.fusion != "log-odds":
+            return [published_weights(len(examples))] * len(examples.support.ids)
+        kinds = [sam.facts.fusion_default for sam in self.networks.sams]
+        default = default_weights(kinds, len(examples))
+        if kinds == ["published"]:
+            return [default] * len(examples.support.ids)
+        return [shifted_for_thin(default, masks) for masks in examples.masks_by_label()]
 
     def _preview_prediction(
         self, support: SupportSet, probabilities: Tensor, timer: StageTimer
@@ -240,7 +254,9 @@ class ICLSAM:
 
     def _provenance(self, support: SupportSet) -> Provenance:
         networks = self.networks
-        facts = {"sam": networks.sam_facts, "icl": networks.icl_facts}
+        facts = {"icl": networks.icl_facts}
+        for number, sam in enumerate(networks.sams, start=1):
+            facts["sam" if number == 1 else f"sam{number}"] = sam.facts
         return Provenance(
             version=version(),
             models={role: of_role.name for role, of_role in facts.items()},
@@ -250,7 +266,7 @@ class ICLSAM:
             support=support.fingerprint(),
             examples=len(support),
             device=str(networks.device),
-            precision=networks.precision,
+            precision=networks.sams[0].precision,
             icl_precision=str(networks.icl_dtype).removeprefix("torch."),
         )
 
@@ -264,7 +280,7 @@ def _embed_steps(
     for done, image in enumerate(examples.images):
         yield Progress("embed", f"Embedding the examples: {done + 1} of {count}", done, count)
         with timer.stage("embed"):
-            embeddings.append(runners.promptable.embed(image).embedding)
+            embeddings.append(runners.experts.embed(image).embeddings)
     return replace(examples, embeddings=tuple(embeddings))
 
 
@@ -287,7 +303,8 @@ def _hold_out_steps(
             query = examples.embedded(pair)
             outputs = drain(run_models(context, query, timer))
             with timer.stage("check"):
-                cases.append(held_out(outputs, examples.masks(pair)))
+                foreground = foreground_log_odds(rest.all_masks())
+                cases.append(held_out(outputs, examples.masks(pair), foreground))
     return cases
 
 

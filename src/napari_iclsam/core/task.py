@@ -54,11 +54,17 @@ class FittedFusion:
         By label: mean Dice of the held-out examples. Empty without cross-validation.
     corrections : tuple of float
         Bias correction of the quality estimates; see `napari_iclsam.core.quality.dice_estimate`.
+    experts : tuple of int
+        Which of the promptable models help; the weights are those of these.
+    foreground : tuple of float
+        Log-odds of the share of the foreground in the examples, label by label.
     """
 
     weights: tuple[FusionWeights, ...]
     scores: Mapping[int, StageScores]
     corrections: tuple[float, ...]
+    experts: tuple[int, ...]
+    foreground: tuple[float, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -190,7 +196,7 @@ class Task:
         timer = StageTimer()
         yield Progress("embed", "Embedding the image")
         with timer.stage("embed"):
-            query = self.context.runners.promptable.embed(to_rgb8(image))
+            query = self.context.runners.experts.embed(to_rgb8(image))
         return (yield from self._segment_steps(query, timer))
 
     def _stack_steps(
@@ -198,7 +204,7 @@ class Task:
     ) -> Generator[Progress, None, None]:
         total = len(wanted)
         with closing(read_ahead(volume, axis, wanted)) as images:
-            queries = self.context.runners.promptable.embed_planes(images)
+            queries = self.context.runners.experts.embed_planes(images)
             for done, plane in enumerate(wanted):
                 yield Progress(
                     "embed", f"Embedding slice {done + 1} of {total}", done, total, plane
@@ -231,7 +237,7 @@ class Task:
         if rule == "published":
             icl = icl_score(outputs.icl, outputs.size)
             return _Fused(fuse(icl, sam_score(outputs.sam), self.weights), [])
-        log_odds = log_odds_of(outputs)
+        log_odds = log_odds_of(outputs, self.fusion.foreground)
         estimates = estimate_dice(log_odds, self.fusion.corrections)
         return _Fused(fuse_log_odds(log_odds, self.weights), estimates)
 

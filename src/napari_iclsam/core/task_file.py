@@ -65,7 +65,8 @@ class SavedTask:
 def save_task(task: Task, path: str | Path) -> None:
     """Save what a fitted task was made of; see `write_task`."""
     names = task.provenance.models
-    models = ModelChoice(names["sam"] or "starter", names["icl"] or "starter")
+    sams = [name for role, name in names.items() if role.startswith("sam")]
+    models = ModelChoice("+".join(sams) or "starter", names["icl"] or "starter")
     write_task(SavedTask(task.support, task.settings, models), path)
 
 

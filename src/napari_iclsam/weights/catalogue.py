@@ -444,13 +444,28 @@ CATALOGUE: Mapping[str, Weights] = MappingProxyType({entry.name: entry for entry
 
 ALIASES: Mapping[tuple[Kind, str], str] = MappingProxyType(
     {
-        ("sam", "starter"): "starter_sam",
+        ("sam", "starter"): "lite_medsam",
         ("icl", "starter"): "starter_icl",
         ("sam", "medsam"): "medsam_vit_b",
         ("icl", "universeg"): "universeg_v1",
     }
 )
 """Shorter names, each within its kind."""
+
+
+EXPERTS: Mapping[str, tuple[str, ...]] = MappingProxyType(
+    {"starter": ("lite_medsam", "starter_sam")}
+)
+"""Promptable models that are used together, by their common name."""
+
+
+def expert_names(name: str) -> tuple[str, ...]:
+    """Return the promptable models that a name stands for: those of `EXPERTS`, "a+b", or itself."""
+    if name in EXPERTS:
+        return EXPERTS[name]
+    parts = tuple(part.strip() for part in name.split("+"))
+    known = all(part in CATALOGUE or ("sam", part) in ALIASES for part in parts)
+    return parts if known else (name,)
 
 
 def names(kind: Kind) -> tuple[str, ...]:

@@ -35,16 +35,22 @@ class Embedding:
 
 @dataclass(frozen=True, slots=True)
 class EmbeddedImage:
-    """An 8-bit RGB image and its embedding.
+    """An 8-bit RGB image and its embeddings.
 
     Attributes
     ----------
     rgb : ndarray, (H, W, 3), uint8
-    embedding : Embedding
+    embeddings : tuple of Embedding
+        One a promptable model.
     """
 
     rgb: NDArray[np.uint8]
-    embedding: Embedding
+    embeddings: tuple[Embedding, ...]
+
+    @property
+    def embedding(self) -> Embedding:
+        """The embedding of the first promptable model."""
+        return self.embeddings[0]
 
     @property
     def shape(self) -> tuple[int, int]:

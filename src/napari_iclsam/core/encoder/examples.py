@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,13 +23,13 @@ class Examples:
     ----------
     support : SupportSet
     images : tuple of ndarray, (H, W, 3), uint8
-    embeddings : tuple of Embedding
-        Empty where none are needed.
+    embeddings : tuple of tuple of Embedding
+        Of each pair, one a promptable model. Empty where none are needed.
     """
 
     support: SupportSet
     images: tuple[NDArray[np.uint8], ...]
-    embeddings: tuple[Embedding, ...] = ()
+    embeddings: tuple[tuple[Embedding, ...], ...] = ()
 
     def __len__(self) -> int:
         return len(self.support)
@@ -42,6 +42,15 @@ class Examples:
             tuple(self.embeddings[pair] for pair in pairs) if self.embeddings else (),
         )
 
+    def of_expert(self, expert: int) -> tuple[Embedding, ...]:
+        """Return the embedding of each pair by one promptable model."""
+        return tuple(of_pair[expert] for of_pair in self.embeddings)
+
+    def with_experts(self, chosen: Sequence[int]) -> Examples:
+        """Return the examples with the embeddings of some of the promptable models."""
+        embeddings = [tuple(of_pair[expert] for expert in chosen) for of_pair in self.embeddings]
+        return replace(self, embeddings=tuple(embeddings))
+
     def embedded(self, pair: int) -> EmbeddedImage:
         """Return the image of one pair with its embedding."""
         return EmbeddedImage(self.images[pair], self.embeddings[pair])
@@ -49,6 +58,10 @@ class Examples:
     def masks(self, pair: int) -> NDArray[np.bool_]:
         """Return the mask of each label in one pair, (L, H, W)."""
         return np.stack([self.support.mask(pair, label) for label in self.support.ids])
+
+    def all_masks(self) -> list[NDArray[np.bool_]]:
+        """Return the masks of each pair, (L, H, W)."""
+        return [self.masks(pair) for pair in range(len(self.support))]
 
     def masks_by_label(self) -> list[Masks]:
         """Return the mask of each pair, (H, W), label by label."""

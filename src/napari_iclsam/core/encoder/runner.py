@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol, cast
+from typing import Protocol, cast
 
 import numpy as np
 import torch
@@ -14,9 +14,8 @@ from torch import Tensor, nn
 
 from napari_iclsam.core.encoder.autocast import computing_in
 from napari_iclsam.core.encoder.cache import EmbeddingCache, embedding_key, on_device, split_batch
-from napari_iclsam.core.encoder.embedding import EmbeddedImage, Embedding
+from napari_iclsam.core.encoder.embedding import Embedding
 from napari_iclsam.core.images.geometry import Frame
-from napari_iclsam.core.images.intensity import check_image, to_rgb8
 from napari_iclsam.models.features import Decoded, Features, Resampling
 
 IMAGES_AT_ONCE = 4
@@ -115,11 +114,11 @@ class PromptableRunner:
         """Return where an image lies in the encoder's square input."""
         return Frame(rgb.shape[0], rgb.shape[1], self.promptable.image_size)
 
-    def embed(self, rgb: NDArray[np.uint8]) -> EmbeddedImage:
+    def embed(self, rgb: NDArray[np.uint8]) -> Embedding:
         """Embed an 8-bit RGB image (H, W, 3), or take its embedding from the cache."""
         return self.embed_batch([rgb])[0]
 
-    def embed_batch(self, images: Sequence[NDArray[np.uint8]]) -> list[EmbeddedImage]:
+    def embed_batch(self, images: Sequence[NDArray[np.uint8]]) -> list[Embedding]:
         """Embed images in one call, or take their embeddings from the cache; see `embed`."""
         encoder = self._encoder_key()
         keys = [embedding_key(rgb, encoder, self.precision) for rgb in images]
@@ -129,28 +128,8 @@ class PromptableRunner:
         embedded = []
         for key, rgb in zip(keys, images, strict=True):
             features = on_device(cast(Features, found[key]), self.device)
-            embedded.append(EmbeddedImage(rgb, Embedding(features, self.frame(rgb))))
+            embedded.append(Embedding(features, self.frame(rgb)))
         return embedded
-
-    def embed_planes(self, planes: Iterator[NDArray[Any]]) -> Iterator[EmbeddedImage]:
-        """Check planes, convert them to 8 bits and embed them, `images_at_once` in one call.
-
-        What is wrong with a plane is raised when its turn comes, after those before it.
-        """
-        ended = False
-        while not ended:
-            batch: list[NDArray[np.uint8]] = []
-            error: Exception | None = None
-            try:
-                while len(batch) < self.images_at_once:
-                    batch.append(to_rgb8(check_image(next(planes))))
-            except StopIteration:
-                ended = True
-            except Exception as raised:  # noqa: BLE001 (raised below)
-                error = raised
-            yield from self.embed_batch(batch)
-            if error is not None:
-                raise error
 
     def decode(self, embedding: Embedding, prompts: Prompts) -> Tensor:
         """Return the mask logits of N prompts of one image over the square input, (N, 4 grid, 4 grid), float32."""

@@ -6,7 +6,6 @@ the support set can tell.
 
 from __future__ import annotations
 
-import itertools
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -39,12 +38,17 @@ _PENALTY = 0.01
 _TEMPERATURE = 0.01
 """Dice by which weights may be worse than the best for 1 / e of its part in the mean."""
 
-_SHARES = [(a / 4, b / 4, (4 - a - b) / 4) for a in range(5) for b in range(5 - a)]
+_QUARTERS = 4
+"""Weights are searched in steps of one quarter of their sum."""
+
 _INVERSE_TEMPERATURES = (0.5, 0.7, 1.0, 1.5, 2.5)
 _THRESHOLD_SHIFTS = (0.0, -1.5, -1.0, -0.5, 0.5, 1.0, 1.5)
 
 _ENOUGH_FOR_SHIFTS = 4
 """Examples of a label from which on threshold shifts are searched."""
+
+_ENOUGH_TO_DROP = 4
+"""Examples of each label from which on a promptable model may be dropped."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,23 +68,36 @@ class HeldOut:
     full_image: Tensor
     truth: Tensor
 
+    def only(self, experts: Sequence[int]) -> HeldOut:
+        """Return the example without the parts of the other promptable models."""
+        parts = [0]
+        for expert in experts:
+            parts += [1 + 2 * expert, 2 + 2 * expert]
+        chosen = LogOdds(self.log_odds.parts[parts], self.log_odds.agreement[parts])
+        return replace(self, log_odds=chosen)
 
-def held_out(outputs: StageOutputs, masks: NDArray[np.bool_]) -> HeldOut:
-    """Sample the outputs of an example and its masks (L, H, W) on a lattice."""
-    log_odds = log_odds_of(outputs)
+
+def held_out(
+    outputs: StageOutputs, masks: NDArray[np.bool_], foreground: Sequence[float]
+) -> HeldOut:
+    """Sample the outputs of an example and its masks (L, H, W) on a lattice.
+
+    Parameters
+    ----------
+    outputs : StageOutputs
+    masks : ndarray, (L, H, W), bool
+    foreground : sequence of float
+        Of `foreground_log_odds` of the other examples.
+    """
+    log_odds = log_odds_of(outputs, foreground)
     full_image = resize(outputs.full_image, outputs.size) > 0.5
     truth = torch.from_numpy(np.ascontiguousarray(masks)).to(log_odds.icl.device)[:, None]
     step = math.ceil(math.sqrt(masks[0].size / _PIXELS))
 
     def sample(pixels: Tensor) -> Tensor:
-        return pixels[..., step // 2 :: step, step // 2 :: step].flatten(1)
+        return pixels[..., step // 2 :: step, step // 2 :: step].flatten(-3)
 
-    sampled = LogOdds(
-        sample(log_odds.icl),
-        sample(log_odds.sam),
-        sample(log_odds.confidence),
-        log_odds.agreement,
-    )
+    sampled = LogOdds(sample(log_odds.parts), log_odds.agreement)
     return HeldOut(sampled, sample(full_image), sample(truth))
 
 
@@ -120,7 +137,56 @@ def choose_weights(cases: Sequence[HeldOut], label: int, default: FusionWeights)
     ]
     tables = [_dice_table(case, label, mixtures, shifts) for case in known]
     worth = _worth(torch.stack(tables).flatten(1), candidates, default)
-    return _weighted_mean(candidates, torch.softmax(worth.double() / _TEMPERATURE, dim=0), default)
+    shares = torch.softmax(worth.double() / _TEMPERATURE, dim=0)
+    return _weighted_mean(candidates, shares)
+
+
+def helpful_experts(cases: Sequence[HeldOut], defaults: Sequence[FusionWeights]) -> tuple[int, ...]:
+    """Return the promptable models without which some label would be segmented worse.
+
+    Parameters
+    ----------
+    cases : sequence of HeldOut
+    defaults : sequence of FusionWeights
+        One a label.
+
+    Returns
+    -------
+    tuple of int
+        At least one; all of them where few examples tell.
+    """
+    every = tuple(range(defaults[0].experts))
+    kept = every
+    for expert in every:
+        others = tuple(other for other in kept if other != expert)
+        if others and _gain(cases, defaults, kept, others) < 0:
+            kept = others
+    return kept
+
+
+def _gain(
+    cases: Sequence[HeldOut],
+    defaults: Sequence[FusionWeights],
+    kept: Sequence[int],
+    others: Sequence[int],
+) -> float:
+    """Return the largest mean gain of Dice of any label by ``kept`` promptable models over ``others``."""
+    gains = []
+    for label, default in enumerate(defaults):
+        if len(holding(cases, label)) < _ENOUGH_TO_DROP:
+            return math.inf
+        with_all = _chosen_dice(cases, label, default, kept)
+        gains.append(with_all - _chosen_dice(cases, label, default, others))
+    return max(gains)
+
+
+def _chosen_dice(
+    cases: Sequence[HeldOut], label: int, default: FusionWeights, experts: Sequence[int]
+) -> float:
+    """Return the mean Dice of a label under the weights that are chosen for some promptable models."""
+    known = [case.only(experts) for case in holding(cases, label)]
+    weights = choose_weights(known, label, default.only(experts))
+    return float(np.mean([fused_dice(case, label, weights) for case in known]))
 
 
 def cross_validated_scores(
@@ -131,7 +197,7 @@ def cross_validated_scores(
     if not known:
         return None
     icl = [_dice(case.full_image[label], case.truth[label]) for case in known]
-    sam = [_dice(case.log_odds.sam[label] > 0, case.truth[label]) for case in known]
+    sam = [_dice(case.log_odds.parts[1, label] > 0, case.truth[label]) for case in known]
     fused = [fused_dice(case, label, weights) for case in known]
     return StageScores(float(np.mean(icl)), float(np.mean(sam)), float(np.mean(fused)), len(known))
 
@@ -144,9 +210,22 @@ def fused_dice(case: HeldOut, label: int, weights: FusionWeights) -> float:
 def _mixtures(default: FusionWeights) -> list[FusionWeights]:
     """Return the default and a grid of other weights."""
     mixtures = [default]
-    for shares, factor in itertools.product(_SHARES, _INVERSE_TEMPERATURES):
-        mixtures.append(FusionWeights(*shares, factor, gate_by_agreement=default.gate_by_agreement))
+    for quarters in _compositions(_QUARTERS, len(default.parts)):
+        parts = tuple(quarter / _QUARTERS for quarter in quarters)
+        for factor in _INVERSE_TEMPERATURES:
+            for gated in (False, True):
+                mixtures.append(FusionWeights(parts, factor, 0.0, gated))
     return mixtures
+
+
+def _compositions(total: int, count: int) -> list[tuple[int, ...]]:
+    """Return all tuples of ``count`` integers, none negative, whose sum is ``total``."""
+    if count == 1:
+        return [(total,)]
+    found = []
+    for first in range(total + 1):
+        found += [(first, *rest) for rest in _compositions(total - first, count - 1)]
+    return found
 
 
 def _worth(dice: Tensor, candidates: Sequence[FusionWeights], default: FusionWeights) -> Tensor:
@@ -161,35 +240,36 @@ def _worth(dice: Tensor, candidates: Sequence[FusionWeights], default: FusionWei
     return gains.mean(dim=0) - standard_error - _PENALTY * distances
 
 
-def _weighted_mean(
-    candidates: Sequence[FusionWeights], shares: Tensor, default: FusionWeights
-) -> FusionWeights:
-    """Return the mean of weights, each with its share (C,), float64; the inverse temperatures are multiplied in."""
-    rows = [[one.icl, one.sam, one.confidence, one.threshold_shift] for one in candidates]
-    table = torch.tensor(rows, dtype=torch.float64)
+def _weighted_mean(candidates: Sequence[FusionWeights], shares: Tensor) -> FusionWeights:
+    """Return the mean of weights, each with its share (C,), float64.
+
+    Of those with and without the gate, the kind with the larger sum of shares counts. The inverse
+    temperatures are multiplied in.
+    """
+    gated = torch.tensor([one.gate_by_agreement for one in candidates])
+    use_gate = bool(shares[gated].sum() > 0.5)
+    shares = torch.where(gated == use_gate, shares, 0.0)
+    shares = shares / shares.sum()
     factors = torch.tensor([one.inverse_temperature for one in candidates], dtype=torch.float64)
-    table[:, :3] *= factors[:, None]
-    icl, sam, confidence, shift = (shares @ table).tolist()
-    return replace(
-        default,
-        icl=icl,
-        sam=sam,
-        confidence=confidence,
-        inverse_temperature=1.0,
-        threshold_shift=shift,
+    parts = torch.tensor([one.parts for one in candidates], dtype=torch.float64)
+    shifts = torch.tensor([one.threshold_shift for one in candidates], dtype=torch.float64)
+    mean_parts = shares @ (parts * factors[:, None])
+    return FusionWeights(
+        parts=tuple(mean_parts.tolist()),
+        threshold_shift=float(shares @ shifts),
+        gate_by_agreement=use_gate,
     )
 
 
 def _dice_table(
     case: HeldOut, label: int, mixtures: Sequence[FusionWeights], shifts: Sequence[float]
 ) -> Tensor:
-    """Return the Dice of one label under R mixtures and, instead of their own, each threshold shift, (R, S).
-
-    All mixtures are gated by agreement, or none.
-    """
-    gated = mixtures[0].gate_by_agreement
-    parts = case.log_odds.parts(label, gate_by_agreement=gated)
-    fused = coefficients(mixtures, case.log_odds.icl) @ parts
+    """Return the Dice of one label under R mixtures and, instead of their own, each threshold shift, (R, S)."""
+    gated = torch.tensor([mixture.gate_by_agreement for mixture in mixtures])
+    factors = coefficients(mixtures, case.log_odds.parts)
+    fused = factors @ case.log_odds.of_label(label, gate_by_agreement=False)
+    if gated.any():
+        fused[gated] = factors[gated] @ case.log_odds.of_label(label, gate_by_agreement=True)
     counts = histogram(fused)
     area = sum_from(counts)
     true_area = sum_from(histogram(fused, case.truth[label]))
@@ -204,6 +284,7 @@ def _dice(found: Tensor, truth: Tensor) -> float:
 
 
 def _distance(a: FusionWeights, b: FusionWeights) -> float:
-    shares = abs(a.icl - b.icl) + abs(a.sam - b.sam) + abs(a.confidence - b.confidence)
+    parts = sum(abs(one - other) for one, other in zip(a.parts, b.parts, strict=True))
     temperature = 0.5 * abs(math.log(a.inverse_temperature / b.inverse_temperature))
-    return shares + temperature + abs(a.threshold_shift - b.threshold_shift)
+    gate = 0.5 * (a.gate_by_agreement != b.gate_by_agreement)
+    return parts + temperature + gate + abs(a.threshold_shift - b.threshold_shift)

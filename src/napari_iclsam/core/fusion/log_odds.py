@@ -16,76 +16,88 @@ from napari_iclsam.core.fusion.weights import FusionWeights
 from napari_iclsam.core.images.geometry import resize
 from napari_iclsam.core.images.thinness import is_thin
 
-STARTER_WEIGHTS = FusionWeights(icl=0.5, sam=0.5, gate_by_agreement=True)
-"""The default with starter-sam (see `starter_weights`): the best over held-out subjects of its
-training sets and new synthetic tasks. Starter-sam is a weaker model than SAM, for which the
-published ones were made."""
-
 _THIN_SHIFT = 0.5
 """Threshold shift of what one example shows to be thin: it comes out too wide otherwise, and nearly
 all of it is edge."""
 
-_DISAGREEMENT = 0.8
-"""Dice of both models' masks up to which SAM's counts for nothing."""
+_ICL_AGREEMENT = (0.8, 0.95)
+"""Dice of a mask with the in-context model's up to which they disagree, and from which on they agree in full."""
 
-_AGREEMENT = 0.95
-"""Dice of both models' masks from which on SAM's counts in full."""
+_MAP_AGREEMENT = (0.6, 0.85)
+"""The same for the confidence map, whose cells are coarser."""
+
+_LIMIT = 10.0
+"""Logits of the mask decoder are clipped to this."""
 
 
 @dataclass(frozen=True, slots=True)
 class LogOdds:
-    """Log-odds of the foreground by each part, for L labels.
+    """Log-odds of the foreground by each of P parts, for L labels.
+
+    The parts are the in-context model, then mask and confidence map of each promptable model.
 
     Attributes
     ----------
-    icl, sam, confidence : Tensor, (L, ...)
-        Of the in-context model, of SAM (its logits), and of the confidence map.
-    agreement : Tensor, (L,)
-        How far SAM's mask is the in-context model's, from 0 to 1. That model prompts SAM; where the
-        masks differ much, a weak SAM has segmented something else.
+    parts : Tensor, (P, L, ...)
+    agreement : Tensor, (P, L)
+        How far the mask of a part is the in-context model's, or that of its own confidence map, from
+        0 to 1; 1 for what is no mask. The in-context model prompts the others; where a mask is
+        confirmed by nothing, a weak model has segmented something else.
     """
 
-    icl: Tensor
-    sam: Tensor
-    confidence: Tensor
+    parts: Tensor
     agreement: Tensor
 
-    def parts(self, label: int, *, gate_by_agreement: bool) -> Tensor:
-        """Return what counts for one label, (3, n): the in-context model, SAM, the confidence map."""
-        icl = self.icl[label].flatten()
-        sam = self.sam[label].flatten()
-        if gate_by_agreement:
-            sam = torch.lerp(icl, sam, self.agreement[label])
-        return torch.stack([icl, sam, self.confidence[label].flatten()])
+    @property
+    def icl(self) -> Tensor:
+        """Log-odds of the in-context model, (L, ...)."""
+        return self.parts[0]
+
+    def of_label(self, label: int, *, gate_by_agreement: bool) -> Tensor:
+        """Return what counts for one label, (P, n)."""
+        parts = self.parts[:, label].flatten(1)
+        if not gate_by_agreement:
+            return parts
+        return torch.lerp(parts[:1], parts, self.agreement[:, label, None])
 
 
-def starter_weights(masks: Sequence[NDArray[np.bool_]]) -> FusionWeights:
-    """Return the default weights of a label with starter-sam, given its masks (H, W) in the examples.
+def foreground_log_odds(masks: Sequence[NDArray[np.bool_]]) -> list[float]:
+    """Return the log-odds of the mean share of the foreground of each label, given masks (L, H, W) of each pair.
 
-    They are `STARTER_WEIGHTS`. Of thin objects the threshold is higher if there is one example,
-    since none can be cross-validated.
+    The probe is fitted with balanced classes: this is what its log-odds lack.
     """
-    known = [mask for mask in masks if mask.any()]
-    if len(known) == 1 and is_thin(known[0]):
-        return replace(STARTER_WEIGHTS, threshold_shift=_THIN_SHIFT)
-    return STARTER_WEIGHTS
+    shares = np.mean([of_pair.mean(axis=(1, 2)) for of_pair in masks], axis=0)
+    clipped = np.clip(shares, 1e-4, 1 - 1e-4)
+    log_odds: list[float] = np.log(clipped / (1 - clipped)).tolist()
+    return log_odds
 
 
-def log_odds_of(outputs: StageOutputs) -> LogOdds:
-    """Return the log-odds of each part, on the image."""
+def log_odds_of(outputs: StageOutputs, foreground: Sequence[float]) -> LogOdds:
+    """Return the log-odds of each part, on the image.
+
+    Parameters
+    ----------
+    outputs : StageOutputs
+    foreground : sequence of float
+        Of `foreground_log_odds`, label by label.
+    """
     icl = resize(outputs.icl, outputs.size).logit(1e-3)
-    overlap = _overlap(icl > 0, outputs.sam > 0)
-    agreement = (overlap - _DISAGREEMENT) / (_AGREEMENT - _DISAGREEMENT)
-    return LogOdds(
-        icl=icl,
-        sam=outputs.sam.clamp(-10, 10),
-        confidence=outputs.confidence.logit(1e-3),
-        agreement=agreement.clamp(0, 1),
-    )
+    prior = torch.tensor(foreground, dtype=icl.dtype, device=icl.device)[:, None, None, None]
+    full = torch.ones(len(icl), device=icl.device)
+    parts = [icl]
+    agreement = [full]
+    for expert in outputs.experts:
+        confidence = expert.confidence.logit(1e-3) + prior
+        mask = expert.sam > 0
+        with_icl = _ramp(_overlap(mask, icl > 0), _ICL_AGREEMENT)
+        with_map = _ramp(_overlap(mask, _best_mask(confidence)), _MAP_AGREEMENT)
+        parts += [expert.sam.clamp(-_LIMIT, _LIMIT), confidence]
+        agreement += [torch.maximum(with_icl, with_map), full]
+    return LogOdds(torch.stack(parts), torch.stack(agreement))
 
 
 def fuse_log_odds(log_odds: LogOdds, weights: Sequence[FusionWeights]) -> Tensor:
-    """Return the fused score of each label, of the shape of the log-odds, positive where it is foreground.
+    """Return the fused score of each label, of the shape of a part, positive where it is foreground.
 
     Parameters
     ----------
@@ -103,17 +115,34 @@ def fuse_log_odds(log_odds: LogOdds, weights: Sequence[FusionWeights]) -> Tensor
 
 def weighted_sum(log_odds: LogOdds, label: int, weights: FusionWeights) -> Tensor:
     """Return the fused log-odds of a label, (1, n)."""
-    parts = log_odds.parts(label, gate_by_agreement=weights.gate_by_agreement)
-    return coefficients([weights], log_odds.icl) @ parts
+    parts = log_odds.of_label(label, gate_by_agreement=weights.gate_by_agreement)
+    return coefficients([weights], parts) @ parts
 
 
 def coefficients(weights: Sequence[FusionWeights], like: Tensor) -> Tensor:
-    """Return the factors of `LogOdds.parts` under R weights, (R, 3)."""
+    """Return the factors of the parts under R weights, (R, P)."""
     rows = []
     for one in weights:
-        factor = one.inverse_temperature
-        rows.append([factor * one.icl, factor * one.sam, factor * one.confidence])
+        rows.append([one.inverse_temperature * part for part in one.parts])
     return torch.tensor(rows, dtype=like.dtype, device=like.device)
+
+
+def shifted_for_thin(default: FusionWeights, masks: Sequence[NDArray[np.bool_]]) -> FusionWeights:
+    """Return default weights for a label, given its masks (H, W) in the examples.
+
+    Of thin objects the threshold is higher if there is one example, since none can be
+    cross-validated.
+    """
+    known = [mask for mask in masks if mask.any()]
+    if len(known) == 1 and is_thin(known[0]):
+        return replace(default, threshold_shift=_THIN_SHIFT)
+    return default
+
+
+def _best_mask(log_odds: Tensor) -> Tensor:
+    """Return the masks (L, 1, H, W) with the largest expected Dice."""
+    thresholds = lower_edge(best_bin(histogram(log_odds.flatten(1))))
+    return log_odds >= thresholds[:, None, None, None]
 
 
 def _overlap(a: Tensor, b: Tensor) -> Tensor:
@@ -121,3 +150,8 @@ def _overlap(a: Tensor, b: Tensor) -> Tensor:
     both = (a & b).sum(dim=(1, 2, 3))
     total = a.sum(dim=(1, 2, 3)) + b.sum(dim=(1, 2, 3))
     return 2 * both / total.clamp_min(1)
+
+
+def _ramp(dice: Tensor, limits: tuple[float, float]) -> Tensor:
+    low, high = limits
+    return ((dice - low) / (high - low)).clamp(0, 1)

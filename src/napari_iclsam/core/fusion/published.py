@@ -49,8 +49,8 @@ def fuse(icl: Tensor, sam: Tensor, weights: Sequence[FusionWeights]) -> Tensor:
     weights : sequence of FusionWeights
         One a label.
     """
-    icl_weights = torch.tensor([of_label.icl for of_label in weights], device=icl.device)
-    sam_weights = torch.tensor([of_label.sam for of_label in weights], device=icl.device)
+    icl_weights = torch.tensor([of_label.parts[0] for of_label in weights], device=icl.device)
+    sam_weights = torch.tensor([of_label.parts[1] for of_label in weights], device=icl.device)
     return icl_weights.view(-1, 1, 1, 1) * icl + sam_weights.view(-1, 1, 1, 1) * sam
 
 

@@ -153,7 +153,7 @@ def encode_crops(
             }
             stages.append(_encode_stage(runner, sizes, crops, last=factor == _CROP_FACTORS[-1]))
     labels = sorted({label for stage in stages for label in stage.sizes})
-    templates = {label: fit_template(examples.embeddings, regions[label]) for label in labels}
+    templates = {label: fit_template(examples.of_expert(0), regions[label]) for label in labels}
     return replace(encoded, crop_stages=tuple(stages), templates=templates)
 
 
@@ -200,7 +200,7 @@ def nearest_examples(examples: Examples, query: Embedding, count: int) -> Exampl
 
     Similarity is the cosine of their means over the image, less the mean of the support.
     """
-    embeddings = (query, *examples.embeddings)
+    embeddings = (query, *examples.of_expert(0))
     means = torch.stack([embedding.cells.mean(dim=(-2, -1)) for embedding in embeddings])
     directions = F.normalize(means - means[1:].mean(dim=0), dim=1)
     similarities = directions[1:] @ directions[0]
