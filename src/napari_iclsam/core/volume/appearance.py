@@ -1,0 +1,76 @@
+"""Grey values that tell an object from what lies around it, learnt from the labelled planes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import ndimage
+
+from napari_iclsam.core.volume.labelled_planes import LabelledPlanes
+
+ReadGrey = Callable[[int], NDArray[np.uint8]]
+"""Returns the grey values (H, W) of a plane, on the volume's one scale."""
+
+_BINS = 64
+_BIN_WIDTH = 4
+_SMOOTHING = 1.5
+_FLOOR = 1e-3
+_LIMIT = 2.0
+
+_REACH = 3.0
+"""Least width, in pixels, of the ring around an object that counts as its background."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Appearance:
+    """Log-likelihood ratio of grey values.
+
+    Attributes
+    ----------
+    table : ndarray, (64,), float32
+        Of grey values 4 n to 4 n + 3: log p(value | object) - log p(value | around it).
+    typical : float
+        Mean log-odds in the object in its labelled planes.
+    """
+
+    table: NDArray[np.float32]
+    typical: float
+
+    def log_odds(self, grey: NDArray[np.uint8]) -> NDArray[np.float32]:
+        """Return log-odds (H, W) of grey values, a little smoothed against noise, within +-2."""
+        values = ndimage.gaussian_filter(self.table[grey // _BIN_WIDTH], 0.7)
+        return np.asarray(np.clip(values, -_LIMIT, _LIMIT), dtype=np.float32)
+
+
+def learn_appearance(labelled: LabelledPlanes, read_grey: ReadGrey) -> Appearance:
+    """Learn the grey values of an object and of its surroundings (a ring as wide as its radius)."""
+    inside, around = np.zeros(_BINS), np.zeros(_BINS)
+    reach = max(_REACH, labelled.radius())
+    for plane in labelled.holding:
+        mask = labelled.mask(plane)
+        bins = read_grey(plane) // _BIN_WIDTH
+        distance = ndimage.distance_transform_edt(~mask)
+        ring = (distance > 0) & (distance <= reach)
+        inside += _shares(bins[mask])
+        around += _shares(bins[ring])
+    table = _log_density(inside) - _log_density(around)
+    appearance = Appearance(table.astype(np.float32), 0.0)
+    found = [
+        appearance.log_odds(read_grey(plane))[labelled.mask(plane)].mean()
+        for plane in labelled.holding
+    ]
+    return Appearance(appearance.table, float(np.mean(found)) if found else 0.0)
+
+
+def _shares(bins: NDArray[np.uint8]) -> NDArray[np.float64]:
+    """Return the share of values in each bin; zeros if there are none."""
+    return np.asarray(np.bincount(bins, minlength=_BINS) / max(len(bins), 1))
+
+
+def _log_density(counts: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Smooth a histogram and take logarithms."""
+    smooth = ndimage.gaussian_filter1d(counts, _SMOOTHING) + _FLOOR
+    return np.asarray(np.log(smooth / smooth.sum()))

@@ -1,0 +1,110 @@
+"""The planes in which a person has marked one label, or declared that it is not there."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+AxisKind = Literal["space", "time"]
+"""In time an object may vanish and return; in space it is mostly in one piece."""
+
+
+@dataclass(frozen=True, slots=True)
+class Axis:
+    """The axis along which planes are stacked.
+
+    Attributes
+    ----------
+    count : int
+        Planes of the volume.
+    step : float
+        Distance of two planes, in pixels of a plane.
+    kind : {"space", "time"}
+    """
+
+    count: int
+    step: float = 1.0
+    kind: AxisKind = "space"
+
+    def __post_init__(self) -> None:
+        if self.count < 1:
+            raise ValueError(f"A volume needs at least one plane; got {self.count}.")
+        if not (np.isfinite(self.step) and self.step > 0):
+            raise ValueError(f"The distance of planes must be a positive number; got {self.step}.")
+
+
+def axis_of_spacing(
+    count: int, spacing: tuple[float, float, float], kind: AxisKind = "space"
+) -> Axis:
+    """Make an axis from physical spacing (plane, row, column) in any one unit."""
+    plane, row, column = (float(value) for value in spacing)
+    if min(plane, row, column) <= 0:
+        raise ValueError(f"The spacing must be positive in all three directions; got {spacing}.")
+    return Axis(count, plane / float(np.sqrt(row * column)), kind)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class LabelledPlanes:
+    """Masks of one label in the planes that a person has labelled.
+
+    Attributes
+    ----------
+    planes : tuple of int
+        Ascending, without repetition.
+    masks : ndarray, (K, H, W), bool
+        All False in a plane that was labelled without this label, or declared empty.
+    """
+
+    planes: tuple[int, ...]
+    masks: NDArray[np.bool_]
+
+    def __post_init__(self) -> None:
+        if not self.planes or list(self.planes) != sorted(set(self.planes)):
+            raise ValueError(
+                "Labelled planes must be one or more, ascending, without repetition; "
+                f"got {self.planes}."
+            )
+        if self.masks.ndim != 3 or len(self.masks) != len(self.planes):
+            raise ValueError(
+                f"Expected one mask (H, W) for each of {len(self.planes)} labelled planes; "
+                f"got an array of shape {self.masks.shape}."
+            )
+
+    @property
+    def holding(self) -> tuple[int, ...]:
+        """The labelled planes that hold the object."""
+        return tuple(plane for plane in self.planes if self.mask(plane).any())
+
+    def mask(self, plane: int) -> NDArray[np.bool_]:
+        """Return the mask (H, W) of a labelled plane."""
+        return np.asarray(self.masks[self.planes.index(plane)])
+
+    def without(self, plane: int) -> LabelledPlanes:
+        """Return the other labelled planes, for leaving one out."""
+        kept = [index for index, known in enumerate(self.planes) if known != plane]
+        return LabelledPlanes(tuple(self.planes[index] for index in kept), self.masks[kept])
+
+    def below(self, plane: int) -> int | None:
+        """Return the nearest labelled plane before a plane."""
+        return max((known for known in self.planes if known < plane), default=None)
+
+    def above(self, plane: int) -> int | None:
+        """Return the nearest labelled plane after a plane."""
+        return min((known for known in self.planes if known > plane), default=None)
+
+    def area(self, plane: int) -> float:
+        """Return the area to expect in a plane, in pixels, interpolated between planes."""
+        held = self.holding
+        areas = [float(np.count_nonzero(self.mask(known))) for known in held]
+        return float(np.interp(plane, held, areas)) if held else 0.0
+
+    def radius(self) -> float:
+        """Return the radius, in pixels, of a disk of the object's mean area."""
+        held = self.holding
+        if not held:
+            return 0.0
+        areas = [float(np.count_nonzero(self.mask(known))) for known in held]
+        return float(np.sqrt(np.mean(areas) / np.pi))

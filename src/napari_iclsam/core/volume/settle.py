@@ -1,0 +1,238 @@
+"""The decision for each plane of a volume, once the evidence of all planes is there."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import special
+
+from napari_iclsam.core.volume.label_context import (
+    LabelContext,
+    PlaneEvidence,
+    ReadEvidence,
+    is_blank,
+    sweep_planes,
+    total_log_odds,
+)
+from napari_iclsam.core.volume.presence import PresenceEvidence, presence_score, smooth_presence
+from napari_iclsam.core.volume.threshold import threshold_of_expected_dice
+
+_QUANTUM = 1 / 16
+"""Log-odds of one step of stored messages (int8)."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class SettledPlane:
+    """The decision for one label in one plane.
+
+    Attributes
+    ----------
+    plane : int
+    log_odds : ndarray, (H, W), float32
+        Full size; the object is where they are positive. All are negative where the object is
+        judged absent.
+    presence : float
+        Probability that the plane holds the object.
+    present : bool
+    need_of_check : float
+        From 0 (sure) to 1; see `need_of_check`.
+    """
+
+    plane: int
+    log_odds: NDArray[np.float32]
+    presence: float
+    present: bool
+    need_of_check: float
+
+    @property
+    def mask(self) -> NDArray[np.bool_]:
+        """Where the object is, (H, W)."""
+        return np.asarray(self.log_odds > 0)
+
+
+def settle(context: LabelContext, read: ReadEvidence) -> Iterator[SettledPlane]:
+    """Decide all unlabelled planes of one label, by messages from both sides (forward-backward).
+
+    Planes are read three times, one after the other: forward, backward, forward. What is kept for
+    all planes is one byte a pixel of the working grid (at most 384 x 384).
+
+    Parameters
+    ----------
+    context : LabelContext
+    read : ReadEvidence
+        LogOdds of a plane at full size, from memory or disk.
+
+    Yields
+    ------
+    SettledPlane
+        In ascending order; labelled planes are left out.
+    """
+    count = context.axis.count
+    beside = _messages_from_both_sides(context, read)
+    usual = usual_estimate(context, read)
+    scores = np.full(count, np.nan)
+    for plane in sorted(beside):
+        evidence = read(plane)
+        if is_blank(evidence):  # neighbours decide
+            continue
+        message = _unpacked(beside[plane])
+        found = presence_evidence(context, plane, evidence, message, usual)
+        scores[plane] = presence_score(found)
+    presence = smooth_presence(scores, context.labelled, context.axis)
+    for plane in sorted(beside):
+        yield _decide(context, plane, read(plane), _unpacked(beside[plane]), float(presence[plane]))
+
+
+def usual_estimate(context: LabelContext, read: ReadEvidence) -> float | None:
+    """Return the mean log-odds of the estimated Dice in planes beside labelled ones.
+
+    Only labelled planes that hold the object count: beside them it is present almost surely, so
+    that the estimate shows what is usual for it. None if there are no such planes.
+    """
+    held = context.labelled.holding
+    beside = {plane + side for plane in held for side in (-1, 1)} - set(context.labelled.planes)
+    inside = sorted(plane for plane in beside if 0 <= plane < context.axis.count)
+    estimates = [_log_odds_of_estimate(read(plane)) for plane in inside]
+    return float(np.mean(estimates)) if estimates else None
+
+
+def presence_evidence(
+    context: LabelContext,
+    plane: int,
+    evidence: PlaneEvidence,
+    message: NDArray[np.float32],
+    usual: float | None,
+) -> PresenceEvidence:
+    """Measure what speaks for the object in a plane.
+
+    Parameters
+    ----------
+    context : LabelContext
+    plane : int
+    evidence : PlaneEvidence
+    message : ndarray, (h, w), float32
+        Log-odds by the planes beside.
+    usual : float, optional
+        See `usual_estimate`.
+    """
+    labelled = context.labelled
+    beside = [
+        known for known in (labelled.below(plane), labelled.above(plane)) if known is not None
+    ]
+    holding = [known in labelled.holding for known in beside]
+    mask = message + context.own_log_odds(plane, evidence) > 0
+    away = min(abs(plane - known) for known in labelled.holding)
+    estimate = _log_odds_of_estimate(evidence)
+    return PresenceEvidence(
+        enclosed=len(beside) == 2 and all(holding),
+        beside_empty=not all(holding),
+        distance=away * context.axis.step / max(labelled.radius(), 0.5),
+        area=int(np.count_nonzero(mask)) / max(labelled.area(plane), 1.0),
+        overlap=_dice(mask, context.image_log_odds(evidence) > 0),
+        estimate=estimate,
+        relative_estimate=0.0 if usual is None else estimate - usual,
+    )
+
+
+def _log_odds_of_estimate(evidence: PlaneEvidence) -> float:
+    """Return the log-odds of the estimated Dice, within those of .02 and .98."""
+    return float(special.logit(np.clip(evidence.estimated_dice, 0.02, 0.98)))
+
+
+def _dice(one: NDArray[np.bool_], other: NDArray[np.bool_]) -> float:
+    """Return the Dice coefficient of two masks; 0 if both are empty."""
+    both = int(np.count_nonzero(one & other))
+    return 2 * both / max(1, int(np.count_nonzero(one)) + int(np.count_nonzero(other)))
+
+
+def join_labels(log_odds: Mapping[int, NDArray[np.float32]]) -> NDArray[np.int32]:
+    """Return the label with the largest positive log-odds of each pixel, 0 where none is positive.
+
+    Parameters
+    ----------
+    log_odds : mapping of int to ndarray, (H, W)
+        Of each label, settled; one label at least.
+
+    Returns
+    -------
+    ndarray, (H, W), int32
+    """
+    ids = np.array(list(log_odds), dtype=np.int32)
+    stacked = np.stack(list(log_odds.values()))
+    labels = ids[stacked.argmax(axis=0)]
+    return np.where(stacked.max(axis=0) > 0, labels, 0).astype(np.int32)
+
+
+def need_of_check(
+    log_odds: NDArray[np.float32], image: NDArray[np.floating], presence: float
+) -> float:
+    """Return how much a plane needs to be checked, from 0 to 1.
+
+    The larger of the doubt about presence, 1 - |2 p - 1|, and, where the object may be, of the
+    disagreement between the decision and the 2-D method: one minus the Dice of their masks, times
+    p.
+
+    Parameters
+    ----------
+    log_odds : ndarray, (H, W)
+        Of the decision.
+    image : ndarray, (H, W)
+        Of the 2-D method.
+    presence : float
+        Probability p that the plane holds the object.
+    """
+    doubt = 1 - abs(2 * presence - 1)
+    decided, seen = log_odds > 0, image > 0
+    total = int(np.count_nonzero(decided)) + int(np.count_nonzero(seen))
+    disagreement = 1 - 2 * int(np.count_nonzero(decided & seen)) / total if total else 0.0
+    return float(max(doubt, presence * disagreement))
+
+
+def _messages_from_both_sides(
+    context: LabelContext, read: ReadEvidence
+) -> dict[int, NDArray[np.int8]]:
+    """Return the sum of both sweeps' messages for each unlabelled plane, packed."""
+    count = context.axis.count
+    packed: dict[int, NDArray[np.int8]] = {}
+    for planes in (range(count), range(count - 1, -1, -1)):
+        for message in sweep_planes(context, planes, read):
+            if message.own is None or message.log_odds is None:
+                continue
+            before = packed.get(message.plane)
+            total = message.log_odds if before is None else message.log_odds + _unpacked(before)
+            packed[message.plane] = _packed(total)
+    return packed
+
+
+def _decide(
+    context: LabelContext,
+    plane: int,
+    evidence: PlaneEvidence,
+    message: NDArray[np.float32],
+    presence: float,
+) -> SettledPlane:
+    """Add up all log-odds at full size, and empty the plane if the object is not in it."""
+    strengths = context.strengths
+    log_odds = total_log_odds(context, plane, evidence, message)
+    if presence > strengths.presence:
+        log_odds = log_odds - np.float32(threshold_of_expected_dice(log_odds))
+    present = presence > strengths.presence and bool((log_odds > 0).any())
+    probability = float(special.expit(presence))
+    check = need_of_check(log_odds, evidence.log_odds, probability)
+    if is_blank(evidence):
+        check = 1.0
+    if not present:
+        log_odds = np.minimum(log_odds, np.float32(min(presence, -_QUANTUM)))
+    return SettledPlane(plane, log_odds.astype(np.float32), probability, present, check)
+
+
+def _packed(log_odds: NDArray[np.float32]) -> NDArray[np.int8]:
+    """Store log-odds within +-7.9 in a byte."""
+    return np.clip(np.round(log_odds / _QUANTUM), -127, 127).astype(np.int8)
+
+
+def _unpacked(stored: NDArray[np.int8]) -> NDArray[np.float32]:
+    return stored.astype(np.float32) * np.float32(_QUANTUM)

@@ -1,0 +1,57 @@
+"""The reduced size at which planes are compared, so that memory and time stay bounded."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import ndimage
+
+from napari_iclsam.core.volume.labelled_planes import LabelledPlanes
+
+_LONGEST = 384
+"""Pixels of the longer side of a plane above which planes are reduced."""
+
+
+def reduction_factor(shape: tuple[int, int]) -> int:
+    """Return by which whole number planes (H, W) are reduced; 1 leaves them as they are."""
+    return -(-max(shape) // _LONGEST)
+
+
+def reduce_plane(plane: NDArray[Any], factor: int) -> NDArray[np.float32]:
+    """Average blocks of ``factor`` x ``factor`` pixels; sides are rounded up."""
+    values = plane.astype(np.float32)
+    if factor == 1:
+        return values
+    rows, columns = (-side % factor for side in plane.shape)
+    padded = np.pad(values, ((0, rows), (0, columns)), mode="edge")
+    blocks = padded.reshape(padded.shape[0] // factor, factor, padded.shape[1] // factor, factor)
+    return np.asarray(blocks.mean(axis=(1, 3)), dtype=np.float32)
+
+
+def enlarge_plane(
+    plane: NDArray[np.float32], factor: int, shape: tuple[int, ...]
+) -> NDArray[np.float32]:
+    """Interpolate a reduced plane linearly to the full size (H, W)."""
+    if factor == 1:
+        return plane
+    rows = (np.arange(shape[0]) + 0.5) / factor - 0.5
+    columns = (np.arange(shape[1]) + 0.5) / factor - 0.5
+    places = np.meshgrid(rows, columns, indexing="ij")
+    full = ndimage.map_coordinates(plane, places, order=1, mode="nearest")
+    return np.asarray(full, dtype=np.float32)
+
+
+def reduce_labelled(labelled: LabelledPlanes, factor: int) -> LabelledPlanes:
+    """Reduce masks; an object thinner than half a block keeps the blocks that it touches."""
+    if factor == 1:
+        return labelled
+    masks = []
+    for mask in labelled.masks:
+        share = reduce_plane(mask, factor)
+        reduced = share >= 0.5
+        if 2 * np.count_nonzero(reduced) * factor**2 < np.count_nonzero(mask):
+            reduced = share > 0
+        masks.append(reduced)
+    return LabelledPlanes(labelled.planes, np.stack(masks))
