@@ -9,7 +9,19 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-Stage = Literal["load", "embed", "fit", "check", "fine_tune", "icl", "sam", "fuse", "done"]
+Stage = Literal[
+    "load",
+    "embed",
+    "fit",
+    "check",
+    "fine_tune",
+    "icl",
+    "sam",
+    "fuse",
+    "done",
+    "settle",
+    "settled",
+]
 """The steps of the method: loading models, embedding, fitting, cross-validation of the examples,
 fine-tuning, both models, fusion, a plane done."""
 
@@ -79,6 +91,11 @@ class Prediction:
         How good each label that was found probably is (see
         `napari_iclsam.core.quality.dice_estimate`): above all, which planes of a stack to check
         first. Empty in paper mode, without SAM, and of a first look.
+    presence : mapping of int to float
+        Of a plane of a stack with labelled planes, once it is settled: how likely each label is in
+        it, in [0, 1].
+    need_of_check : float
+        Of a settled plane: from 0 (the planes beside and the image agree) to 1.
     """
 
     labels: NDArray[np.int32]
@@ -91,6 +108,8 @@ class Prediction:
     provenance: Provenance
     notes: tuple[str, ...] = ()
     estimated_dice: Mapping[int, float] = field(default_factory=dict)
+    presence: Mapping[int, float] = field(default_factory=dict)
+    need_of_check: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)

@@ -40,6 +40,7 @@ class Recipe:
     cross_validate: Annotated[
         bool, "Choose the fusion weights by cross-validation on the support set."
     ]
+    use_neighbors: Annotated[bool, "Let the labelled planes of a stack tell of the planes beside."]
     fusion: Annotated[FusionRule, "How both models are fused."]
     half_precision: Annotated[bool, "Compute in half precision where that is faster."]
     channel: Channel = "luminance"
@@ -65,6 +66,7 @@ PAPER = Recipe(
     mask_prompt=False,
     max_experts=1,
     cross_validate=False,
+    use_neighbors=False,
     fusion="published",
     half_precision=False,
 )
@@ -82,6 +84,7 @@ AUTO = Recipe(
     mask_prompt=True,
     max_experts=4,
     cross_validate=True,
+    use_neighbors=True,
     fusion="log-odds",
     half_precision=True,
 )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Generator, Sequence
+from collections.abc import Generator, Iterable, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -31,6 +31,7 @@ from napari_iclsam.core.fusion.weights import (
 )
 from napari_iclsam.core.images.geometry import resize
 from napari_iclsam.core.images.intensity import to_rgb8
+from napari_iclsam.core.images.planes import ArrayLike, plane
 from napari_iclsam.core.images.support import SupportSet
 from napari_iclsam.core.in_context.coarse_to_fine import EncodedSupport, preview
 from napari_iclsam.core.in_context.fine_tuning import can_fine_tune, fine_tune
@@ -41,8 +42,17 @@ from napari_iclsam.core.prediction import Prediction, Progress, Provenance
 from napari_iclsam.core.quality.dice_estimate import bias_correction
 from napari_iclsam.core.recipe import Recipe, resolve
 from napari_iclsam.core.settings import Settings
+from napari_iclsam.core.stack_task import (
+    LabelledStack,
+    Spacing,
+    StackTask,
+    check_stack,
+    labelled_planes_of,
+)
 from napari_iclsam.core.steps import drain
 from napari_iclsam.core.task import FittedFusion, Task, by_label, decided
+from napari_iclsam.core.volume.labelled_planes import AxisKind
+from napari_iclsam.core.volume.scaled_volume import ScaledVolume
 from napari_iclsam.version import version
 
 _PROBE_CELLS = 20_000
@@ -155,6 +165,50 @@ class ICLSAM:
             "done" carries what it found.
         """
         return without_gradients(self._fit_steps(support, preview_image))
+
+    def fit_stack(
+        self,
+        volume: ArrayLike,
+        labels: NDArray[Any],
+        axis: int = 0,
+        *,
+        empty_planes: Iterable[int] = (),
+        spacing: Spacing | None = None,
+        kind: AxisKind = "space",
+    ) -> StackTask:
+        """Fit a task to the labelled planes of a stack, to segment its other planes.
+
+        Parameters
+        ----------
+        volume : numpy, dask or zarr array, (Z, Y, X) or (Z, Y, X, 3 or 4)
+            Any real dtype. All planes are seen on one scale of grey values.
+        labels : ndarray, (Z, Y, X), integer
+            Planes with any label are the examples.
+        axis : int
+            The axis that the planes are stacked along.
+        empty_planes : iterable of int
+            Planes that hold no label for sure: they are examples, too.
+        spacing : tuple of float, optional
+            Distance of planes, rows and columns, in any one unit.
+        kind : {"space", "time"}
+            Along a time axis an object may vanish and return.
+
+        Raises
+        ------
+        ValueError, TypeError
+            If labels and volume do not fit, a plane that was declared empty holds labels, or a
+            labelled plane is no plane of finite numbers; see also `SupportSet.of`.
+        """
+        axis = check_stack(volume, labels, axis)
+        planes = labelled_planes_of(labels, axis, empty_planes)
+        scaled = ScaledVolume.of(volume, axis, planes)
+        support = SupportSet.of(
+            [plane(scaled, axis, number) for number in planes],
+            [plane(labels, axis, number) for number in planes],
+        )
+        pairs = {number: pair for pair, number in enumerate(planes)}
+        stack = LabelledStack(scaled, axis, pairs, spacing, kind)
+        return StackTask(self.fit_support(support), stack)
 
     def _fit_steps(
         self, support: SupportSet, preview_image: NDArray[Any] | None

@@ -1,0 +1,337 @@
+"""A stack with labelled planes: what they know of the planes beside is added to what the image shows."""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Iterable, Iterator, Mapping
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import special
+
+from napari_iclsam.core.images.intensity import LUMINANCE
+from napari_iclsam.core.images.planes import ArrayLike, plane, plane_indices, stack_axis
+from napari_iclsam.core.images.support import SupportSet
+from napari_iclsam.core.prediction import Prediction, Progress
+from napari_iclsam.core.task import Task
+from napari_iclsam.core.volume.evidence_store import EvidenceStore
+from napari_iclsam.core.volume.first_answer import PlaneState, answer_first, state_of_labelled
+from napari_iclsam.core.volume.label_context import LabelContext, prepare_label
+from napari_iclsam.core.volume.labelled_planes import (
+    Axis,
+    AxisKind,
+    LabelledPlanes,
+    axis_of_spacing,
+)
+from napari_iclsam.core.volume.order import inward_neighbour, nearest_first
+from napari_iclsam.core.volume.settle import SettledPlane, join_labels, settle
+
+Spacing = tuple[float, float, float]
+"""Distance of planes, rows and columns, in any one unit."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class LabelledStack:
+    """A volume, and which of its planes are examples of a task.
+
+    Attributes
+    ----------
+    volume : numpy, dask or zarr array, three axes, or three and colors
+        8-bit, or on the scale of the examples (`ScaledVolume`).
+    axis : int
+        The axis that the planes are stacked along, counted from the front.
+    pairs : mapping of int to int
+        By plane: its number among the examples of the task.
+    spacing : tuple of float, optional
+        Distance of planes, rows and columns; taken as equal if not given.
+    kind : {"space", "time"}
+        In time an object may vanish and return.
+    """
+
+    volume: ArrayLike
+    axis: int
+    pairs: Mapping[int, int]
+    spacing: Spacing | None = None
+    kind: AxisKind = "space"
+
+    @property
+    def count(self) -> int:
+        """Number of planes."""
+        return self.volume.shape[self.axis]
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """Height and width of a plane."""
+        rest = [length for axis, length in enumerate(self.volume.shape[:3]) if axis != self.axis]
+        return rest[0], rest[1]
+
+    @property
+    def planes(self) -> tuple[int, ...]:
+        """The labelled planes, ascending."""
+        return tuple(sorted(self.pairs))
+
+    @property
+    def spaced_axis(self) -> Axis:
+        """The axis with the distance of its planes, in pixels."""
+        if self.spacing is None:
+            return Axis(self.count, kind=self.kind)
+        return axis_of_spacing(self.count, self.spacing, self.kind)
+
+    def grey(self, number: int) -> NDArray[np.uint8]:
+        """Return the grey values (H, W) of a plane."""
+        image = np.asarray(plane(self.volume, self.axis, number))
+        if image.ndim == 3:
+            image = image[..., :3].astype(np.float32) @ LUMINANCE
+        return image.astype(np.uint8)
+
+
+class StackTask:
+    """A fitted task and the stack that its examples are planes of. Made by `ICLSAM.fit_stack`.
+
+    Each plane is segmented as an image, nearest to the labelled planes first. A shape prior between
+    labelled planes, propagation away from them and evidence of presence are added; once all planes
+    are known, they are settled together.
+
+    Attributes
+    ----------
+    task : Task
+    stack : LabelledStack
+    """
+
+    def __init__(self, task: Task, stack: LabelledStack) -> None:
+        self.task = task
+        self.stack = stack
+
+    @property
+    def support(self) -> SupportSet:
+        """The examples."""
+        return self.task.support
+
+    def predict(self, planes: Iterable[int] | None = None) -> NDArray[np.int32]:
+        """Segment the stack.
+
+        Parameters
+        ----------
+        planes : iterable of int, optional
+            Only these planes; by default all.
+
+        Returns
+        -------
+        ndarray, int32
+            Of the shape of the volume without colors. Labelled planes are as they were given; 0 in
+            the planes left out.
+
+        Raises
+        ------
+        PlaneError
+            If a plane has pixels that are not finite, or cannot be read; it says which.
+        """
+        labels = np.zeros(self.stack.volume.shape[:3], np.int32)
+        for number, given in self.given().items():
+            labels[self._key(number)] = given
+        for progress in self.steps(planes):
+            if progress.prediction is not None:
+                assert progress.plane is not None
+                labels[self._key(progress.plane)] = progress.prediction.labels
+        return labels
+
+    def given(self) -> dict[int, NDArray[np.int32]]:
+        """Return the labels (H, W) of the labelled planes."""
+        return {number: self.support.labels[pair] for number, pair in self.stack.pairs.items()}
+
+    def steps(self, planes: Iterable[int] | None = None) -> Generator[Progress, None, None]:
+        """Segment the stack step by step.
+
+        Steps with stage "done" carry the first answer for a plane, as soon as it is known; steps
+        with stage "settled" carry the final one, when all are. Labelled planes are left out.
+        """
+        wanted = plane_indices(self.stack.count, planes)
+        order = nearest_first(self.stack.planes, wanted)
+        store = EvidenceStore((self.stack.count, *self.stack.size), self.support.ids)
+        try:
+            contexts = self._prepare(store)
+            yield from self._first_steps(store, contexts, order)
+            yield from self._settle_steps(store, contexts, order)
+        finally:
+            store.close()
+
+    def _prepare(self, store: EvidenceStore) -> dict[int, LabelContext]:
+        """Learn what the labelled planes tell of each label."""
+        contexts = {}
+        for label in self.support.ids:
+            masks = [self.support.mask(self.stack.pairs[p], label) for p in self.stack.planes]
+            labelled = LabelledPlanes(self.stack.planes, np.stack(masks))
+            if labelled.holding:
+                read = partial(self._evidence, store, label)
+                contexts[label] = prepare_label(labelled, self.stack.spaced_axis, read)
+        return contexts
+
+    def _first_steps(
+        self, store: EvidenceStore, contexts: Mapping[int, LabelContext], order: tuple[int, ...]
+    ) -> Generator[Progress, None, None]:
+        """Segment planes as images, and answer each by what is known of the one beside it."""
+        states: dict[tuple[int, int], PlaneState] = {}
+        for progress in self.task.stack_steps(self.stack.volume, self.stack.axis, planes=order):
+            prediction = progress.prediction
+            if prediction is None:
+                yield progress
+                continue
+            number = progress.plane
+            assert number is not None
+            store.put(number, _log_odds_of(prediction), prediction.estimated_dice)
+            log_odds = _log_odds_of(prediction)
+            for label, context in contexts.items():
+                log_odds[label] = self._answer(store, context, label, number, states)
+            yield replace(progress, prediction=_answered(prediction, log_odds))
+
+    def _answer(
+        self,
+        store: EvidenceStore,
+        context: LabelContext,
+        label: int,
+        number: int,
+        states: dict[tuple[int, int], PlaneState],
+    ) -> NDArray[np.float32]:
+        """Return the log-odds (H, W) of a label in a plane, and keep its state for the next one outwards."""
+        inward = inward_neighbour(number, self.stack.planes)
+        state = states.pop((label, inward), None)
+        if inward in self.stack.pairs:
+            evidence = self._evidence(store, label, inward)
+            state = state_of_labelled(context, inward, evidence)
+        answer = answer_first(context, number, self._evidence(store, label, number), state)
+        states[label, number] = answer.state
+        return answer.log_odds
+
+    def _settle_steps(
+        self, store: EvidenceStore, contexts: Mapping[int, LabelContext], order: tuple[int, ...]
+    ) -> Generator[Progress, None, None]:
+        """Decide all planes together, once their evidence is there."""
+        total = len(order)
+        wanted = set(order)
+        yield Progress("settle", "Settling the stack", total, total)
+        settled = {
+            label: settle(context, partial(self._evidence, store, label))
+            for label, context in contexts.items()
+        }
+        for by_label in _in_step(settled):
+            number = next(iter(by_label.values())).plane
+            if number in wanted:
+                prediction = self._settled_prediction(store, number, by_label)
+                message = f"Slice {number} is settled"
+                yield Progress("settled", message, total, total, number, prediction)
+
+    def _settled_prediction(
+        self, store: EvidenceStore, number: int, by_label: Mapping[int, SettledPlane]
+    ) -> Prediction:
+        """Return the prediction of a plane that is settled; labels without a labelled plane are as first answered."""
+        log_odds = {}
+        estimates = {}
+        for label in self.support.ids:
+            evidence = self._evidence(store, label, number)
+            plane_of_label = by_label.get(label)
+            log_odds[label] = (
+                evidence.log_odds.astype(np.float32)
+                if plane_of_label is None
+                else plane_of_label.log_odds
+            )
+            estimates[label] = evidence.estimated_dice
+        labels = join_labels(log_odds)
+        present = {label: one.presence for label, one in by_label.items()}
+        empty = np.zeros_like(labels)
+        return Prediction(
+            labels=labels,
+            probabilities={label: special.expit(odds) for label, odds in log_odds.items()},
+            confidence={},
+            icl_labels=empty,
+            sam_labels=empty,
+            boxes={},
+            seconds={},
+            provenance=self.task.provenance,
+            notes=self._notes(labels),
+            estimated_dice={
+                label: dice for label, dice in estimates.items() if (labels == label).any()
+            },
+            presence=present,
+            need_of_check=max((one.need_of_check for one in by_label.values()), default=0.0),
+        )
+
+    def _notes(self, labels: NDArray[np.int32]) -> tuple[str, ...]:
+        absent = [self.support.name(i) for i in self.support.ids if not (labels == i).any()]
+        return (f"Judged to be absent: {', '.join(absent)}.",) if absent else ()
+
+    def _evidence(self, store: EvidenceStore, label: int, number: int) -> Any:
+        if not store.has_grey(number):
+            store.put_grey(number, self.stack.grey(number))
+        return store.evidence(number, label)
+
+    def _key(self, number: int) -> tuple[slice | int, ...]:
+        return (slice(None),) * self.stack.axis + (number,)
+
+
+def _log_odds_of(prediction: Prediction) -> dict[int, NDArray[np.float32]]:
+    """Return the log-odds of each label, (H, W)."""
+    log_odds = {}
+    for label, probability in prediction.probabilities.items():
+        clipped = np.clip(probability, 1e-4, 1 - 1e-4)
+        log_odds[label] = special.logit(clipped).astype(np.float32)
+    return log_odds
+
+
+def _answered(prediction: Prediction, log_odds: Mapping[int, NDArray[np.float32]]) -> Prediction:
+    """Return the prediction of a plane with other log-odds of its labels."""
+    labels = join_labels(dict(log_odds))
+    estimates = prediction.estimated_dice
+    return replace(
+        prediction,
+        labels=labels,
+        probabilities={label: special.expit(odds) for label, odds in log_odds.items()},
+        estimated_dice={i: dice for i, dice in estimates.items() if (labels == i).any()},
+    )
+
+
+def _in_step(
+    settled: Mapping[int, Iterator[SettledPlane]],
+) -> Iterator[dict[int, SettledPlane]]:
+    """Go through the planes of all labels together, which are the same for each."""
+    for planes in zip(*settled.values(), strict=True):
+        yield dict(zip(settled, planes, strict=True))
+
+
+def labelled_planes_of(labels: NDArray[Any], axis: int, empty: Iterable[int]) -> tuple[int, ...]:
+    """Return the planes of labels (Z, Y, X) that hold any, and those that were declared empty.
+
+    Raises
+    ------
+    ValueError
+        If a plane was declared empty and holds labels, or lies outside the stack.
+    """
+    other = tuple(index for index in range(3) if index != axis)
+    painted = set(np.flatnonzero(np.asarray(labels).any(axis=other)).tolist())
+    declared = set(plane_indices(labels.shape[axis], tuple(empty)))
+    both = sorted(painted & declared)
+    if both:
+        numbers = ", ".join(map(str, both))
+        raise ValueError(
+            f"Planes that were declared empty hold labels: {numbers}. Erase the labels, or do not "
+            "declare these planes empty."
+        )
+    return tuple(sorted(painted | declared))
+
+
+def check_stack(volume: ArrayLike, labels: NDArray[Any], axis: int) -> int:
+    """Return the axis of a stack, counted from the front, if labels fit the volume.
+
+    Raises
+    ------
+    ValueError
+        If it is no stack, or labels have another shape.
+    """
+    axis = stack_axis(volume.shape, axis)
+    if tuple(labels.shape) != tuple(volume.shape[:3]):
+        raise ValueError(
+            f"Labels must have the shape of the volume, {tuple(volume.shape[:3])}; got "
+            f"{tuple(labels.shape)}."
+        )
+    return axis
