@@ -27,8 +27,8 @@ _PIXELS = 80_000
 _TREES = 100
 
 _SHARE_A_TREE = 20
-"""Each tree sees one in this many of the training pixels: neighbouring pixels repeat each other, and
-trees that see few of them differ more, overfit less and are fitted faster."""
+"""Each tree sees one in this many of the training pixels: neighbouring pixels repeat each other,
+and trees that see few of them differ more, overfit less and are fitted faster."""
 
 _FEWEST_A_TREE = 500
 """Training pixels that each tree sees where there are as many."""

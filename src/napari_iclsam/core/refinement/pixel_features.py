@@ -44,8 +44,8 @@ def select_channels(rgb: NDArray[np.uint8], count: int) -> NDArray[np.float32]:
 def feature_maps(channels: NDArray[np.float32]) -> Iterator[NDArray[np.float32]]:
     """Yield the features of all pixels map by map.
 
-    For each channel and each scale, these are the smoothed intensity, the magnitude of its gradient,
-    and the larger and the smaller eigenvalue of its Hessian matrix, as those of
+    For each channel and each scale, these are the smoothed intensity, the magnitude of its
+    gradient, and the larger and the smaller eigenvalue of its Hessian matrix, close to those of
     `skimage.feature.multiscale_basic_features`. The same four follow for the standardised channel:
     images differ in brightness, contrast and stain, which a classifier fitted to few of them would
     otherwise take for a property of the objects.
@@ -73,7 +73,7 @@ def feature_maps(channels: NDArray[np.float32]) -> Iterator[NDArray[np.float32]]
 
 
 def _derivatives(smooth: NDArray[np.float32]) -> list[NDArray[np.float32]]:
-    """Return the gradient's magnitude and the Hessian's eigenvalues, larger first, of values (H, W)."""
+    """Return the gradient's magnitude and the Hessian's two eigenvalues, larger first."""
     down = _slope(smooth, 0)
     right = _slope(smooth, 1)
     rows = _slope(down, 0)
