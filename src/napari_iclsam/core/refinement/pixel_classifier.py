@@ -1,0 +1,219 @@
+"""Pixel classifier: a random forest on filter responses, fitted to the support images."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from sklearn.ensemble import RandomForestClassifier
+from torch.nn.functional import interpolate
+
+from napari_iclsam.core.refinement.pixel_features import (
+    count_channels,
+    feature_maps,
+    select_channels,
+)
+
+LIMIT = 7.0
+"""Largest magnitude of the log-odds, a probability of 0.999: a forest knows no better."""
+
+_PIXELS = 80_000
+"""Pixels in the training set at most, over all images and classes."""
+
+_TREES = 100
+
+_SHARE_A_TREE = 20
+"""Each tree sees one in this many of the training pixels: neighbouring pixels repeat each other,
+and trees that see few of them differ more, overfit less and are fitted faster."""
+
+_FEWEST_A_TREE = 500
+"""Training pixels that each tree sees where there are as many."""
+
+_LEAF = 5
+"""Fewest training pixels in a leaf."""
+
+_LARGEST_GRID = 1024 * 1024
+"""Pixels classified of an image at most; of larger images, a grid of as many is."""
+
+
+_BLOCK = 1 << 16
+"""Pixels classified at once."""
+
+
+@dataclass(frozen=True, slots=True)
+class PixelClassifier:
+    """A random forest that classifies each pixel by its surroundings.
+
+    A class is one combination of labels: background, one label, or labels that overlap.
+
+    Attributes
+    ----------
+    forest : RandomForestClassifier or None
+        None if all pixels are of one class.
+    channels : int
+        Channels of the images from which features are computed: 1 or 3.
+    members : ndarray, (C, L), bool
+        Which labels each class contains.
+    prior_ratio : ndarray, (C,), float64
+        Share of each class in the support images over its share in the training set.
+    """
+
+    forest: RandomForestClassifier | None
+    channels: int
+    members: NDArray[np.bool_]
+    prior_ratio: NDArray[np.float64]
+
+    def log_odds(self, rgb: NDArray[np.uint8]) -> NDArray[np.float32]:
+        """Return the log-odds of each label on an image.
+
+        Parameters
+        ----------
+        rgb : ndarray, (H, W, 3), uint8
+
+        Returns
+        -------
+        ndarray, (L, H, W), float32
+            In [-7, 7]. A label of no pixel of the support has -7 everywhere, a label of all has 7.
+            A very large image is classified on a grid, between whose points the log-odds are
+            interpolated.
+        """
+        height, width = rgb.shape[:2]
+        step = max(1.0, math.sqrt(height * width / _LARGEST_GRID))
+        rows = _grid_positions(height, step)
+        columns = _grid_positions(width, step)
+        maps = feature_maps(select_channels(rgb, self.channels))
+        if step > 1.0:
+            # cut out map by map, so that no more than one map of the whole image is held
+            maps = (values[np.ix_(rows, columns)] for values in maps)
+        flat = [values.ravel() for values in maps]
+        blocks = []
+        for start in range(0, len(rows) * len(columns), _BLOCK):
+            features = _transpose([values[start : start + _BLOCK] for values in flat])
+            blocks.append(self._label_log_odds(features))
+        grid = np.concatenate(blocks).T.reshape(-1, len(rows), len(columns))
+        if step > 1.0:
+            return _resize(grid, height, width)
+        return np.ascontiguousarray(grid)
+
+    def _label_log_odds(self, features: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Return the log-odds (n, L) of pixels with features (n, F)."""
+        sampled = np.ones((len(features), 1))
+        if self.forest is not None:
+            sampled = self.forest.predict_proba(features)
+        # Bayes' rule: the classes are balanced in the training set, but not in images
+        weights = sampled * self.prior_ratio
+        foreground = weights @ self.members
+        background = weights @ ~self.members
+        # the least probability keeps the logarithms finite
+        least = math.exp(-2 * LIMIT) * weights.sum(axis=1, keepdims=True)
+        odds = np.log(foreground + least) - np.log(background + least)
+        return np.asarray(np.clip(odds, -LIMIT, LIMIT), np.float32)
+
+
+def fit_pixel_classifier(
+    images: Sequence[NDArray[np.uint8]], masks: Sequence[NDArray[np.bool_]], seed: int
+) -> PixelClassifier:
+    """Fit one random forest for all labels to pixels of the support images.
+
+    The training set is balanced over images and classes, so that a thin or rare object gets as many
+    pixels as the background. The log-odds are corrected for that.
+
+    Parameters
+    ----------
+    images : sequence of ndarray, (H, W, 3), uint8
+        The K support images; sizes may differ.
+    masks : sequence of ndarray, (L, H, W), bool
+        Of the K support images, one mask a label; labels may overlap.
+    seed : int
+        Of the drawing of pixels, trees and features.
+    """
+    members, classes = _find_classes(masks)
+    channels = max(count_channels(rgb) for rgb in images)
+    count = len(members)
+    pixels = np.sum([np.bincount(own, minlength=count) for own in classes], axis=0)
+    if count == 1:
+        return PixelClassifier(None, channels, members, np.ones(1))
+    rng = np.random.default_rng(seed)
+    quota = max(1, _PIXELS // (len(images) * count))
+    samples = []
+    targets = []
+    for rgb, own in zip(images, classes, strict=True):
+        chosen = _sample_balanced(own, quota, rng)
+        samples.append(_features_at(rgb, channels, chosen))
+        targets.append(own[chosen])
+    target = np.concatenate(targets)
+    forest = _fit_forest(np.concatenate(samples), target, seed)
+    prior_ratio = (pixels / pixels.sum()) / (np.bincount(target) / len(target))
+    return PixelClassifier(forest, channels, members, prior_ratio)
+
+
+def _fit_forest(
+    features: NDArray[np.float32], target: NDArray[np.intp], seed: int
+) -> RandomForestClassifier:
+    """Fit a forest to features (n, F) and classes (n,)."""
+    wanted = max(_FEWEST_A_TREE, len(target) // _SHARE_A_TREE)
+    forest = RandomForestClassifier(
+        _TREES,
+        max_samples=min(len(target), wanted),
+        min_samples_leaf=_LEAF,
+        n_jobs=1,
+        random_state=seed,
+    )
+    return forest.fit(features, target)
+
+
+def _find_classes(
+    masks: Sequence[NDArray[np.bool_]],
+) -> tuple[NDArray[np.bool_], list[NDArray[np.intp]]]:
+    """Return the labels of each class (C, L), and the class (H * W,) of each pixel by image."""
+    by_label = np.concatenate([mask.reshape(len(mask), -1) for mask in masks], axis=1)
+    classes = np.zeros(by_label.shape[1], np.intp)
+    for mask in by_label:
+        # each class splits into pixels without and with the label; those that occur are renumbered
+        classes = np.unique(2 * classes + mask, return_inverse=True)[1].reshape(-1)
+    _, first = np.unique(classes, return_index=True)
+    ends = np.cumsum([mask[0].size for mask in masks])
+    return by_label[:, first].T, np.split(classes, ends[:-1])
+
+
+def _sample_balanced(
+    classes: NDArray[np.intp], quota: int, rng: np.random.Generator
+) -> NDArray[np.intp]:
+    """Draw at most ``quota`` pixels of each class of an image, given classes (H * W,)."""
+    chosen = []
+    for number in np.unique(classes):
+        pixels = np.flatnonzero(classes == number)
+        chosen.append(rng.permutation(pixels)[:quota])
+    return np.sort(np.concatenate(chosen))
+
+
+def _features_at(
+    rgb: NDArray[np.uint8], channels: int, pixels: NDArray[np.intp]
+) -> NDArray[np.float32]:
+    """Return the features (n, F) of n pixels of an image, given their flat indices."""
+    maps = feature_maps(select_channels(rgb, channels))
+    return _transpose([values.ravel()[pixels] for values in maps])
+
+
+def _transpose(columns: Sequence[NDArray[np.float32]]) -> NDArray[np.float32]:
+    """Return F columns (n,) as one array (n, F)."""
+    stacked = torch.stack([torch.from_numpy(column) for column in columns])
+    # torch transposes twice as fast as NumPy
+    return np.asarray(stacked.T.contiguous().numpy(), np.float32)
+
+
+def _grid_positions(length: int, step: float) -> NDArray[np.intp]:
+    """Return positions from the first pixel to the last, about ``step`` apart."""
+    count = max(1, round(length / step))
+    return np.rint(np.linspace(0, length - 1, count)).astype(np.intp)
+
+
+def _resize(grid: NDArray[np.float32], height: int, width: int) -> NDArray[np.float32]:
+    """Interpolate values on a grid (L, h, w), from the first pixel to the last, to (L, H, W)."""
+    planes = torch.from_numpy(np.ascontiguousarray(grid))[None]
+    resized = interpolate(planes, (height, width), mode="bilinear", align_corners=True)
+    return np.asarray(resized[0].numpy(), np.float32)
