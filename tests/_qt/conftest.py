@@ -14,7 +14,7 @@ from napari_iclsam._qt.request import Session
 from napari_iclsam._qt.widget import ICLSAMWidget
 from napari_iclsam.core.encoder.cache import EmbeddingCache
 from napari_iclsam.core.model_choice import ModelChoice
-from napari_iclsam.core.networks import ModelFacts, Networks
+from napari_iclsam.core.networks import LoadedSam, ModelFacts, Networks
 from napari_iclsam.core.segmenter import ICLSAM
 from napari_iclsam.core.settings import Settings
 from napari_iclsam.models.starter_sam import StarterSam
@@ -44,9 +44,8 @@ def networks() -> Networks:
         UniverSeg(1, (4, 4)).eval().requires_grad_(False),
     )
     return Networks(
-        sam,
+        (LoadedSam(sam, facts=ModelFacts("small_sam", "a", fusion_default="starter")),),
         icl,
-        sam_facts=ModelFacts("small_sam", "a", fusion_default="starter"),
         icl_facts=ModelFacts("small_icl", "b"),
     )
 

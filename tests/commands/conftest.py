@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from napari_iclsam.cli import main
-from napari_iclsam.core.networks import ModelFacts, Networks, NetworkSource
+from napari_iclsam.core.networks import LoadedSam, ModelFacts, Networks, NetworkSource
 from napari_iclsam.models.starter_sam import StarterSam
 from napari_iclsam.models.universeg import UniverSeg
 
@@ -36,9 +36,8 @@ def networks() -> Networks:
         UniverSeg(1, (4, 4)).eval().requires_grad_(False),
     )
     return Networks(
-        sam,
+        (LoadedSam(sam, facts=ModelFacts("small_sam", "sha256:a", "MIT", fusion_default="starter")),),
         icl,
-        sam_facts=ModelFacts("small_sam", "sha256:a", "MIT", fusion_default="starter"),
         icl_facts=ModelFacts("small_icl", "sha256:b", "CC0-1.0"),
     )
 

@@ -12,7 +12,7 @@ from hypothesis import settings
 from numpy.typing import NDArray
 
 from napari_iclsam.core.encoder.cache import EmbeddingCache
-from napari_iclsam.core.networks import ModelFacts, Networks
+from napari_iclsam.core.networks import LoadedSam, ModelFacts, Networks
 from napari_iclsam.core.segmenter import ICLSAM
 from napari_iclsam.core.settings import Settings
 from napari_iclsam.models.starter_sam import StarterSam
@@ -66,9 +66,8 @@ def networks() -> Networks:
     icl.out_conv.conv.weight.mul_(scale)
     icl.out_conv.conv.bias.sub_(logits.quantile(0.65 if sign > 0 else 0.35)).mul_(scale)
     return Networks(
-        sam,
+        (LoadedSam(sam, facts=ModelFacts("small_sam", "a", fusion_default="starter")),),
         icl,
-        sam_facts=ModelFacts("small_sam", "a", fusion_default="starter"),
         icl_facts=ModelFacts("small_icl", "b"),
     )
 

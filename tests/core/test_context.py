@@ -31,7 +31,7 @@ Scene = Callable[..., Any]
 def outputs_of(task: Task, image: NDArray[np.uint8]) -> StageOutputs:
     """What both models give before the fusion."""
     with torch.inference_mode():
-        query = task.context.runners.promptable.embed(as_rgb8(image))
+        query = task.context.runners.experts.embed(as_rgb8(image))
         return drain(run_models(task.context, query, StageTimer()))
 
 
@@ -68,7 +68,7 @@ class TestWithMoreExamplesThanAsked:
         nearest = nearest_examples(context.examples, query.embedding, 2)
         assert any(image is query.rgb for image in nearest.images)
         with torch.inference_mode():
-            confidence = context.probe.confidence(query.embedding)
+            confidence = context.probes[0].confidence(query.embedding)
             guidance = in_context_guidance(confidence, 2, recipe.icl_guidance)
             encoded = encode_support(runner, nearest)
             expected = segment_in_context(runner, encoded, query, guidance)
@@ -78,7 +78,7 @@ class TestWithMoreExamplesThanAsked:
 
     def test_each_query_chooses_its_own(self, context: FittedContext) -> None:
         chosen = set()
-        for query in context.examples.embeddings:
+        for query in context.examples.of_expert(0):
             nearest = nearest_examples(context.examples, query, 2)
             chosen.add(tuple(map(id, nearest.images)))
         assert len(chosen) > 1

@@ -16,9 +16,8 @@ from numpy.typing import NDArray
 
 from napari_iclsam.core.encoder.cache import EmbeddingCache
 from napari_iclsam.core.encoder.runner import PromptableRunner
-from napari_iclsam.core.fusion.log_odds import STARTER_WEIGHTS
-from napari_iclsam.core.fusion.outputs import StageOutputs
-from napari_iclsam.core.fusion.weights import published_weights
+from napari_iclsam.core.fusion.outputs import ExpertOutput, StageOutputs
+from napari_iclsam.core.fusion.weights import STARTER_WEIGHTS, published_weights
 from napari_iclsam.core.images.support import SupportSet
 from napari_iclsam.core.inference import StageTimer
 from napari_iclsam.core.networks import ModelFacts, Networks
@@ -236,7 +235,7 @@ def test_what_rounds_to_a_probability_of_one_half_is_background(
         half[:, :, 4:], torch.ones(())
     )  # the logistic function of 6e-8 is 0.5
     none = (np.zeros((0, 4), np.int64),) * len(IDS)
-    outputs = StageOutputs(half, half, half - 1, none, half)
+    outputs = StageOutputs(half, (ExpertOutput(half, half - 1),), none, half)
     prediction = task._prediction(outputs, task._fuse(outputs), StageTimer())
     assert not prediction.labels.any()
 
@@ -387,7 +386,8 @@ def test_the_model_says_which_fusion_weights_hold_without_cross_validation(
     networks: Networks, cache: EmbeddingCache, scene: Scene, networks_with: dict[str, Any]
 ) -> None:
     images, labels = zip(*(scene(seed=seed) for seed in range(2)), strict=True)
-    named = replace(networks, sam_facts=ModelFacts("small_sam", "a", **networks_with))
+    facts = ModelFacts("small_sam", "a", **networks_with)
+    named = replace(networks, sams=(replace(networks.sams[0], facts=facts),))
     segmenter = ICLSAM(networks=named, cache=cache, settings=Settings(cross_validate=False))
     starter = networks_with["fusion_default"] == "starter"
     expected = STARTER_WEIGHTS if starter else published_weights(2)
@@ -400,7 +400,7 @@ def test_old_names_of_arguments_and_attributes_warn_and_work(
     with pytest.warns(DeprecationWarning, match=r"ICLSAM\(models=...\) is now called sam="):
         named = ICLSAM(models="lite_medsam")
     assert named._source is not None
-    assert named._source.choice.sam == "lite_medsam"
+    assert [name for name, _ in named._source.sams] == ["lite_medsam"]
     images, labels = zip(*(scene(seed=seed) for seed in range(2)), strict=True)
     task = segmenter(cross_validate=True).fit(images, labels)
     with pytest.warns(DeprecationWarning, match="is now called Task.cross_validated"):
@@ -524,7 +524,7 @@ class TestStacks:
         self, task: Task, networks: Networks, scene: Scene, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         planes = [scene(30, 37, seed)[0] for seed in (40, 41, 42, 43, 43)]
-        sam, batches = networks.sam, list[int]()
+        sam, batches = networks.sams[0].network, list[int]()
         encode = sam.encode
         monkeypatch.setattr(
             sam, "encode", lambda pixels: batches.append(len(pixels)) or encode(pixels)

@@ -140,9 +140,10 @@ def test_small_color_images_are_not_taken_for_planes(
 def test_a_fitted_task_predicts_the_same_after_loading(
     path: Path, networks: Networks, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    (sam,) = networks.sams
     named = replace(
         networks,
-        sam_facts=replace(networks.sam_facts, name="starter"),
+        sams=(replace(sam, facts=replace(sam.facts, name="starter")),),
         icl_facts=replace(networks.icl_facts, name="starter"),
     )
     segmenter = ICLSAM(networks=named, settings=Settings(sam_guidance=1.5, tta_flips=True))

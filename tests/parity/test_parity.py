@@ -26,7 +26,7 @@ from napari_iclsam.core.fusion.published import fuse, icl_score, sam_score
 from napari_iclsam.core.fusion.weights import published_weights
 from napari_iclsam.core.images.geometry import resize
 from napari_iclsam.core.in_context.coarse_to_fine import segment_in_context
-from napari_iclsam.core.networks import Networks
+from napari_iclsam.core.networks import LoadedSam, Networks
 from napari_iclsam.core.recipe import resolve
 from napari_iclsam.core.refinement.guidance import (
     attention_bias,
@@ -90,7 +90,7 @@ class Case:
 
     @property
     def promptable(self) -> PromptableRunner:
-        return self.context.runners.promptable
+        return self.context.runners.experts.runners[0]
 
     @property
     def pairs(self) -> int:
@@ -109,12 +109,13 @@ def case(request: pytest.FixtureRequest) -> Iterator[Case]:
         vit_encoder(96, 4, 3, (1, 3)), preprocessing="medsam" if arrays["medsam_norm"] else "sam"
     )
     networks = Networks(
-        with_named_weights(sam, salt, "sam"), with_named_weights(UniverSeg(), salt, "universeg")
+        (LoadedSam(with_named_weights(sam, salt, "sam")),),
+        with_named_weights(UniverSeg(), salt, "universeg"),
     )
     segmenter = ICLSAM(networks=networks, settings=SETTINGS, cache=EmbeddingCache())
     with torch.inference_mode():
         task = segmenter.fit(list(arrays["support_images"]), list(arrays["support_masks"]))
-        query = task.context.runners.promptable.embed(arrays["query"])
+        query = task.context.runners.experts.embed(arrays["query"])
         probe = Probe(
             torch.from_numpy(arrays["probe_coef"])[None],
             torch.from_numpy(arrays["probe_intercept"]),
@@ -152,7 +153,7 @@ def test_confidence_map_of_the_published_probe(case: Case) -> None:
 def test_confidence_map_of_a_fit_on_all_cells_is_nearly_the_same(case: Case) -> None:
     examples = case.context.examples
     masks = [examples.masks(pair) for pair in range(case.pairs)]
-    ours = fit_probe(examples.embeddings, masks, PAPER).confidence(case.query.embedding)
+    ours = fit_probe(examples.of_expert(0), masks, PAPER).confidence(case.query.embedding)
     assert np.corrcoef(ours.ravel(), case.confidence.ravel())[0, 1] > 0.99
 
 
@@ -170,8 +171,8 @@ def test_numbers_that_depend_on_the_number_of_examples(case: Case) -> None:
     weights = published_weights(case.pairs)
     z = standardise(case.confidence, case.confidence.mean())
     alpha = in_context_guidance(case.confidence, case.pairs, PAPER.icl_guidance) / z
-    assert weights.icl == pytest.approx(float(case.arrays["gamma"]), abs=1e-6)
-    assert weights.sam == pytest.approx(1 - float(case.arrays["gamma"]), abs=1e-6)
+    assert weights.parts[0] == pytest.approx(float(case.arrays["gamma"]), abs=1e-6)
+    assert weights.parts[1] == pytest.approx(1 - float(case.arrays["gamma"]), abs=1e-6)
     assert alpha.median().item() == pytest.approx(float(case.arrays["alpha"]), abs=1e-5)
 
 

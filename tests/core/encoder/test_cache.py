@@ -319,18 +319,18 @@ class TestEmbedding:
         self, sam: torch.nn.Module, cache: EmbeddingCache, checksum: str = ""
     ) -> torch.Tensor:
         runner = PromptableRunner(sam, cache, torch.device("cpu"), checksum=checksum)
-        return runner.embed(RGB).embedding.features.embedding
+        return runner.embed(RGB).features.embedding
 
     def test_an_image_is_encoded_once(
         self, networks: Networks, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         cache, calls = EmbeddingCache(), []
-        encode = type(networks.sam).encode
+        encode = type(networks.sams[0].network).encode
         monkeypatch.setattr(
-            type(networks.sam), "encode", lambda *args: calls.append(1) or encode(*args)
+            type(networks.sams[0].network), "encode", lambda *args: calls.append(1) or encode(*args)
         )
-        first = self.embedding(networks.sam, cache, "a")
-        second = self.embedding(networks.sam, cache, "a")
+        first = self.embedding(networks.sams[0].network, cache, "a")
+        second = self.embedding(networks.sams[0].network, cache, "a")
         assert torch.equal(first, second)
         assert len(calls) == 1
 
@@ -338,11 +338,11 @@ class TestEmbedding:
         self, networks: Networks
     ) -> None:
         cache = EmbeddingCache()
-        first = self.embedding(networks.sam, cache)
+        first = self.embedding(networks.sams[0].network, cache)
         torch.manual_seed(9)
         other = StarterSam(64).eval().requires_grad_(False)
         assert not torch.equal(self.embedding(other, cache), first)
-        assert torch.equal(self.embedding(networks.sam, cache), first)
+        assert torch.equal(self.embedding(networks.sams[0].network, cache), first)
 
     def test_one_file_with_two_preprocessings_has_two_embeddings(self) -> None:
         cache = EmbeddingCache()
@@ -358,6 +358,6 @@ class TestEmbedding:
         sizes = []
         for size in (64, 96):
             sam = StarterSam(size).eval().requires_grad_(False)
-            sam.load_state_dict(networks.sam.state_dict())
+            sam.load_state_dict(networks.sams[0].network.state_dict())
             sizes.append(self.embedding(sam, cache, "one file").shape[-1])
         assert sizes == [8, 12]

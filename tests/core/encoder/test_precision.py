@@ -99,7 +99,7 @@ def test_a_prediction_says_how_precise_it_is(
 
     assert prediction.provenance.precision == expected
     assert prediction.provenance.icl_precision == expected
-    encoder = segmenter.networks.sam.image_encoder
+    encoder = segmenter.networks.sams[0].network.image_encoder
     assert isinstance(encoder, HalfPrecision) == (expected != "float32")
     assert next(encoder.parameters()).dtype == getattr(torch, expected)
     assert segmenter.networks.icl_dtype == getattr(torch, expected)

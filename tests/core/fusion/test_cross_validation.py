@@ -15,12 +15,27 @@ from napari_iclsam.core.fusion.cross_validation import (
     cross_validated_scores,
     folds,
     held_out,
+    helpful_experts,
 )
 from napari_iclsam.core.fusion.log_odds import LogOdds, fuse_log_odds
-from napari_iclsam.core.fusion.outputs import StageOutputs
-from napari_iclsam.core.fusion.weights import FusionWeights
+from napari_iclsam.core.fusion.outputs import ExpertOutput, StageOutputs
+from napari_iclsam.core.fusion.weights import FusionWeights, default_weights
 
-DEFAULT = FusionWeights(icl=0.5, sam=0.5)
+DEFAULT = FusionWeights((0.5, 0.5, 0.0))
+PARTS = ("icl", "sam", "confidence")
+TWO = default_weights(["published", "starter"], 4)
+
+
+def log_odds(*parts: torch.Tensor) -> LogOdds:
+    """Parts of one label that agree."""
+    return LogOdds(torch.stack(parts), torch.ones(len(parts), 1, dtype=parts[0].dtype))
+
+
+def with_agreement(case: HeldOut, agreement: float) -> HeldOut:
+    """Say how far SAM's mask is confirmed."""
+    agreements = case.log_odds.agreement.clone()
+    agreements[1] = agreement
+    return replace(case, log_odds=replace(case.log_odds, agreement=agreements))
 
 
 def cases(count: int, *, good: str) -> list[HeldOut]:
@@ -31,16 +46,16 @@ def cases(count: int, *, good: str) -> list[HeldOut]:
         truth = torch.from_numpy(rng.random((1, 400)) < 0.3)
         odds = {
             name: torch.from_numpy(rng.standard_normal((1, 400)))
-            for name in ("icl", "sam", "confidence")
+            for name in PARTS
         }
         odds[good] = torch.where(truth, 2.0, -2.0).double()
-        made.append(HeldOut(LogOdds(**odds, agreement=torch.ones(1)), odds["icl"] > 0, truth))
+        made.append(HeldOut(log_odds(*odds.values()), odds["icl"] > 0, truth))
     return made
 
 
 def same(odds: torch.Tensor, truth: torch.Tensor) -> HeldOut:
     """An example of which all parts say the same."""
-    return HeldOut(LogOdds(odds, odds, odds, torch.ones(1)), odds > 0, truth)
+    return HeldOut(log_odds(odds, odds, odds), odds > 0, truth)
 
 
 def without_label(case: HeldOut) -> HeldOut:
@@ -50,7 +65,7 @@ def without_label(case: HeldOut) -> HeldOut:
 @pytest.mark.parametrize("good", ["icl", "sam", "confidence"])
 def test_the_part_that_is_right_gets_the_largest_weight(good: str) -> None:
     weights = choose_weights(cases(3, good=good), 0, DEFAULT)
-    parts = {"icl": weights.icl, "sam": weights.sam, "confidence": weights.confidence}
+    parts = dict(zip(PARTS, weights.parts, strict=True))
     assert max(parts, key=lambda name: parts[name]) == good
     score = cross_validated_scores(cases(3, good=good), 0, weights)
     assert score is not None
@@ -59,16 +74,34 @@ def test_the_part_that_is_right_gets_the_largest_weight(good: str) -> None:
 
 @pytest.mark.parametrize("gated", [True, False])
 def test_a_sam_that_disagrees_counts_for_nothing_if_it_is_gated_by_agreement(gated: bool) -> None:
-    strange = [
-        replace(c, log_odds=replace(c.log_odds, agreement=torch.zeros(1)))
-        for c in cases(3, good="sam")
-    ]
-    weights = choose_weights(strange, 0, replace(DEFAULT, gate_by_agreement=gated))
-    assert weights.gate_by_agreement is gated
+    strange = [with_agreement(c, 0) for c in cases(3, good="sam")]
+    weights = FusionWeights((0.1, 0.9, 0.0), gate_by_agreement=gated)
     score = cross_validated_scores(strange, 0, weights)
     assert score is not None
     assert score.sam == 1
     assert (score.fused < 0.7) is gated
+    assert gated or score.fused > 0.95
+
+
+@pytest.mark.parametrize("gated", [True, False])
+def test_a_gate_that_shuts_out_a_sam_that_is_right_is_left_away(gated: bool) -> None:
+    strange = [with_agreement(c, 0) for c in cases(3, good="sam")]
+    weights = choose_weights(strange, 0, replace(DEFAULT, gate_by_agreement=gated))
+    assert not weights.gate_by_agreement
+    score = cross_validated_scores(strange, 0, weights)
+    assert score is not None
+    assert score.fused > 0.95
+
+
+@pytest.mark.parametrize("gated", [True, False])
+def test_a_gate_that_shuts_out_a_sam_where_it_is_wrong_is_kept_or_added(gated: bool) -> None:
+    right = cases(2, good="sam")
+    wrong = [with_agreement(c, 0) for c in cases(2, good="icl")]
+    weights = choose_weights([*right, *wrong], 0, replace(DEFAULT, gate_by_agreement=gated))
+    assert weights.gate_by_agreement
+    score = cross_validated_scores([*right, *wrong], 0, weights)
+    assert score is not None
+    assert score.fused > 0.95
 
 
 def test_log_odds_that_are_too_high_everywhere_raise_the_threshold() -> None:
@@ -106,20 +139,20 @@ def test_equally_good_weights_stay_near_the_default() -> None:
     weights = choose_weights(
         [same(c.log_odds.icl, c.truth) for c in cases(4, good="icl")], 0, DEFAULT
     )
-    assert (weights.icl, weights.sam) == pytest.approx((DEFAULT.icl, DEFAULT.sam), abs=0.05)
-    assert weights.confidence < 0.7 * DEFAULT.icl
+    assert weights.parts[:2] == pytest.approx(DEFAULT.parts[:2], abs=0.05)
+    assert weights.parts[2] < 0.7 * DEFAULT.parts[0]
     assert abs(weights.threshold_shift) < 0.5
 
 
 def test_weights_between_which_the_examples_cannot_tell_are_averaged() -> None:
     alike = [same(c.log_odds.icl, c.truth) for c in cases(4, good="icl")]
-    both = [
-        replace(c, log_odds=replace(c.log_odds, sam=torch.zeros_like(c.log_odds.sam)))
-        for c in alike
-    ]
-    weights = choose_weights(both, 0, FusionWeights(icl=0, sam=1))
-    assert weights.icl > 0.1
-    assert weights.confidence > 0.1
+    both = []
+    for case in alike:
+        icl, _, confidence = case.log_odds.parts
+        both.append(replace(case, log_odds=log_odds(icl, torch.zeros_like(icl), confidence)))
+    weights = choose_weights(both, 0, FusionWeights((0, 1, 0)))
+    assert weights.parts[0] > 0.1
+    assert weights.parts[2] > 0.1
 
 
 @pytest.mark.parametrize(
@@ -133,18 +166,17 @@ def test_what_one_example_gains_is_chance_if_the_others_lose(won: int, chosen: b
             torch.rand(right.shape, generator=torch.Generator().manual_seed(n)) < 0.1, -right, right
         )
         confidence, others = (right, -right) if n < won else (nearly, right)
-        some.append(
-            HeldOut(LogOdds(others, others, confidence, torch.ones(1)), others > 0, case.truth)
-        )
-    by_confidence = cross_validated_scores(some, 0, FusionWeights(0, 0, 1))
+        some.append(HeldOut(log_odds(others, others, confidence), others > 0, case.truth))
+    by_confidence = cross_validated_scores(some, 0, FusionWeights((0, 0, 1)))
     by_default = cross_validated_scores(some, 0, DEFAULT)
     assert by_confidence.fused > by_default.fused
     weights = choose_weights(some, 0, DEFAULT)
-    assert (weights.confidence > weights.icl + weights.sam) is chosen
+    icl, sam, confidence = weights.parts
+    assert (confidence > icl + sam) is chosen
 
 
 def test_the_fused_score_is_the_dice_of_the_fused_result() -> None:
-    weights = FusionWeights(0.25, 0.5, 0.25, 0.7, 0.5)
+    weights = FusionWeights((0.25, 0.5, 0.25), 0.7, 0.5)
     some = cases(4, good="confidence")
     dice = []
     for case in some:
@@ -171,11 +203,79 @@ def test_outputs_and_masks_of_an_example_are_sampled_at_the_same_pixels(
     mask = np.zeros((1, *size), bool)
     mask[0, size[0] // 3 : 2 * size[0] // 3, size[1] // 3 : 2 * size[1] // 3] = True
     right = torch.from_numpy(mask)[None].float()
-    case = held_out(
-        StageOutputs(right, right, 4 * right - 2, (np.zeros((0, 4), np.int64),), 1 - right), mask
-    )
+    expert = ExpertOutput(right, 4 * right - 2)
+    outputs = StageOutputs(right, (expert,), (np.zeros((0, 4), np.int64),), 1 - right)
+    case = held_out(outputs, mask, [0.0])
     assert case.truth.shape[1] <= 2 * 128 * 128
     assert case.truth.float().mean().item() == pytest.approx(mask.mean(), abs=0.01)
-    for odds in (case.log_odds.icl, case.log_odds.sam, case.log_odds.confidence):
+    assert len(case.log_odds.parts) == 3
+    for odds in case.log_odds.parts:
         assert ((odds > 0) == case.truth).all()
     assert (case.full_image != case.truth).all()
+
+
+def of_two_experts(count: int, *, first: str, second: str) -> list[HeldOut]:
+    """Examples in which mask and map of each of two promptable models are "right", "noise" or "opposite"."""
+    rng = np.random.default_rng(count)
+    made = []
+    for _ in range(count):
+        truth = torch.from_numpy(rng.random((1, 400)) < 0.3)
+        sure = torch.where(truth, 2.0, -2.0).double()
+        parts = [torch.from_numpy(rng.standard_normal((1, 400)))]
+        for kind in (first, second):
+            for _ in range(2):
+                noise = torch.from_numpy(rng.standard_normal((1, 400)))
+                parts.append({"right": sure + noise / 4, "noise": noise, "opposite": -sure}[kind])
+        made.append(HeldOut(log_odds(*parts), parts[0] > 0, truth))
+    return made
+
+
+def test_only_the_parts_of_some_promptable_models() -> None:
+    (case,) = of_two_experts(1, first="right", second="noise")
+    second = case.only([1])
+    assert torch.equal(second.log_odds.parts, case.log_odds.parts[[0, 3, 4]])
+    assert second.log_odds.agreement.shape == (3, 1)
+    assert second.truth is case.truth
+    both = case.only([0, 1]).log_odds
+    assert torch.equal(both.parts, case.log_odds.parts)
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "kept"),
+    [("right", "opposite", (0,)), ("opposite", "right", (1,))],
+    ids=["the second does harm", "the first does harm"],
+)
+@pytest.mark.parametrize("count", [4, 6])
+def test_a_promptable_model_that_does_harm_is_dropped(
+    first: str, second: str, kept: tuple[int, ...], count: int
+) -> None:
+    some = of_two_experts(count, first=first, second=second)
+    assert helpful_experts(some, [TWO]) == kept
+
+
+@pytest.mark.parametrize("count", [0, 1, 3])
+def test_few_examples_drop_no_promptable_model(count: int) -> None:
+    some = of_two_experts(count, first="right", second="opposite")
+    assert helpful_experts(some, [TWO]) == (0, 1)
+
+
+def test_examples_without_the_label_do_not_tell() -> None:
+    some = of_two_experts(6, first="right", second="opposite")
+    assert helpful_experts([*some[:3], *map(without_label, some[3:])], [TWO]) == (0, 1)
+
+
+def test_the_only_promptable_model_is_kept_whatever_it_does() -> None:
+    some = [case.only([1]) for case in of_two_experts(6, first="right", second="opposite")]
+    assert helpful_experts(some, [TWO.only([1])]) == (0,)
+
+
+def test_a_promptable_model_that_helps_one_of_two_labels_is_kept() -> None:
+    some = []
+    for a, b in zip(
+        of_two_experts(6, first="right", second="opposite"),
+        of_two_experts(6, first="noise", second="right"),
+        strict=True,
+    ):
+        both = LogOdds(torch.cat([a.log_odds.parts, b.log_odds.parts], dim=1), torch.ones(5, 2).double())
+        some.append(HeldOut(both, both.icl > 0, torch.cat([a.truth, b.truth])))
+    assert helpful_experts(some, [TWO, TWO]) == (0, 1)

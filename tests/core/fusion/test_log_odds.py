@@ -14,17 +14,17 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from napari_iclsam.core.fusion.log_odds import (
-    STARTER_WEIGHTS,
     LogOdds,
+    foreground_log_odds,
     fuse_log_odds,
     log_odds_of,
-    starter_weights,
+    shifted_for_thin,
 )
-from napari_iclsam.core.fusion.outputs import StageOutputs
+from napari_iclsam.core.fusion.outputs import ExpertOutput, StageOutputs
 from napari_iclsam.core.fusion.threshold import BIN_WIDTH, best_bin, histogram, lower_edge
-from napari_iclsam.core.fusion.weights import FusionWeights
+from napari_iclsam.core.fusion.weights import STARTER_WEIGHTS, FusionWeights
 
-ICL = FusionWeights(icl=1, sam=0)
+ICL = FusionWeights((1, 0, 0))
 
 
 def disc(radius: float, centre: float = 32) -> Tensor:
@@ -35,12 +35,14 @@ def disc(radius: float, centre: float = 32) -> Tensor:
 
 def outputs(confidence: Tensor, icl: Tensor, sam: Tensor) -> StageOutputs:
     """Outputs of one label without boxes, by the full-image stage alone."""
-    return StageOutputs(confidence, icl, sam, (np.zeros((0, 4), np.int64),), icl)
+    expert = ExpertOutput(confidence, sam)
+    return StageOutputs(icl, (expert,), (np.zeros((0, 4), np.int64),), icl)
 
 
 def log_odds(icl: Tensor, sam: Tensor, agreement: float = 1) -> LogOdds:
-    agreements = torch.full((len(icl),), float(agreement))
-    return LogOdds(icl, sam, torch.zeros_like(icl), agreements)
+    agreements = torch.ones(3, len(icl))
+    agreements[1] = agreement
+    return LogOdds(torch.stack([icl, sam, torch.zeros_like(icl)]), agreements)
 
 
 def expected_dice(probabilities: NDArray[np.float64], threshold: float) -> float:
@@ -62,7 +64,7 @@ def test_no_threshold_has_a_better_expected_dice(values: NDArray[np.float32], ot
 def test_a_certain_foreground_ends_where_the_log_odds_change_sign() -> None:
     sure = torch.where(disc(20) > 0, 6.0, -6.0)
     assert torch.equal(
-        fuse_log_odds(log_odds(sure, sure), [FusionWeights(0.5, 0.5)]) > 0, disc(20) > 0
+        fuse_log_odds(log_odds(sure, sure), [FusionWeights((0.5, 0.5, 0))]) > 0, disc(20) > 0
     )
 
 
@@ -81,27 +83,27 @@ def test_a_higher_threshold_leaves_less_of_the_foreground() -> None:
     odds = log_odds(disc(20), disc(20))
     areas = []
     for shift in (-2.0, 0.0, 2.0):
-        fused = fuse_log_odds(odds, [FusionWeights(1, 0, threshold_shift=shift)])
+        fused = fuse_log_odds(odds, [FusionWeights((1, 0, 0), threshold_shift=shift)])
         areas.append(int((fused > 0).sum()))
     assert areas[0] > areas[1] > areas[2] > 0
 
 
 def test_each_label_has_its_own_weights_and_its_own_threshold() -> None:
     icl, sam = torch.cat([disc(20), disc(10)]), torch.cat([disc(10), disc(20)])
-    both = fuse_log_odds(log_odds(icl, sam), [ICL, FusionWeights(icl=0, sam=1)])
+    both = fuse_log_odds(log_odds(icl, sam), [ICL, FusionWeights((0, 1, 0))])
     assert torch.allclose(both[0], both[1])
     assert torch.equal(both[:1], fuse_log_odds(log_odds(disc(20), disc(10)), [ICL]))
 
 
 def test_sam_without_agreement_changes_nothing_if_gated() -> None:
-    icl, weights = disc(20), [FusionWeights(0.25, 0.75, gate_by_agreement=True)]
+    icl, weights = disc(20), [FusionWeights((0.25, 0.75, 0), gate_by_agreement=True)]
     alone = fuse_log_odds(log_odds(icl, icl), weights)
     assert torch.equal(fuse_log_odds(log_odds(icl, disc(5), agreement=0), weights), alone)
     assert not torch.allclose(fuse_log_odds(log_odds(icl, disc(5)), weights), alone)
 
 
 def test_sam_that_is_not_gated_counts_whatever_its_mask() -> None:
-    found = fuse_log_odds(log_odds(disc(20), disc(5), agreement=0), [FusionWeights(0, 1)])
+    found = fuse_log_odds(log_odds(disc(20), disc(5), agreement=0), [FusionWeights((0, 1, 0))])
     assert torch.equal(found, fuse_log_odds(log_odds(disc(5), disc(5)), [ICL]))
 
 
@@ -109,20 +111,71 @@ def test_sam_that_is_not_gated_counts_whatever_its_mask() -> None:
 def test_agreement_is_how_far_sam_s_mask_is_the_in_context_model_s(
     centre: float, agreement: float
 ) -> None:
-    found = log_odds_of(outputs(disc(20), torch.sigmoid(disc(20)), disc(20, centre)))
-    assert found.agreement.item() == pytest.approx(agreement, abs=0.3)
+    nothing = torch.zeros_like(disc(20))
+    made = outputs(nothing, torch.sigmoid(disc(20)), disc(20, centre))
+    found = log_odds_of(made, [0.0]).agreement[:, 0]
+    assert found[1].item() == pytest.approx(agreement, abs=0.3)
+    assert found[[0, 2]].tolist() == [1, 1]  # no masks
+
+
+@pytest.mark.parametrize(("centre", "agreement"), [(32, 1.0), (40, 0.5), (60, 0.0)])
+def test_or_how_far_it_is_that_of_its_own_confidence_map(centre: float, agreement: float) -> None:
+    nothing = torch.zeros_like(disc(20))
+    made = outputs(torch.sigmoid(disc(20)), nothing, disc(20, centre))
+    found = log_odds_of(made, [0.0]).agreement[1, 0]
+    assert found.item() == pytest.approx(agreement, abs=0.3)
+
+
+def test_a_mask_that_its_map_confirms_counts_though_the_in_context_model_disagrees() -> None:
+    there, elsewhere = disc(12, 46), disc(12, 14)
+    weights = [FusionWeights((0.25, 0.75, 0.0), gate_by_agreement=True)]
+
+    def found(confidence: Tensor) -> Tensor:
+        made = outputs(torch.sigmoid(confidence), torch.sigmoid(elsewhere), there)
+        return fuse_log_odds(log_odds_of(made, [0.0]), weights) > 0
+
+    confirmed, doubted = found(there), found(torch.full_like(there, -6.0))
+    assert confirmed[0, 0, 46, 32]
+    assert not confirmed[0, 0, 14, 32]
+    assert doubted[0, 0, 14, 32]
+    assert not doubted[0, 0, 46, 32]
+
+
+def test_each_promptable_model_is_confirmed_by_its_own_map() -> None:
+    there, nothing = disc(12, 46), torch.zeros_like(disc(12))
+    experts = (ExpertOutput(torch.sigmoid(there), there), ExpertOutput(nothing, there))
+    made = StageOutputs(nothing, experts, (np.zeros((0, 4), np.int64),), nothing)
+    found = log_odds_of(made, [0.0])
+    assert found.parts.shape == (5, 1, 1, 64, 64)
+    assert found.agreement[:, 0].tolist() == [1, 1, 1, 0, 1]
 
 
 def test_masks_of_nothing_are_no_agreement() -> None:
     nothing = torch.full((1, 1, 64, 64), 0.1)
-    assert log_odds_of(outputs(nothing, nothing, nothing - 1)).agreement.item() == 0
+    assert log_odds_of(outputs(nothing, nothing, nothing - 1), [0.0]).agreement[1].item() == 0
 
 
 def test_log_odds_are_finite_where_a_part_is_certain() -> None:
     certain = (disc(20) > 0).float()
-    found = log_odds_of(outputs(certain, certain, 1000 * certain - 500))
-    assert all(torch.isfinite(part).all() for part in (found.icl, found.sam, found.confidence))
-    assert torch.isfinite(fuse_log_odds(found, [FusionWeights(0.3, 0.3, 0.4, 2.5)])).all()
+    found = log_odds_of(outputs(certain, certain, 1000 * certain - 500), [0.0])
+    assert torch.isfinite(found.parts).all()
+    assert torch.isfinite(fuse_log_odds(found, [FusionWeights((0.3, 0.3, 0.4), 2.5)])).all()
+
+
+def test_a_confidence_map_knows_how_large_the_foreground_is_in_the_examples() -> None:
+    masks = np.zeros((2, 40, 50), bool)
+    masks[0, :20, :20] = True
+    halves = np.concatenate([masks[:1], np.ones((1, 40, 50), bool)])
+    shares = foreground_log_odds([masks, halves])
+    assert shares == pytest.approx([np.log(0.2 / 0.8), 0.0])
+    assert foreground_log_odds([masks])[1] == pytest.approx(np.log(1e-4 / (1 - 1e-4)))
+    half = torch.full((2, 1, 8, 8), 0.5)
+    made = StageOutputs(half, (ExpertOutput(half, half),) * 2, (), half)
+    parts = log_odds_of(made, shares).parts
+    for n in (2, 4):
+        assert parts[n].amax(dim=(1, 2, 3)).tolist() == pytest.approx(shares, abs=1e-6)
+    assert (parts[0] == 0).all()
+    assert (parts[1] == 0.5).all()
 
 
 def lines(width: int, side: int) -> NDArray[np.bool_]:
@@ -135,9 +188,9 @@ def lines(width: int, side: int) -> NDArray[np.bool_]:
 def test_a_single_example_of_something_thin_raises_the_threshold(side: int) -> None:
     thin, thick = lines(side // 64, side), lines(side // 16, side)
     nothing = np.zeros_like(thin)
-    assert starter_weights([thin]) == replace(STARTER_WEIGHTS, threshold_shift=0.5)
-    assert starter_weights([nothing, thin]).threshold_shift == 0.5
-    assert starter_weights([thick]) == STARTER_WEIGHTS
-    assert starter_weights([thin, thin]) == STARTER_WEIGHTS
-    assert starter_weights([nothing]) == STARTER_WEIGHTS
-    assert starter_weights([~nothing]) == STARTER_WEIGHTS
+    assert shifted_for_thin(STARTER_WEIGHTS, [thin]) == replace(STARTER_WEIGHTS, threshold_shift=0.5)
+    assert shifted_for_thin(STARTER_WEIGHTS, [nothing, thin]).threshold_shift == 0.5
+    assert shifted_for_thin(STARTER_WEIGHTS, [thick]) == STARTER_WEIGHTS
+    assert shifted_for_thin(STARTER_WEIGHTS, [thin, thin]) == STARTER_WEIGHTS
+    assert shifted_for_thin(STARTER_WEIGHTS, [nothing]) == STARTER_WEIGHTS
+    assert shifted_for_thin(STARTER_WEIGHTS, [~nothing]) == STARTER_WEIGHTS

@@ -34,9 +34,10 @@ def std(x: Tensor) -> NDArray[np.float64]:
 @pytest.mark.parametrize(("pairs", "gamma"), [(1, 0.0476), (5, 0.1967), (16, 0.3991), (64, 0.4992)])
 def test_the_published_weights_are_gamma_and_the_rest(pairs: int, gamma: float) -> None:
     weights = published_weights(pairs)
-    assert weights.icl == pytest.approx(gamma, abs=1e-4)
-    assert weights.icl + weights.sam == pytest.approx(1)
-    assert weights.confidence == 0
+    icl, sam, confidence = weights.parts
+    assert icl == pytest.approx(gamma, abs=1e-4)
+    assert icl + sam == pytest.approx(1)
+    assert confidence == 0
     assert (weights.inverse_temperature, weights.threshold_shift) == (1, 0)
 
 
@@ -51,7 +52,7 @@ def test_the_fusion_is_the_published_formula(pairs: int) -> None:
 
 def test_each_label_has_its_own_weights() -> None:
     a, b = some(2, 1, 4, 4), some(2, 1, 4, 4, seed=1)
-    got = fuse(a, b, [FusionWeights(1, 2), FusionWeights(-1, 0.5)])
+    got = fuse(a, b, [FusionWeights((1, 2, 0)), FusionWeights((-1, 0.5, 0))])
     assert torch.allclose(got[0], a[0] + 2 * b[0], atol=1e-6)
     assert torch.allclose(got[1], -a[1] + 0.5 * b[1], atol=1e-6)
 

@@ -26,7 +26,7 @@ from napari_iclsam.core.in_context.coarse_to_fine import (
     nearest_examples,
     segment_in_context,
 )
-from napari_iclsam.core.networks import Networks
+from napari_iclsam.core.networks import LoadedSam, Networks
 from napari_iclsam.core.segmenter import ICLSAM
 from napari_iclsam.core.task import Task
 from napari_iclsam.models.features import Features
@@ -57,7 +57,7 @@ def segmented(task: Task, image: NDArray[np.uint8]) -> InContextOutput:
     """What the in-context model finds in an image, unguided."""
     runners = task.context.runners
     with torch.inference_mode():
-        query = runners.promptable.embed(as_rgb8(image))
+        query = runners.experts.embed(as_rgb8(image))
         unguided = torch.zeros((len(task.support.ids), 1, *image.shape))
         return segment_in_context(runners.in_context, encoded_of(task), query, unguided)
 
@@ -71,7 +71,7 @@ def examples_of(embeddings: list[Embedding]) -> Examples:
     image, labels = np.arange(16, dtype=np.uint8).reshape(4, 4), np.ones((4, 4), int)
     support = SupportSet.of([image] * len(embeddings), [labels] * len(embeddings))
     images = tuple(as_rgb8(each) for each in support.images)
-    return Examples(support, images, tuple(embeddings))
+    return Examples(support, images, tuple((each,) for each in embeddings))
 
 
 def embedding(direction: int, frame: Frame | None = None) -> Embedding:
@@ -83,7 +83,7 @@ def embedding(direction: int, frame: Frame | None = None) -> Embedding:
 def nearest(embeddings: list[Embedding], query: Embedding, count: int) -> list[int]:
     """Indices of the nearest examples."""
     chosen = nearest_examples(examples_of(embeddings), query, count)
-    return [[one is each for each in embeddings].index(True) for one in chosen.embeddings]
+    return [[one is each for each in embeddings].index(True) for one in chosen.of_expert(0)]
 
 
 def test_the_nearest_examples_come_in_the_order_of_the_set() -> None:
@@ -158,7 +158,7 @@ class Counting(nn.Module):
 
 @pytest.fixture
 def counting() -> ICLSAM:
-    networks = Networks(StarterSam(64).eval(), Counting())
+    networks = Networks((LoadedSam(StarterSam(64).eval()),), Counting())
     return ICLSAM(
         settings=Settings(cross_validate=False, use_sam=False),
         networks=networks,

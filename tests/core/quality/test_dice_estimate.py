@@ -24,7 +24,8 @@ Scene = Callable[..., tuple[NDArray[np.uint8], NDArray[np.int64]]]
 
 
 def log_odds(icl: Tensor) -> LogOdds:
-    return LogOdds(icl, torch.zeros_like(icl), torch.zeros_like(icl), torch.ones(len(icl)))
+    nothing = torch.zeros_like(icl)
+    return LogOdds(torch.stack([icl, nothing, nothing]), torch.ones(3, len(icl)))
 
 
 def square(inside: float, outside: float) -> Tensor:

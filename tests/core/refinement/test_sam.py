@@ -40,14 +40,14 @@ def test_a_mask_prompt_is_the_in_context_map_inside_its_box_and_background_outsi
 def test_of_several_boxes_the_largest_logit_counts(segmenter: Make, scene: Scene) -> None:
     image, labels = scene()
     context = segmenter(mask_prompt=False).fit([image], [labels]).context
-    runners, query = context.runners, context.examples.embeddings[0]
+    runner, query = context.runners.experts.runners[0], context.examples.of_expert(0)[0]
     icl, confidence = torch.rand(2, 1, 128, 128), torch.rand(2, 1, 48, 48)
     boxes = np.array([[2, 2, 20, 20], [30, 10, 44, 40], [5, 25, 40, 45]])
     none = np.zeros((0, 4), np.int64)
 
     def refine(first: np.ndarray) -> torch.Tensor:
         return refine_with_sam(
-            runners.promptable, query, icl, confidence, (first, none), runners.recipe
+            runner, query, icl, confidence, (first, none), context.runners.recipe
         )
 
     together, alone = refine(boxes), [refine(one[None]) for one in boxes]
@@ -60,7 +60,7 @@ def test_many_boxes_are_decoded_in_parts(
 ) -> None:
     image, labels = scene()
     context = segmenter().fit([image], [labels]).context
-    runner, query = context.runners.promptable, context.examples.embeddings[0]
+    runner, query = context.runners.experts.runners[0], context.examples.of_expert(0)[0]
     corners = torch.rand(7, 2) * 30
     boxes = torch.cat([corners, corners + 12], dim=1)
     bias, masks = torch.randn(7, runner.promptable.grid**2), torch.randn(7, 1, 32, 32)

@@ -1,0 +1,37 @@
+"""The fusion weights that hold before any are cross-validated."""
+
+from __future__ import annotations
+
+import pytest
+
+from napari_iclsam.core.fusion.weights import (
+    STARTER_WEIGHTS,
+    FusionWeights,
+    default_weights,
+    published_weights,
+)
+
+
+@pytest.mark.parametrize("pairs", [1, 8])
+def test_one_promptable_model_has_the_weights_of_its_kind(pairs: int) -> None:
+    assert default_weights(["starter"], pairs) == STARTER_WEIGHTS
+    assert default_weights(["published"], pairs) == published_weights(pairs)
+
+
+@pytest.mark.parametrize("kinds", [["published", "starter"], ["published"] * 2, ["starter"] * 3])
+def test_several_share_half_of_the_weight_and_are_gated(kinds: list[str]) -> None:
+    weights = default_weights(kinds, 4)  # type: ignore[arg-type]
+    count = len(kinds)
+    assert weights.experts == count
+    assert weights.gate_by_agreement
+    assert sum(weights.parts) == pytest.approx(1)
+    assert weights.parts[0] == 0.5
+    assert [weights.of_expert(n) for n in range(count)] == [(0.5 / count, 0.0)] * count
+    assert (weights.inverse_temperature, weights.threshold_shift) == (1, 0)
+
+
+def test_only_the_weights_of_some_promptable_models() -> None:
+    weights = FusionWeights((0.1, 0.2, 0.3, 0.4, 0.5), 0.7, 1.5, gate_by_agreement=True)
+    assert weights.only([1]) == FusionWeights((0.1, 0.4, 0.5), 0.7, 1.5, gate_by_agreement=True)
+    assert weights.only([0, 1]) == weights
+    assert weights.of_expert(0) == (0.2, 0.3)
