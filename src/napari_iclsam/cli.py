@@ -147,6 +147,14 @@ _labels = _options(
         help="Take all numbers of the labels but 0 for one object.",
     ),
     click.option(
+        "--empty-planes",
+        "empty_planes",
+        type=int,
+        multiple=True,
+        metavar="N",
+        help="A plane of the stack of examples that holds no object for sure. Repeat it for more.",
+    ),
+    click.option(
         "--ignore-affine",
         is_flag=True,
         help="Take NIfTI labels pixel by pixel, although they say that they lie elsewhere than their image.",
@@ -416,6 +424,7 @@ def _reading_of(options: dict[str, Any]) -> Reading:
         ignored_labels=tuple(options.pop("ignored_labels", ())),
         instances_as_one=options.pop("instances_as_one", False),
         ignore_affine=options.pop("ignore_affine", False),
+        empty_planes=options.pop("empty_planes", ()),
     )
 
 

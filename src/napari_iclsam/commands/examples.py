@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -12,9 +12,10 @@ from numpy.typing import NDArray
 
 from napari_iclsam.commands.grey_scale import Window, ct_window, with_window
 from napari_iclsam.commands.inputs import Reading
-from napari_iclsam.commands.placement import place, planes_of
+from napari_iclsam.commands.placement import Placement, place, planes_of
 from napari_iclsam.core.images.intensity import check_image
 from napari_iclsam.core.images.support import SupportSet
+from napari_iclsam.core.volume.intensity import GreyScale, estimate_grey_scale, sampled_planes
 from napari_iclsam.files import FilePair, read_pair
 from napari_iclsam.files.label_sets import (
     LabelSet,
@@ -24,6 +25,29 @@ from napari_iclsam.files.label_sets import (
     without_labels,
 )
 from napari_iclsam.files.orientation import can_turn
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class SourceStack:
+    """A stack some of whose planes are examples.
+
+    Attributes
+    ----------
+    path : Path
+        Of the image.
+    pairs : mapping of int to int
+        By plane, as planes are segmented: its number among the examples.
+    scale : GreyScale
+        Of the grey values of all its planes.
+    """
+
+    path: Path
+    pairs: Mapping[int, int]
+    scale: GreyScale
+
+    def is_file(self, path: Path) -> bool:
+        """Return whether a path is that of this stack."""
+        return self.path.resolve() == path.resolve()
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -41,6 +65,10 @@ class ReadExamples:
         Grey values that became black and white in all images.
     of_task : bool
         Whether they came from a task file, of whose making nothing else is known.
+    stacks : tuple of SourceStack
+        Stacks that they are planes of.
+    on_scale_of_stack : bool
+        Whether the window is that of the one stack that they are planes of.
     """
 
     support: SupportSet
@@ -48,6 +76,13 @@ class ReadExamples:
     reference: NDArray[np.float64] | None = None
     window: Window | None = None
     of_task: bool = False
+    stacks: tuple[SourceStack, ...] = ()
+    on_scale_of_stack: bool = False
+
+    def stack_of(self, path: Path) -> SourceStack | None:
+        """Return the stack of a file that examples are planes of; None if there is none, or more than one."""
+        found = [stack for stack in self.stacks if stack.is_file(path)]
+        return found[0] if len(found) == 1 else None
 
 
 @dataclass(slots=True)
@@ -58,6 +93,7 @@ class _Gathered:
     labels: list[NamedLabels] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
     reference: NDArray[np.float64] | None = None
+    stacks: list[SourceStack] = field(default_factory=list)
 
 
 def read_examples(pairs: Sequence[tuple[Path, Path]], reading: Reading) -> ReadExamples:
@@ -79,7 +115,21 @@ def read_examples(pairs: Sequence[tuple[Path, Path]], reading: Reading) -> ReadE
         _gather(pair, reading, gathered)
     labels = _understood(gathered.labels, reading)
     support = SupportSet.of(gathered.images, [each.labels for each in labels.examples])
-    return ReadExamples(support, (*gathered.notes, *labels.notes), gathered.reference)
+    notes = (*gathered.notes, *labels.notes)
+    return ReadExamples(support, notes, gathered.reference, stacks=tuple(gathered.stacks))
+
+
+def on_scale_of_stack(examples: ReadExamples, queries: Sequence[Path]) -> ReadExamples:
+    """Return examples on the grey scale of a stack, if they are planes of it and it is all that is segmented."""
+    if examples.window is not None or len(examples.stacks) != 1:
+        return examples
+    stack = examples.stacks[0]
+    same = len(stack.pairs) == len(examples.support) and all(map(stack.is_file, queries))
+    if not same or not stack.scale.low < stack.scale.high:
+        return examples
+    window = Window(stack.scale.low, stack.scale.high)
+    support = with_window(examples.support, window)
+    return replace(examples, support=support, window=window, on_scale_of_stack=True)
 
 
 def on_one_scale(examples: ReadExamples, window: Window | None) -> ReadExamples:
@@ -108,6 +158,10 @@ def _gather(pair: FilePair, reading: Reading, gathered: _Gathered) -> None:
     images = planes_of(placement.apply(image.array, image), placement.axis)
     masks = planes_of(placement.apply(labels.array, image), placement.axis)
     painted = [number for number, mask in enumerate(masks) if mask.any() or placement.axis is None]
+    if placement.axis is not None:
+        declared = _declared_empty(reading, placement, len(masks), painted)
+        gathered.stacks.append(_source_stack(image.path, images, painted, declared, gathered))
+        painted = sorted({*painted, *declared})
     if not painted:
         raise ValueError(
             f"{labels.path} is background everywhere: paint at least one object in one plane."
@@ -118,6 +172,46 @@ def _gather(pair: FilePair, reading: Reading, gathered: _Gathered) -> None:
         called = plane or "image "
         gathered.images.append(check_image(images[number], f"{called}{image.path}"))
         gathered.labels.append(NamedLabels(f"{plane}{labels.path.name}", masks[number]))
+
+
+def _declared_empty(
+    reading: Reading, placement: Placement, count: int, painted: Sequence[int]
+) -> list[int]:
+    """Return the planes that were declared empty, as planes are segmented.
+
+    Raises
+    ------
+    ValueError
+        If there is no such plane, or it is painted.
+    """
+    by_number = {placement.number_in_file(number): number for number in range(count)}
+    outside = [number for number in reading.empty_planes if number not in by_number]
+    if outside:
+        raise ValueError(
+            f"--empty-planes takes planes 0 to {count - 1} of the stack; got {outside[0]}."
+        )
+    declared = [by_number[number] for number in reading.empty_planes]
+    both = [placement.number_in_file(number) for number in declared if number in painted]
+    if both:
+        raise ValueError(
+            f"Plane {both[0]} was declared empty (--empty-planes) and has labels: erase them, or do "
+            "not declare it empty."
+        )
+    return declared
+
+
+def _source_stack(
+    path: Path,
+    images: Sequence[NDArray[Any]],
+    painted: Sequence[int],
+    declared: Sequence[int],
+    gathered: _Gathered,
+) -> SourceStack:
+    planes = sorted({*painted, *declared})
+    first = len(gathered.images)
+    sample = [images[number] for number in sampled_planes(len(images), planes)]
+    pairs = {number: first + index for index, number in enumerate(planes)}
+    return SourceStack(path, pairs, estimate_grey_scale(sample))
 
 
 def _understood(labels: Sequence[NamedLabels], reading: Reading) -> LabelSet:

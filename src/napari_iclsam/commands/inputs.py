@@ -32,6 +32,8 @@ class Reading:
         Take all numbers but 0 for one object.
     ignore_affine : bool
         Take labels of NIfTI files pixel by pixel, wherever they say that they lie.
+    empty_planes : tuple of int
+        Planes of stacks of examples that hold no object for sure.
     """
 
     axis: Axis = 0
@@ -40,6 +42,7 @@ class Reading:
     ignored_labels: tuple[int, ...] = ()
     instances_as_one: bool = False
     ignore_affine: bool = False
+    empty_planes: tuple[int, ...] = ()
 
 
 def parse_axis(text: str) -> Axis:

@@ -117,6 +117,8 @@ def _window_for(
     """Return the window that was given, else that of the examples if all are CT."""
     if reading.window is not None:
         return reading.window
+    if examples.on_scale_of_stack:
+        return examples.window
     return (
         examples.window if examples.window is not None and ct_window(planes) is not None else None
     )

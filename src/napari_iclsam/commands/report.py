@@ -31,6 +31,8 @@ class Outcome:
         What the labels are called.
     labels : ndarray, of the shape of the query, int32
     boxes : mapping of int to list of Box
+    needs : mapping of int to float
+        By plane of a stack that is settled: how much it needs to be checked, from 0 to 1.
     seconds : Counter
         By stage.
     notes : mapping of str to list of int
@@ -45,16 +47,30 @@ class Outcome:
     labels: NDArray[np.int32]
     boxes: dict[int, list[Box]] = field(default_factory=dict)
     estimates: dict[int | None, Mapping[int, float]] = field(default_factory=dict)
+    needs: dict[int, float] = field(default_factory=dict)
     seconds: Counter[str] = field(default_factory=Counter)
     notes: dict[str, list[int]] = field(default_factory=dict)
     provenance: Provenance | None = None
 
+    def keep_labels(self, labels: NDArray[np.int32], plane: int | None) -> None:
+        """Take in the labels of one plane."""
+        axis = self.query.axis or 0
+        key = (...,) if plane is None else (slice(None),) * axis + (plane,)
+        self.labels[key] = labels
+
+    def settle(self, prediction: Prediction, plane: int | None) -> None:
+        """Take in the final labels of a plane of a stack, in the place of its first answer."""
+        self.keep_labels(prediction.labels, plane)
+        if plane is not None:
+            plane = self.query.placement.number_in_file(plane)
+            self.needs[plane] = prediction.need_of_check
+        self.estimates[plane] = prediction.estimated_dice
+        for note in prediction.notes:
+            self.notes.setdefault(note, []).extend(() if plane is None else (plane,))
+
     def add(self, prediction: Prediction, plane: int | None = None) -> None:
         """Take in the prediction of one plane."""
-        axis = self.query.axis or 0
-        self.labels[(...,) if plane is None else (slice(None),) * axis + (plane,)] = (
-            prediction.labels
-        )
+        self.keep_labels(prediction.labels, plane)
         if plane is not None:
             plane = self.query.placement.number_in_file(plane)
         for label, found in prediction.boxes.items():
@@ -85,6 +101,9 @@ class Outcome:
 
     def _doubts(self) -> list[str]:
         """Say which planes of a stack most need a look: those whose worst label has the least estimated Dice."""
+        if self.needs:
+            first = sorted(self.needs, key=lambda plane: -self.needs[plane])[:_DOUBTS]
+            return [f"  check first: planes {', '.join(map(str, sorted(first)))}"]
         stack = {
             plane: dice for plane, dice in self.estimates.items() if dice and plane is not None
         }

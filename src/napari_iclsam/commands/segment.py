@@ -13,7 +13,12 @@ import numpy as np
 from rich.console import Console
 from rich.table import Table
 
-from napari_iclsam.commands.examples import ReadExamples, on_one_scale, read_examples
+from napari_iclsam.commands.examples import (
+    ReadExamples,
+    on_one_scale,
+    on_scale_of_stack,
+    read_examples,
+)
 from napari_iclsam.commands.inputs import Reading
 from napari_iclsam.commands.outputs import PendingFiles, output_paths, written_together
 from napari_iclsam.commands.progress import follow
@@ -22,8 +27,10 @@ from napari_iclsam.commands.report import Outcome, write_report
 from napari_iclsam.core.model_choice import ModelChoice
 from napari_iclsam.core.prediction import Progress
 from napari_iclsam.core.quality.leave_one_out import Check, leave_one_out
+from napari_iclsam.core.recipe import resolve
 from napari_iclsam.core.segmenter import ICLSAM
 from napari_iclsam.core.settings import Settings
+from napari_iclsam.core.stack_task import LabelledStack, Spacing, StackTask
 from napari_iclsam.core.task import Task
 from napari_iclsam.core.task_file import SavedTask, read_task, write_task
 from napari_iclsam.files import check_writable_as, write_labels
@@ -61,6 +68,8 @@ def segment(
 ) -> None:
     """Segment images by examples in files."""
     examples = on_one_scale(read_examples(pairs, reading), reading.window)
+    if resolve(model.settings).use_neighbors:
+        examples = on_scale_of_stack(examples, queries)
     job = _Job(examples, reading, destination, [path for pair in pairs for path in pair])
     _segment(model.segmenter(), job, queries, pairs)
 
@@ -184,12 +193,44 @@ def run(task: Task, query: Query, output: Path, job: _Job) -> Outcome:
         outcome.add(follow(task.steps(image), query.path.name))
         return outcome
 
+    source = job.examples.stack_of(query.path)
+    if source is not None and task.context.runners.recipe.use_neighbors:
+        spacing = _spacing_of(query)
+        stack = StackTask(task, LabelledStack(image, query.axis, source.pairs, spacing))
+        return _run_labelled_stack(stack, query, outcome)
+
     def keep(step: Progress) -> None:
         if step.prediction is not None:
             outcome.add(step.prediction, step.plane)
 
     follow(task.stack_steps(image, query.axis), query.path.name, keep)
     return outcome
+
+
+def _run_labelled_stack(stack: StackTask, query: Query, outcome: Outcome) -> Outcome:
+    """Segment the stack that the examples are planes of; labelled planes stay as they are."""
+    for number, labels in stack.given().items():
+        outcome.keep_labels(labels, number)
+
+    def keep(step: Progress) -> None:
+        if step.stage == "done" and step.prediction is not None:
+            outcome.add(replace(step.prediction, notes=()), step.plane)
+        elif step.prediction is not None:
+            outcome.settle(step.prediction, step.plane)
+
+    follow(stack.steps(), query.path.name, keep)
+    return outcome
+
+
+def _spacing_of(query: Query) -> Spacing | None:
+    """Return the distance of planes, rows and columns, if the file says them."""
+    if query.axis is None or not query.placement.turn.is_identity:
+        return None
+    values = [value or 0.0 for value in query.space.spacing]
+    if len(values) != 3 or min(values) <= 0:
+        return None
+    along = values.pop(query.axis)
+    return along, values[0], values[1]
 
 
 def _checked(paths: Sequence[Path], job: _Job) -> list[Query]:
