@@ -122,8 +122,9 @@ def ours(
     import torch
 
     from napari_iclsam.core.encoder.cache import EmbeddingCache
-    from napari_iclsam.core.encoder.runner import PromptableRunner, Prompts
+    from napari_iclsam.core.encoder.runner import PromptableRunner
     from napari_iclsam.models.build import build_sam
+    from napari_iclsam.models.prompts import Prompts
 
     publish(*published)
     begin = time.perf_counter()

@@ -25,6 +25,7 @@ from napari_iclsam.core.images.geometry import Frame
 from napari_iclsam.core.metrics import dice
 from napari_iclsam.core.recipe import AUTO
 from napari_iclsam.core.refinement.probe import fit_probe
+from napari_iclsam.models.prompts import Prompts
 from napari_iclsam.models.starter_sam import StarterSam
 from training.data import DataSet, Sample, load_sets
 from training.sam_losses import area_under_curve, guidance
@@ -87,7 +88,7 @@ def draw(
     square = torch.from_numpy(np.stack(boxes)) * (
         max(frame.scaled) / max(frame.height, frame.width)
     )
-    logits = network.decode(embedding.features, square, masks=masks, bias=bias).logits
+    logits = network.decode(embedding.features, Prompts(square, bias, masks)).logits
     union = logits.amax(dim=0)[None, None]
     return (frame.logits_to_image(union)[0, 0] > 0).numpy()
 

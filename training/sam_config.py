@@ -29,7 +29,7 @@ class SamConfig:
     average: float = 0.999
     probe_weight: float = 1.0
     iou_weight: float = 0.2
-    likeness_weight: float = 0.5
+    similarity_weight: float = 0.5
     ridge: float = 3e-3
     synthetic_share: float = 0.5
     real_chances: tuple[tuple[str, float], ...] = (

@@ -51,8 +51,8 @@ def mask_loss(logits: Tensor, iou: Tensor, target: Tensor, near: Tensor) -> Mask
     )
 
 
-def likeness_loss(fine: Tensor, coarse: Tensor, target: Tensor, near: Tensor) -> Tensor:
-    """Cross-entropy near the object of the likeness (-1 to 1, taken times 3 as logits) at both resolutions.
+def similarity_loss(fine: Tensor, coarse: Tensor, target: Tensor, near: Tensor) -> Tensor:
+    """Cross-entropy near the object of the similarity (-1 to 1, taken times 3 as logits) at both resolutions.
 
     Parameters
     ----------

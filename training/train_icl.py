@@ -22,7 +22,7 @@ from napari_iclsam.models.starter_icl import StarterIcl, TwoScales
 from training.config import IclConfig, Stage, settings_of
 from training.data import load_sets
 from training.episodes import Batch, Episodes, Source, as_source, split, validation_tasks
-from training.optimisation import dice, likeness_loss
+from training.optimisation import dice, similarity_loss
 
 _FOREVER = 10**9
 """Steps that no training by the clock comes to."""
@@ -96,10 +96,10 @@ def train_step(state: State, batch: Batch, config: IclConfig) -> Tensor:
     batch = batch.to(next(state.network.parameters()).device)
     with torch.autocast(batch.query.device.type, dtype=torch.bfloat16):
         support = state.network.encode_support(batch.images, batch.masks)
-        likeness = state.network.likeness(batch.query, support)
-        logits = state.network(batch.query, support, likeness=likeness).float()
-    loss = segmentation_loss(logits, batch.target) + config.likeness_loss * likeness_loss(
-        likeness, batch.target
+        similarity = state.network.similarity(batch.query, support)
+        logits = state.network(batch.query, support, similarity=similarity).float()
+    loss = segmentation_loss(logits, batch.target) + config.similarity_loss * similarity_loss(
+        similarity, batch.target
     )
     loss.backward()
     norm = nn.utils.clip_grad_norm_(state.network.parameters(), config.clip)

@@ -16,7 +16,7 @@ import torch
 from torch.utils.data import DataLoader, Dataset
 
 from napari_iclsam.models.loss import segmentation_loss
-from napari_iclsam.models.starter_icl import Merge, TwoScales
+from napari_iclsam.models.starter_icl import Merge, ScaleOutputs, TwoScales
 from training.config import IclConfig, settings_of
 from training.episodes import Batch, Episodes
 from training.optimisation import dice
@@ -55,16 +55,16 @@ def train_merge(config: IclConfig, module: TwoScales, workers: int = 1) -> None:
         for step, batch in enumerate((batch.to(device) for batch in batches), start=1):
             with torch.autocast(device.type, dtype=torch.bfloat16):
                 context = module.encode_support(batch.images, batch.masks)
-                fine, coarse, likeness = module.answers(batch.query, context)
-            merged = module.merge(
-                fine.float(), coarse.float(), likeness, batch.query, context.traits
-            )
+                outputs = module.at_scales(batch.query, context)
+            fine, coarse = outputs.fine.float(), outputs.coarse.float()
+            outputs = ScaleOutputs(fine, coarse, outputs.similarity)
+            merged = module.merge(outputs, batch.query, context.traits)
             loss = segmentation_loss(merged, batch.target)
             optimiser.zero_grad()
             loss.backward()
             optimiser.step()
             falling.step()
-            plain = dice(fine.float() + coarse.float(), batch.target)
+            plain = dice(fine + coarse, batch.target)
             recent.append(
                 torch.stack(
                     [loss.detach(), dice(merged.detach(), batch.target).mean(), plain.mean()]

@@ -20,13 +20,15 @@ from torch.nn import functional as F
 
 from napari_iclsam.models.features import Features
 from napari_iclsam.models.prompt_maps import PromptMaps, prompt_maps
+from napari_iclsam.models.prompts import Prompts
 from napari_iclsam.models.starter_sam import StarterSam
 from training.config import settings_of
 from training.data import DataSet, Sample, load_sets
 from training.sam_batches import Batch, Phase, by_look, draw_batch
 from training.sam_config import SamConfig
-from training.sam_losses import ProbeLoss, guidance, likeness_loss, mask_loss, probe_loss
+from training.sam_losses import ProbeLoss, guidance, mask_loss, probe_loss, similarity_loss
 from training.sam_masks import InContextMasks
+from training.sam_prompts import Prompt
 from training.synthetic import draw_task
 
 
@@ -94,16 +96,16 @@ def run_step(
     prompts = batch_maps(batch, features.embedding.shape[-1], bias, device)
     with torch.autocast(device.type, torch.bfloat16):
         owners = torch.tensor(batch.owners, device=device)
-        likeness = network.decoder.likeness(features, prompts, owners)
-        decoded = network.decoder(features, prompts, owners, likeness)
+        similarity = network.decoder.similarity(features, prompts, owners)
+        decoded = network.decoder(features, prompts, owners, similarity)
     truth = (
         torch.as_tensor(np.stack([prompt.target for prompt in batch.prompts])).float().to(device)
     )
     target = F.avg_pool2d(truth[:, None], 2)[:, 0]
     near = _near(target)
     result = mask_loss(decoded.logits, decoded.iou, target, near)
-    alike = likeness_loss(likeness.fine[:, 0], likeness.coarse[:, 0], target, near)
-    loss = result.mask + config.iou_weight * result.iou + config.likeness_weight * alike
+    alike = similarity_loss(similarity.fine[:, 0], similarity.coarse[:, 0], target, near)
+    loss = result.mask + config.iou_weight * result.iou + config.similarity_weight * alike
     if probed is None:
         return StepResult(
             loss, float(result.mask.detach()), math.nan, float(result.dice.mean()), math.nan
@@ -161,25 +163,27 @@ def guide_prompts(
     return biases
 
 
+def shown(prompt: Prompt, bias: Tensor | None, device: torch.device) -> Prompts:
+    """Return the kinds of a prompt that the network is shown."""
+    return Prompts(
+        boxes=torch.as_tensor(prompt.box)[None].to(device) if prompt.has_box else None,
+        bias=bias,
+        masks=torch.as_tensor(prompt.mask)[None, None].to(device) if prompt.has_mask else None,
+        points=torch.as_tensor(prompt.points)[None].to(device) if prompt.has_points else None,
+        point_labels=torch.as_tensor(prompt.point_labels)[None].to(device)
+        if prompt.has_points
+        else None,
+    )
+
+
 def batch_maps(
     batch: Batch, grid: int, biases: Sequence[Tensor | None], device: torch.device
 ) -> PromptMaps:
     """Draw the prompts of a batch as maps, the kinds that each prompt shows and no others."""
+    like = torch.zeros((), device=device)
     maps: list[PromptMaps] = []
     for prompt, bias in zip(batch.prompts, biases, strict=True):
-        maps.append(
-            prompt_maps(
-                grid,
-                torch.as_tensor(prompt.box)[None].to(device) if prompt.has_box else None,
-                torch.as_tensor(prompt.points)[None].to(device) if prompt.has_points else None,
-                torch.as_tensor(prompt.point_labels)[None].to(device)
-                if prompt.has_points
-                else None,
-                torch.as_tensor(prompt.mask)[None, None].to(device) if prompt.has_mask else None,
-                bias,
-                like=torch.zeros((), device=device),
-            )
-        )
+        maps.append(prompt_maps(grid, shown(prompt, bias, device), like))
     return PromptMaps(
         *[torch.cat([getattr(one, field.name) for one in maps]) for field in fields(PromptMaps)]
     )

@@ -23,6 +23,7 @@ from napari_iclsam.models.build import (
     recognise,
     vit_shape,
 )
+from napari_iclsam.models.prompts import Prompts
 from napari_iclsam.models.sam import Sam, vit_encoder
 from napari_iclsam.models.starter_sam import StarterSam
 from napari_iclsam.models.universeg import UniverSeg
@@ -91,7 +92,7 @@ def test_a_sam_of_one_s_own_embeds_and_decodes_as_segment_anything(
         logits, iou = reference.mask_decoder(
             expected, reference.prompt_encoder.get_dense_pe(), sparse, dense, False
         )
-        decoded = sam.decode(features, boxes=box)
+        decoded = sam.decode(features, Prompts(box))
     assert (decoded.logits - logits[:, 0]).abs().max() < 1e-4
     assert (decoded.iou - iou[:, 0]).abs().max() < 1e-4
 
@@ -129,7 +130,7 @@ def test_bfloat16_halves_the_encoder_and_nearly_keeps_its_output(
     image = torch.rand(1, 3, 1024, 1024)
     with torch.inference_mode():
         one, other = half.encode(image), full.encode(image)
-        assert half.decode(one, boxes=torch.tensor([[0.0, 0, 9, 9]])).logits.isfinite().all()
+        assert half.decode(one, Prompts(torch.tensor([[0.0, 0, 9, 9]]))).logits.isfinite().all()
     assert one.embedding.dtype == torch.float32
     assert (one.embedding - other.embedding).norm() < 0.05 * other.embedding.norm()
 

@@ -20,7 +20,7 @@ from training.data import DataSet, Sample, load_sets
 from training.plot_sam import draw_curves, read_log
 from training.sam_batches import Phase, by_look, draw_batch, warp
 from training.sam_config import SamConfig
-from training.sam_losses import area_under_curve, guidance, likeness_loss, mask_loss, probe_loss
+from training.sam_losses import area_under_curve, guidance, mask_loss, probe_loss, similarity_loss
 from training.sam_masks import InContextMasks
 from training.sam_prompts import (
     coarse_mask,
@@ -256,14 +256,14 @@ class TestLosses:
         )
         assert probed.loss < 0.5 * blind.loss
 
-    def test_a_likeness_that_agrees_with_the_object_loses_less(self) -> None:
+    def test_a_similarity_that_agrees_with_the_object_loses_less(self) -> None:
         target = torch.zeros(1, 16, 16)
         target[:, 4:12, 4:12] = 1
         near = torch.ones_like(target)
         fine, coarse = 2 * target[:, ::2, ::2] - 1, 2 * target[:, ::4, ::4] - 1
         right, wrong = (
-            likeness_loss(fine, coarse, target, near),
-            likeness_loss(-fine, -coarse, target, near),
+            similarity_loss(fine, coarse, target, near),
+            similarity_loss(-fine, -coarse, target, near),
         )
         assert right < 0.06
         assert wrong > 2.9
