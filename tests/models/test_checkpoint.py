@@ -206,12 +206,12 @@ def test_loading_is_strict_and_names_the_first_fault(
         )
 
 
-def test_unneeded_names_are_passed_over() -> None:
+def test_ignored_keys_are_passed_over() -> None:
     module, content = (
         nn.Linear(3, 2),
         {"weight": torch.ones(2, 3), "bias": torch.ones(2), "gain": torch.ones(1)},
     )
-    load_strictly(module, content, "mine", unneeded={"gain"})
+    load_strictly(module, content, "mine", ignored={"gain"})
     assert torch.equal(module.weight, content["weight"])
 
 
