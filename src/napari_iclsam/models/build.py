@@ -163,10 +163,12 @@ def _locate(name: str, kind: Kind) -> _Located:
     # A path may hold a colon, too: C:/models/sam.pt.
     if rest and (like in CATALOGUE or (kind, like) in ALIASES):
         path = Path(rest).expanduser()
-        return _Located(_custom(path, lookup(like, kind)), _existing(path))
+        weights = _custom(path, lookup(like, kind))
+        return _Located(weights, _existing(path))
     path = Path(name).expanduser()
     if path.suffix or len(path.parts) > 1:
-        return _Located(_custom(path, _same_filename(path, kind)), _existing(path))
+        weights = _custom(path, _same_filename(path, kind))
+        return _Located(weights, _existing(path))
     return _Located(lookup(name, kind), None)
 
 
@@ -225,7 +227,8 @@ def _build(name: str, kind: Kind, dtype: torch.dtype, *, here: bool) -> Built:
     if located.custom is not None:
         weights = _completed(weights, found, kind, tensors)
         _require_memory(weights, dtype, here=here)
-    module = _assemble(_File(path, found, tensors), weights.preprocessing, dtype)
+    file = _File(path, found, tensors)
+    module = _assemble(file, weights.preprocessing, dtype)
     module.eval().requires_grad_(False)
     # starter-sam is small, and faster without conversions.
     dtype = torch.float32 if found == "starter_sam" else dtype
@@ -326,7 +329,13 @@ def vit_shape(tensors: Mapping[str, Tensor], path: Path) -> VitShape:
         )
     heads = embed_dim // positions[0][1]
     global_blocks = [n for n, shape in enumerate(positions) if shape[0] == 2 * grid - 1]
-    return VitShape(embed_dim, len(positions), heads, tuple(global_blocks), grid * patch)
+    return VitShape(
+        embed_dim=embed_dim,
+        depth=len(positions),
+        heads=heads,
+        global_blocks=tuple(global_blocks),
+        image_size=grid * patch,
+    )
 
 
 def _position_shapes(tensors: Mapping[str, Tensor]) -> list[torch.Size]:
@@ -368,7 +377,8 @@ def _assemble(file: _File, scaling: Scaling, dtype: torch.dtype) -> nn.Module:
     if file.architecture == "starter_sam":
         image_size = int(metadata(file.path).get("image_size", 512))
         starter = StarterSam(image_size)
-        load_strictly(starter, _owned(file.tensors, torch.float32), file.misfit)
+        tensors = _owned(file.tensors, torch.float32)
+        load_strictly(starter, tensors, file.misfit)
         return starter
     preprocessing = cast("Preprocessing", scaling)
     if file.architecture in {"vit_t", "vit_t_256"}:
@@ -383,7 +393,8 @@ def _assemble(file: _File, scaling: Scaling, dtype: torch.dtype) -> nn.Module:
 def _in_context(file: _File) -> nn.Module:
     """Build an in-context network in single precision."""
     module = TwoScales() if file.architecture == "starter_icl" else _universeg(file.tensors)
-    load_strictly(module, _owned(file.tensors, torch.float32), file.misfit)
+    tensors = _owned(file.tensors, torch.float32)
+    load_strictly(module, tensors, file.misfit)
     return module
 
 
@@ -417,7 +428,8 @@ def _vit_sam(file: _File, preprocessing: Preprocessing, dtype: torch.dtype) -> S
             shape.embed_dim, shape.depth, shape.heads, shape.global_blocks, shape.image_size
         )
     sam = Sam(encoder, image_size=shape.image_size, preprocessing=preprocessing)
-    load_strictly(sam, _owned(file.tensors, torch.float32, encoder_dtype=dtype), file.misfit)
+    tensors = _owned(file.tensors, torch.float32, encoder_dtype=dtype)
+    load_strictly(sam, tensors, file.misfit)
     return sam
 
 

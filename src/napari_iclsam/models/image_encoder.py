@@ -94,7 +94,13 @@ class _Heads:
     def one(self, image: int, head: int) -> _Heads:
         """Return one head of one image."""
         at = (image, head)
-        return _Heads(self.q[at], self.k[at], self.v[at], self.by_row[at], self.by_column[at])
+        return _Heads(
+            q=self.q[at],
+            k=self.k[at],
+            v=self.v[at],
+            by_row=self.by_row[at],
+            by_column=self.by_column[at],
+        )
 
 
 class ImageEncoder(ImageEncoderViT):  # type: ignore[misc]
@@ -157,19 +163,23 @@ class ImageEncoder(ImageEncoderViT):  # type: ignore[misc]
         """Let the tokens of each window attend to each other: (B, T, C) -> (B, T, C)."""
         batch, _, channels = tokens.shape
         positions = self._relative_positions(index, attention, _WINDOW)
-        qkv = attention.qkv(tokens).unflatten(2, (3, attention.num_heads, -1))
-        padding = attention.qkv.bias.view(3, attention.num_heads, 1, 1, -1)
+        heads = attention.num_heads
+        qkv = attention.qkv(tokens).unflatten(2, (3, heads, -1))
+        padding = attention.qkv.bias.view(3, heads, 1, 1, -1)
         out = torch.empty_like(tokens)
         for group in self._windows:
             part = qkv[:, group.tokens]
             cells = group.height * group.width
-            q, k, v = part.reshape(-1, cells, *part.shape[2:]).permute(2, 0, 3, 1, 4)
+            windows = part.reshape(-1, cells, *part.shape[2:])
+            q, k, v = windows.permute(2, 0, 3, 1, 4)
             bias = _window_bias(q, positions, group)
+            # The original pads the border with tokens of zeros before the projection.
             if not group.whole:
                 k = _fill_up(k, padding[1], group)
                 v = _fill_up(v, padding[2], group)
             attended = F.scaled_dot_product_attention(q, k, v, attn_mask=bias)
-            out[:, group.tokens] = attended.transpose(1, 2).reshape(batch, -1, channels)
+            together = attended.transpose(1, 2)
+            out[:, group.tokens] = together.reshape(batch, -1, channels)
         return out
 
     def _attend_globally(self, index: int, attention: Attention, tokens: Tensor) -> Tensor:
@@ -178,21 +188,27 @@ class ImageEncoder(ImageEncoderViT):  # type: ignore[misc]
         heads = self._heads(index, attention, tokens)
         attend = _attend_folded if tokens.is_cuda else _attend_one_by_one
         out = attend(heads)
-        return self._to_windows(out.flatten(2).unflatten(1, (size, size)))
+        grid = out.flatten(2).unflatten(1, (size, size))
+        return self._to_windows(grid)
 
     def _heads(self, index: int, attention: Attention, tokens: Tensor) -> _Heads:
         """Project the tokens (B, T, C) of the whole grid, in the order of its rows."""
         size = self._windows[-1].rows.stop
         positions = self._relative_positions(index, attention, size)
         grid = self._to_grid(attention.qkv(tokens), size)
-        qkv = grid.flatten(1, 2).unflatten(2, (3, attention.num_heads, -1))
+        cells = grid.flatten(1, 2)
+        qkv = cells.unflatten(2, (3, attention.num_heads, -1))
         q, k, v = qkv.permute(2, 0, 3, 1, 4)
         q = q.contiguous()
         rows = q.unflatten(2, (size, size))
         by_row = torch.einsum("nhyxc,ykc->nhyxk", rows, positions.rows)
         by_column = torch.einsum("nhyxc,xkc->nhyxk", rows, positions.columns)
         return _Heads(
-            q, k.contiguous(), v.contiguous(), by_row.flatten(2, 3), by_column.flatten(2, 3)
+            q=q,
+            k=k.contiguous(),
+            v=v.contiguous(),
+            by_row=by_row.flatten(2, 3),
+            by_column=by_column.flatten(2, 3),
         )
 
     def _to_windows(self, grid: Tensor) -> Tensor:
@@ -205,7 +221,8 @@ class ImageEncoder(ImageEncoderViT):  # type: ignore[misc]
 
     def _to_grid(self, tokens: Tensor, size: int) -> Tensor:
         """Undo `_to_windows`."""
-        grid = tokens.new_empty(len(tokens), size, size, tokens.shape[-1])
+        batch, _, channels = tokens.shape
+        grid = tokens.new_empty(batch, size, size, channels)
         for pair in self._pairs(grid, tokens):
             pair.grid.copy_(pair.tokens)
         return grid
@@ -214,9 +231,11 @@ class ImageEncoder(ImageEncoderViT):  # type: ignore[misc]
         """Go through views of a grid and of its tokens that hold the same windows."""
         for group in self._windows:
             part = grid[:, group.rows, group.columns]
-            part = part.unflatten(2, (-1, group.width)).unflatten(1, (-1, group.height))
+            part = part.unflatten(2, (-1, group.width))
+            part = part.unflatten(1, (-1, group.height))
             part = part.transpose(2, 3)
-            yield _SameWindows(part, tokens[:, group.tokens].view(part.shape))
+            same = tokens[:, group.tokens]
+            yield _SameWindows(part, same.view(part.shape))
 
     def _relative_positions(self, index: int, attention: Attention, size: int) -> _Positions:
         """Return the relative positions of a block, laid out once."""
@@ -254,14 +273,22 @@ class _SameWindows:
 def _partition(size: int, window: int) -> Iterator[_Windows]:
     """Split a square grid into windows, those of one size next to each other."""
     whole = size - size % window
-    spans = [(slice(0, whole), window), (slice(whole, size), size % window)]
+    middle = (slice(0, whole), window)
+    border = (slice(whole, size), size % window)
+    spans = [middle, border]
     start = 0
     for rows, height in spans:
         for columns, width in spans:
-            count = (rows.stop - rows.start) * (columns.stop - columns.start)
+            count = _length(rows) * _length(columns)
             if count:
-                yield _Windows(slice(start, start + count), rows, columns, height, width)
+                tokens = slice(start, start + count)
+                yield _Windows(tokens, rows, columns, height, width)
                 start += count
+
+
+def _length(span: slice) -> int:
+    length: int = span.stop - span.start
+    return length
 
 
 def _window_bias(q: Tensor, positions: _Positions, group: _Windows) -> Tensor:
@@ -301,7 +328,8 @@ def _fill_up(x: Tensor, padding: Tensor, group: _Windows) -> Tensor:
     -------
     Tensor, (N, heads, 14 * 14, c)
     """
-    filled = padding.expand(len(x), -1, _WINDOW, _WINDOW, -1).contiguous()
+    filled = padding.expand(len(x), -1, _WINDOW, _WINDOW, -1)
+    filled = filled.contiguous()
     windows = x.unflatten(2, (group.height, group.width))
     filled[:, :, : group.height, : group.width] = windows
     return filled.flatten(2, 3)
@@ -323,7 +351,8 @@ def _attend_one_by_one(heads: _Heads) -> Tensor:
     attend = _attend_fused if heads.q.dtype == torch.float32 else _attend_by_products
     for image in range(images):
         for head in range(count):
-            attend(heads.one(image, head), out[image, :, head])
+            one = heads.one(image, head)
+            attend(one, out[image, :, head])
     return out
 
 
@@ -340,8 +369,10 @@ def _attend_fused(head: _Heads, out: Tensor) -> None:
     v = head.v[None, None]
     for part in _parts(len(head.q)):
         q = head.q[None, None, part]
-        bias = head.by_row[part, :, None] + head.by_column[part, None, :]
-        attended = F.scaled_dot_product_attention(q, k, v, attn_mask=bias.flatten(1))
+        by_row = head.by_row[part, :, None]
+        by_column = head.by_column[part, None, :]
+        bias = (by_row + by_column).flatten(1)
+        attended = F.scaled_dot_product_attention(q, k, v, attn_mask=bias)
         out[part] = attended[0, 0]
 
 
@@ -351,12 +382,16 @@ def _attend_by_products(head: _Heads, out: Tensor) -> None:
     keys = (head.k * scale).T.contiguous()
     buffer = head.q.new_empty(_QUERIES, len(head.k))
     for part in _parts(len(head.q)):
-        logits = torch.mm(head.q[part], keys, out=buffer[: part.stop - part.start])
+        logits = buffer[: _length(part)]
+        torch.mm(head.q[part], keys, out=logits)
         by_row = head.by_row[part, :, None]
         by_column = head.by_column[part, None, :]
         # In place, because fresh memory takes longer than the sum.
-        logits.unflatten(1, (by_row.shape[1], -1)).add_(by_row).add_(by_column)
-        out[part] = torch.softmax(logits, dim=1, out=logits) @ head.v
+        grid = logits.unflatten(1, (by_row.shape[1], -1))
+        grid.add_(by_row)
+        grid.add_(by_column)
+        weights = torch.softmax(logits, dim=1, out=logits)
+        out[part] = weights @ head.v
 
 
 def _attend_folded(heads: _Heads) -> Tensor:
@@ -368,11 +403,13 @@ def _attend_folded(heads: _Heads) -> Tensor:
     -------
     Tensor, (B, T, heads, c)
     """
-    size = (heads.by_row.shape[-1], heads.by_column.shape[-1])
-    place = _one_hot_places(size, heads.k)
+    rows = heads.by_row.shape[-1]
+    columns = heads.by_column.shape[-1]
+    place = _one_hot_places((rows, columns), heads.k)
+    of_all = place.expand(*heads.k.shape[:2], -1, -1)
     scaled = heads.q * heads.q.shape[-1] ** -0.5
     queries = torch.cat([scaled, heads.by_row, heads.by_column], dim=-1)
-    keys = torch.cat([heads.k, place.expand(*heads.k.shape[:2], -1, -1)], dim=-1)
+    keys = torch.cat([heads.k, of_all], dim=-1)
     attended = F.scaled_dot_product_attention(queries, keys, heads.v, scale=1.0)
     return attended.transpose(1, 2)
 
@@ -383,7 +420,8 @@ def _one_hot_places(size: tuple[int, int], like: Tensor) -> Tensor:
     index = torch.arange(rows * columns, device=like.device)
     row = F.one_hot(index // columns, rows)
     column = F.one_hot(index % columns, columns)
-    return torch.cat([row, column], dim=1).to(like.dtype)
+    places = torch.cat([row, column], dim=1)
+    return places.to(like.dtype)
 
 
 def _parts(count: int) -> Iterator[slice]:

@@ -69,18 +69,22 @@ def prompt_maps(grid: int, prompts: Prompts, like: Tensor) -> PromptMaps:
     """
     count = len(prompts)
     side = 2 * grid
-    fine = like.new_zeros((count, BOX_MAPS + POINT_MAPS + MASK_MAPS, side, side))
-    boxes, points, masks = fine.split([BOX_MAPS, POINT_MAPS, MASK_MAPS], dim=1)
+    kinds = [BOX_MAPS, POINT_MAPS, MASK_MAPS]
+    fine = like.new_zeros((count, sum(kinds), side, side))
+    # Views: the maps of an absent kind stay zeros.
+    boxes, points, masks = fine.split(kinds, dim=1)
     if prompts.boxes is not None:
         boxes.copy_(box_maps(prompts.boxes.to(like), side))
     if prompts.points is not None and prompts.point_labels is not None:
-        points.copy_(point_maps(prompts.points.to(like), prompts.point_labels, side))
+        drawn = point_maps(prompts.points.to(like), prompts.point_labels, side)
+        points.copy_(drawn)
     if prompts.masks is not None:
         masks.copy_(mask_maps(prompts.masks.to(like), side))
     coarse = like.new_zeros((count, 2, grid, grid))
     if prompts.bias is not None:
-        bias = prompts.bias.to(like).reshape(-1, grid * grid)
-        coarse = bias_maps(bias.expand(count, -1), grid)
+        bias = prompts.bias.to(like)
+        bias = bias.reshape(-1, grid * grid).expand(count, -1)
+        coarse = bias_maps(bias, grid)
     regions = _regions(boxes, points, prompts)
     return PromptMaps(fine, coarse, regions.inside, regions.around)
 
@@ -128,7 +132,7 @@ def _regions(boxes: Tensor, points: Tensor, prompts: Prompts) -> Regions:
 def _cell_centers(side: int, like: Tensor) -> Tensor:
     """Return the centres of the cells along one side, in input pixels, (side,)."""
     index = torch.arange(side, device=like.device, dtype=like.dtype)
-    return (index + 0.5) * _STRIDE
+    return _STRIDE * (index + 0.5)
 
 
 def box_maps(boxes: Tensor, side: int) -> Tensor:
@@ -151,14 +155,19 @@ def box_maps(boxes: Tensor, side: int) -> Tensor:
     high = boxes[:, 2:, None]
     half = ((high - low) / 2).clamp(min=1.0)
     centers = _cell_centers(side, boxes)
-    position = ((centers - (low + high) / 2) / half).clamp(-2, 2)  # (N, 2, side)
-    u = position[:, 0, None, :].expand(-1, side, -1)
-    v = position[:, 1, :, None].expand(-1, -1, side)
+    middle = (low + high) / 2
+    position = (centers - middle) / half  # (N, 2, side)
+    position = position.clamp(-2, 2)
+    u = position[:, 0, None, :]
+    u = u.expand(-1, side, -1)
+    v = position[:, 1, :, None]
+    v = v.expand(-1, -1, side)
     radius = (u * u + v * v).clamp(max=4.5)
     coverage = _coverage(low, high, centers)
     size = torch.log2(half.prod(dim=1)) / 8 - 1
     size = size[:, :, None].expand(-1, side, side)
-    return torch.stack([coverage, u, v, radius, size, torch.ones_like(coverage)], dim=1)
+    presence = torch.ones_like(coverage)
+    return torch.stack([coverage, u, v, radius, size, presence], dim=1)
 
 
 def _coverage(low: Tensor, high: Tensor, centers: Tensor) -> Tensor:
@@ -173,7 +182,9 @@ def _coverage(low: Tensor, high: Tensor, centers: Tensor) -> Tensor:
     last = torch.minimum(centers + _STRIDE / 2, high)
     first = torch.maximum(centers - _STRIDE / 2, low)
     covered = (last - first).clamp(0, _STRIDE) / _STRIDE
-    return covered[:, 0, None, :] * covered[:, 1, :, None]
+    columns = covered[:, 0, None, :]
+    rows = covered[:, 1, :, None]
+    return columns * rows
 
 
 def point_maps(points: Tensor, labels: Tensor, side: int) -> Tensor:
@@ -193,12 +204,15 @@ def point_maps(points: Tensor, labels: Tensor, side: int) -> Tensor:
         A narrow and a wide bump at the foreground points, then at the background points.
     """
     centers = _cell_centers(side, points)
-    dx = centers[None, None, None, :] - points[:, :, 0, None, None]
-    dy = centers[None, None, :, None] - points[:, :, 1, None, None]
+    x = points[:, :, 0, None, None]
+    y = points[:, :, 1, None, None]
+    dx = centers - x  # (N, P, 1, side)
+    dy = centers[:, None] - y  # (N, P, side, 1)
     squared = dx * dx + dy * dy  # (N, P, side, side)
     maps = []
     for label in (1, 0):
-        chosen = (labels == label).to(points.dtype)[:, :, None, None]
+        chosen = (labels == label).to(points.dtype)
+        chosen = chosen[:, :, None, None]
         for width in _BUMP_WIDTHS:
             bumps = torch.exp(-squared / (2 * width**2))
             maps.append((bumps * chosen).amax(dim=1))
@@ -222,7 +236,8 @@ def mask_maps(masks: Tensor, side: int) -> Tensor:
     size = (2 * side, 2 * side)
     masks = F.interpolate(masks, size, mode="bilinear", align_corners=False)
     squashed = F.pixel_unshuffle(torch.tanh(masks / _SQUASH), 2)
-    return torch.cat([squashed, torch.ones_like(squashed[:, :1])], dim=1)
+    presence = torch.ones_like(squashed[:, :1])
+    return torch.cat([squashed, presence], dim=1)
 
 
 def bias_maps(bias: Tensor, grid: int) -> Tensor:
@@ -238,5 +253,7 @@ def bias_maps(bias: Tensor, grid: int) -> Tensor:
     Tensor, (N, 2, grid, grid)
         Squashed guidance and its presence.
     """
-    squashed = torch.tanh(bias.reshape(-1, 1, grid, grid) / _SQUASH)
-    return torch.cat([squashed, torch.ones_like(squashed)], dim=1)
+    cells = bias.reshape(-1, 1, grid, grid)
+    squashed = torch.tanh(cells / _SQUASH)
+    presence = torch.ones_like(squashed)
+    return torch.cat([squashed, presence], dim=1)

@@ -71,8 +71,10 @@ def fit_ridge(
         target = centered.mT @ (object_weight - rest_weight)[..., None]
         solutions = []
         for count in used or (cells.shape[2],):
-            solution = _solve(covariance[:, :count, :count], target[:, :count], ridge)
-            solutions.append(F.pad(solution, (0, 0, 0, cells.shape[2] - count)))
+            part = covariance[:, :count, :count]
+            solution = _solve(part, target[:, :count], ridge)
+            unused = cells.shape[2] - count
+            solutions.append(F.pad(solution, (0, 0, 0, unused)))
     return RidgeClassifier(mean, torch.cat(solutions, dim=2))
 
 
@@ -85,8 +87,10 @@ def _half(weight: Tensor) -> Tensor:
 
 def _solve(covariance: Tensor, target: Tensor, ridge: float) -> Tensor:
     """Solve the regularised normal equations: (B, c, c) and (B, c, 1) -> (B, c, 1)."""
-    variance = covariance.diagonal(dim1=1, dim2=2).mean(dim=1)[:, None, None]
-    identity = torch.eye(covariance.shape[1], device=covariance.device)
+    diagonal = covariance.diagonal(dim1=1, dim2=2)
+    variance = diagonal.mean(dim=1)[:, None, None]
+    features = covariance.shape[1]
+    identity = torch.eye(features, device=covariance.device)
     penalty = (ridge * variance + _TINY) * identity
     solution: Tensor = torch.linalg.solve(covariance + penalty, target)
     return solution

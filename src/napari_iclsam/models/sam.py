@@ -94,7 +94,8 @@ class GuidedTwoWayTransformer(TwoWayTransformer):  # type: ignore[misc]
             attention = block.cross_attn_image_to_token
             guidance = bias if index == last else None
             attended = _image_to_tokens(attention, placed, tokens + token_pe, tokens, guidance)
-            image = _Image(block.norm4(attended.add_(image.cells)), position)
+            cells = block.norm4(attended.add_(image.cells))
+            image = _Image(cells, position)
         attention = self.final_attn_token_to_image
         attended = _tokens_to_image(attention, tokens + token_pe, image.placed, image.cells, bias)
         return self.norm_final_attn(tokens + attended), image.cells
@@ -115,12 +116,16 @@ def _attend_among_tokens(block: nn.Module, tokens: Tensor, token_pe: Tensor) -> 
 
 def _attend(attention: Attention, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
     """Run one of segment-anything's attention modules."""
+    q = _by_head(attention.q_proj(q), attention)
+    k = _by_head(attention.k_proj(k), attention)
+    v = _by_head(attention.v_proj(v), attention)
     attended = F.scaled_dot_product_attention(
-        _by_head(attention.q_proj(q), attention).transpose(1, 2),
-        _by_head(attention.k_proj(k), attention).transpose(1, 2),
-        _by_head(attention.v_proj(v), attention).transpose(1, 2),
+        q.transpose(1, 2),
+        k.transpose(1, 2),
+        v.transpose(1, 2),
     )
-    return attention.out_proj(attended.transpose(1, 2).flatten(2))  # type: ignore[no-any-return]
+    joined = attended.transpose(1, 2).flatten(2)
+    return attention.out_proj(joined)  # type: ignore[no-any-return]
 
 
 def _tokens_to_image(
@@ -149,11 +154,14 @@ def _tokens_to_image(
     _, tokens, heads, depth = q.shape
     into_k = _by_head(attention.k_proj.weight.T, attention)
     into_v = _by_head(attention.v_proj.weight.T, attention)
-    logits = torch.einsum("nthd,chd->nhtc", q, into_k).flatten(1, 2) @ k.mT
-    logits = logits.unflatten(1, (heads, tokens)) / depth**0.5
+    queries = torch.einsum("nthd,chd->nhtc", q, into_k)
+    logits = queries.flatten(1, 2) @ k.mT
+    logits = logits.unflatten(1, (heads, tokens))
+    logits = logits / depth**0.5
     if bias is not None:
         logits[:, :, _SINGLE_MASK] += bias[:, None]
-    mixed = logits.softmax(dim=-1).flatten(1, 2) @ v
+    weights = logits.softmax(dim=-1)
+    mixed = weights.flatten(1, 2) @ v
     mixed = mixed.unflatten(1, (heads, tokens))
     out = torch.einsum("nhtc,chd->nthd", mixed, into_v).flatten(2)
     return attention.out_proj(out + attention.v_proj.bias)  # type: ignore[no-any-return]
@@ -185,15 +193,19 @@ def _image_to_tokens(
     _, tokens, heads, depth = k.shape
     into_q = _by_head(attention.q_proj.weight.T, attention)
     # The bias of the projection of q is the same for all cells, but not for all tokens.
-    constant = torch.einsum("nthd,hd->nht", k, _by_head(attention.q_proj.bias, attention))
-    logits = torch.einsum("nthd,chd->nhtc", k, into_q).flatten(1, 2) @ q.mT
-    logits = logits.unflatten(1, (heads, tokens)) + constant[..., None]
+    q_bias = _by_head(attention.q_proj.bias, attention)
+    constant = torch.einsum("nthd,hd->nht", k, q_bias)
+    keys = torch.einsum("nthd,chd->nhtc", k, into_q)
+    logits = keys.flatten(1, 2) @ q.mT
+    logits = logits.unflatten(1, (heads, tokens))
+    logits = logits + constant[..., None]
     logits = logits / depth**0.5
     if bias is not None:
         logits[:, :, _SINGLE_MASK] += bias[:, None]
     out_weight = _by_head(attention.out_proj.weight, attention)
-    values = torch.einsum("nthd,chd->nhtc", v, out_weight).flatten(1, 2)
-    attended: Tensor = logits.softmax(dim=2).flatten(1, 2).mT @ values
+    values = torch.einsum("nthd,chd->nhtc", v, out_weight)
+    weights = logits.softmax(dim=2)
+    attended: Tensor = weights.flatten(1, 2).mT @ values.flatten(1, 2)
     # In place, because fresh memory takes longer than the sum.
     return attended.add_(attention.out_proj.bias)
 
@@ -228,12 +240,14 @@ class GuidedMaskDecoder(MaskDecoder):  # type: ignore[misc]
         """
         count = sparse.shape[0]
         outputs = torch.cat([self.iou_token.weight, self.mask_tokens.weight])
-        tokens = torch.cat([outputs.expand(count, -1, -1), sparse], dim=1)
+        outputs = outputs.expand(count, -1, -1)
+        tokens = torch.cat([outputs, sparse], dim=1)
         position = image_pe.expand(count, -1, -1, -1)
         tokens, cells = self.transformer(embedding + dense, position, tokens, bias)
         weights = self.output_hypernetworks_mlps[0](tokens[:, _SINGLE_MASK])
         logits = self._upscaled(cells, weights, embedding.shape[-2:])
-        return Decoded(logits, self.iou_prediction_head(tokens[:, 0])[:, 0])
+        iou = self.iou_prediction_head(tokens[:, 0])
+        return Decoded(logits, iou[:, 0])
 
     def _upscaled(self, cells: Tensor, weights: Tensor, size: torch.Size) -> Tensor:
         """Upscale cells fourfold and weigh their channels.
@@ -256,9 +270,11 @@ class GuidedMaskDecoder(MaskDecoder):  # type: ignore[misc]
         first, norm, activate, second, finish = self.output_upscaling
         height, width = size
         x = _quartered(first, cells)
-        x = activate(F.layer_norm(x, norm.weight.shape, norm.weight, norm.bias, norm.eps))
-        upscaled = finish(_quartered(second, x)).flatten(1, -2)
-        logits: Tensor = upscaled @ weights[:, :, None]
+        shape = norm.weight.shape
+        x = F.layer_norm(x, shape, norm.weight, norm.bias, norm.eps)
+        x = activate(x)
+        upscaled = finish(_quartered(second, x))
+        logits: Tensor = upscaled.flatten(1, -2) @ weights[:, :, None]
         parts = logits.view(-1, height, width, 2, 2, 2, 2)
         ordered = parts.permute(0, 1, 3, 5, 2, 4, 6)
         return ordered.reshape(-1, 4 * height, 4 * width)
@@ -272,8 +288,9 @@ def _quartered(convolution: nn.ConvTranspose2d, x: Tensor) -> Tensor:
     weight = convolution.weight.permute(2, 3, 1, 0)
     assert convolution.bias is not None
     bias = convolution.bias.repeat(4)
-    quarters: Tensor = F.linear(x, weight.flatten(0, 2), bias).unflatten(-1, weight.shape[:3])
-    return quarters
+    quarters = F.linear(x, weight.flatten(0, 2), bias)
+    split: Tensor = quarters.unflatten(-1, weight.shape[:3])
+    return split
 
 
 class Sam(nn.Module):
@@ -321,9 +338,12 @@ class Sam(nn.Module):
         """Scale the grey values of images (B, 3, h, w) in 0..255, before padding."""
         if self.preprocessing == "sam":
             return (pixels - self.pixel_mean) / self.pixel_std
-        low = pixels.amin(dim=(1, 2, 3), keepdim=True)
-        high = pixels.amax(dim=(1, 2, 3), keepdim=True)
-        return (pixels - low) / (high - low).clamp_min(1e-8)
+        all_pixels = (1, 2, 3)
+        low = pixels.amin(dim=all_pixels, keepdim=True)
+        high = pixels.amax(dim=all_pixels, keepdim=True)
+        # A constant image becomes zeros.
+        span = (high - low).clamp_min(1e-8)
+        return (pixels - low) / span
 
     def encode(self, pixels: Tensor) -> Features:
         """Embed normalised, padded images (B, 3, image_size, image_size)."""

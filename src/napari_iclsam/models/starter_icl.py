@@ -77,7 +77,9 @@ class _Pyramid(nn.Module):
         super().__init__()
         inputs = (channels, *widths[:-1])
         self.levels = nn.ModuleList(map(_level, inputs, widths))
-        self.describe = nn.ModuleList(nn.Conv2d(width, descriptors, 1) for width in widths)
+        self.describe = nn.ModuleList()
+        for width in widths:
+            self.describe.append(nn.Conv2d(width, descriptors, 1))
 
     def forward(self, x: Tensor) -> Tensor:
         x = x.contiguous(memory_format=torch.channels_last)
@@ -122,15 +124,16 @@ class _Attention(nn.Module):
     def forward(self, u: Tensor, v: Groups) -> Tensor:
         """Return u (B, F, h, w), changed, of u and of the support's groups (B, s, F, h, w)."""
         target = self.norm(u.flatten(2).mT)
-        cells = [group.movedim(2, -1).flatten(1, 3) for group in v]
+        cells = [_listed(group) for group in v]
         support = self.support_norm(torch.cat(cells, dim=1))
         attended = F.scaled_dot_product_attention(
             self._by_head(self.query(target)),
             self._by_head(self.key(support)),
             self._by_head(self.value(support)),
         )
-        change: Tensor = self.out(attended.transpose(1, 2).flatten(2))
-        met: Tensor = u + change.mT.unflatten(2, u.shape[-2:])
+        joined = attended.transpose(1, 2).flatten(2)
+        change = self.out(joined).mT
+        met: Tensor = u + change.unflatten(2, u.shape[-2:])
         return met
 
     def _by_head(self, x: Tensor) -> Tensor:
@@ -181,7 +184,8 @@ class StarterIcl(nn.Module):
         See `UniverSeg.encode_support`.
         """
         pairs = images.shape[:2]
-        described = self._describe(images.flatten(0, 1)).unflatten(0, pairs)
+        described = self._describe(images.flatten(0, 1))
+        described = described.unflatten(0, pairs)
         classifier = _fit(described, masks)
         similarity = _similarity(classifier, described).to(images.dtype)
         cells = torch.cat([_cells(images), similarity], dim=2)
@@ -202,7 +206,8 @@ class StarterIcl(nn.Module):
         """
         if similarity is None:
             similarity = self.similarity(query, support)
-        cells = torch.cat([_cells(query), similarity.to(query.dtype)], dim=1)
+        similarity = similarity.to(query.dtype)
+        cells = torch.cat([_cells(query), similarity], dim=1)
         logits: Tensor = self.core(cells, support.features, guidance)
         return F.pixel_shuffle(logits, PATCH)
 
@@ -221,8 +226,10 @@ class StarterIcl(nn.Module):
             By appearance, and by appearance and position.
         """
         tasks = len(support.classifier.mean)
-        described = self._describe(query).unflatten(0, (tasks, -1))
-        return _similarity(support.classifier, described).flatten(0, 1)
+        described = self._describe(query)
+        described = described.unflatten(0, (tasks, -1))
+        similarity = _similarity(support.classifier, described)
+        return similarity.flatten(0, 1)
 
     def _describe(self, images: Tensor) -> Tensor:
         """Describe each cell by the stem, its mean color and its position: (N, D, h, w), float32."""
@@ -238,7 +245,8 @@ def _positions(like: Tensor) -> Tensor:
     rows = torch.linspace(-1, 1, height, device=like.device)
     columns = torch.linspace(-1, 1, width, device=like.device)
     y, x = torch.meshgrid(rows, columns, indexing="ij")
-    return torch.stack([x, y, x * x, y * y, x * y]).expand(count, -1, -1, -1)
+    values = torch.stack([x, y, x * x, y * y, x * y])
+    return values.expand(count, -1, -1, -1)
 
 
 def _fit(described: Tensor, masks: Tensor) -> RidgeClassifier:
@@ -251,11 +259,12 @@ def _fit(described: Tensor, masks: Tensor) -> RidgeClassifier:
     masks : Tensor, (B, S, 1, 2 h, 2 w)
     """
     pairs = masks.shape[:2]
-    share = F.avg_pool2d(masks.flatten(0, 1).float(), PATCH).unflatten(0, pairs)
-    cells = described.movedim(2, -1).flatten(1, 3)
+    share = F.avg_pool2d(masks.flatten(0, 1).float(), PATCH)
+    share = share.unflatten(0, pairs).flatten(1)
+    cells = _listed(described)
     descriptors = cells.shape[2]
     used = (descriptors - _POSITION, descriptors)
-    return fit_ridge(cells, share.flatten(1), 1 - share.flatten(1), _RIDGE, used)
+    return fit_ridge(cells, share, 1 - share, _RIDGE, used)
 
 
 @dataclass(frozen=True, slots=True)
@@ -330,14 +339,17 @@ class Merge(nn.Module):
         fine = outputs.fine
         coarse = outputs.coarse
         size = fine.shape[-2:]
+        logits = torch.cat([fine, coarse], dim=1)
+        lost = _lost(image).mean(dim=1, keepdim=True)
         inputs = [
-            torch.tanh(torch.cat([fine, coarse], dim=1) / 4),
+            torch.tanh(logits / 4),
             _resized(outputs.similarity, size),
-            _lost(image).mean(dim=1, keepdim=True) * 8,
+            lost * 8,
             traits[..., None, None].expand(-1, -1, *size),
         ]
         stacked = torch.cat([x.to(fine.dtype) for x in inputs], dim=1)
-        gate, change = self.decide(self.look(stacked)).split(1, dim=1)
+        decided = self.decide(self.look(stacked))
+        gate, change = decided.split(1, dim=1)
         weight = torch.sigmoid(gate).to(fine.dtype)
         merged: Tensor = torch.lerp(coarse, fine, weight) + change
         return merged
@@ -381,7 +393,8 @@ class TwoScales(nn.Module):
         """Segment Q queries with each of T support sets. See `UniverSeg.forward`."""
         queries = len(query) // len(support.traits)
         traits = support.traits.repeat_interleave(queries, dim=0)
-        merged: Tensor = self.merge(self.at_scales(query, support, guidance), query, traits)
+        outputs = self.at_scales(query, support, guidance)
+        merged: Tensor = self.merge(outputs, query, traits)
         return merged
 
     def at_scales(
@@ -412,7 +425,9 @@ def _traits(images: Tensor, masks: Tensor) -> Tensor:
     pixels = (1, 2, 3, 4)
     area = masks.sum(pixels).clamp_min(1)
     thin = _lost_of_pairs(masks).sum(pixels) / area
-    spread = images.std(dim=(-2, -1)).mean(dim=(1, 2)).clamp_min(1e-3)
+    spread = images.std(dim=(-2, -1)).mean(dim=(1, 2))
+    # An image without contrast has nothing to lose.
+    spread = spread.clamp_min(1e-3)
     sharp = _lost_of_pairs(images).mean(pixels) / spread
     size = masks.mean(pixels).sqrt()
     # The factor brings the three to about the same range.
@@ -421,13 +436,15 @@ def _traits(images: Tensor, masks: Tensor) -> Tensor:
 
 def _lost(x: Tensor) -> Tensor:
     """Return the absolute change of (N, C, H, W) when it is halved in size and doubled again."""
-    return (x - _resized(_halved(x), x.shape[-2:])).abs()
+    again = _resized(_halved(x), x.shape[-2:])
+    return (x - again).abs()
 
 
 def _lost_of_pairs(x: Tensor) -> Tensor:
     """Return the same of (T, S, C, H, W)."""
-    lost: Tensor = _lost(x.flatten(0, 1)).unflatten(0, x.shape[:2])
-    return lost
+    lost = _lost(x.flatten(0, 1))
+    of_pairs: Tensor = lost.unflatten(0, x.shape[:2])
+    return of_pairs
 
 
 def _resized(x: Tensor, size: torch.Size) -> Tensor:
@@ -440,8 +457,9 @@ def _halved(x: Tensor) -> Tensor:
 
 def _halved_pairs(x: Tensor) -> Tensor:
     """Halve the size of (T, S, C, H, W)."""
-    halved: Tensor = _halved(x.flatten(0, 1)).unflatten(0, x.shape[:2])
-    return halved
+    halved = _halved(x.flatten(0, 1))
+    of_pairs: Tensor = halved.unflatten(0, x.shape[:2])
+    return of_pairs
 
 
 def _cells(x: Tensor) -> Tensor:
@@ -452,7 +470,12 @@ def _cells(x: Tensor) -> Tensor:
 def _similarity(classifier: RidgeClassifier, described: Tensor) -> Tensor:
     """Evaluate classifiers: (B, N, D, h, w) -> (B, N, 2, h, w), within [-3, 3]."""
     _, count, _, height, width = described.shape
-    cells = described.movedim(2, -1).flatten(1, 3)
-    values = classifier.similarity(cells).clamp(-3, 3)
-    maps: Tensor = values.unflatten(1, (count, height, width)).movedim(-1, 2)
-    return maps
+    # Far from the support set the line of a regression has no end.
+    values = classifier.similarity(_listed(described)).clamp(-3, 3)
+    maps: Tensor = values.unflatten(1, (count, height, width))
+    return maps.movedim(-1, 2)
+
+
+def _listed(x: Tensor) -> Tensor:
+    """List the cells of all pairs: (B, S, C, h, w) -> (B, S * h * w, C)."""
+    return x.movedim(2, -1).flatten(1, 3)

@@ -20,8 +20,8 @@ The module knows no files.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import dataclass
+from itertools import pairwise
 
 import torch
 from torch import Tensor, nn
@@ -45,8 +45,14 @@ STRIDE = 8
 _RIDGE = 0.02
 """Weight of the squared norm in the ridge similarity, relative to the variance of the features."""
 
+_STEM = 24
+"""Channels at stride 2."""
+
 _PYRAMID = 128
 """Channels of the feature pyramid."""
+
+_DETAIL = 32
+"""Channels of the detail."""
 
 _COARSE_KEYS = 64
 """Channels of the ridge similarity on the embedding."""
@@ -86,7 +92,8 @@ class _ChannelNorm(nn.LayerNorm):
     """
 
     def forward(self, input: Tensor) -> Tensor:  # noqa: A002 (the name in the class it extends)
-        return super().forward(input.permute(0, 2, 3, 1)).permute(0, 3, 1, 2)
+        channels_last = input.permute(0, 2, 3, 1)
+        return super().forward(channels_last).permute(0, 3, 1, 2)
 
 
 class _Block(nn.Module):
@@ -116,7 +123,8 @@ class _Lateral(nn.Sequential):
     """Normalise a level and bring it to the channels of the pyramid."""
 
     def __init__(self, channels_in: int, channels_out: int) -> None:
-        super().__init__(_ChannelNorm(channels_in), nn.Conv2d(channels_in, channels_out, 1))
+        norm = _ChannelNorm(channels_in)
+        super().__init__(norm, nn.Conv2d(channels_in, channels_out, 1))
 
 
 def _conv3(channels_in: int, channels_out: int) -> nn.Conv2d:
@@ -125,12 +133,16 @@ def _conv3(channels_in: int, channels_out: int) -> nn.Conv2d:
 
 def _stage(width: int, depth: int) -> nn.Sequential:
     """Stack residual blocks."""
-    return nn.Sequential(*[_Block(width) for _ in range(depth)])
+    blocks = [_Block(width) for _ in range(depth)]
+    return nn.Sequential(*blocks)
 
 
 def _downs(widths: Levels) -> nn.ModuleList:
     """Make the steps between neighbouring levels."""
-    return nn.ModuleList([_Down(widths[level], widths[level + 1]) for level in range(3)])
+    downs = nn.ModuleList()
+    for finer, coarser in pairwise(widths):
+        downs.append(_Down(finer, coarser))
+    return downs
 
 
 def _double(x: Tensor) -> Tensor:
@@ -157,10 +169,13 @@ class Encoder(nn.Module):
     ) -> None:
         super().__init__()
         # Parameters are drawn in this order: another order would be another training.
-        self.stem = nn.Sequential(nn.Conv2d(3, 24, 3, 2, 1), _Down(24, widths[0]))
+        halve = nn.Conv2d(3, _STEM, 3, 2, 1)
+        self.stem = nn.Sequential(halve, _Down(_STEM, widths[0]))
         self.downs = _downs(widths)
         self.stages = nn.ModuleList(map(_stage, widths, depths))
-        self.laterals = nn.ModuleList([_Lateral(width, _PYRAMID) for width in widths[1:]])
+        self.laterals = nn.ModuleList()
+        for width in widths[1:]:
+            self.laterals.append(_Lateral(width, _PYRAMID))
         self.merge = _Block(_PYRAMID)
         self.embed = nn.Sequential(
             _ChannelNorm(_PYRAMID),
@@ -188,7 +203,7 @@ class Encoder(nn.Module):
         """Return the features at strides 4, 8, 16 and 32."""
         x = self.stages[0](self.stem(pixels))
         levels = [x]
-        for down, stage in zip(self.downs, list(self.stages)[1:], strict=True):
+        for down, stage in zip(self.downs, self.stages[1:], strict=True):
             x = stage(down(x))
             levels.append(x)
         return levels
@@ -219,10 +234,18 @@ class Decoder(nn.Module):
         self.coarse = _conv3(_COARSE_MAPS, widths[1])
         self.descend = nn.ModuleList(map(_Block, widths))
         self.downs = _downs(widths)
-        self.ups = nn.ModuleList(_ups(widths))
+        self.ups = _ups(widths)
         self.ascend = nn.ModuleList(map(_Block, widths[:3]))
-        self.out = nn.Sequential(_ChannelNorm(widths[0]), nn.ReLU(), _conv3(widths[0], 4))
-        self.quality = nn.Sequential(nn.Linear(2 * widths[1], 64), nn.ReLU(), nn.Linear(64, 1))
+        self.out = nn.Sequential(
+            _ChannelNorm(widths[0]),
+            nn.ReLU(),
+            _conv3(widths[0], 4),
+        )
+        self.quality = nn.Sequential(
+            nn.Linear(2 * widths[1], 64),
+            nn.ReLU(),
+            nn.Linear(64, 1),
+        )
 
     def similarity(self, features: Features, maps: PromptMaps, owner: Tensor) -> Similarity:
         """Compare the cells with the object of each prompt; parameters as of `forward`."""
@@ -262,7 +285,8 @@ class Decoder(nn.Module):
         for level in (2, 1):
             x = self._up(level, x, skips[level])
         top = self._up(0, x, skips[0])
-        logits = F.pixel_shuffle(self.out(top), 2)[:, 0].float()
+        quarters = self.out(top)
+        logits = F.pixel_shuffle(quarters, 2)[:, 0].float()
         # The estimate of the IoU is not a reason to change the mask.
         iou = self._estimate_iou(x.float(), logits.detach())
         return Decoded(logits=logits, iou=iou)
@@ -273,7 +297,8 @@ class Decoder(nn.Module):
         """Return the way down at strides 4, 8, 16 and 32; the image enters at the first two."""
         assert features.detail is not None
         fine = torch.cat([maps.fine, similar.fine], dim=1)
-        coarse = torch.cat([similar.coarse, F.avg_pool2d(similar.fine, 2), maps.coarse], dim=1)
+        halved = F.avg_pool2d(similar.fine, 2)
+        coarse = torch.cat([similar.coarse, halved, maps.coarse], dim=1)
         detail = self.detail(features.detail)[owner]
         embedding = self.embedding(features.embedding)[owner]
         x = self.descend[0](detail + self.fine(fine))
@@ -282,13 +307,15 @@ class Decoder(nn.Module):
         x = self.descend[1](x + self.coarse(coarse))
         skips.append(x)
         for level in (1, 2):
-            x = self.descend[level + 1](self.downs[level](x))
+            x = self.downs[level](x)
+            x = self.descend[level + 1](x)
             skips.append(x)
         return skips
 
     def _up(self, level: int, x: Tensor, skip: Tensor) -> Tensor:
         """Go up to a level and join its skip."""
-        joined: Tensor = self.ascend[level](skip + _double(self.ups[level](x)))
+        finer = _double(self.ups[level](x))
+        joined: Tensor = self.ascend[level](skip + finer)
         return joined
 
     def _estimate_iou(self, coarse: Tensor, logits: Tensor) -> Tensor:
@@ -303,17 +330,20 @@ class Decoder(nn.Module):
         -------
         Tensor, (N,), 0 to 1
         """
-        weight = F.avg_pool2d(torch.sigmoid(logits)[:, None], 4)
+        probability = torch.sigmoid(logits)[:, None]
+        weight = F.avg_pool2d(probability, 4)
         inside = _weighted_mean(coarse, weight)
         around = _weighted_mean(coarse, 1 - weight)
         estimate: Tensor = self.quality(torch.cat([inside, around], dim=1))
         return torch.sigmoid(estimate[:, 0].float())
 
 
-def _ups(widths: Levels) -> Iterable[nn.Conv2d]:
+def _ups(widths: Levels) -> nn.ModuleList:
     """Make the steps from each level to the finer one."""
-    for level in range(3):
-        yield nn.Conv2d(widths[level + 1], widths[level], 1)
+    ups = nn.ModuleList()
+    for finer, coarser in pairwise(widths):
+        ups.append(nn.Conv2d(coarser, finer, 1))
+    return ups
 
 
 def _weighted_mean(x: Tensor, weight: Tensor) -> Tensor:
@@ -344,10 +374,17 @@ class StarterSam(nn.Module):
         self.image_size = image_size
         self.grid = image_size // STRIDE
         self.embedding_channels = 256
-        self.register_buffer("pixel_mean", torch.full((3, 1, 1), 127.5), persistent=False)
-        self.register_buffer("pixel_std", torch.full((3, 1, 1), 64.0), persistent=False)
-        self.encoder = Encoder((48, 96, 160, 256), (1, 2, 2, 1), self.embedding_channels, 32)
-        self.decoder = Decoder(self.embedding_channels, 32, (32, 64, 96, 128))
+        mean = torch.full((3, 1, 1), 127.5)
+        deviation = torch.full((3, 1, 1), 64.0)
+        self.register_buffer("pixel_mean", mean, persistent=False)
+        self.register_buffer("pixel_std", deviation, persistent=False)
+        self.encoder = Encoder(
+            widths=(48, 96, 160, 256),
+            depths=(1, 2, 2, 1),
+            embedding_channels=self.embedding_channels,
+            detail_channels=_DETAIL,
+        )
+        self.decoder = Decoder(self.embedding_channels, _DETAIL, (32, 64, 96, 128))
 
     def normalise(self, pixels: Tensor) -> Tensor:
         """Scale grey values.
@@ -372,7 +409,8 @@ class StarterSam(nn.Module):
         pixels : Tensor, (B, 3, image_size, image_size), float
             Normalised and padded.
         """
-        features: Features = self.encoder(pixels.contiguous(memory_format=torch.channels_last))
+        channels_last = pixels.contiguous(memory_format=torch.channels_last)
+        features: Features = self.encoder(channels_last)
         return features
 
     def decode(self, features: Features, prompts: Prompts) -> Decoded:
@@ -393,6 +431,7 @@ class StarterSam(nn.Module):
         """
         grid = features.embedding.shape[-1]
         maps = prompt_maps(grid, prompts, like=features.embedding)
+        # All prompts belong to the one image.
         owner = torch.zeros(len(prompts), dtype=torch.int64, device=maps.fine.device)
         decoded: Decoded = self.decoder(features, maps, owner)
         return decoded
@@ -419,4 +458,5 @@ def _ridge_similarity(keys: Tensor, regions: Regions, owner: Tensor) -> Tensor:
     inside = regions.inside.flatten(1)
     around = regions.around.flatten(1)
     value = fit_ridge(cells, inside, around, _RIDGE).similarity(cells)
-    return value.clamp(-2, 2).reshape(len(owner), 1, *keys.shape[2:])
+    clipped = value.clamp(-2, 2)
+    return clipped.reshape(len(owner), 1, *keys.shape[2:])

@@ -117,7 +117,8 @@ class TinyVitEncoder(nn.Module):
         for block in self.stages[0].blocks:
             x = _through_bottleneck(block, x)
         for stage in self.stages[1:]:
-            tokens = stage.downsample(x).permute(0, 2, 3, 1).contiguous()
+            tokens = stage.downsample(x).permute(0, 2, 3, 1)
+            tokens = tokens.contiguous()
             for block in stage.blocks:
                 tokens = _through_transformer(block, tokens)
             x = tokens.permute(0, 3, 1, 2)
@@ -183,37 +184,47 @@ def _attend_in_windows(attention: Any, tokens: Tensor, side: int) -> Tensor:
     Tensor, (B, H, W, C)
     """
     _, height, width, _ = tokens.shape
-    padded = F.pad(tokens, (0, 0, 0, -width % side, 0, -height % side))
+    right = -width % side
+    below = -height % side
+    padded = F.pad(tokens, (0, 0, 0, right, 0, below))
     windows = _windows(padded, side)
-    attended = _attend(attention, windows.flatten(0, 2).flatten(1, 2))
+    listed = windows.flatten(0, 2).flatten(1, 2)
+    attended = _attend(attention, listed)
     grid = attended.view(windows.shape).transpose(2, 3)
-    cropped: Tensor = grid.reshape(padded.shape)[:, :height, :width]
-    return cropped
+    whole: Tensor = grid.reshape(padded.shape)
+    return whole[:, :height, :width]
 
 
 def _windows(grid: Tensor, side: int) -> Tensor:
     """Split (B, H, W, C) into windows: (B, rows, columns, side, side, C)."""
-    by_row = grid.unflatten(2, (-1, side)).unflatten(1, (-1, side))
-    windows: Tensor = by_row.transpose(2, 3)
-    return windows
+    by_column = grid.unflatten(2, (-1, side))
+    windows: Tensor = by_column.unflatten(1, (-1, side))
+    return windows.transpose(2, 3)
 
 
 def _attend(attention: Any, windows: Tensor) -> Tensor:
     """Run timm's attention on N windows of T tokens, (N, T, C)."""
     projected = attention.qkv(attention.norm(windows))
-    heads = projected.unflatten(2, (attention.num_heads, -1)).transpose(1, 2)
+    heads = projected.unflatten(2, (attention.num_heads, -1))
+    heads = heads.transpose(1, 2)
     depths = [attention.key_dim, attention.key_dim, attention.val_dim]
     query, key, value = heads.split(depths, dim=3)
     # A table of three dimensions, as timm has it, would miss the fused kernel.
-    bias = attention.get_attention_biases(windows.device)[None].to(query.dtype)
+    bias = attention.get_attention_biases(windows.device)
+    bias = bias[None].to(query.dtype)
     attended = F.scaled_dot_product_attention(query, key, value, attn_mask=bias)
-    projected_back: Tensor = attention.proj(attended.transpose(1, 2).flatten(2))
-    return projected_back
+    joined = attended.transpose(1, 2).flatten(2)
+    output: Tensor = attention.proj(joined)
+    return output
 
 
 def from_published(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """Give the tensors of a published file the names that timm has; the decoder's names stay."""
-    return {renamed(name): value for name, value in tensors.items() if not _INDICES.search(name)}
+    ours = {}
+    for name, value in tensors.items():
+        if not _INDICES.search(name):
+            ours[renamed(name)] = value
+    return ours
 
 
 def renamed(name: str) -> str:

@@ -257,7 +257,9 @@ class UniverSeg(nn.Module):
             mean.add(half_v)
             output = _over_pairs(block.support.vmapped.conv, half_v)
             outputs.append(output.movedim(2, -1))
-        return SupportFeatures(mean.value(), torch.cat(outputs, dim=1).movedim(-1, 2))
+
+        convolved = torch.cat(outputs, dim=1)
+        return SupportFeatures(mean.value(), convolved.movedim(-1, 2))
 
     def forward(
         self, query: Tensor, support: SupportFeatures, guidance: Tensor | None = None
@@ -286,7 +288,8 @@ class UniverSeg(nn.Module):
         levels = self._descend(first.halved)
         deepest = self._ascend(levels, guidance)
         u = torch.cat([_up(deepest.u), first.u], dim=1)
-        v = _join(_pool_upsampled(deepest.v, guided=guided), first.pooled)
+        pooled = _pool_upsampled(deepest.v, guided=guided)
+        v = _join(pooled, first.pooled)
         return self._last_block(u, v, guidance)
 
     def meet(self, level: int, u: Tensor, v: Groups) -> Tensor:
@@ -306,15 +309,17 @@ class UniverSeg(nn.Module):
         cross_mean = support.cross_mean.repeat_interleave(queries, dim=0)
         u = block.target_output(half_u + cross_mean)
         # The support convolution is linear, too: that of the target's half is shared by all pairs.
-        shared = F.conv2d(half_u, vmapped.conv.weight, None, padding=1).unflatten(0, (tasks, -1))
+        shared = F.conv2d(half_u, vmapped.conv.weight, None, padding=1)
+        shared = shared.unflatten(0, (tasks, -1))
         collected = _Collected(guided=guided)
         halved = []
         for part in support.support.split(_group_size(query), dim=1):
-            convolved = (part[:, None] + shared[:, :, None]).flatten(0, 1)
-            v = _over_pairs(vmapped.activate, convolved)
+            convolved = part[:, None] + shared[:, :, None]
+            v = _over_pairs(vmapped.activate, convolved.flatten(0, 1))
             halved.append(_over_pairs(_pool, v))
             collected.add(v)
-        return _FirstLevel(u, _Pair(_pool(u), halved), collected.value())
+        pair = _Pair(_pool(u), halved)
+        return _FirstLevel(u, pair, collected.value())
 
     def _descend(self, pair: _Pair) -> list[_Pair]:
         """Run the encoder blocks after the first: the output of each, before it is halved."""
@@ -323,7 +328,8 @@ class UniverSeg(nn.Module):
             if levels:
                 pair = _halve(pair)
             pair = block(pair.u, pair.v)
-            pair = _Pair(self.meet(level, pair.u, pair.v), pair.v)
+            u = self.meet(level, pair.u, pair.v)
+            pair = _Pair(u, pair.v)
             levels.append(pair)
         return levels
 
@@ -364,7 +370,8 @@ class _Mean:
         channels, *size = group.shape[2:]
         # In the order of memory, channels last, the sum is ten times as fast.
         flat = group.movedim(2, -1).flatten(2)
-        total = flat.sum(dim=1).view(-1, *size, channels).movedim(-1, 1)
+        total = flat.sum(dim=1).view(-1, *size, channels)
+        total = total.movedim(-1, 1)
         self._sum = total if self._sum is None else self._sum + total
         self._pairs += group.shape[1]
 
@@ -401,8 +408,9 @@ def _group_size(x: Tensor) -> int:
 def _over_pairs(function: Callable[[Tensor], Tensor], v: Tensor) -> Tensor:
     """Apply a function of (N, C, H, W), channels last, to (B, S, C, H, W)."""
     flat = v.flatten(0, 1).contiguous(memory_format=torch.channels_last)
-    result: Tensor = function(flat).unflatten(0, v.shape[:2])
-    return result
+    result = function(flat)
+    pairs: Tensor = result.unflatten(0, v.shape[:2])
+    return pairs
 
 
 def _pool(x: Tensor) -> Tensor:
@@ -411,7 +419,8 @@ def _pool(x: Tensor) -> Tensor:
 
 def _halve(pair: _Pair) -> _Pair:
     """Halve the size of target and support."""
-    return _Pair(_pool(pair.u), [_over_pairs(_pool, group) for group in pair.v])
+    v = [_over_pairs(_pool, group) for group in pair.v]
+    return _Pair(_pool(pair.u), v)
 
 
 def _up(x: Tensor) -> Tensor:
@@ -435,7 +444,8 @@ def _upsampled_beside(v: Groups, skip: Groups) -> Iterator[Tensor]:
     """Upsample each group and concatenate it with its skip."""
     for deep, fine in zip(v, skip, strict=True):
         upsampled = _up(deep.flatten(0, 1))
-        joined = torch.cat([upsampled, fine.flatten(0, 1)], dim=1)
+        skipped = fine.flatten(0, 1)
+        joined = torch.cat([upsampled, skipped], dim=1)
         yield joined.unflatten(0, fine.shape[:2])
 
 
@@ -444,10 +454,12 @@ def _guide(v: Groups, skip: Groups, guidance: Tensor) -> Iterator[Tensor]:
     weights = _factor(guidance, skip[0].shape[-2:])
     energies = []
     for deep, fine in zip(v, skip, strict=True):
-        energies.append(_energy(_over_pairs(_up, deep)) + _energy(fine))
+        upsampled = _over_pairs(_up, deep)
+        energies.append(_energy(upsampled) + _energy(fine))
     energy = torch.stack(energies).sum(dim=0)
     # The norm is that of all pairs, so one factor holds for all groups.
-    factor = (weights * _restore_norm(energy, weights)).to(skip[0].dtype)
+    factor = weights * _restore_norm(energy, weights)
+    factor = factor.to(skip[0].dtype)
     for group in _upsampled_beside(v, skip):
         yield group * factor[:, None]
 
@@ -471,10 +483,13 @@ def _restore_norm(energy: Tensor, weights: Tensor) -> Tensor:
 
     It is 1 for a tensor of zeros.
     """
-    before = energy.sum(dim=(1, 2, 3))
-    after = (energy * weights.square()).sum(dim=(1, 2, 3))
+    pixels = (1, 2, 3)
+    weighted = energy * weights.square()
+    before = energy.sum(dim=pixels)
+    after = weighted.sum(dim=pixels)
     tiny = torch.finfo(after.dtype).tiny
-    ratio = torch.where(after > 0, before / after.clamp_min(tiny), 1.0)
+    quotient = before / after.clamp_min(tiny)
+    ratio = torch.where(after > 0, quotient, 1.0)
     return ratio.sqrt()[:, None, None, None]
 
 
@@ -485,7 +500,8 @@ def _pool_upsampled(v: Groups, *, guided: bool) -> _Pooled:
     for group in v:
         mean.add(group)
         if guided:
-            energies.append(_energy(_over_pairs(_up, group)))
+            upsampled = _over_pairs(_up, group)
+            energies.append(_energy(upsampled))
     energy = torch.stack(energies).sum(dim=0) if guided else None
     return _Pooled(_up(mean.value()), energy)
 
@@ -495,4 +511,5 @@ def _join(deep: _Pooled, skip: _Pooled) -> _Pooled:
     energy = None
     if deep.energy is not None and skip.energy is not None:
         energy = deep.energy + skip.energy
-    return _Pooled(torch.cat([deep.mean, skip.mean], dim=1), energy)
+    mean = torch.cat([deep.mean, skip.mean], dim=1)
+    return _Pooled(mean, energy)
