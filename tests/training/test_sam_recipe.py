@@ -354,7 +354,7 @@ class TestMeasures:
         rng = np.random.default_rng(0)
         with torch.inference_mode():
             boxes = evaluate_sam.score_boxes(network, data, 3, rng)
-            auc = evaluate_sam.score_probe(network, data, support=2, draws=1, queries=2, rng=rng)
+            auc = evaluate_sam.score_probe(network, data, evaluate_sam.Draws(2, 1, 2), rng)
         assert 0.8 < boxes.filled < 0.95  # a disc in its box: 2 / (1 + 4 / pi) = 0.88
         assert boxes.filled_jittered < boxes.filled
         assert 0 <= boxes.tight <= 1
