@@ -9,7 +9,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
-from typing import Protocol
+from typing import TextIO
 
 import numpy as np
 import torch
@@ -31,12 +31,11 @@ from training.sam_masks import InContextMasks
 from training.sam_prompts import Prompt
 from training.synthetic import draw_task
 
+_LOGGED = 50
+"""Steps of a row of the log."""
 
-class _Writer(Protocol):
-    """What `csv.writer` returns."""
-
-    def writerow(self, row: Sequence[object], /) -> object:
-        """Write one row."""
+_LOGGED_VALUES = ("mask", "probe", "dice", "auc")
+"""Values of `StepResult` in the log."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -236,10 +235,7 @@ def validate(
             results.append(run_step(network, scale, batch, config, rng, phase.bias_chance))
     return StepResult(
         torch.stack([r.loss for r in results]).mean(),
-        *[
-            float(np.nanmean([getattr(r, name) for r in results]))
-            for name in ("mask", "probe", "dice", "auc")
-        ],
+        *[float(np.nanmean([getattr(r, name) for r in results])) for name in _LOGGED_VALUES],
     )
 
 
@@ -344,72 +340,122 @@ def export(network: StarterSam, path: Path) -> None:
     save_file(tensors, path, {"image_size": str(network.image_size)})
 
 
-def train(
-    data: Path,
-    out: Path,
-    config: SamConfig,
-    device: torch.device,
-    weights: Path | None = None,
-    icl: Path | None = None,
-) -> None:
-    """Train until the configured time is spent: from the last checkpoint in ``out``, else from weights or scratch."""
-    masks = None if icl is None else InContextMasks(icl, device)
-    out.mkdir(parents=True, exist_ok=True)
-    state = new_state(config, device, weights)
-    checkpoint = out / "checkpoint.pt"
-    if checkpoint.is_file():
-        load_state(state, checkpoint, config)
-    real = [by_look(one) if one.name in config.mixed_sets else one for one in load_sets(data)]
-    sets = [held_out(one, validation=False) for one in real]
-    validation = [held_out(one, validation=True) for one in real]
-    first = len(sets)
-    sets += [synthetic_set(state.rng, config) for _ in range(config.synthetic_tasks)]
-    chances = chances_of(sets, config)
-    (out / "config.txt").write_text(
-        "\n".join(f"{name} = {value}" for name, value in asdict(config).items()) + "\n"
-    )
-    running: list[StepResult] = []
-    saved = time.monotonic()
-    with (out / "log.csv").open("a", newline="") as file:
-        log = csv.writer(file)
-        if not checkpoint.is_file():
-            log.writerow(["kind", "step", "minutes", "mask", "probe", "dice", "auc"])
+@dataclass(frozen=True, slots=True)
+class Run:
+    """Files of one training.
+
+    Attributes
+    ----------
+    data, out : Path
+        Folder of the training sets; folder of checkpoint, log and weights.
+    weights : Path, optional
+        Exported weights to begin with; from scratch by default.
+    icl : Path, optional
+        Weights of starter-icl, which then makes mask prompts.
+    """
+
+    data: Path
+    out: Path
+    weights: Path | None = None
+    icl: Path | None = None
+
+    @property
+    def checkpoint(self) -> Path:
+        """Where a training goes on from."""
+        return self.out / "checkpoint.pt"
+
+
+@dataclass(frozen=True, slots=True)
+class _Sets:
+    """Sets to train on, the real ones first, with their chances; sets for validation."""
+
+    train: list[DataSet]
+    chances: NDArray[np.float64]
+    validation: list[DataSet]
+    real: int
+
+    def renew(self, rng: np.random.Generator, config: SamConfig) -> None:
+        """Exchange one synthetic set for a new one."""
+        index = self.real + rng.integers(config.synthetic_tasks)
+        self.train[index] = synthetic_set(rng, config)
+
+
+def _load(folder: Path, config: SamConfig, rng: np.random.Generator) -> _Sets:
+    """Read the real sets and draw the synthetic ones."""
+    train: list[DataSet] = []
+    validation: list[DataSet] = []
+    for data in load_sets(folder):
+        tasks = by_look(data) if data.name in config.mixed_sets else data
+        train.append(held_out(tasks, validation=False))
+        validation.append(held_out(tasks, validation=True))
+    real = len(train)
+    for _ in range(config.synthetic_tasks):
+        train.append(synthetic_set(rng, config))
+    return _Sets(train, chances_of(train, config), validation, real)
+
+
+def train(run: Run, config: SamConfig, device: torch.device) -> None:
+    """Train until the configured time is spent, from the last checkpoint if there is one."""
+    masks = None if run.icl is None else InContextMasks(run.icl, device)
+    run.out.mkdir(parents=True, exist_ok=True)
+    state = new_state(config, device, run.weights)
+    resumed = run.checkpoint.is_file()
+    if resumed:
+        load_state(state, run.checkpoint, config)
+    sets = _load(run.data, config, state.rng)
+    lines = [f"{name} = {value}" for name, value in asdict(config).items()]
+    (run.out / "config.txt").write_text("\n".join(lines) + "\n")
+    with (run.out / "log.csv").open("a", newline="") as file:
+        log = _Log(file)
+        if not resumed:
+            log.begin()
+        saved = time.monotonic()
         while state.seconds < 60 * config.minutes:
             begun = time.monotonic()
             if config.synthetic_tasks and state.step % 2 == 0:
-                sets[first + state.rng.integers(config.synthetic_tasks)] = synthetic_set(
-                    state.rng, config
-                )
-            running.append(advance(state, sets, chances, config, masks))
+                sets.renew(state.rng, config)
+            log.add(advance(state, sets.train, sets.chances, config, masks))
             state.seconds += time.monotonic() - begun
-            if state.step % 50 == 0:
-                _write_row(log, "train", state, running)
-                running = []
-                file.flush()
-            if (
-                time.monotonic() - saved > 60 * config.checkpoint_minutes
-                or state.seconds >= 60 * config.minutes
-            ):
-                save_state(state, checkpoint)
-                export(state.average, out / "starter_sam.safetensors")
-                _write_row(
-                    log,
-                    "validate",
-                    state,
-                    [validate(state.average, state.scale, validation, config)],
-                )
-                file.flush()
+            if state.step % _LOGGED == 0:
+                log.write_training(state)
+            over = state.seconds >= 60 * config.minutes
+            if over or time.monotonic() - saved > 60 * config.checkpoint_minutes:
+                save_state(state, run.checkpoint)
+                export(state.average, run.out / "starter_sam.safetensors")
+                result = validate(state.average, state.scale, sets.validation, config)
+                log.write("validate", state, [result])
                 saved = time.monotonic()
 
 
-def _write_row(log: _Writer, kind: str, state: State, results: list[StepResult]) -> None:
-    means = [
-        np.nanmean([getattr(result, name) for result in results])
-        for name in ("mask", "probe", "dice", "auc")
-    ]
-    log.writerow(
-        [kind, state.step, f"{state.seconds / 60:.2f}", *[f"{mean:.4f}" for mean in means]]
-    )
+class _Log:
+    """Results of training and validation, as rows of a table."""
+
+    def __init__(self, file: TextIO) -> None:
+        self._file = file
+        self._writer = csv.writer(file)
+        self._running: list[StepResult] = []
+
+    def begin(self) -> None:
+        """Write the names of the columns."""
+        self._writer.writerow(["kind", "step", "minutes", *_LOGGED_VALUES])
+
+    def add(self, result: StepResult) -> None:
+        """Add the result of a step."""
+        self._running.append(result)
+
+    def write_training(self, state: State) -> None:
+        """Write the means of the steps since the last row."""
+        self.write("train", state, self._running)
+        self._running = []
+
+    def write(self, kind: str, state: State, results: list[StepResult]) -> None:
+        """Write the means of some results."""
+        row = [kind, state.step, f"{state.seconds / 60:.2f}"]
+        for name in _LOGGED_VALUES:
+            mean = np.nanmean([getattr(result, name) for result in results])
+            row.append(f"{mean:.4f}")
+        self._writer.writerow(row)
+        self._file.flush()
 
 
 def main() -> None:
@@ -444,7 +490,8 @@ def main() -> None:
     if "phases" in changes:
         changes["phases"] = tuple(Phase(*phase) for phase in changes["phases"])
     config = replace(defaults, minutes=options.minutes, seed=options.seed, **changes)
-    train(options.data, options.out, config, device, options.weights, options.icl)
+    run = Run(options.data, options.out, options.weights, options.icl)
+    train(run, config, device)
 
 
 if __name__ == "__main__":

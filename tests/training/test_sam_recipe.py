@@ -31,6 +31,7 @@ from training.sam_prompts import (
     tight_box,
 )
 from training.train_sam import (
+    Run,
     chances_of,
     export,
     held_out,
@@ -328,10 +329,10 @@ class TestRun:
             validation_batches=1,
         )
         out = tmp_path / "run"
-        train(folder.parent, out, config, torch.device("cpu"))
+        train(Run(folder.parent, out), config, torch.device("cpu"))
         first = torch.load(out / "checkpoint.pt", weights_only=True)
         longer = replace(config, minutes=first["seconds"] / 60 + 0.01)
-        train(folder.parent, out, longer, torch.device("cpu"))
+        train(Run(folder.parent, out), longer, torch.device("cpu"))
         second = torch.load(out / "checkpoint.pt", weights_only=True)
         assert second["step"] > first["step"] > 0
         weights = load_file(out / "starter_sam.safetensors")
