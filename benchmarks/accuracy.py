@@ -1,4 +1,4 @@
-"""Dice of every stage on folders of images with ground truth, over seeded random draws of the support.
+"""Dice of every stage on folders of images with ground truth, over random draws of the support.
 
 For each label of each set, K support pairs and the queries are drawn from different subjects (from
 different images where a set has one subject), among the images that contain the label. Each draw is
@@ -186,7 +186,10 @@ def fit_pixels(
 
 
 def alone(segmenter: ICLSAM) -> ICLSAM:
-    """Return a segmenter whose ``icl_labels`` are what the in-context model says alone, its weights as they come."""
+    """Return a segmenter whose ``icl_labels`` are those of the in-context model alone.
+
+    Without test-time fine-tuning.
+    """
     settings = replace(segmenter.settings, use_sam=False, cross_validate=False, fine_tune=False)
     return ICLSAM(networks=segmenter.networks, settings=settings, cache=segmenter.cache)
 
@@ -194,7 +197,10 @@ def alone(segmenter: ICLSAM) -> ICLSAM:
 def score(
     task: Task, plain: Task, pixels: LogisticRegression, query: Sample, label: int
 ) -> dict[str, float]:
-    """Segment one query and score every stage that depends on the support; ``plain`` is a task of `alone`."""
+    """Segment one query and score every stage that depends on the support.
+
+    ``plain`` is a task of `alone`.
+    """
     truth, shape = query.mask == label, query.mask.shape
     prediction = task.predict(query.image)
     scores = {

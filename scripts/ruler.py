@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Measure how densely Python packages are written: ``python3 scripts/ruler.py FOLDER [FOLDER ...]``.
+"""Measure how densely packages are written: ``python3 scripts/ruler.py FOLDER [FOLDER ...]``.
 
 One line a folder: tokens of a function's body (median, 90th percentile, largest), tokens a line,
 comments per 100 lines of code, and per 1000 statements comprehensions and double assignments

@@ -38,7 +38,8 @@ def metadata() -> dict[str, str]:
         "citation": entry.citation,
         "license": entry.license,
         "notice": (
-            "Changed by the napari-iclsam developers in 2026: format (safetensors instead of a PyTorch checkpoint) "
+            "Changed by the napari-iclsam developers in 2026: "
+            "format (safetensors instead of a PyTorch checkpoint) "
             "and precision (matrices and convolutions in float16) only."
         ),
         "source": (
@@ -94,7 +95,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     options = parser.parse_args(arguments)
     convert(options.published, options.bundled)
     print(
-        f"{options.bundled}: {options.bundled.stat().st_size:,} bytes, {checksums.checksum(options.bundled)}"
+        f"{options.bundled}: {options.bundled.stat().st_size:,} bytes, "
+        f"{checksums.checksum(options.bundled)}"
     )
 
 

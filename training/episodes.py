@@ -1,4 +1,7 @@
-"""Batches of in-context tasks, real and synthetic: batch number t depends on the configuration and t alone."""
+"""Batches of in-context tasks, real and synthetic.
+
+Batch number t depends on the configuration and t alone.
+"""
 
 from __future__ import annotations
 
@@ -23,7 +26,9 @@ _MANY = 30
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """T tasks: query (T, 3, H, W), target (T, 1, H, W), supports (T, S, 3, H, W) and their masks (T, S, 1, H, W).
+    """T tasks.
+
+    Query (T, 3, H, W), target (T, 1, H, W), supports (T, S, 3, H, W), their masks (T, S, 1, H, W).
 
     Drawn in half precision, which is enough for what has seldom more than 8 bits; see `to`.
     """
@@ -50,7 +55,10 @@ class Source:
 
 
 def split(data: DataSet, held_out: float, seed: int) -> tuple[list[Sample], list[Sample]]:
-    """Part a set by subject into training and validation. A set of fewer than eight subjects is all trained on."""
+    """Part a set by subject into training and validation.
+
+    A set of fewer than eight subjects is all trained on.
+    """
     subjects = sorted({sample.subject for sample in data.samples})
     if len(subjects) < 8:
         return data.samples, []
@@ -135,7 +143,7 @@ class Episodes(torch.utils.data.Dataset[Batch]):
         return Batch(images[:, 0], masks[:, 0], images[:, 1:], masks[:, 1:])
 
     def _task(self, rng: Rng, pool: Pool, size: int, count: int, limit: int) -> Pairs:
-        """Draw tasks until one has foreground in a support, and in the query (or, one in ten, has not)."""
+        """Draw tasks until one has foreground in a support, and mostly in the query."""
         while True:
             closer = self._config.closer > 0 and rng.random() < self._config.closer
             kind = rng.random() if self._sources else 1.0
@@ -168,7 +176,10 @@ class _Drawn:
     masks: list[NDArray[np.bool_]]
 
     def object_crops(self, rng: Rng, size: int, *, smooth: bool) -> Pairs | None:
-        """Cut crops around the foreground as the crop stages do; None where that is not possible."""
+        """Cut crops around the foreground as the crop stages do.
+
+        None where that is not possible.
+        """
         crops = draw_object_crops(rng, self.masks)
         if crops is None:
             return None
@@ -218,7 +229,10 @@ def _with_others(rng: Rng, source: Source, label: int) -> list[int]:
 
 
 def _candidates(rng: Rng, source: Source, query: int, label: int, wanted: int) -> NDArray[np.intp]:
-    """Return samples of a label to draw supports from: of other subjects, sometimes of like color."""
+    """Return samples of a label to draw supports from.
+
+    Of other subjects, sometimes of like color.
+    """
     holders = source.holding[label]
     subject = source.samples[query].subject
     apart = [index for index in holders if source.samples[index].subject != subject]
@@ -267,7 +281,10 @@ def _draw_labels(rng: Rng, query: NDArray[np.uint8]) -> list[int]:
 def validation_tasks(
     config: IclConfig, held: list[Source], size: int, supports: int, each: int
 ) -> list[Batch]:
-    """Draw tasks that training never sees: new synthetic ones, and held-out subjects; ``each`` queries a task."""
+    """Draw tasks that training never sees: new synthetic ones, and held-out subjects.
+
+    ``each`` queries a task.
+    """
     from training.synthetic import FAMILIES, draw_task
 
     batches = []

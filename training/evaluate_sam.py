@@ -1,4 +1,4 @@
-"""Measure starter-sam on sets of images: ``python -m training.evaluate_sam --weights FILE --data FOLDER``.
+"""Measure starter-sam: ``python -m training.evaluate_sam --weights FILE --data FOLDER``.
 
 Given boxes from the ground truth, tight and jittered, and coarse masks: Dice of the union of the
 masks, beside what filling the boxes gives. Of the embedding: how well a linear probe on K images

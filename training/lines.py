@@ -1,4 +1,7 @@
-"""Families of synthetic tasks made of lines: vessels of all widths, fundus images, membranes, fibres."""
+"""Families of synthetic tasks made of lines.
+
+Vessels of all widths, fundus images, membranes, fibres.
+"""
 
 from __future__ import annotations
 

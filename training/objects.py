@@ -27,7 +27,10 @@ _DIRECTIONS = np.array([[1, 0], [-1, 0], [0, 1], [0, -1]])
 
 @dataclass(frozen=True, slots=True)
 class Kind:
-    """A kind of object: how many an image, radius (pixels) and its spread, elongation, fraction of its core."""
+    """A kind of object.
+
+    How many an image, radius (pixels) and its spread, elongation, fraction of its core.
+    """
 
     number: tuple[int, int]
     radius: float
@@ -38,7 +41,10 @@ class Kind:
 
 @dataclass(frozen=True, slots=True)
 class Crowd:
-    """Objects of one image: owner of each pixel (0 none), normalised distance to its centre, kind of each owner."""
+    """Objects of one image.
+
+    Owner of each pixel (0 none), normalised distance to its centre, kind of each owner.
+    """
 
     owner: NDArray[np.uint16]
     distance: Float
@@ -46,7 +52,7 @@ class Crowd:
 
 
 def cells(rng: Rng, size: int, count: int) -> Scenes:
-    """Draw crowds of one to three kinds of cells, some with a core or a wall, on a background with debris."""
+    """Draw crowds of one to three kinds of cells, some with a core or a wall, and debris."""
     kinds = _draw_kinds(rng, size)
     lobed, gap = rng.choice([0.0, 0.25]), rng.choice([0.0, 0.06, 0.15])
     crowds = _crowds(rng, size, count, kinds, wobble=log_uniform(rng, 0.5, 4))
@@ -231,7 +237,10 @@ def _crowd(rng: Rng, y: Float, x: Float, kinds: list[Kind], crowding: float) -> 
 def _cell_labels(
     rng: Rng, crowds: list[Crowd], kinds: list[Kind], lobed: float, gap: float
 ) -> NDArray[np.uint8]:
-    """Return 2k + 1 for the body and 2k + 2 for the core of a cell of kind k; ``gap`` parts touching cells."""
+    """Return 2k + 1 for the body and 2k + 2 for the core of a cell of kind k.
+
+    ``gap`` parts touching cells.
+    """
     size = crowds[0].owner.shape[0]
     lobes = band_noise(rng, len(crowds), size, max(6.0, kinds[-1].radius * 1.2), None) * np.float32(
         lobed
@@ -268,7 +277,7 @@ def _lens(rng: Rng, images: Float) -> Float:
 
 
 def _spread_out(rng: Rng, number: int, size: int, apart: float) -> Float:
-    """Return up to ``number`` places, none nearer to another than ``apart`` pixels (at least one)."""
+    """Return one to ``number`` places, none nearer to another than ``apart`` pixels."""
     candidates = rng.uniform(-0.03 * size, 1.03 * size, (number * 3, 2)).astype(np.float32)
     gaps = ((candidates[:, None] - candidates[None]) ** 2).sum(axis=2) < apart**2
     kept: list[int] = []

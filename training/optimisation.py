@@ -8,7 +8,9 @@ from torch.nn import functional as F
 
 
 def similarity_loss(similarity: Tensor, target: Tensor) -> Tensor:
-    """Return the cross-entropy of similarities (N, k, h, w), 1 on the target and -1 off it, each side counting alike.
+    """Return the balanced cross-entropy of similarities (N, k, h, w).
+
+    They are 1 on the target and -1 off it; both classes have the same weight.
 
     The target (N, 1, H, W) is averaged over cells.
     """

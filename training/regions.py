@@ -1,4 +1,7 @@
-"""Families of synthetic tasks made of regions: anatomy, organs, lesions, layers, textures, surfaces seen by a scope."""
+"""Families of synthetic tasks made of regions.
+
+Anatomy, organs, lesions, layers, textures, surfaces seen by a scope.
+"""
 
 from __future__ import annotations
 
@@ -27,7 +30,10 @@ Labels = NDArray[np.uint8]
 
 
 def subjects(rng: Rng, size: int, count: int) -> Float:
-    """Return the coordinates of each subject: one pose and two scales of deformation, (N, 2, H, W)."""
+    """Return the coordinates of each subject.
+
+    One pose and two scales of deformation, (N, 2, H, W).
+    """
     turn = rng.choice([0.15, 0.4, np.pi], p=[0.5, 0.3, 0.2])
     where = affine(
         rng, count, size, turn=turn, scale=rng.uniform(0.02, 0.3), shift=rng.uniform(0.02, 0.3)
@@ -48,7 +54,7 @@ def anatomy(rng: Rng, size: int, count: int) -> Scenes:
 
 
 def organs(rng: Rng, size: int, count: int) -> Scenes:
-    """Draw a body with organs, rings and crescents in it, told apart more by place and shape than by grey."""
+    """Draw a body with organs, rings and crescents, which differ more in shape than in grey."""
     where = subjects(rng, size, count)
     labels, total = _organs(rng, where)
     palette = draw_palette(rng, total, colored=0.25)
@@ -124,7 +130,7 @@ def patterns(rng: Rng, size: int, count: int) -> Scenes:
 
 
 def surface(rng: Rng, size: int, count: int) -> Scenes:
-    """Draw a lit, moist surface with bumps, holes, stained patches and a tool, as a scope sees it."""
+    """Draw a lit, moist surface with bumps, holes, stained patches and a tool."""
     where = affine(rng, count, size, turn=np.pi, scale=0.2, shift=0.3)
     where = where + displacement(rng, count, size, 0.1, 3)
     labels = np.zeros((count, size, size), np.uint8)

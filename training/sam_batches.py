@@ -1,4 +1,7 @@
-"""Batches for starter-sam: pairs of images of one task under shared acquisition and own geometry, with prompts."""
+"""Batches for starter-sam.
+
+Pairs of images of one task under shared acquisition and own geometry, with prompts.
+"""
 
 from __future__ import annotations
 
@@ -120,7 +123,10 @@ def draw_batch(
 
 
 def by_look(data: DataSet) -> DataSet:
-    """Make tasks of a mixed set: by whether its labelled pixels are brighter than the rest, and by color."""
+    """Make tasks of a mixed set.
+
+    By whether its labelled pixels are brighter than the rest, and by color.
+    """
 
     def look(sample: Sample) -> str:
         image, labelled = sample.image.astype(np.float32), sample.mask > 0
@@ -132,7 +138,7 @@ def by_look(data: DataSet) -> DataSet:
 
 
 def _couple(rng: np.random.Generator, data: DataSet, size: int) -> list[View]:
-    """Draw two samples of one task, of different subjects if possible, each with its own geometry."""
+    """Draw two samples of one task, of different subjects if possible."""
     first = data.samples[rng.integers(len(data.samples))]
     others = []
     for sample in data.samples:
@@ -282,7 +288,10 @@ def _draw_bend(rng: np.random.Generator, size: int, scale: float) -> Tensor:
 
 
 def _tasks(rng: np.random.Generator, couple: list[View]) -> list[tuple[int, ...]]:
-    """Label values that both views show, in random order; sometimes first a union of two or all of them."""
+    """Label values that both views show, in random order.
+
+    Sometimes first a union of two or all of them.
+    """
     smallest = couple[0].labels.size // 1000
     counts = [np.bincount(view.labels.ravel(), minlength=256) for view in couple]
     shared = [int(v) for v in np.flatnonzero(np.minimum(*counts) >= smallest) if v > 0]
@@ -375,7 +384,10 @@ def _coarsen(rng: np.random.Generator, pixels: Tensor) -> Tensor:
 
 
 def _add_noise(rng: np.random.Generator, pixels: Tensor) -> Tensor:
-    """Add noise, sometimes: of color or of grey, everywhere alike or stronger where it is bright."""
+    """Add noise, sometimes.
+
+    Of color or of grey, everywhere alike or stronger where it is bright.
+    """
     if rng.random() >= 0.4:
         return pixels
     seed = int(rng.integers(2**31))

@@ -1,4 +1,6 @@
-"""Train the merge of both scales of starter-icl: ``python -m training.train_merge --data D --run R --weights FILE``.
+"""Train the merge of both scales of starter-icl.
+
+``python -m training.train_merge --data D --run R --weights FILE``.
 
 Only `napari_iclsam.models.starter_icl.Merge` learns, in minutes, without checkpoints; the network
 stays as it is.

@@ -1,4 +1,7 @@
-"""Train starter-sam: ``python -m training.train_sam --data FOLDER --out FOLDER``; run it again to resume."""
+"""Train starter-sam: ``python -m training.train_sam --data FOLDER --out FOLDER``.
+
+Run it again to resume.
+"""
 
 from __future__ import annotations
 
@@ -85,7 +88,7 @@ def run_step(
     rng: np.random.Generator,
     bias_chance: float,
 ) -> StepResult:
-    """Embed a batch, probe it, decode its prompts under the probes' guidance, and sum the losses."""
+    """Embed a batch, probe it, decode its prompts with guidance, and sum the losses."""
     device = scale.device
     pixels = torch.stack([view.pixels for view in batch.views]).to(device)
     with torch.autocast(device.type, torch.bfloat16):
@@ -121,7 +124,10 @@ def run_step(
 def probe_batch(
     features: Features, scale: Tensor, batch: Batch, config: SamConfig
 ) -> Probed | None:
-    """Fit and ask all probes whose label is there, and not everything, in the cells of both views; None without any."""
+    """Fit and evaluate the probes of a batch; None without any.
+
+    The label of a probe covers some cells of both views, but not all.
+    """
     device = features.embedding.device
     labels = torch.stack([torch.as_tensor(view.labels) for view in batch.views])[:, 4::8, 4::8].to(
         device
@@ -150,7 +156,10 @@ def probe_batch(
 def guide_prompts(
     probed: Probed | None, batch: Batch, chance: float, rng: np.random.Generator
 ) -> list[Tensor | None]:
-    """Guidance (1, G * G) for a share of the prompts whose label a probe looked for, of varying sharpness and beta."""
+    """Draw guidance (1, G * G), of varying sharpness and beta, for a share of the prompts.
+
+    Only prompts whose label has a probe can have it.
+    """
     biases: list[Tensor | None] = []
     for owner, prompt in zip(batch.owners, batch.prompts, strict=True):
         at = None if probed is None else probed.where.get((owner, prompt.value))
@@ -201,7 +210,7 @@ def _near(target: Tensor) -> Tensor:
 
 
 def learning_rate(config: SamConfig, step: int, share: float) -> float:
-    """Warm up over the first steps, then fall as a cosine over the share of the time that is spent."""
+    """Warm up over the first steps, then fall as a cosine over the time."""
     return (
         config.rate
         * min(1.0, (step + 1) / config.warmup_steps)
@@ -210,7 +219,10 @@ def learning_rate(config: SamConfig, step: int, share: float) -> float:
 
 
 def chances_of(sets: Sequence[DataSet], config: SamConfig) -> NDArray[np.float64]:
-    """How often each set is drawn: the configured chances for real sets, an equal share for the synthetic ones."""
+    """How often each set is drawn.
+
+    The configured chances for real sets, an equal share for the synthetic ones.
+    """
     table = dict(config.real_chances)
     real = np.array([table.get(data.name, 0.0) for data in sets])
     synthetic = np.array([float(data.name.startswith("synthetic")) for data in sets])

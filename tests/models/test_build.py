@@ -178,7 +178,10 @@ def test_a_fine_tuned_mobile_sam_is_recognised(
 
 
 def lite_medsam_tensors() -> dict[str, Tensor]:
-    """Return tensors of LiteMedSAM's layout: MobileSAM's with patches of one pixel and without a classifier."""
+    """Return tensors of LiteMedSAM's layout.
+
+    MobileSAM's with patches of one pixel and without a classifier.
+    """
     shapes = json.loads((Path(__file__).parent / "data" / "mobile_sam_keys.json").read_text())
     for name in (
         "image_encoder.patch_embed.seq.0.c.weight",

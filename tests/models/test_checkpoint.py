@@ -96,7 +96,8 @@ def test_a_pickle_with_code_in_it_is_refused_and_not_run(kind: str, tmp_path: Pa
     trace.rmdir()  # so it does what it says where it is not refused
     with pytest.raises(
         ValueError,
-        match=r"(holds Python code \((posix|nt)\.mkdir\)|holds something else).*nothing of it was run",
+        match=r"(holds Python code \((posix|nt)\.mkdir\)|holds something else)"
+        ".*nothing of it was run",
     ):
         read_tensors(file)
     assert not trace.exists()

@@ -15,7 +15,7 @@ from napari_iclsam.models.image_encoder import ImageEncoder
 
 
 def published(size: int) -> ImageEncoderViT:
-    """segment-anything's own encoder with random weights, relative and absolute positions included."""
+    """segment-anything's own encoder with random weights and random positions."""
     torch.manual_seed(size)
     encoder = ImageEncoderViT(
         img_size=size,

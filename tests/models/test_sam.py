@@ -1,4 +1,4 @@
-"""SAM's guided decoder against segment-anything's own, and against the published form of the guidance."""
+"""SAM's guided decoder against segment-anything's, and against the published guidance."""
 
 from __future__ import annotations
 

@@ -12,7 +12,10 @@ from napari_iclsam.models.starter_icl import StarterIcl, TwoScales
 
 
 def red_squares(count: int, size: int, seed: int) -> tuple[Tensor, Tensor]:
-    """Return grey noise with a red square (the target) and a green one, each somewhere: (N, 3, s, s), (N, 1, s, s)."""
+    """Return grey noise with a red square (the target) and a green one, each somewhere.
+
+    (N, 3, s, s), (N, 1, s, s).
+    """
     generator = torch.Generator().manual_seed(seed)
     images = torch.rand(count, 1, size, size, generator=generator).expand(-1, 3, -1, -1) * 0.3 + 0.2
     images, masks, side = images.clone(), torch.zeros(count, 1, size, size), size // 4
@@ -90,9 +93,7 @@ def test_attention_finds_the_support_wherever_it_lies_and_begins_with_nothing() 
         assert not torch.allclose(attention(u, [2 * group * group for group in v]), met, atol=0.1)
 
 
-def test_two_scales_are_the_mean_of_the_answers_at_full_and_at_half_size_before_the_merge_has_learnt() -> (
-    None
-):
+def test_two_scales_are_the_mean_of_the_outputs_of_both_while_the_merge_is_untrained() -> None:
     torch.manual_seed(0)
     net = StarterIcl().eval()
     images, masks = red_squares(3, 64, seed=6)

@@ -1,4 +1,4 @@
-"""starter-sam: shapes, every kind of prompt, guidance, independence of prompts, and the bundled weights."""
+"""starter-sam: shapes, every kind of prompt, guidance, and the bundled weights."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""MobileSAM's and LiteMedSAM's encoder against the published files' names and the published implementation's output."""
+"""MobileSAM's and LiteMedSAM's encoder against published names and published outputs."""
 
 from __future__ import annotations
 
@@ -20,7 +20,10 @@ SHAPES: dict[str, list[int]] = json.loads((DATA / "mobile_sam_keys.json").read_t
 
 
 def named_weight(name: str, shape: list[int]) -> Tensor:
-    """Make the parity pack's weight of a name: the same everywhere, of a scale that keeps activations sound."""
+    """Make the parity pack's weight of a name.
+
+    The same everywhere, of a scale that keeps activations sound.
+    """
     if name.endswith("num_batches_tracked"):
         return torch.zeros(shape, dtype=torch.int64)
     seed = zlib.crc32(f"parity-t/sam:{name}".encode())

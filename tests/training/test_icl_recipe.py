@@ -1,4 +1,7 @@
-"""The in-context recipe: sets are read whole, augmentation keeps pairs together, training resumes where it stopped."""
+"""The in-context recipe.
+
+Sets are read whole, augmentation keeps pairs together, training resumes where it stopped.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""The recipe of starter-sam on small images made here: prompts, pairs of views, losses, a run and its resumption."""
+"""The recipe of starter-sam on small images made here.
+
+Prompts, pairs of views, losses, a run and its resumption.
+"""
 
 from __future__ import annotations
 

@@ -179,7 +179,7 @@ def _existing(path: Path) -> Path:
 
 
 def _same_filename(path: Path, kind: Kind) -> Weights | None:
-    """Return the published weights of the same file name: a copy has their preprocessing as well."""
+    """Return the published weights of the same file name, whose preprocessing a copy has."""
     for weights in CATALOGUE.values():
         if weights.filename == path.name and weights.kind == kind:
             return weights
@@ -236,7 +236,7 @@ def _build(name: str, kind: Kind, dtype: torch.dtype, *, here: bool) -> Built:
 
 
 def _require_kind(architecture: Architecture, kind: Kind, path: Path) -> None:
-    """Raise if a promptable model is in the place of an in-context model, or the other way round."""
+    """Raise if a promptable model is in the place of an in-context one, or the reverse."""
     if (architecture in IN_CONTEXT) == (kind == "icl"):
         return
     wanted = "a promptable model (SAM)" if kind == "sam" else "an in-context model (UniverSeg)"

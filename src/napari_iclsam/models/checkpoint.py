@@ -41,7 +41,9 @@ _BROKEN = (
 
 
 def read_tensors(path: Path) -> dict[str, Tensor]:
-    """Read the tensors of a safetensors file or a torch checkpoint; the kind is seen from the content.
+    """Read the tensors of a safetensors file or a torch checkpoint.
+
+    The kind is seen from the content, not from the name.
 
     Parameters
     ----------

@@ -264,7 +264,12 @@ class ImageEncoder(ImageEncoderViT):  # type: ignore[misc]
 
 @dataclass(frozen=True, slots=True)
 class _SameWindows:
-    """Views of a grid and of its tokens, (B, rows, columns, h, w, C), that hold the same windows."""
+    """Views of a grid and of its tokens that hold the same windows.
+
+    Attributes
+    ----------
+    grid, tokens : Tensor, (B, rows, columns, h, w, C)
+    """
 
     grid: Tensor
     tokens: Tensor

@@ -91,7 +91,13 @@ def prompt_maps(grid: int, prompts: Prompts, like: Tensor) -> PromptMaps:
 
 @dataclass(frozen=True, slots=True)
 class Regions:
-    """Weights, at least 0, of the cells of N objects and of their surroundings, (N, 1, h, w) each."""
+    """Weights of the cells of N objects and of their surroundings.
+
+    Attributes
+    ----------
+    inside, around : Tensor, (N, 1, h, w)
+        At least 0.
+    """
 
     inside: Tensor
     around: Tensor

@@ -1,4 +1,4 @@
-"""Ridge similarity: how much a cell resembles the object of an example, by a regression of features.
+"""Ridge similarity: how much a cell resembles an object, by a regression of features.
 
 Bertinetto et al., "Meta-learning with differentiable closed-form solvers", ICLR 2019: the solution
 is differentiable, so that a network can be trained to give features that such a regression tells
@@ -20,7 +20,9 @@ _TINY = 1e-6
 
 @dataclass(frozen=True, slots=True)
 class RidgeClassifier:
-    """Linear classifiers of cells, for each of B tasks: about 1 on the object, about -1 on the rest.
+    """Linear classifiers of cells, for each of B tasks.
+
+    Their values are about 1 on the object and about -1 on the rest.
 
     Attributes
     ----------

@@ -1,4 +1,4 @@
-"""starter-icl, the bundled in-context network: UniverSeg on patches, with ridge similarity beside them.
+"""starter-icl, the bundled in-context network: UniverSeg on patches and ridge similarity.
 
 Three additions make UniverSeg (`napari_iclsam.models.universeg`) cheaper, quicker to train and less
 tied to place:
@@ -232,7 +232,7 @@ class StarterIcl(nn.Module):
         return similarity.flatten(0, 1)
 
     def _describe(self, images: Tensor) -> Tensor:
-        """Describe each cell by the stem, its mean color and its position: (N, D, h, w), float32."""
+        """Describe each cell by stem, mean color and position: (N, D, h, w), float32."""
         learned = self.stem(_cells(images)).float()
         color = F.avg_pool2d(images.float(), PATCH)
         position = _positions(learned)

@@ -353,7 +353,7 @@ class UniverSeg(nn.Module):
 
 
 def _decoder_blocks(features: Sequence[int], groups: int) -> Iterator[CrossBlock]:
-    """Make the decoder blocks, coarsest first: each joins a level and the skip of the next finer."""
+    """Make the decoder blocks, coarsest first, each of a level and the next finer skip."""
     for deep, skip in pairwise(list(features)[::-1]):
         yield CrossBlock(deep + skip, deep + skip, skip, groups)
 

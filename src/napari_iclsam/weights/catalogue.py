@@ -110,9 +110,18 @@ class Weights:
 
 
 _SAM = "Kirillov et al., Segment Anything, ICCV 2023, doi:10.1109/ICCV51070.2023.00371"
-_MEDSAM = "Ma et al., Segment anything in medical images, Nature Communications 2024, doi:10.1038/s41467-024-44824-z"
-_MICRO_SAM = "Archit et al., Segment Anything for Microscopy, Nature Methods 2025, doi:10.1038/s41592-024-02580-4"
-_PATHO_SAM = "Griebel et al., Segment Anything for Histopathology, MIDL 2025, PMLR 301:515-546, arXiv:2502.00408"
+_MEDSAM = (
+    "Ma et al., Segment anything in medical images, Nature Communications 2024, "
+    "doi:10.1038/s41467-024-44824-z"
+)
+_MICRO_SAM = (
+    "Archit et al., Segment Anything for Microscopy, Nature Methods 2025, "
+    "doi:10.1038/s41592-024-02580-4"
+)
+_PATHO_SAM = (
+    "Griebel et al., Segment Anything for Histopathology, MIDL 2025, "
+    "PMLR 301:515-546, arXiv:2502.00408"
+)
 _STARTER = "napari-iclsam starter models (see the model card in the package)"
 _META = "https://dl.fbaipublicfiles.com/segment_anything/"
 _MIRROR = "https://huggingface.co/ybelkada/segment-anything/resolve/main/checkpoints/"

@@ -1,4 +1,7 @@
-"""Checksums of files, of the kinds that publishers of weights give. Knows no catalogue, no network."""
+"""Checksums of files, of the kinds that publishers of weights give.
+
+The module knows no catalogue and no network.
+"""
 
 from __future__ import annotations
 

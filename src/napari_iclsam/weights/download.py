@@ -109,7 +109,7 @@ class Verified:
 
     @property
     def matches(self) -> bool:
-        """Whether the file is the published one; True where nothing is published to compare with."""
+        """Whether the file is the published one; True if no checksum is published."""
         return self.expected is None or self.expected.lower() == self.found
 
 

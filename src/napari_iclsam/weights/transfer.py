@@ -84,7 +84,7 @@ class Patience:
 
 
 class DownloadCancelled(Exception):
-    """The user stopped a download. What has arrived is kept and the next download goes on from there."""
+    """The user stopped a download. The next one goes on where it ended."""
 
 
 class TransferFailed(OSError):
