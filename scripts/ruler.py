@@ -161,9 +161,8 @@ def main(folders: list[str]) -> None:
         print(f"{folder}: {density}")
         if number == 0:
             for function in sorted(density.functions, reverse=True)[:LARGEST]:
-                print(
-                    f"    {function.tokens:4d} tokens in {function.lines:2d} lines  {function.place}"
-                )
+                size = f"{function.tokens:4d} tokens in {function.lines:2d} lines"
+                print(f"    {size}  {function.place}")
 
 
 if __name__ == "__main__":

@@ -125,6 +125,7 @@ def require(
 
 def describe(path: Path) -> str:
     """Return ": it is ..." where a file's beginning shows that it cannot be weights, else ""."""
+    # Pages and pointers are recognised from their first line.
     with path.open("rb") as file:
         start = file.read(512).lstrip().lower()
     if not start:

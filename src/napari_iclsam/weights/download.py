@@ -222,6 +222,7 @@ def fetch(
     job = _Job(weights, conduct)
     with contextlib.suppress(MissingWeights):
         return ready(weights, job.on_checked)
+    # A bundled file that is missing is a broken installation, which no download mends.
     if weights.bundled or offline():
         raise MissingWeights(weights)
     target = _writable_folder() / weights.filename
@@ -265,6 +266,7 @@ def install_from(
         raise FileNotFoundError(f"there is no file {source}")
     checksums.require(source, weights.checksum, weights.size, job.on_checked)
     target = _writable_folder() / weights.filename
+    # The user may have put it there already.
     if target.exists() and target.samefile(source):
         return target
     with _alone(target, job):
@@ -299,6 +301,7 @@ def verify(name: str | Path) -> Verified:
         There is no such file.
     """
     path = Path(name)
+    # A file in the working folder goes before a name of the catalogue.
     if path.is_file():
         weights = _by_filename(path.name)
     else:
@@ -352,6 +355,7 @@ def _never() -> bool:
 
 def _writable_folder() -> Path:
     folder = folders.weights_folder()
+    # Told now, not after a download of gigabytes.
     try:
         folder.mkdir(parents=True, exist_ok=True)
         writable = os.access(folder, os.W_OK | os.X_OK)
@@ -404,6 +408,7 @@ def _from_address(job: _Job, url: str, part: Path) -> None:
         _transfer_and_verify(job, url, part)
     except ChecksumError as error:
         part.unlink()
+        # A new file of wrong content would be the same again.
         if not resumed:
             raise ChecksumError(f"{host(url)} sent another file: {error}") from None
         _from_address(job, url, part)

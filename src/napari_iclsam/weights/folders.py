@@ -45,6 +45,7 @@ def weights_folder() -> Path:
 
 def hub_folder() -> Path:
     """Return the folder in which torch.hub keeps checkpoints, without importing torch."""
+    # As torch.hub does it.
     cache = Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache") / "torch"
     return Path(os.environ.get("TORCH_HOME") or cache).expanduser() / "hub" / "checkpoints"
 
@@ -81,6 +82,7 @@ def _fits(found: Found, weights: Weights) -> bool:
 
     A file in our own folder is compared later, to say what is wrong with it.
     """
+    # Reading gigabytes of another program's file only to pass it over would be slow.
     if found.place != "torch hub" or weights.size is None:
         return True
     return found.path.stat().st_size == weights.size

@@ -235,6 +235,7 @@ def _attempt(download: _Download) -> None:
     """Request once and write the response; return when the file is complete."""
     part = download.part
     size = download.size
+    # A longer file is of another version.
     if size is not None and length(part) > size:
         part.unlink()
     start = length(part)
@@ -282,18 +283,21 @@ def _expected_total(response: requests.Response, download: _Download, start: int
 def _require_file(response: requests.Response, url: str) -> None:
     """Raise unless the answer carries a file."""
     status = response.status_code
+    # 429 and 503 may say when to come back.
     if status in _TEMPORARY:
         raise _Retry(f"{host(url)} is out of order (HTTP {status})", _retry_after(response))
     if status not in (200, 206):
         raise TransferFailed(
             f"{host(url)} does not give the file (HTTP {status} {response.reason}): {url}"
         )
+    # A login or a proxy answers with its page and the status of success.
     if response.headers.get("Content-Type", "").startswith("text/html"):
         raise TransferFailed(f"{host(url)} {_PAGE}")
 
 
 def _begin(response: requests.Response, download: _Download, asked: int) -> int:
     """Return the byte at which the response begins."""
+    # A server that knows no ranges sends the whole file.
     if response.status_code == HTTPStatus.OK:
         return 0
     content_range = response.headers.get("Content-Range", "").removeprefix("bytes ")
@@ -325,6 +329,7 @@ def _retry_after(response: requests.Response) -> float | None:
 
 
 def _require_room(folder: Path, needed: int) -> None:
+    # A full disk would stop other programs, too.
     free = shutil.disk_usage(folder).free
     if free < needed + _SPARE:
         raise OSError(
@@ -349,6 +354,7 @@ def _write(response: requests.Response, download: _Download, start: int, total: 
             done += len(chunk)
             conduct.on_progress(Transfer("downloading", done, total))
             conduct.stop_if_cancelled()
+        # The next attempt goes on from the length of the file, also after a power cut.
         file.flush()
         os.fsync(file.fileno())
 
