@@ -24,7 +24,7 @@ from tests._qt.conftest import Dock, some, stack
 
 
 class Gate:
-    """Holds a run before each plane, the first look aside, until it is let through."""
+    """Holds a run before each plane, the preview aside, until it is let through."""
 
     def __init__(self, session: Session) -> None:
         self._steps = session.steps
@@ -307,7 +307,7 @@ print(counts)
     assert done.stdout.strip() == "[1]"
 
 
-def test_a_first_look_shows_at_once_and_replaces_no_result(dock: Dock, networks: Networks) -> None:
+def test_a_preview_shows_at_once_and_replaces_no_result(dock: Dock, networks: Networks) -> None:
     finds_all = copy.deepcopy(networks)
     finds_all.icl.out_conv.conv.bias.add_(100)
     dock.widget.session = Session(
@@ -317,15 +317,15 @@ def test_a_first_look_shows_at_once_and_replaces_no_result(dock: Dock, networks:
     dock.viewer.add_image(image, name="scan")
     dock.viewer.add_labels(some(labels, 2, 4), name="painted")
     dock.settle()
-    looks: list[tuple[int, np.ndarray]] = []
+    previews: list[tuple[int, np.ndarray]] = []
 
     def note(step: Any) -> None:
         if step.is_first_look:
-            looks.append((step.plane, dock.result().data.copy()))
+            previews.append((step.plane, dock.result().data.copy()))
 
     dock.widget.runner.stepped.connect(note)
     dock.segment()
-    plane, shown = looks.pop()
+    plane, shown = previews.pop()
     where = [0, 1, 3, 5, 6, 7][plane]
     assert shown[where].all()
     assert not np.delete(shown, [where, 2, 4], axis=0).any()
@@ -334,5 +334,5 @@ def test_a_first_look_shows_at_once_and_replaces_no_result(dock: Dock, networks:
     )
     dock.widget.session._task = None  # as if the examples had changed
     dock.segment()
-    assert looks.pop()[1][where, 0, 0] == 9
+    assert previews.pop()[1][where, 0, 0] == 9
     assert dock.result().data[where, 0, 0] != 9

@@ -7,7 +7,6 @@ import subprocess
 import sys
 import threading
 import time
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -22,6 +21,7 @@ from napari_iclsam.core.encoder.cache import (
     embedding_key,
     on_device,
 )
+from napari_iclsam.core.encoder.runner import PromptableRunner
 from napari_iclsam.core.networks import Networks
 from napari_iclsam.models.features import Features
 from napari_iclsam.models.sam import Sam
@@ -313,10 +313,13 @@ def test_threads_may_share_one_cache(tmp_path: Path) -> None:
 
 
 class TestEmbedding:
-    """What the networks take from the cache and what they compute."""
+    """What is taken from the cache and what is computed."""
 
-    def embedding(self, networks: Networks, cache: EmbeddingCache) -> torch.Tensor:
-        return networks.embed(RGB, cache).features.embedding
+    def embedding(
+        self, sam: torch.nn.Module, cache: EmbeddingCache, checksum: str = ""
+    ) -> torch.Tensor:
+        runner = PromptableRunner(sam, cache, torch.device("cpu"), checksum=checksum)
+        return runner.embed(RGB).embedding.features.embedding
 
     def test_an_image_is_encoded_once(
         self, networks: Networks, monkeypatch: pytest.MonkeyPatch
@@ -326,32 +329,29 @@ class TestEmbedding:
         monkeypatch.setattr(
             type(networks.sam), "encode", lambda *args: calls.append(1) or encode(*args)
         )
-        first, second = self.embedding(networks, cache), self.embedding(networks, cache)
+        first = self.embedding(networks.sam, cache, "a")
+        second = self.embedding(networks.sam, cache, "a")
         assert torch.equal(first, second)
         assert len(calls) == 1
 
-    def test_networks_without_a_name_are_told_apart_by_their_weights(
+    def test_networks_without_a_checksum_are_told_apart_by_their_weights(
         self, networks: Networks
     ) -> None:
         cache = EmbeddingCache()
-        own = replace(networks, hashes={})
-        first = self.embedding(own, cache)
+        first = self.embedding(networks.sam, cache)
         torch.manual_seed(9)
-        other = Networks(StarterSam(64).eval().requires_grad_(False), networks.icl)
+        other = StarterSam(64).eval().requires_grad_(False)
         assert not torch.equal(self.embedding(other, cache), first)
-        again = self.embedding(replace(own, names={}), cache)
-        assert torch.equal(again, first)
+        assert torch.equal(self.embedding(networks.sam, cache), first)
 
-    def test_one_file_with_two_preprocessings_has_two_embeddings(self, networks: Networks) -> None:
+    def test_one_file_with_two_preprocessings_has_two_embeddings(self) -> None:
         cache = EmbeddingCache()
 
-        def sam(preprocessing: str) -> Networks:
+        def embedding(preprocessing: str) -> torch.Tensor:
             network = Sam(torch.nn.AvgPool2d(16), preprocessing=preprocessing)  # type: ignore[arg-type]
-            return Networks(network, networks.icl, hashes={"sam": "one file"})
+            return self.embedding(network, cache, "one file")
 
-        assert not torch.equal(
-            self.embedding(sam("sam"), cache), self.embedding(sam("medsam"), cache)
-        )
+        assert not torch.equal(embedding("sam"), embedding("medsam"))
 
     def test_one_file_at_two_input_sizes_has_two_embeddings(self, networks: Networks) -> None:
         cache = EmbeddingCache()
@@ -359,5 +359,5 @@ class TestEmbedding:
         for size in (64, 96):
             sam = StarterSam(size).eval().requires_grad_(False)
             sam.load_state_dict(networks.sam.state_dict())
-            sizes.append(self.embedding(replace(networks, sam=sam), cache).shape[-1])
+            sizes.append(self.embedding(sam, cache, "one file").shape[-1])
         assert sizes == [8, 12]

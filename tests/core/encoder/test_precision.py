@@ -10,11 +10,12 @@ import torch
 from safetensors.torch import save_file
 
 from napari_iclsam import ICLSAM, Settings, dice
-from napari_iclsam.core import device
-from napari_iclsam.core.encoder.cache import Embedding, EmbeddingCache
+from napari_iclsam.core.encoder import device
+from napari_iclsam.core.encoder.cache import EmbeddingCache
 from napari_iclsam.core.encoder.device import choose_precision
+from napari_iclsam.core.encoder.embedding import Embedding
+from napari_iclsam.core.encoder.runner import PromptableRunner, Prompts
 from napari_iclsam.core.images.geometry import Frame
-from napari_iclsam.core.networks import Networks
 from napari_iclsam.models.build import HalfPrecision
 from napari_iclsam.models.features import Features
 from napari_iclsam.models.sam import Sam, vit_encoder
@@ -106,14 +107,14 @@ def test_a_prediction_says_how_precise_it_is(
 
 def test_sam_decodes_in_the_precision_of_its_encoder_and_nearly_the_same() -> None:
     torch.manual_seed(0)
-    sam, icl = Sam(torch.nn.Identity()).eval().requires_grad_(False), UniverSeg(1, (8, 8)).eval()
+    sam = Sam(torch.nn.Identity()).eval().requires_grad_(False)
     embedding = Embedding(Features(torch.randn(1, 256, 64, 64) / 2), Frame(900, 1000, 1024))
     boxes = torch.tensor([[100.0, 100, 400, 500], [300, 20, 900, 800]])
-    prompts = (boxes, torch.randn(2, 4096), 4 * torch.randn(2, 1, 256, 256))
+    prompts = Prompts(boxes, torch.randn(2, 4096), 4 * torch.randn(2, 1, 256, 256))
     with torch.inference_mode():
         full, half = (
-            Networks(sam, icl, precision=p).decode(embedding, *prompts)
-            for p in ("float32", "bfloat16")
+            PromptableRunner(sam, EmbeddingCache(), CPU, precision).decode(embedding, prompts)
+            for precision in ("float32", "bfloat16")
         )
     assert full.dtype == half.dtype == torch.float32
     assert 1e-4 < float((full - half).norm() / full.norm()) < 0.03

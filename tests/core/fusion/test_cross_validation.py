@@ -1,4 +1,4 @@
-"""What the examples say of each other."""
+"""Cross-validation of the fusion weights on the examples."""
 
 from __future__ import annotations
 
@@ -10,20 +10,20 @@ import torch
 
 from napari_iclsam.core.fusion.cross_validation import (
     HELD_OUT,
-    Case,
-    case_of,
+    HeldOut,
     choose_weights,
-    expected,
+    cross_validated_scores,
     folds,
+    held_out,
 )
-from napari_iclsam.core.fusion.log_odds import LogOdds, combine
+from napari_iclsam.core.fusion.log_odds import LogOdds, fuse_log_odds
 from napari_iclsam.core.fusion.outputs import StageOutputs
-from napari_iclsam.core.fusion.published import Weights
+from napari_iclsam.core.fusion.weights import FusionWeights
 
-DEFAULT = Weights(icl=0.5, sam=0.5)
+DEFAULT = FusionWeights(icl=0.5, sam=0.5)
 
 
-def cases(count: int, *, good: str) -> list[Case]:
+def cases(count: int, *, good: str) -> list[HeldOut]:
     """Examples of which one part is right everywhere and the others are noise."""
     rng = np.random.default_rng(count)
     made = []
@@ -34,16 +34,16 @@ def cases(count: int, *, good: str) -> list[Case]:
             for name in ("icl", "sam", "confidence")
         }
         odds[good] = torch.where(truth, 2.0, -2.0).double()
-        made.append(Case(LogOdds(**odds, trust=torch.ones(1)), odds["icl"] > 0, truth))
+        made.append(HeldOut(LogOdds(**odds, agreement=torch.ones(1)), odds["icl"] > 0, truth))
     return made
 
 
-def same(odds: torch.Tensor, truth: torch.Tensor) -> Case:
+def same(odds: torch.Tensor, truth: torch.Tensor) -> HeldOut:
     """An example of which all parts say the same."""
-    return Case(LogOdds(odds, odds, odds, torch.ones(1)), odds > 0, truth)
+    return HeldOut(LogOdds(odds, odds, odds, torch.ones(1)), odds > 0, truth)
 
 
-def without_label(case: Case) -> Case:
+def without_label(case: HeldOut) -> HeldOut:
     return replace(case, truth=torch.zeros_like(case.truth))
 
 
@@ -52,41 +52,43 @@ def test_the_part_that_is_right_gets_the_largest_weight(good: str) -> None:
     weights = choose_weights(cases(3, good=good), 0, DEFAULT)
     parts = {"icl": weights.icl, "sam": weights.sam, "confidence": weights.confidence}
     assert max(parts, key=lambda name: parts[name]) == good
-    score = expected(cases(3, good=good), 0, weights)
+    score = cross_validated_scores(cases(3, good=good), 0, weights)
     assert score is not None
     assert score.fused > 0.95
 
 
-@pytest.mark.parametrize("doubt", [True, False])
-def test_a_sam_that_is_not_trusted_counts_for_nothing_if_it_is_doubted(doubt: bool) -> None:
+@pytest.mark.parametrize("gated", [True, False])
+def test_a_sam_that_disagrees_counts_for_nothing_if_it_is_gated_by_agreement(gated: bool) -> None:
     strange = [
-        replace(c, evidence=replace(c.evidence, trust=torch.zeros(1))) for c in cases(3, good="sam")
+        replace(c, log_odds=replace(c.log_odds, agreement=torch.zeros(1)))
+        for c in cases(3, good="sam")
     ]
-    weights = choose_weights(strange, 0, replace(DEFAULT, gate_by_agreement=doubt))
-    assert weights.gate_by_agreement is doubt
-    score = expected(strange, 0, weights)
+    weights = choose_weights(strange, 0, replace(DEFAULT, gate_by_agreement=gated))
+    assert weights.gate_by_agreement is gated
+    score = cross_validated_scores(strange, 0, weights)
     assert score is not None
     assert score.sam == 1
-    assert (score.fused < 0.7) is doubt
+    assert (score.fused < 0.7) is gated
 
 
-def test_odds_that_are_too_high_everywhere_are_cut_higher() -> None:
+def test_log_odds_that_are_too_high_everywhere_raise_the_threshold() -> None:
     generator = torch.Generator().manual_seed(0)
     shifted = [
-        same(c.evidence.icl + 2.5 + 0.8 * torch.randn(c.truth.shape, generator=generator), c.truth)
+        same(c.log_odds.icl + 2.5 + 0.8 * torch.randn(c.truth.shape, generator=generator), c.truth)
         for c in cases(5, good="icl")
     ]
     weights = choose_weights(shifted, 0, DEFAULT)
-    assert weights.offset > 0
-    better, worse = expected(shifted, 0, weights), expected(shifted, 0, DEFAULT)
+    assert weights.threshold_shift > 0
+    better = cross_validated_scores(shifted, 0, weights)
+    worse = cross_validated_scores(shifted, 0, DEFAULT)
     assert better is not None
     assert worse is not None
     assert better.fused > worse.fused
 
 
-def test_three_examples_do_not_move_the_cut() -> None:
-    shifted = [same(c.evidence.icl + 2.5, c.truth) for c in cases(3, good="icl")]
-    assert choose_weights(shifted, 0, DEFAULT).offset == 0
+def test_three_examples_do_not_shift_the_threshold() -> None:
+    shifted = [same(c.log_odds.icl + 2.5, c.truth) for c in cases(3, good="icl")]
+    assert choose_weights(shifted, 0, DEFAULT).threshold_shift == 0
 
 
 def test_one_example_of_a_label_keeps_the_default() -> None:
@@ -94,34 +96,36 @@ def test_one_example_of_a_label_keeps_the_default() -> None:
     assert choose_weights([some[0], *map(without_label, some[1:])], 0, DEFAULT) == DEFAULT
 
 
-def test_no_example_of_a_label_has_no_expectation() -> None:
-    assert expected(list(map(without_label, cases(2, good="sam"))), 0, DEFAULT) is None
+def test_a_label_that_no_example_holds_has_no_score() -> None:
+    assert (
+        cross_validated_scores(list(map(without_label, cases(2, good="sam"))), 0, DEFAULT) is None
+    )
 
 
 def test_equally_good_weights_stay_near_the_default() -> None:
     weights = choose_weights(
-        [same(c.evidence.icl, c.truth) for c in cases(4, good="icl")], 0, DEFAULT
+        [same(c.log_odds.icl, c.truth) for c in cases(4, good="icl")], 0, DEFAULT
     )
     assert (weights.icl, weights.sam) == pytest.approx((DEFAULT.icl, DEFAULT.sam), abs=0.05)
     assert weights.confidence < 0.7 * DEFAULT.icl
-    assert abs(weights.offset) < 0.5
+    assert abs(weights.threshold_shift) < 0.5
 
 
 def test_weights_between_which_the_examples_cannot_tell_are_averaged() -> None:
-    alike = [same(c.evidence.icl, c.truth) for c in cases(4, good="icl")]
+    alike = [same(c.log_odds.icl, c.truth) for c in cases(4, good="icl")]
     both = [
-        replace(c, evidence=replace(c.evidence, sam=torch.zeros_like(c.evidence.sam)))
+        replace(c, log_odds=replace(c.log_odds, sam=torch.zeros_like(c.log_odds.sam)))
         for c in alike
     ]
-    weights = choose_weights(both, 0, Weights(icl=0, sam=1))
+    weights = choose_weights(both, 0, FusionWeights(icl=0, sam=1))
     assert weights.icl > 0.1
     assert weights.confidence > 0.1
 
 
 @pytest.mark.parametrize(
-    ("won", "trusted"), [(1, False), (3, True)], ids=["one example gains", "most gain"]
+    ("won", "chosen"), [(1, False), (3, True)], ids=["one example gains", "most gain"]
 )
-def test_what_one_example_gains_is_chance_if_the_others_lose(won: int, trusted: bool) -> None:
+def test_what_one_example_gains_is_chance_if_the_others_lose(won: int, chosen: bool) -> None:
     truth, some = cases(4, good="icl"), []
     for n, case in enumerate(truth):
         right = torch.where(case.truth, 3.0, -3.0).double()
@@ -130,21 +134,23 @@ def test_what_one_example_gains_is_chance_if_the_others_lose(won: int, trusted: 
         )
         confidence, others = (right, -right) if n < won else (nearly, right)
         some.append(
-            Case(LogOdds(others, others, confidence, torch.ones(1)), others > 0, case.truth)
+            HeldOut(LogOdds(others, others, confidence, torch.ones(1)), others > 0, case.truth)
         )
-    assert expected(some, 0, Weights(0, 0, 1)).fused > expected(some, 0, DEFAULT).fused
+    by_confidence = cross_validated_scores(some, 0, FusionWeights(0, 0, 1))
+    by_default = cross_validated_scores(some, 0, DEFAULT)
+    assert by_confidence.fused > by_default.fused
     weights = choose_weights(some, 0, DEFAULT)
-    assert (weights.confidence > weights.icl + weights.sam) is trusted
+    assert (weights.confidence > weights.icl + weights.sam) is chosen
 
 
-def test_what_is_expected_is_the_dice_of_what_the_fusion_makes_of_it() -> None:
-    weights = Weights(0.25, 0.5, 0.25, 0.7, 0.5)
+def test_the_fused_score_is_the_dice_of_the_fused_result() -> None:
+    weights = FusionWeights(0.25, 0.5, 0.25, 0.7, 0.5)
     some = cases(4, good="confidence")
     dice = []
     for case in some:
-        found = combine(case.evidence, [weights]) > 0
+        found = fuse_log_odds(case.log_odds, [weights]) > 0
         dice.append(2 * int((found & case.truth).sum()) / int(found.sum() + case.truth.sum()))
-    score = expected(some, 0, weights)
+    score = cross_validated_scores(some, 0, weights)
     assert score is not None
     assert score.fused == pytest.approx(np.mean(dice), abs=1e-6)
 
@@ -152,22 +158,24 @@ def test_what_is_expected_is_the_dice_of_what_the_fusion_makes_of_it() -> None:
 @pytest.mark.parametrize("count", [1, 2, 3, 4, 7, 12, 13, 64])
 def test_folds_hold_out_each_example_at_most_once(count: int) -> None:
     parts = folds(count)
-    held_out = [pair for part in parts for pair in part]
-    assert len(set(held_out)) == len(held_out) == min(count, HELD_OUT)
-    assert all(0 <= pair < count for pair in held_out)
+    chosen = [pair for part in parts for pair in part]
+    assert len(set(chosen)) == len(chosen) == min(count, HELD_OUT)
+    assert all(0 <= pair < count for pair in chosen)
     assert all(len(part) < count for part in parts) or count == 1
 
 
 @pytest.mark.parametrize("size", [(60, 90), (300, 500)], ids=str)
-def test_the_maps_of_an_example_are_read_where_its_masks_are(size: tuple[int, int]) -> None:
+def test_outputs_and_masks_of_an_example_are_sampled_at_the_same_pixels(
+    size: tuple[int, int],
+) -> None:
     mask = np.zeros((1, *size), bool)
     mask[0, size[0] // 3 : 2 * size[0] // 3, size[1] // 3 : 2 * size[1] // 3] = True
     right = torch.from_numpy(mask)[None].float()
-    case = case_of(
+    case = held_out(
         StageOutputs(right, right, 4 * right - 2, (np.zeros((0, 4), np.int64),), 1 - right), mask
     )
     assert case.truth.shape[1] <= 2 * 128 * 128
     assert case.truth.float().mean().item() == pytest.approx(mask.mean(), abs=0.01)
-    for odds in (case.evidence.icl, case.evidence.sam, case.evidence.confidence):
+    for odds in (case.log_odds.icl, case.log_odds.sam, case.log_odds.confidence):
         assert ((odds > 0) == case.truth).all()
-    assert (case.icl_alone != case.truth).all()
+    assert (case.full_image != case.truth).all()

@@ -1,4 +1,4 @@
-"""Standardising, guidance, fusion and the label map against the formulae in numpy."""
+"""The published fusion and the label map against the formulae in numpy."""
 
 from __future__ import annotations
 
@@ -14,21 +14,12 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from napari_iclsam.core.fusion.published import (
-    Weights,
-    confidence_score,
     fuse,
-    icl_guidance,
     icl_score,
     label_map,
-    published_weights,
-    sam_bias,
     sam_score,
-    standardise,
 )
-from napari_iclsam.core.images.geometry import Frame
-from napari_iclsam.core.settings import Settings
-
-CENTRE = torch.zeros(1, 1, 1, 1)
+from napari_iclsam.core.fusion.weights import FusionWeights, published_weights
 
 
 def some(*shape: int, seed: int = 0) -> Tensor:
@@ -40,61 +31,13 @@ def std(x: Tensor) -> NDArray[np.float64]:
     return np.std(x.double().numpy(), axis=(-2, -1), ddof=1, keepdims=True)
 
 
-@pytest.mark.parametrize("value", [0.0, 1.0, -7.5, 1e-20, 1e20, 0.1], ids=str)
-def test_a_flat_map_is_standardised_to_zeros(value: float) -> None:
-    maps = torch.cat([torch.full((1, 1, 8, 8), value), some(1, 1, 8, 8)])
-    got = standardise(maps, CENTRE)
-    assert not got[0].any()
-    assert got[1].any()
-
-
-@given(
-    hnp.arrays(np.float32, (2, 1, 4, 5), elements=st.floats(-100, 100, width=32)),
-    st.floats(-100, 100, width=32),
-)
-def test_standardising_is_finite_and_keeps_the_sign(
-    values: NDArray[np.float32], centre: float
-) -> None:
-    x = torch.from_numpy(values)
-    got = standardise(x, torch.full((1, 1, 1, 1), centre))
-    assert torch.isfinite(got).all()
-    assert (got * (x - centre) >= 0).all()
-
-
-def test_standardising_divides_by_the_sample_s_deviation() -> None:
-    x = some(3, 1, 6, 7)
-    assert np.allclose(standardise(x, CENTRE + 0.3), (x.numpy() - 0.3) / std(x), atol=1e-5)
-
-
-@pytest.mark.parametrize("pairs", [1, 2, 5, 16, 64])
-def test_guidance_of_the_in_context_model_is_alpha_z(pairs: int) -> None:
-    c = some(2, 1, 9, 7)
-    z = (c.numpy() - c.numpy().mean(axis=(-2, -1), keepdims=True)) / std(c)
-    got = icl_guidance(c, pairs, Settings(icl_guidance=0.3))
-    assert np.allclose(got, 0.3 * math.exp(-0.1 * pairs) * z, atol=1e-5)
-
-
-def test_guidance_of_sam_is_beta_s_on_the_grid_row_by_row() -> None:
-    c, frame = some(2, 1, 32, 32), Frame(32, 32, 64)
-    s = torch.from_numpy((c.numpy() - 0.5) / std(c)).float()
-    got = sam_bias(c, frame, 8, Settings(sam_guidance=2.0))
-    assert got.shape == (2, 64)
-    assert np.allclose(got.reshape(2, 1, 8, 8), 2 * frame.image_to_grid(s, 8), atol=1e-4)
-
-
-def test_a_flat_map_gives_no_guidance() -> None:
-    flat = torch.full((1, 1, 12, 20), 0.5)
-    assert not icl_guidance(flat, 1, Settings()).any()
-    assert not sam_bias(flat, Frame(12, 20, 64), 8, Settings()).any()
-    assert not confidence_score(flat).any()
-
-
 @pytest.mark.parametrize(("pairs", "gamma"), [(1, 0.0476), (5, 0.1967), (16, 0.3991), (64, 0.4992)])
 def test_the_published_weights_are_gamma_and_the_rest(pairs: int, gamma: float) -> None:
     weights = published_weights(pairs)
     assert weights.icl == pytest.approx(gamma, abs=1e-4)
     assert weights.icl + weights.sam == pytest.approx(1)
-    assert (weights.confidence, weights.sharpness, weights.offset) == (0, 1, 0)
+    assert weights.confidence == 0
+    assert (weights.inverse_temperature, weights.threshold_shift) == (1, 0)
 
 
 @pytest.mark.parametrize("pairs", [1, 8])
@@ -108,7 +51,7 @@ def test_the_fusion_is_the_published_formula(pairs: int) -> None:
 
 def test_each_label_has_its_own_weights() -> None:
     a, b = some(2, 1, 4, 4), some(2, 1, 4, 4, seed=1)
-    got = fuse(a, b, [Weights(1, 2), Weights(-1, 0.5)])
+    got = fuse(a, b, [FusionWeights(1, 2), FusionWeights(-1, 0.5)])
     assert torch.allclose(got[0], a[0] + 2 * b[0], atol=1e-6)
     assert torch.allclose(got[1], -a[1] + 0.5 * b[1], atol=1e-6)
 

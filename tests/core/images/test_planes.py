@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from napari_iclsam.core.images.planes import is_rgb, plane, plane_indices, planes_ahead, stack_axis
+from napari_iclsam.core.images.planes import is_rgb, plane, plane_indices, read_ahead, stack_axis
 
 VOLUME = np.arange(2 * 3 * 4).reshape(2, 3, 4)
 
@@ -93,7 +93,7 @@ class Slow:
 
 def test_a_plane_is_read_while_the_one_before_is_worked_on() -> None:
     volume = Slow()
-    planes = planes_ahead(volume, 0, [1, 0])
+    planes = read_ahead(volume, 0, [1, 0])
     assert (next(planes) == STACK[1]).all()
     assert volume.reading[0].wait(10)
     assert (next(planes) == STACK[0]).all()
@@ -102,7 +102,7 @@ def test_a_plane_is_read_while_the_one_before_is_worked_on() -> None:
 
 def test_no_more_than_one_plane_is_read_ahead_and_the_thread_ends() -> None:
     volume, before = Slow(), threading.active_count()
-    planes = planes_ahead(volume, 0, range(len(STACK)))
+    planes = read_ahead(volume, 0, range(len(STACK)))
     next(planes)
     assert volume.reading[1].wait(10)
     planes.close()
@@ -111,7 +111,7 @@ def test_no_more_than_one_plane_is_read_ahead_and_the_thread_ends() -> None:
 
 
 def test_an_error_in_reading_is_raised_when_its_plane_is_due() -> None:
-    planes = planes_ahead(Slow(), 0, [0, len(STACK)])
+    planes = read_ahead(Slow(), 0, [0, len(STACK)])
     assert (next(planes) == STACK[0]).all()
     with pytest.raises(IndexError):
         next(planes)

@@ -1,4 +1,4 @@
-"""Where an object is expected: alike surroundings, not far from where the examples have it."""
+"""Where an object is to be expected: by template and position prior."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from napari_iclsam.core.encoder.cache import Embedding
+from napari_iclsam.core.encoder.embedding import Embedding
 from napari_iclsam.core.images.crops import Region
 from napari_iclsam.core.images.geometry import Frame
-from napari_iclsam.core.in_context.localisation import expected_places, surroundings_of
+from napari_iclsam.core.in_context.localisation import fit_template, localise
 from napari_iclsam.models.features import Features
 
 CELL = 1 / 32
@@ -36,14 +36,14 @@ def embedding(features: Tensor, height: int = 320, width: int = 320) -> Embeddin
 def place(
     examples: list[Embedding], regions: list[Region | None], query: Embedding
 ) -> tuple[float, float]:
-    region = expected_places({3: surroundings_of(examples, regions)}, query)[3]
-    assert region.extent == 0
+    region = localise({3: fit_template(examples, regions)}, query)[3]
+    assert region.size == 0
     return region.row, region.column
 
 
-def at(row: int, column: int, extent: float = 0.15) -> Region:
+def at(row: int, column: int, size: float = 0.15) -> Region:
     """A region about the middle of a cell."""
-    return Region((row + 0.5) * CELL, (column + 0.5) * CELL, extent)
+    return Region((row + 0.5) * CELL, (column + 0.5) * CELL, size)
 
 
 @pytest.mark.parametrize("shift", [(0, 0), (3, -2), (-4, 5)])
@@ -55,7 +55,7 @@ def test_an_object_moves_with_what_lies_around_it(shift: tuple[int, int]) -> Non
     )
 
 
-def test_padding_counts_for_nothing_and_shares_are_of_the_image() -> None:
+def test_padding_counts_for_nothing_and_places_are_relative_to_the_image() -> None:
     features = field(0)
     wide = F.interpolate(features[None], (16, 32), mode="bilinear")[0]
     region = at(20, 8)
@@ -71,7 +71,7 @@ def test_of_places_that_look_the_same_the_nearer_one_is_expected() -> None:
         assert found == pytest.approx((at(row, column).row, at(row, column).column))
 
 
-def test_it_is_the_place_of_the_formula() -> None:
+def test_the_place_is_that_of_the_formula() -> None:
     """Written out cell by cell, over two examples of which another one does not hold the label."""
     examples, query = [field(n) for n in range(3)], field(5)
     regions = [at(12, 20, 0.2), None, at(16, 15, 0.3)]
@@ -90,7 +90,7 @@ def test_it_is_the_place_of_the_formula() -> None:
                 shown, total, likeness = units(features), 0.0, 0.0
                 for y in range(-16, 17):
                     for x in range(-16, 17):
-                        weight = np.exp(-(y * y + x * x) / 2 / (0.53 * 32 * region.extent) ** 2)
+                        weight = np.exp(-(y * y + x * x) / 2 / (0.53 * 32 * region.size) ** 2)
                         total += weight
                         a, b = int(region.row * 32) + y, int(region.column * 32) + x
                         c, d = row + y, column + x
@@ -105,10 +105,10 @@ def test_it_is_the_place_of_the_formula() -> None:
 
 
 class TestReliable:
-    """Examples whose objects are where the others expect them make the expectation reliable."""
+    """A template is reliable if the examples are localised well by means of each other."""
 
     def reliable(self, features: list[Tensor], regions: list[Region | None]) -> bool:
-        return surroundings_of([embedding(own) for own in features], regions).reliable
+        return fit_template([embedding(own) for own in features], regions).reliable
 
     def test_of_the_same_scene_a_little_moved(self) -> None:
         shifts = [(0, 0), (2, 1), (-1, 3), (0, -2)]

@@ -1,4 +1,4 @@
-"""The linear probe: which cells teach it, and the map that it draws."""
+"""The linear probe: which cells it is fitted to, and its confidence map."""
 
 from __future__ import annotations
 
@@ -9,14 +9,13 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
-from napari_iclsam.core.encoder.cache import Embedding
+from napari_iclsam.core.encoder.embedding import Embedding
 from napari_iclsam.core.images.geometry import Frame
+from napari_iclsam.core.recipe import AUTO
 from napari_iclsam.core.refinement.probe import Probe, fit_probe
-from napari_iclsam.core.settings import Settings
 from napari_iclsam.models.features import Features
 
 SIDE, GRID, CHANNELS = 64, 16, 6
-SETTINGS = Settings()
 SIZES = [(64, 64), (40, 64), (128, 48), (30, 90)]
 RIGHT = 0.9  # of the pixels: a cell is up to six pixels wide
 
@@ -48,7 +47,7 @@ def flat(probe: Probe) -> bool:
 
 @pytest.mark.parametrize(("height", "width"), SIZES)
 def test_separable_cells_give_the_right_map_on_the_image(height: int, width: int) -> None:
-    probe = fit_probe([embedding(height, width)], [mask(height, width)], SETTINGS)
+    probe = fit_probe([embedding(height, width)], [mask(height, width)], AUTO)
     found = probe.confidence(embedding(height, width, seed=1))
     assert found.shape == (1, 1, height, width)
     assert found.min() >= 0
@@ -73,7 +72,7 @@ def test_the_map_is_the_logistic_function_of_a_plane_in_feature_space() -> None:
 @pytest.mark.parametrize(("height", "width"), [(40, 64), (128, 48)], ids=["wide", "high"])
 def test_cells_in_the_padding_do_not_count(height: int, width: int) -> None:
     plain, wild = (
-        fit_probe([embedding(height, width, padding=value)], [mask(height, width)], SETTINGS)
+        fit_probe([embedding(height, width, padding=value)], [mask(height, width)], AUTO)
         for value in (0.0, 50.0)
     )
     assert torch.equal(plain.weights, wild.weights)
@@ -83,9 +82,9 @@ def test_cells_in_the_padding_do_not_count(height: int, width: int) -> None:
     )
 
 
-def test_images_of_different_size_teach_one_probe() -> None:
+def test_one_probe_is_fitted_to_images_of_different_sizes() -> None:
     probe = fit_probe(
-        [embedding(h, w, seed=h) for h, w in SIZES], [mask(h, w) for h, w in SIZES], SETTINGS
+        [embedding(h, w, seed=h) for h, w in SIZES], [mask(h, w) for h, w in SIZES], AUTO
     )
     for height, width in SIZES:
         found = probe.confidence(embedding(height, width, seed=9))[0, 0].numpy() > 0.5
@@ -95,7 +94,7 @@ def test_images_of_different_size_teach_one_probe() -> None:
 @pytest.mark.parametrize("value", [False, True], ids=["nowhere", "everywhere"])
 def test_a_label_that_is_nowhere_or_everywhere_has_a_flat_map(value: bool) -> None:
     masks = np.concatenate([mask(64, 64), np.full((1, 64, 64), value)])
-    probe = fit_probe([embedding(64, 64)], [masks], SETTINGS)
+    probe = fit_probe([embedding(64, 64)], [masks], AUTO)
     assert flat(Probe(probe.weights[1:], probe.intercepts[1:]))
     assert not flat(Probe(probe.weights[:1], probe.intercepts[:1]))
     assert (probe.confidence(embedding(64, 64))[1] == 0.5).all()
@@ -106,16 +105,16 @@ def test_a_rare_label_weighs_as_much_as_the_rest() -> None:
     small[0, 56:, 56:] = True
     rare = embedding(64, 64, noise=0.1)
     rare.features.embedding[0, 1, 14:, 14:] += 2
-    found = fit_probe([rare], [small], SETTINGS).confidence(rare)[0, 0].numpy()
+    found = fit_probe([rare], [small], AUTO).confidence(rare)[0, 0].numpy()
     assert found[small[0]].mean() > 0.8
     assert found[~small[0]].mean() < 0.1
 
 
 def test_labels_fitted_together_are_those_fitted_alone() -> None:
     masks = np.concatenate([mask(64, 64), ~mask(64, 64)[:, ::-1], mask(64, 64)[:, :, ::-1]])
-    together = fit_probe([embedding(64, 64, noise=2)], [masks], SETTINGS)
+    together = fit_probe([embedding(64, 64, noise=2)], [masks], AUTO)
     for label in range(3):
-        alone = fit_probe([embedding(64, 64, noise=2)], [masks[label : label + 1]], SETTINGS)
+        alone = fit_probe([embedding(64, 64, noise=2)], [masks[label : label + 1]], AUTO)
         assert torch.allclose(together.weights[label], alone.weights[0], atol=1e-6)
 
 
@@ -126,15 +125,13 @@ class TestWithMoreCellsThanAsked:
     masks = (mask(64, 64),) * 5
 
     def fit(self, seed: int) -> Probe:
-        return fit_probe(
-            self.embeddings, self.masks, replace(SETTINGS, probe_cells=1000, seed=seed)
-        )
+        return fit_probe(self.embeddings, self.masks, replace(AUTO, probe_cells=1000, seed=seed))
 
     def test_the_draw_follows_from_the_seed(self) -> None:
         assert torch.equal(self.fit(1).weights, self.fit(1).weights)
         assert not torch.equal(self.fit(1).weights, self.fit(2).weights)
 
     def test_the_map_hardly_changes(self) -> None:
-        full = fit_probe(self.embeddings, self.masks, SETTINGS)
+        full = fit_probe(self.embeddings, self.masks, AUTO)
         few, all_of_them = (p.confidence(self.embeddings[0]).flatten() for p in (self.fit(1), full))
         assert np.corrcoef(few, all_of_them)[0, 1] > 0.98

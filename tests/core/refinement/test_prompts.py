@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from numpy.typing import NDArray
 
-from napari_iclsam.core.refinement.prompts import boxes_of, open_until_shrunk
+from napari_iclsam.core.recipe import AUTO, PAPER, Recipe
+from napari_iclsam.core.refinement.prompts import boxes_of, find_boxes, open_until_shrunk
 
 MASKS = hnp.arrays(bool, st.tuples(st.integers(2, 14), st.integers(2, 14)))
 
@@ -144,12 +146,37 @@ def test_a_component_of_exactly_the_smallest_fraction_gets_no_box() -> None:
     assert len(boxes_of(mask, 0.049, 8)) == 2
 
 
-def test_of_too_many_the_largest_are_kept() -> None:
+def test_of_too_many_components_the_largest_get_boxes() -> None:
     mask = np.zeros((3, 40), bool)
     for n, width in enumerate([1, 4, 2, 5, 3]):
         mask[1, 8 * n : 8 * n + width] = True
     assert boxes_of(mask, 0, 3)[:, 0].tolist() == [24, 8, 32]
 
 
-def test_nothing_has_no_boxes() -> None:
+def test_an_empty_mask_has_no_boxes() -> None:
     assert boxes_of(np.zeros((4, 4), bool), 0.05, 8).shape == (0, 4)
+
+
+@pytest.mark.parametrize(
+    ("recipe", "boxes"),
+    [(AUTO, [[4, 20, 59, 21]]), (PAPER, [])],
+    ids=["auto", "paper"],
+)
+def test_an_object_too_thin_for_the_opening_has_a_box_in_auto_mode(
+    recipe: Recipe, boxes: list[list[int]]
+) -> None:
+    probabilities = torch.zeros(1, 1, 64, 64)
+    probabilities[..., 20:22, 4:60] = 1
+    found = find_boxes(probabilities, (64, 64), recipe)
+    assert found[0].tolist() == boxes
+
+
+def test_boxes_are_in_pixels_of_the_image_label_by_label() -> None:
+    probabilities = torch.zeros(3, 1, 32, 32)
+    probabilities[0, 0, 8:16, 8:24] = 1
+    probabilities[2, 0, 0:8, 0:4] = 1
+    probabilities[2, 0, 20:30, 4:24] = 1
+    found = find_boxes(probabilities, (64, 128), AUTO)
+    assert [len(boxes) for boxes in found] == [1, 0, 2]
+    assert np.abs(found[0][0] - [32, 16, 95, 31]).max() <= 1
+    assert np.abs(found[2][0] - [16, 40, 95, 59]).max() <= 1
