@@ -1,4 +1,4 @@
-"""Dice of every stage on folders of images with ground truth, over seeded random draws of the support.
+"""Dice of every stage on folders of images with ground truth, over random draws of the support.
 
 For each label of each set, K support pairs and the queries are drawn from different subjects (from
 different images where a set has one subject), among the images that contain the label. Each draw is
@@ -105,15 +105,18 @@ def draw(
     }
     support: list[Sample] = []
     used = 0
-    while len(support) < pairs and used < len(order) - 1:  # one image of each subject first
-        support.append(by_subject[order[used]][rng.integers(len(by_subject[order[used]]))])
+    # One image of each subject first.
+    while len(support) < pairs and used < len(order) - 1:
+        images = by_subject[order[used]]
+        support.append(images[rng.integers(len(images))])
         used += 1
     if len(support) < pairs:
         half = order[: len(order) // 2]
         pool = [x for s in half for x in by_subject[s]]
         if len(pool) < pairs:
             return None
-        support, used = [pool[i] for i in rng.permutation(len(pool))[:pairs]], len(half)
+        support = [pool[i] for i in rng.permutation(len(pool))[:pairs]]
+        used = len(half)
     rest = [x for s in order[used:] for x in by_subject[s]]
     return support, [rest[i] for i in rng.permutation(len(rest))[:queries]]
 
@@ -186,7 +189,10 @@ def fit_pixels(
 
 
 def alone(segmenter: ICLSAM) -> ICLSAM:
-    """Return a segmenter whose ``icl_labels`` are what the in-context model says alone, its weights as they come."""
+    """Return a segmenter whose ``icl_labels`` are those of the in-context model alone.
+
+    Without test-time fine-tuning.
+    """
     settings = replace(segmenter.settings, use_sam=False, cross_validate=False, fine_tune=False)
     return ICLSAM(networks=segmenter.networks, settings=settings, cache=segmenter.cache)
 
@@ -194,7 +200,10 @@ def alone(segmenter: ICLSAM) -> ICLSAM:
 def score(
     task: Task, plain: Task, pixels: LogisticRegression, query: Sample, label: int
 ) -> dict[str, float]:
-    """Segment one query and score every stage that depends on the support; ``plain`` is a task of `alone`."""
+    """Segment one query and score every stage that depends on the support.
+
+    ``plain`` is a task of `alone`.
+    """
     truth, shape = query.mask == label, query.mask.shape
     prediction = task.predict(query.image)
     scores = {
@@ -228,36 +237,64 @@ def score_boxes(
     return scores
 
 
-def run(
-    segmenter: ICLSAM, folder: Path, supports: Sequence[int], draws: int, queries: int, seed: int
-) -> Iterator[Result]:
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """Sizes of the support, draws of each, queries of a draw, and the seed."""
+
+    supports: Sequence[int]
+    draws: int
+    queries: int
+    seed: int
+
+
+@dataclass(frozen=True, slots=True)
+class Draw:
+    """Support and queries of one draw of a label."""
+
+    label: int
+    support: list[Sample]
+    queries: list[Sample]
+
+
+def run(segmenter: ICLSAM, folder: Path, plan: Plan) -> Iterator[Result]:
     """Score one set."""
     labels, samples = read_set(folder)
-    plain = alone(segmenter)
     for task_name in sorted({sample.task for sample in samples}):
+        of_task = [sample for sample in samples if sample.task == task_name]
         for label, name in labels.items():
-            boxes: dict[int, dict[str, float]] = {}  # by query
-            with_label = [s for s in samples if s.task == task_name and (s.mask == label).any()]
-            for pairs in supports:
-                for number in range(draws):
-                    rng = np.random.default_rng([seed, label, number])
-                    drawn = draw(with_label, pairs, queries, rng)
+            title = f"{task_name} {name}".strip()
+            with_label = [sample for sample in of_task if (sample.mask == label).any()]
+            boxes: dict[int, dict[str, float]] = {}
+            for pairs in plan.supports:
+                for number in range(plan.draws):
+                    rng = np.random.default_rng([plan.seed, label, number])
+                    drawn = draw(with_label, pairs, plan.queries, rng)
                     if drawn is None:
                         continue
-                    support, asked = drawn
-                    examples = (
-                        [s.image for s in support],
-                        [(s.mask == label).astype(np.uint8) for s in support],
-                    )
-                    task, unadapted = segmenter.fit(*examples), plain.fit(*examples)
-                    pixels = fit_pixels(support, label, rng)
-                    for query in asked:
-                        if id(query) not in boxes:
-                            boxes[id(query)] = score_boxes(task, query, label, rng)
-                        scores = score(task, unadapted, pixels, query, label) | boxes[id(query)]
-                        yield Result(
-                            folder.name, f"{task_name} {name}".strip(), pairs, number, scores
-                        )
+                    case = Draw(label, *drawn)
+                    for scores in score_draw(segmenter, case, boxes, rng):
+                        yield Result(folder.name, title, pairs, number, scores)
+
+
+def score_draw(
+    segmenter: ICLSAM,
+    drawn: Draw,
+    boxes: dict[int, dict[str, float]],
+    rng: np.random.Generator,
+) -> Iterator[dict[str, float]]:
+    """Score the queries of one draw.
+
+    ``boxes`` keeps the scores by query that no support changes, so that they are computed once.
+    """
+    images = [sample.image for sample in drawn.support]
+    masks = [(sample.mask == drawn.label).astype(np.uint8) for sample in drawn.support]
+    task = segmenter.fit(images, masks)
+    plain = alone(segmenter).fit(images, masks)
+    pixels = fit_pixels(drawn.support, drawn.label, rng)
+    for query in drawn.queries:
+        if id(query) not in boxes:
+            boxes[id(query)] = score_boxes(task, query, drawn.label, rng)
+        yield score(task, plain, pixels, query, drawn.label) | boxes[id(query)]
 
 
 def mean_of(results: Sequence[Result], stage: str) -> float:
@@ -317,55 +354,70 @@ def show(rows: Sequence[dict[str, Any]], console: Console) -> None:
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the benchmark."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument(
-        "--data", type=Path, required=True, help="folder of sets: images/, masks/, meta.json each"
-    )
-    parser.add_argument("--datasets", nargs="*", help="only these")
-    parser.add_argument("--support", type=int, nargs="+", default=[1, 4, 16], metavar="K")
-    parser.add_argument("--models", default="starter")
-    parser.add_argument("--icl", default="starter")
-    parser.add_argument("--mode", choices=["auto", "paper"], default="auto")
-    parser.add_argument(
-        "--setting", nargs=2, action="append", default=[], metavar=("NAME", "VALUE")
-    )
-    parser.add_argument("--draws", type=int, default=10)
-    parser.add_argument("--queries", type=int, default=20, help="a draw; all there are if fewer")
-    parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--json", type=Path, help="write every score and the summary here")
-    options = parser.parse_args(arguments)
-    folders = [p for p in sorted(options.data.iterdir()) if (p / "meta.json").is_file()]
-    if options.datasets:
-        folders = [p for p in folders if p.name in options.datasets]
-    if not folders:
-        sys.exit(
-            f"No data set in {options.data}: expected folders with images/, masks/ and meta.json."
-        )
+    options = _parser().parse_args(arguments)
+    folders = _folders(options.data, options.datasets)
     changed = {name: json.loads(value) for name, value in options.setting}
     settings = replace(Settings(mode=options.mode), **changed)
     segmenter = ICLSAM(options.models, icl=options.icl, settings=settings, cache=EmbeddingCache())
-    console, results = Console(width=220), list[Result]()
+    plan = Plan(options.support, options.draws, options.queries, options.seed)
+    results: list[Result] = []
     for folder in track(folders, "Sets", console=Console(stderr=True)):
-        results += run(
-            segmenter, folder, options.support, options.draws, options.queries, options.seed
-        )
+        results += run(segmenter, folder, plan)
+        # After each set, because a long run may be stopped.
         if options.json:
-            report = {
-                "models": [segmenter.networks.sam_name, segmenter.networks.icl_facts.name],
-                "checksums": [
-                    *(sam.facts.checksum for sam in segmenter.networks.sams),
-                    segmenter.networks.icl_facts.checksum,
-                ],
-                "settings": settings.to_dict(),
-                "draws": options.draws,
-                "queries": options.queries,
-                "summary": summarise(results),
-                "results": [asdict(r) for r in results],
-            }
+            report = _report(segmenter, plan, results)
             options.json.write_text(json.dumps(report, indent=1))
-    show(summarise(results), console)
+    show(summarise(results), Console(width=220))
+
+
+def _parser() -> argparse.ArgumentParser:
+    """Make the command line."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    add = parser.add_argument
+    sets = "folder of sets: images/, masks/, meta.json each"
+    add("--data", type=Path, required=True, help=sets)
+    add("--datasets", nargs="*", help="only these")
+    add("--support", type=int, nargs="+", default=[1, 4, 16], metavar="K")
+    add("--models", default="starter")
+    add("--icl", default="starter")
+    add("--mode", choices=["auto", "paper"], default="auto")
+    add("--setting", nargs=2, action="append", default=[], metavar=("NAME", "VALUE"))
+    add("--draws", type=int, default=10)
+    add("--queries", type=int, default=20, help="a draw; all there are if fewer")
+    add("--seed", type=int, default=0)
+    add("--json", type=Path, help="write every score and the summary here")
+    return parser
+
+
+def _folders(data: Path, only: Sequence[str] | None) -> list[Path]:
+    """Return the folders of sets, and exit if there is none."""
+    folders = []
+    for path in sorted(data.iterdir()):
+        wanted = not only or path.name in only
+        if wanted and (path / "meta.json").is_file():
+            folders.append(path)
+    if not folders:
+        sys.exit(f"No data set in {data}: expected folders with images/, masks/ and meta.json.")
+    return folders
+
+
+def _report(segmenter: ICLSAM, plan: Plan, results: Sequence[Result]) -> dict[str, Any]:
+    """Return models, settings, every score and the summary."""
+    networks = segmenter.networks
+    return {
+        "models": [networks.sam_name, networks.icl_facts.name],
+        "checksums": [
+            *(sam.facts.checksum for sam in networks.sams),
+            networks.icl_facts.checksum,
+        ],
+        "settings": segmenter.settings.to_dict(),
+        "draws": plan.draws,
+        "queries": plan.queries,
+        "summary": summarise(results),
+        "results": [asdict(result) for result in results],
+    }
 
 
 if __name__ == "__main__":

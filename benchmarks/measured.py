@@ -1,4 +1,7 @@
-"""What the benchmarks of speed share: times of functions in turn, rows and tables, encoders to compare."""
+"""What the benchmarks of speed share.
+
+Times of functions in turn, rows and tables, encoders to compare.
+"""
 
 from __future__ import annotations
 
@@ -61,7 +64,10 @@ def alternate(
 def rows(
     section: str, timed: Mapping[str, Timed], base: str, notes: Mapping[str, str]
 ) -> list[Row]:
-    """Make rows with ratios against one of them; by processor time if there is one thread, by the clock otherwise."""
+    """Make rows with ratios against one of them.
+
+    By processor time if there is one thread, by the clock otherwise.
+    """
     single = torch.get_num_threads() == 1
     against = timed[base].cpu if single else timed[base].wall
     return [
@@ -79,7 +85,7 @@ def rows(
 
 @cache
 def encoders() -> dict[str, nn.Module]:
-    """Build segment-anything's own encoder and ours in both precisions, with the same random weights."""
+    """Build segment-anything's encoder and ours in both precisions, with the same weights."""
     torch.manual_seed(0)
     ours = ImageEncoder(*VIT_B).eval().requires_grad_(False)
     for name, parameter in ours.named_parameters():

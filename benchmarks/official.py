@@ -101,7 +101,7 @@ def publish(name: str, url: str, size: int, check: str) -> None:
     """Put the made file in the place of the published one in this process."""
     from napari_iclsam.weights import catalogue
 
-    entry = replace(catalogue.CATALOGUE[name], urls=(url,), size=size, check=check)
+    entry = replace(catalogue.CATALOGUE[name], urls=(url,), size=size, checksum=check)
     catalogue.CATALOGUE = {**catalogue.CATALOGUE, name: entry}
 
 
@@ -122,8 +122,9 @@ def ours(
     import torch
 
     from napari_iclsam.core.encoder.cache import EmbeddingCache
-    from napari_iclsam.core.encoder.runner import PromptableRunner, Prompts
+    from napari_iclsam.core.encoder.runner import PromptableRunner
     from napari_iclsam.models.build import build_sam
+    from napari_iclsam.models.prompts import Prompts
 
     publish(*published)
     begin = time.perf_counter()
@@ -260,7 +261,7 @@ def main() -> None:
         folder = Path(name)
         os.environ["NAPARI_ICLSAM_HOME"] = str(folder / "home")
         in_process(made, folder, options.size)
-        from napari_iclsam.weights.checks import digest
+        from napari_iclsam.weights.checksums import checksum
 
         file = folder / "sam.pth"
         server = http.server.ThreadingHTTPServer(
@@ -268,7 +269,7 @@ def main() -> None:
         )
         threading.Thread(target=server.serve_forever, daemon=True).start()
         url = f"http://127.0.0.1:{server.server_address[1]}/sam.pth"
-        published = (f"sam_{options.size}", url, file.stat().st_size, digest(file))
+        published = (f"sam_{options.size}", url, file.stat().st_size, checksum(file))
         report: dict[str, Any] = {"file": {"bytes": published[2], "check": published[3]}}
         report["download"] = killed_then_resumed(published, folder)
         print(f"download: {json.dumps(report['download'])}", flush=True)

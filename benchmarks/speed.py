@@ -1,4 +1,6 @@
-"""Speed as ratios, both sides alternating in one process: the encoder, the in-context model, the whole method, threads.
+"""Speed as ratios, both sides alternating in one process.
+
+The encoder, the in-context model, the whole method, threads.
 
 Wall-clock times need a machine with nothing else to do. Where it has, processor times of a single
 thread are the ones to read: ``--threads 1`` (waiting threads count as busy otherwise). Networks
@@ -84,14 +86,19 @@ def encoder_section(repeats: int) -> list[Row]:
         seconds = t.cpu if torch.get_num_threads() == 1 else t.wall
         difference = results[name] - truth
         notes[name] = (
-            f"max difference {difference.abs().max():.1e}, relative {difference.norm() / truth.norm():.2%}, "
-            f"{ENCODER_FLOP / seconds / rate:.0%} of the rate of products, {peak('encoder', name):.0f} MB"
+            f"max difference {difference.abs().max():.1e}, "
+            f"relative {difference.norm() / truth.norm():.2%}, "
+            f"{ENCODER_FLOP / seconds / rate:.0%} of the rate of products, "
+            f"{peak('encoder', name):.0f} MB"
         )
     return rows("encoder, ViT-B", timed, "segment-anything", notes)
 
 
 def card_section(repeats: int) -> list[Row]:
-    """Compare the encoders on a graphics card, images at once: time an image, difference, memory."""
+    """Compare the encoders on a graphics card, images at once.
+
+    Time an image, difference, memory.
+    """
     if not torch.cuda.is_available():
         return [Row("encoder on a graphics card", "there is none", math.nan, math.nan)]
     image, device = torch.randn(1, 3, 1024, 1024), torch.device("cuda")
@@ -111,7 +118,8 @@ def card_section(repeats: int) -> list[Row]:
         before = torch.cuda.memory_allocated()
         difference = (network(images)[-1:].float() - truth).norm() / truth.norm()
         notes[name] = (
-            f"difference {difference:.2%}, {(torch.cuda.max_memory_allocated() - before) / 1e6:.0f} MB"
+            f"difference {difference:.2%}, "
+            f"{(torch.cuda.max_memory_allocated() - before) / 1e6:.0f} MB"
         )
         once = alternate({name: partial(_synchronised, network, images)}, repeats)[name]
         timed[name] = Timed(once.wall / batch, once.cpu / batch)
@@ -199,7 +207,7 @@ def _four(x: Tensor) -> Tensor:
 
 
 def worker_section(repeats: int) -> list[Row]:
-    """Compare the main thread, a thread and napari's generator worker, each with ViT-B in the automatic precision."""
+    """Compare the main thread, a thread and napari's generator worker, each with ViT-B."""
     from napari.qt.threading import GeneratorWorker
     from qtpy.QtCore import QCoreApplication, QEventLoop, QThreadPool
 
@@ -227,7 +235,8 @@ def worker_section(repeats: int) -> list[Row]:
         worker.finished.connect(loop.quit)
         worker.start()
         loop.exec()
-        QThreadPool.globalInstance().waitForDone()  # it says that it has finished a little before it has
+        # It says that it has finished a little before it has.
+        QThreadPool.globalInstance().waitForDone()
 
     runs: dict[str, Callable[[], Any]] = {
         "main thread": partial(work, "main thread"),
@@ -247,7 +256,7 @@ def worker_section(repeats: int) -> list[Row]:
 
 
 def peak(what: str, which: str) -> float:
-    """Run one thing in a process of its own and return by how many MB its memory rose while it ran."""
+    """Run one thing in a process of its own and return the rise of its memory in MB."""
     command = [sys.executable, __file__, "--peak", what, which]
     return float(
         subprocess.run(command, capture_output=True, text=True, check=True).stdout.split()[-1]  # noqa: S603

@@ -1,4 +1,7 @@
-"""The whole method: stacks with SAM ViT-B (random weights) and the bundled in-context model; masks by precision."""
+"""The whole method: stacks with SAM ViT-B (random weights) and the bundled in-context model.
+
+Masks by precision.
+"""
 
 from __future__ import annotations
 
@@ -71,7 +74,10 @@ def scene(
 
 
 def timed_stack(segmenter: ICLSAM, support: int, planes: int, size: int, labels: int) -> Row:
-    """Segment a stack whose support is embedded already; a row a plane, with where the time went."""
+    """Segment a stack whose support is embedded already.
+
+    A row a plane, with where the time went.
+    """
     images, masks = scene(support, size, labels)
     volume = np.stack(scene(planes, size, labels, seed=1)[0])
     task = segmenter.fit(images, masks)

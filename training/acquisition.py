@@ -1,4 +1,7 @@
-"""What an instrument does to an image: light, optics, sensor, storage. Images in and out are (N, H, W, 3) float32."""
+"""What an instrument does to an image: light, optics, sensor, storage.
+
+Images in and out are (N, H, W, 3) float32.
+"""
 
 from __future__ import annotations
 
@@ -13,7 +16,10 @@ GREY = np.array([0.299, 0.587, 0.114], np.float32)
 
 
 def acquire(rng: Rng, images: Float) -> Float:
-    """Pass the images of one task through one instrument: a few effects, drawn once, with small differences."""
+    """Pass the images of one task through one instrument.
+
+    A few effects, drawn once, with small differences.
+    """
     images = _stretch(images)
     if rng.random() < 0.35:
         images = images @ GREY if rng.random() < 0.7 else images[..., rng.integers(3)]

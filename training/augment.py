@@ -1,4 +1,7 @@
-"""Augmentation of a task (the same for all its pairs) and of each pair (UniverSeg, sec. 3.2). Arrays in, arrays out."""
+"""Augmentation of a task (the same for all its pairs) and of each pair (UniverSeg, sec. 3.2).
+
+Arrays in, arrays out.
+"""
 
 from __future__ import annotations
 
@@ -23,7 +26,7 @@ class Pairs:
 
 
 def augment(rng: Rng, pairs: Pairs) -> Pairs:
-    """Augment the task, then each pair, and scale every image to [0, 1] by its own least and largest value."""
+    """Augment the task, then each pair, and scale every image to [0, 1] by its extremes."""
     pairs = _orient(rng, pairs)
     if rng.random() < 0.6:
         pairs = deform(rng, pairs)
@@ -50,7 +53,9 @@ def crop(
     *,
     smooth: bool,
 ) -> Pairs:
-    """Cut a square window and resize it; ``extent`` is its side relative to the shorter side, None is the whole image.
+    """Cut a square window and resize it.
+
+    ``extent`` is its side relative to the shorter side, None is the whole image.
 
     The window mostly lies on the foreground. See `cut_out`.
     """
@@ -98,7 +103,10 @@ def cut_out(
 
 
 def _orient(rng: Rng, pairs: Pairs) -> Pairs:
-    """Flip and turn by quarter turns: all alike, or (where orientation means nothing) each by itself."""
+    """Flip and turn by quarter turns.
+
+    All alike, or (where orientation means nothing) each by itself.
+    """
     stack = np.concatenate([pairs.images, pairs.masks], axis=1)
     free = rng.random() < 0.3
     for index in range(len(stack)):

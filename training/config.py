@@ -70,8 +70,8 @@ class IclConfig:
         Steps of linear rise.
     decay_share : float
         Last share of all steps, over which the rate falls linearly to zero.
-    likeness_loss : float
-        Weight of the likeness's own cross-entropy.
+    similarity_loss : float
+        Weight of the similarity's own cross-entropy.
     skip_loss : float
         A step with a larger loss is skipped.
     average : float
@@ -126,7 +126,7 @@ class IclConfig:
     clip: float = 1.0
     warmup: int = 200
     decay_share: float = 0.45
-    likeness_loss: float = 0.5
+    similarity_loss: float = 0.5
     skip_loss: float = 6.0
     average: float = 0.9985
     held_out: float = 0.2

@@ -1,4 +1,4 @@
-"""Pictures to look at before training: ``python -m training.contact_sheet OUT.png [FAMILY ...]``."""
+"""Pictures of synthetic tasks: ``python -m training.contact_sheet OUT.png [FAMILY ...]``."""
 
 from __future__ import annotations
 

@@ -21,7 +21,7 @@ from safetensors.torch import save
 from torch import Tensor
 
 from napari_iclsam.models.checkpoint import read_tensors
-from napari_iclsam.weights import checks
+from napari_iclsam.weights import checksums
 from napari_iclsam.weights.catalogue import lookup
 
 PUBLISHED = "sha256:79d8c9dca6db4d69d3f905579e5250af05e859fff9c1f543e89a513c3028ce76"
@@ -38,7 +38,8 @@ def metadata() -> dict[str, str]:
         "citation": entry.citation,
         "license": entry.license,
         "notice": (
-            "Changed by the napari-iclsam developers in 2026: format (safetensors instead of a PyTorch checkpoint) "
+            "Changed by the napari-iclsam developers in 2026: "
+            "format (safetensors instead of a PyTorch checkpoint) "
             "and precision (matrices and convolutions in float16) only."
         ),
         "source": (
@@ -76,10 +77,10 @@ def convert(published: Path, bundled: Path) -> None:
 
     Raises
     ------
-    CheckFailed
+    ChecksumError
         The file is not the published one; nothing was written.
     """
-    checks.require(published, PUBLISHED)
+    checksums.require(published, PUBLISHED)
     tensors = halved(read_tensors(published))
     bundled.write_bytes(with_sorted_header(save(tensors, metadata())))
 
@@ -94,7 +95,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     options = parser.parse_args(arguments)
     convert(options.published, options.bundled)
     print(
-        f"{options.bundled}: {options.bundled.stat().st_size:,} bytes, {checks.digest(options.bundled)}"
+        f"{options.bundled}: {options.bundled.stat().st_size:,} bytes, "
+        f"{checksums.checksum(options.bundled)}"
     )
 
 

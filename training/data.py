@@ -1,4 +1,7 @@
-"""Folders of real images with their masks, read into memory once. Knows nothing of tasks, of sizes or of networks."""
+"""Folders of real images with their masks, read into memory once.
+
+Knows nothing of tasks, of sizes or of networks.
+"""
 
 from __future__ import annotations
 

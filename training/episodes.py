@@ -1,4 +1,7 @@
-"""Batches of in-context tasks, real and synthetic: batch number t depends on the configuration and t alone."""
+"""Batches of in-context tasks, real and synthetic.
+
+Batch number t depends on the configuration and t alone.
+"""
 
 from __future__ import annotations
 
@@ -17,10 +20,15 @@ from training.fields import Rng
 from training.parts import Parts
 from training.pool import Pool
 
+_MANY = 30
+"""With more candidates than this, supports of like color may be chosen."""
+
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """T tasks: query (T, 3, H, W), target (T, 1, H, W), supports (T, S, 3, H, W) and their masks (T, S, 1, H, W).
+    """T tasks.
+
+    Query (T, 3, H, W), target (T, 1, H, W), supports (T, S, 3, H, W), their masks (T, S, 1, H, W).
 
     Drawn in half precision, which is enough for what has seldom more than 8 bits; see `to`.
     """
@@ -47,7 +55,10 @@ class Source:
 
 
 def split(data: DataSet, held_out: float, seed: int) -> tuple[list[Sample], list[Sample]]:
-    """Part a set by subject into training and validation. A set of fewer than eight subjects is all trained on."""
+    """Part a set by subject into training and validation.
+
+    A set of fewer than eight subjects is all trained on.
+    """
     subjects = sorted({sample.subject for sample in data.samples})
     if len(subjects) < 8:
         return data.samples, []
@@ -132,7 +143,7 @@ class Episodes(torch.utils.data.Dataset[Batch]):
         return Batch(images[:, 0], masks[:, 0], images[:, 1:], masks[:, 1:])
 
     def _task(self, rng: Rng, pool: Pool, size: int, count: int, limit: int) -> Pairs:
-        """Draw tasks until one has foreground in a support, and in the query (or, one in ten, has not)."""
+        """Draw tasks until one has foreground in a support, and mostly in the query."""
         while True:
             closer = self._config.closer > 0 and rng.random() < self._config.closer
             kind = rng.random() if self._sources else 1.0
@@ -157,95 +168,123 @@ class Episodes(torch.utils.data.Dataset[Batch]):
                 return pairs
 
 
-def real_task(rng: Rng, source: Source, size: int, count: int, *, closer: bool = False) -> Pairs:
-    """Draw pairs of one label, or of a union of labels, of a real set; the query is of another subject if it can be.
+@dataclass(frozen=True, slots=True)
+class _Drawn:
+    """Images (H, W, 3) and masks (H, W) of one task, the query first."""
 
-    With ``closer``, they are windows about the foreground where that is possible.
+    images: list[NDArray[np.uint8]]
+    masks: list[NDArray[np.bool_]]
+
+    def object_crops(self, rng: Rng, size: int, *, smooth: bool) -> Pairs | None:
+        """Cut crops around the foreground as the crop stages do.
+
+        None where that is not possible.
+        """
+        crops = draw_object_crops(rng, self.masks)
+        if crops is None:
+            return None
+        parts = []
+        for image, mask, place in zip(self.images, self.masks, crops, strict=True):
+            parts.append(cut_out(image, mask, place, size, smooth=smooth))
+        return _joined(parts)
+
+    def crops(self, rng: Rng, size: int, extent: float | None, *, smooth: bool) -> Pairs:
+        """Cut crops of about a relative size, None for whole images."""
+        parts = []
+        for image, mask in zip(self.images, self.masks, strict=True):
+            own = None if extent is None else extent * rng.uniform(0.85, 1.15)
+            parts.append(crop(rng, image, mask, size, own, smooth=smooth))
+        return _joined(parts)
+
+
+def real_task(rng: Rng, source: Source, size: int, count: int, *, closer: bool = False) -> Pairs:
+    """Draw pairs of one label, or of a union of labels, of a real set.
+
+    The query is of another subject than the supports if there is one. With ``closer``, the pairs
+    are crops around the foreground where that is possible.
     """
     label = int(rng.choice(list(source.holding)))
-    chosen = [label]
-    if len(source.holding) > 1 and rng.random() < 0.25:
-        chosen += [int(other) for other in source.holding if other != label and rng.random() < 0.5]
+    chosen = _with_others(rng, source, label)
     holders = source.holding[label]
     query = int(holders[rng.integers(len(holders))])
-    subject = source.samples[query].subject
-    others = np.array(
-        [index for index in holders if source.samples[index].subject != subject], dtype=np.intp
-    )
-    if not len(others):
-        others = holders[holders != query]
-    if len(others) > 30 and rng.random() < 0.5:  # of a like appearance
-        gaps = np.linalg.norm(source.colors[others] - source.colors[query], axis=1)
-        others = others[np.argsort(gaps)[: max(count * 2, 20)]]
+    others = _candidates(rng, source, query, label, 2 * count)
     picks = rng.choice(others, count - 1, replace=len(others) < count - 1)
     extent = None if rng.random() < 0.5 else rng.uniform(0.35, 1.0)
     smooth = rng.random() < 0.7
-    parts = []
-    if closer:
-        samples = [source.samples[index] for index in (query, *picks)]
-        masks = [np.isin(sample.mask, chosen) for sample in samples]
-        if windows := draw_object_crops(rng, masks):
-            images = [sample.image for sample in samples]
-            return _joined(
-                [
-                    cut_out(*part, size, smooth=smooth)
-                    for part in zip(images, masks, windows, strict=True)
-                ]
-            )
-    for index in (query, *picks):
-        sample = source.samples[index]
-        own = None if extent is None else extent * rng.uniform(0.85, 1.15)
-        parts.append(
-            crop(rng, sample.image, np.isin(sample.mask, chosen), size, own, smooth=smooth)
-        )
-    return _joined(parts)
+    samples = [source.samples[index] for index in (query, *picks)]
+    masks = [np.isin(sample.mask, chosen) for sample in samples]
+    drawn = _Drawn([sample.image for sample in samples], masks)
+    cut = drawn.object_crops(rng, size, smooth=smooth) if closer else None
+    return cut or drawn.crops(rng, size, extent, smooth=smooth)
+
+
+def _with_others(rng: Rng, source: Source, label: int) -> list[int]:
+    """Return a label, sometimes with others of the set."""
+    chosen = [label]
+    if len(source.holding) > 1 and rng.random() < 0.25:
+        for other in source.holding:
+            if other != label and rng.random() < 0.5:
+                chosen.append(int(other))
+    return chosen
+
+
+def _candidates(rng: Rng, source: Source, query: int, label: int, wanted: int) -> NDArray[np.intp]:
+    """Return samples of a label to draw supports from.
+
+    Of other subjects, sometimes of like color.
+    """
+    holders = source.holding[label]
+    subject = source.samples[query].subject
+    apart = [index for index in holders if source.samples[index].subject != subject]
+    others = np.array(apart, dtype=np.intp)
+    if not len(others):
+        others = holders[holders != query]
+    if len(others) > _MANY and rng.random() < 0.5:
+        gaps = np.linalg.norm(source.colors[others] - source.colors[query], axis=1)
+        nearest = np.argsort(gaps)[: max(wanted, 20)]
+        others = others[nearest]
+    return others
 
 
 def synthetic_task(
     rng: Rng, task: NDArray[np.uint8], size: int, count: int, *, closer: bool = False
 ) -> Pairs:
-    """Draw pairs of one label, or of a union of labels, of a synthetic task; ``closer`` as of `real_task`."""
+    """Draw pairs of one label, or of a union of labels, of a synthetic task.
+
+    ``closer`` is that of `real_task`.
+    """
     order = rng.permutation(len(task))
-    query, rest = order[0], order[1:]
+    query = order[0]
+    rest = order[1:]
     picks = rest[: count - 1] if len(rest) >= count - 1 else rng.choice(rest, count - 1)
-    labels = np.unique(task[query, ::2, ::2, 3])
+    chosen = _draw_labels(rng, task[query, ::2, ::2, 3])
+    whole = rng.random() < 0.6
+    extent = rng.uniform(0.5, 1.0)
+    pairs = [task[index] for index in (query, *picks)]
+    masks = [np.isin(pair[..., 3], chosen) for pair in pairs]
+    drawn = _Drawn([pair[..., :3] for pair in pairs], masks)
+    cut = drawn.object_crops(rng, size, smooth=True) if closer else None
+    return cut or drawn.crops(rng, size, None if whole else extent, smooth=True)
+
+
+def _draw_labels(rng: Rng, query: NDArray[np.uint8]) -> list[int]:
+    """Draw a label of the query, mostly not the background, and sometimes others with it."""
+    labels = np.unique(query)
     if len(labels) > 1 and rng.random() < 0.8:
         labels = labels[labels > 0]
     chosen = [rng.choice(labels)]
     if len(labels) > 2 and rng.random() < 0.25:
         chosen += [other for other in labels if rng.random() < 0.4]
-    whole = rng.random() < 0.6
-    extent = rng.uniform(0.5, 1.0)
-    parts = []
-    if closer:
-        images = [task[index, ..., :3] for index in (query, *picks)]
-        masks = [np.isin(task[index, ..., 3], chosen) for index in (query, *picks)]
-        if windows := draw_object_crops(rng, masks):
-            return _joined(
-                [
-                    cut_out(*part, size, smooth=True)
-                    for part in zip(images, masks, windows, strict=True)
-                ]
-            )
-    for index in (query, *picks):
-        own = None if whole else extent * rng.uniform(0.85, 1.15)
-        parts.append(
-            crop(
-                rng,
-                task[index, ..., :3],
-                np.isin(task[index, ..., 3], chosen),
-                size,
-                own,
-                smooth=True,
-            )
-        )
-    return _joined(parts)
+    return chosen
 
 
 def validation_tasks(
     config: IclConfig, held: list[Source], size: int, supports: int, each: int
 ) -> list[Batch]:
-    """Draw tasks that training never sees: new synthetic ones, and held-out subjects; ``each`` queries a task."""
+    """Draw tasks that training never sees: new synthetic ones, and held-out subjects.
+
+    ``each`` queries a task.
+    """
     from training.synthetic import FAMILIES, draw_task
 
     batches = []
@@ -270,9 +309,14 @@ def validation_tasks(
 
 
 def _as_batch(pairs: Pairs, supports: int) -> Batch:
-    images, masks = torch.from_numpy(own_range(pairs.images)), torch.from_numpy(pairs.masks)
+    """Make a batch of one task, the supports first."""
+    images = torch.from_numpy(own_range(pairs.images))
+    masks = torch.from_numpy(pairs.masks)
     return Batch(
-        images[supports:], masks[supports:], images[None, :supports], masks[None, :supports]
+        query=images[supports:],
+        target=masks[supports:],
+        images=images[None, :supports],
+        masks=masks[None, :supports],
     )
 
 

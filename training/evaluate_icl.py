@@ -1,4 +1,6 @@
-"""Dice of in-context weights on labelled sets, by label and size of the support: for reports, never for choosing.
+"""Dice of in-context weights on labelled sets, by label and size of the support.
+
+For reports, never for choosing.
 
 ``python -m training.evaluate_icl --weights FILE --data DIR --json OUT`` prints a table in Markdown.
 """
@@ -27,7 +29,9 @@ from training.fields import Float, Rng
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """Dice of one label of one set (and task) with one size of support: mean, and deviation between draws.
+    """Dice of one label of one set (and task) with one size of support.
+
+    Mean, and deviation between draws.
 
     ``queries`` holds the Dice of each query of each draw.
     """
@@ -44,7 +48,7 @@ class Row:
 def draw(
     rng: Rng, samples: Sequence[Sample], label: int, supports: int, queries: int
 ) -> tuple[list[Sample], list[Sample]]:
-    """Draw support and queries of different subjects (of different images where there is one subject)."""
+    """Draw support and queries of different subjects, or images if there is one subject."""
     holding = [sample for sample in samples if (sample.mask == label).any()]
     keys = [sample.subject for sample in holding]
     if len(set(keys)) < 2:
@@ -148,7 +152,10 @@ def set_mean(rows: list[Row], name: str, supports: int) -> float:
 
 
 def table(rows: list[Row]) -> str:
-    """Return the rows as Markdown: Dice and, in brackets, the deviation between draws; then the mean over sets."""
+    """Return the rows as Markdown: Dice and, in brackets, the deviation between draws.
+
+    Then the mean over sets.
+    """
     numbers = sorted({row.supports for row in rows})
     head = " | ".join(f"K={number}" for number in numbers)
     lines = [f"| set | label | {head} |", "|---|---|" + "---|" * len(numbers)]

@@ -1,4 +1,7 @@
-"""Random fields that every synthetic image is made of: smooth noise, deformations, textures, outlines."""
+"""Random fields that every synthetic image is made of.
+
+Smooth noise, deformations, textures, outlines.
+"""
 
 from __future__ import annotations
 
@@ -35,7 +38,7 @@ def resize(fields: Float, size: int) -> Float:
 
 
 def smooth_noise(rng: Rng, count: int, size: int, cells: float) -> Float:
-    """Return ``count`` fields of about zero mean and unit deviation, with about ``cells`` bumps a side."""
+    """Return fields of about zero mean and unit deviation, with about ``cells`` bumps a side."""
     coarse = max(2, min(round(cells) + 1, size))
     return resize(rng.standard_normal((count, coarse, coarse), dtype=np.float32), size)
 
@@ -51,7 +54,10 @@ def fractal_noise(rng: Rng, count: int, size: int, cells: float, octaves: int = 
 def band_noise(
     rng: Rng, count: int, size: int, wavelength: float, angle: float | None, spread: float = 0.35
 ) -> Float:
-    """Return noise of about one wavelength (pixels), along one direction or along all, zero mean, unit deviation."""
+    """Return noise of about one wavelength (pixels), along one direction or along all.
+
+    Of zero mean and unit deviation.
+    """
     fy = np.fft.fftfreq(size)[:, None].astype(np.float32)
     fx = np.fft.rfftfreq(size)[None].astype(np.float32)
     radius = np.hypot(fy, fx) + 1e-6
@@ -72,7 +78,10 @@ def displacement(rng: Rng, count: int, size: int, strength: float, cells: float)
 
 
 def affine(rng: Rng, count: int, size: int, *, turn: float, scale: float, shift: float) -> Float:
-    """Return N sampling grids y, x, turned up to ``turn`` radians, scaled and shifted, (N, 2, size, size)."""
+    """Return N sampling grids y, x, turned, scaled and shifted, (N, 2, size, size).
+
+    Turned up to ``turn`` radians.
+    """
     angle = rng.uniform(-turn, turn, count)
     factor = np.exp(rng.uniform(-scale, scale, (count, 2)))
     cos, sin = np.cos(angle), np.sin(angle)
@@ -117,7 +126,9 @@ def blur(fields: Float, sigma: float) -> Float:
 def star_blob(
     rng: Rng, where: Float, centre: Float, radius: float, *, elongation: float, wobble: float
 ) -> Float:
-    """Return how far inside a star-shaped blob each pixel lies: 1 at the centre, 0 on the outline, negative outside.
+    """Return how far inside a star-shaped blob each pixel lies.
+
+    1 at the centre, 0 on the outline, negative outside.
 
     ``where`` is (N, 2, H, W), ``centre`` (N, 2); the outline is one draw, shared by the N.
     """
@@ -139,7 +150,7 @@ def star_blob(
 
 
 def texture(rng: Rng, count: int, size: int) -> Float:
-    """Return one kind of texture, ``count`` draws of it, zero mean, unit deviation, (N, size, size)."""
+    """Return draws of one kind of texture, of zero mean and unit deviation, (N, size, size)."""
     kind = rng.choice(["white", "fractal", "band", "oriented", "grating", "spots", "ridges"])
     if kind == "white":
         noise = rng.standard_normal((count, size, size), dtype=np.float32)

@@ -21,10 +21,16 @@ from training.fields import (
 from training.palette import STAINS, draw_palette, paint
 from training.scene import Scenes
 
+_DIRECTIONS = np.array([[1, 0], [-1, 0], [0, 1], [0, -1]])
+"""Up, down, left and right."""
+
 
 @dataclass(frozen=True, slots=True)
 class Kind:
-    """A kind of object: how many an image, radius (pixels) and its spread, elongation, fraction of its core."""
+    """A kind of object.
+
+    How many an image, radius (pixels) and its spread, elongation, fraction of its core.
+    """
 
     number: tuple[int, int]
     radius: float
@@ -35,7 +41,10 @@ class Kind:
 
 @dataclass(frozen=True, slots=True)
 class Crowd:
-    """Objects of one image: owner of each pixel (0 none), normalised distance to its centre, kind of each owner."""
+    """Objects of one image.
+
+    Owner of each pixel (0 none), normalised distance to its centre, kind of each owner.
+    """
 
     owner: NDArray[np.uint16]
     distance: Float
@@ -43,7 +52,7 @@ class Crowd:
 
 
 def cells(rng: Rng, size: int, count: int) -> Scenes:
-    """Draw crowds of one to three kinds of cells, some with a core or a wall, on a background with debris."""
+    """Draw crowds of one to three kinds of cells, some with a core or a wall, and debris."""
     kinds = _draw_kinds(rng, size)
     lobed, gap = rng.choice([0.0, 0.25]), rng.choice([0.0, 0.06, 0.15])
     crowds = _crowds(rng, size, count, kinds, wobble=log_uniform(rng, 0.5, 4))
@@ -80,59 +89,97 @@ def glands(rng: Rng, size: int, count: int) -> Scenes:
     distance = blur(np.stack([crowd.distance for crowd in crowds]), 0.7)
     inside = np.stack([crowd.owner for crowd in crowds]) > 0
     distance = distance + smooth_noise(rng, count, size, 14) * np.float32(0.06)
-    lumen, ring = rng.uniform(0.15, 0.55), rng.uniform(0.65, 0.85)
+    lumen = rng.uniform(0.15, 0.55)
+    ring = rng.uniform(0.65, 0.85)
     labels = inside.astype(np.uint8)
     labels[inside & (distance < lumen)] = 2
-    stroma, nucleus, glass = STAINS[0], STAINS[1], STAINS[2]
     jitter = rng.normal(0, 0.08, (4, 3)).astype(np.float32)
-    colors = np.stack([stroma, (stroma + nucleus) / 2, glass * 0.98]) + jitter[:3]
-    per_subject = rng.normal(0, 0.04, (count, 3, 3)).astype(np.float32)
-    image = (colors[None] + per_subject)[np.arange(count)[:, None, None], labels]
-    image = image + fractal_noise(rng, count, size, 16)[..., None] * np.float32(0.05)
-    wave = rng.uniform(3.5, 8)
-    dots = band_noise(rng, count, size, wave, None, 0.25)
+    image = _stained(rng, labels, jitter[:3])
+    dots = band_noise(rng, count, size, rng.uniform(3.5, 8), None, 0.25)
     near_ring = np.exp(-((distance - ring) ** 2) / 0.02) * inside
-    chance = np.where(
-        inside, near_ring * rng.uniform(1.5, 3), rng.uniform(-0.2, 1.0)
-    ) - rng.uniform(0.5, 1.2)
+    within = near_ring * rng.uniform(1.5, 3)
+    chance = np.where(inside, within, rng.uniform(-0.2, 1.0))
+    chance = chance - rng.uniform(0.5, 1.2)
     nuclei = np.clip((dots + chance) * 2, 0, 1) * (labels != 2)
-    image = image * (1 - nuclei[..., None]) + (nucleus + jitter[3]) * nuclei[..., None]
+    weight = nuclei[..., None]
+    image = image * (1 - weight) + (STAINS[1] + jitter[3]) * weight
     if rng.random() < 0.4:
         labels[(nuclei > 0.5) & inside] = 3
         labels[(nuclei > 0.5) & ~inside] = 4
     return Scenes(_lens(rng, image), labels, _instances(crowds), "glands")
 
 
+def _stained(rng: Rng, labels: NDArray[np.uint8], jitter: Float) -> Float:
+    """Paint stroma, glands and lumen, a little different in each subject."""
+    count, size = labels.shape[:2]
+    stroma = STAINS[0]
+    nucleus = STAINS[1]
+    glass = STAINS[2] * 0.98
+    colors = np.stack([stroma, (stroma + nucleus) / 2, glass]) + jitter
+    own = colors[None] + rng.normal(0, 0.04, (count, 3, 3)).astype(np.float32)
+    subject = np.arange(count)[:, None, None]
+    grain = fractal_noise(rng, count, size, 16)[..., None]
+    return np.asarray(own[subject, labels] + grain * np.float32(0.05))
+
+
+@dataclass(frozen=True, slots=True)
+class _Rule:
+    """By what `shapes` tells labels apart.
+
+    Attributes
+    ----------
+    kind : {"shape", "size", "place"}
+    outlines : list of str
+    direction : ndarray, (2,)
+        The object farthest there is the target of "place".
+    """
+
+    kind: str
+    outlines: list[str]
+    direction: NDArray[np.int64]
+
+    def large(self, number: int) -> int:
+        """Return whether an object is a large one."""
+        return number % 2 if self.kind == "size" else 0
+
+    def outline(self, number: int) -> str:
+        """Return the outline of an object."""
+        chosen = number % len(self.outlines) if self.kind == "shape" else 0
+        return self.outlines[chosen]
+
+    def label(self, number: int, places: Float) -> int:
+        """Return the label of an object among others at ``places`` (n, 2)."""
+        if self.kind == "shape":
+            return number % len(self.outlines) + 1
+        if self.kind == "size":
+            return self.large(number) + 1
+        farthest = int((self.direction * places).sum(axis=1).argmin())
+        return 1 + (number != farthest)
+
+
 def shapes(rng: Rng, size: int, count: int) -> Scenes:
     """Draw objects of the same look, of which shape, size or place decides the label."""
-    rule = rng.choice(["shape", "size", "place"])
+    kind = str(rng.choice(["shape", "size", "place"]))
     radius = size * log_uniform(rng, 0.07, 0.16)
-    drawn = [str(name) for name in rng.permutation(list(_OUTLINES))[: int(rng.integers(2, 4))]]
+    outlines = rng.permutation(list(_OUTLINES))[: int(rng.integers(2, 4))]
+    direction = _DIRECTIONS[int(rng.integers(4))]
+    rule = _Rule(kind, [str(name) for name in outlines], direction)
     labels = np.zeros((count, size, size), np.uint8)
     instances = np.zeros((count, size, size), np.uint16)
-    side = int(rng.integers(4))
     for index in range(count):
         places = _spread_out(rng, int(rng.integers(2, 9)), size, radius * 2.2)
-        values = np.arange(len(places)) % len(drawn)
-        chosen = int(
-            (np.array([[1, 0], [-1, 0], [0, 1], [0, -1]])[side] * places).sum(axis=1).argmin()
-        )
         for number, place in enumerate(places):
-            large = number % 2 if rule == "size" else 0
-            scale = radius * (1.7 if large else 1.0) * rng.uniform(0.85, 1.15)
-            name = drawn[values[number]] if rule == "shape" else drawn[0]
+            factor = 1.7 if rule.large(number) else 1.0
+            scale = radius * factor * rng.uniform(0.85, 1.15)
+            name = rule.outline(number)
             inside = _outline(name, size, place, scale, rng.uniform(0, 2 * np.pi))
-            by_rule = {
-                "shape": values[number] + 1,
-                "size": large + 1,
-                "place": 1 + (number != chosen),
-            }
-            labels[index][inside] = by_rule[str(rule)]
+            labels[index][inside] = rule.label(number, places)
             instances[index][inside] = number + 1
     palette = draw_palette(rng, 2, colored=0.4, least=0.15)
     image = paint(rng, (labels > 0).astype(np.uint8), palette)
     if rng.random() < 0.5:
-        image = image + texture(rng, count, size)[..., None] * np.float32(rng.uniform(0.02, 0.15))
+        grain = texture(rng, count, size)[..., None]
+        image = image + grain * np.float32(rng.uniform(0.02, 0.15))
     return Scenes(_lens(rng, image), labels, instances, "shapes")
 
 
@@ -190,7 +237,10 @@ def _crowd(rng: Rng, y: Float, x: Float, kinds: list[Kind], crowding: float) -> 
 def _cell_labels(
     rng: Rng, crowds: list[Crowd], kinds: list[Kind], lobed: float, gap: float
 ) -> NDArray[np.uint8]:
-    """Return 2k + 1 for the body and 2k + 2 for the core of a cell of kind k; ``gap`` parts touching cells."""
+    """Return 2k + 1 for the body and 2k + 2 for the core of a cell of kind k.
+
+    ``gap`` parts touching cells.
+    """
     size = crowds[0].owner.shape[0]
     lobes = band_noise(rng, len(crowds), size, max(6.0, kinds[-1].radius * 1.2), None) * np.float32(
         lobed
@@ -227,7 +277,7 @@ def _lens(rng: Rng, images: Float) -> Float:
 
 
 def _spread_out(rng: Rng, number: int, size: int, apart: float) -> Float:
-    """Return up to ``number`` places, none nearer to another than ``apart`` pixels (at least one)."""
+    """Return one to ``number`` places, none nearer to another than ``apart`` pixels."""
     candidates = rng.uniform(-0.03 * size, 1.03 * size, (number * 3, 2)).astype(np.float32)
     gaps = ((candidates[:, None] - candidates[None]) ** 2).sum(axis=2) < apart**2
     kept: list[int] = []

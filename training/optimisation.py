@@ -7,16 +7,18 @@ from torch import Tensor
 from torch.nn import functional as F
 
 
-def likeness_loss(likeness: Tensor, target: Tensor) -> Tensor:
-    """Return the cross-entropy of likenesses (N, k, h, w), 1 on the target and -1 off it, each side counting alike.
+def similarity_loss(similarity: Tensor, target: Tensor) -> Tensor:
+    """Return the balanced cross-entropy of similarities (N, k, h, w).
+
+    They are 1 on the target and -1 off it; both classes have the same weight.
 
     The target (N, 1, H, W) is averaged over cells.
     """
-    share = F.adaptive_avg_pool2d(target, (likeness.shape[-2], likeness.shape[-1])).expand_as(
-        likeness
+    share = F.adaptive_avg_pool2d(target, (similarity.shape[-2], similarity.shape[-1])).expand_as(
+        similarity
     )
     object_, rest = (w / w.sum(dim=(2, 3), keepdim=True).clamp_min(1) for w in (share, 1 - share))
-    logits = 2 * likeness
+    logits = 2 * similarity
     return (
         -(object_ * F.logsigmoid(logits) + rest * F.logsigmoid(-logits)).sum(dim=(2, 3)).mean() / 2
     )

@@ -1,4 +1,7 @@
-"""Colors of synthetic labels: a task's table of colors and textures, and the image of a label map painted with it."""
+"""Colors of synthetic labels.
+
+A task's table of colors and textures, and the image of a label map painted with it.
+"""
 
 from __future__ import annotations
 
@@ -28,7 +31,10 @@ STAINS = np.array(
 
 @dataclass(frozen=True, slots=True)
 class Palette:
-    """A task's color of each label, (L, 3), the weight of its texture, (L,), and how much subjects differ."""
+    """Colors of the labels of a task.
+
+    Color (L, 3) and weight of the texture (L,) of each label, and how much subjects differ.
+    """
 
     colors: Float
     grain: Float
@@ -59,7 +65,10 @@ def draw_palette(rng: Rng, labels: int, *, colored: float = 0.5, least: float = 
 
 
 def paint(rng: Rng, labels: NDArray[np.uint8], palette: Palette) -> Float:
-    """Return images (N, H, W, 3), not yet clipped, of label maps (N, H, W); textures are drawn a few a task."""
+    """Return images (N, H, W, 3), not yet clipped, of label maps (N, H, W).
+
+    Textures are drawn a few a task.
+    """
     count, size = labels.shape[:2]
     shifts = rng.normal(0, palette.variation, (count, len(palette.colors), 3)) * rng.uniform(
         0.2, 1, 3

@@ -1,4 +1,6 @@
-"""Tasks without labels: find a part of a real image again in changed copies of it. What a part is, its pixels tell.
+"""Tasks without labels: find a part of a real image again in changed copies of it.
+
+What a part is, its pixels tell.
 
 Not for images of many like objects, where nothing would tell one of them from the others.
 
@@ -37,7 +39,10 @@ class Parts:
     folder: Path
 
     def task(self, rng: Rng, name: str, sample: Sample, size: int, count: int) -> Pairs:
-        """Draw pairs of a part, or of several, of a sample of a set: its image, cut and bent anew for each."""
+        """Draw pairs of a part, or of several, of a sample of a set.
+
+        Its image, cut and bent anew for each.
+        """
         labels = self._of(name, sample, int(rng.choice(_SCALES)))
         shares = np.bincount(labels.ravel()) / labels.size
         fit = np.flatnonzero((shares > 0.01) & (shares < 0.3))

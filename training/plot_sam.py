@@ -1,4 +1,4 @@
-"""Draw the curves of a run: ``python -m training.plot_sam --log FILE --out PICTURE`` (needs matplotlib)."""
+"""Draw the curves of a run: ``python -m training.plot_sam --log FILE --out PICTURE``."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Synthetic tasks on disk, each drawn once and read many times: ``python -m training.pool FOLDER FIRST LAST``."""
+"""Synthetic tasks on disk, each drawn once: ``python -m training.pool FOLDER FIRST LAST``."""
 
 from __future__ import annotations
 

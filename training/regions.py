@@ -1,4 +1,7 @@
-"""Families of synthetic tasks made of regions: anatomy, organs, lesions, layers, textures, surfaces seen by a scope."""
+"""Families of synthetic tasks made of regions.
+
+Anatomy, organs, lesions, layers, textures, surfaces seen by a scope.
+"""
 
 from __future__ import annotations
 
@@ -27,7 +30,10 @@ Labels = NDArray[np.uint8]
 
 
 def subjects(rng: Rng, size: int, count: int) -> Float:
-    """Return the coordinates of each subject: one pose and two scales of deformation, (N, 2, H, W)."""
+    """Return the coordinates of each subject.
+
+    One pose and two scales of deformation, (N, 2, H, W).
+    """
     turn = rng.choice([0.15, 0.4, np.pi], p=[0.5, 0.3, 0.2])
     where = affine(
         rng, count, size, turn=turn, scale=rng.uniform(0.02, 0.3), shift=rng.uniform(0.02, 0.3)
@@ -48,7 +54,7 @@ def anatomy(rng: Rng, size: int, count: int) -> Scenes:
 
 
 def organs(rng: Rng, size: int, count: int) -> Scenes:
-    """Draw a body with organs, rings and crescents in it, told apart more by place and shape than by grey."""
+    """Draw a body with organs, rings and crescents, which differ more in shape than in grey."""
     where = subjects(rng, size, count)
     labels, total = _organs(rng, where)
     palette = draw_palette(rng, total, colored=0.25)
@@ -124,66 +130,79 @@ def patterns(rng: Rng, size: int, count: int) -> Scenes:
 
 
 def surface(rng: Rng, size: int, count: int) -> Scenes:
-    """Draw a lit, moist surface with bumps, holes, stained patches and a tool, as a scope sees it."""
+    """Draw a lit, moist surface with bumps, holes, stained patches and a tool."""
     where = affine(rng, count, size, turn=np.pi, scale=0.2, shift=0.3)
     where = where + displacement(rng, count, size, 0.1, 3)
     labels = np.zeros((count, size, size), np.uint8)
-    height = fractal_noise(rng, count, size, rng.uniform(2, 4)) * np.float32(
-        rng.uniform(0.02, 0.09)
-    )
-    folds = -np.abs(smooth_noise(rng, count, size, rng.uniform(2, 5)))
-    height = height + folds * np.float32(rng.uniform(0.0, 0.12))
-    base = STAINS[[3, 4, 5, 0][rng.integers(4)]] + rng.normal(0, 0.06, 3)
-    image = np.broadcast_to(base, (count, size, size, 3)).astype(np.float32)
-    image = image * (
-        1
-        + 0.1
-        * fractal_noise(rng, count, size, 8)[..., None]
-        * rng.uniform(0, 1, 3).astype(np.float32)
-    )
-    veins = np.exp(-(band_noise(rng, count, size, rng.uniform(10, 25), None) ** 2) / 0.02)
-    image = image * (1 - rng.uniform(0, 0.3) * veins[..., None] * np.array([0.2, 1, 1], np.float32))
+    height = _relief(rng, size, count)
+    image = _tissue(rng, size, count)
     tint = rng.normal(0, rng.choice([0.02, 0.08, 0.15]), 3)
-    bump = star_blob(
-        rng,
-        where,
-        _places(rng, count, 0.55),
-        log_uniform(rng, 0.18, 0.6),
-        elongation=1.3,
-        wobble=0.1,
-    )
+    places = _places(rng, count, 0.55)
+    radius = log_uniform(rng, 0.18, 0.6)
+    bump = star_blob(rng, where, places, radius, elongation=1.3, wobble=0.1)
     height = height + np.sqrt(np.clip(bump, 0, 1)) * np.float32(rng.uniform(0.05, 0.3))
     inside = bump > 0
     image = image + np.where(inside[..., None], tint, 0)
     labels[inside] = 1
-    if rng.random() < 0.7:  # the dark way on
-        hole = star_blob(
-            rng,
-            where,
-            _places(rng, count, 0.8),
-            rng.uniform(0.15, 0.4),
-            elongation=1.4,
-            wobble=0.15,
-        )
-        image = image * (1 - np.clip(hole * 2.5, 0, 0.92))[..., None]
-        labels[(hole > 0.1) & ~inside] = 2
+    if rng.random() < 0.7:
+        image = _with_hole(rng, where, image, labels)
     if rng.random() < 0.5:
-        patch = star_blob(
-            rng, where, _places(rng, count, 0.7), rng.uniform(0.15, 0.4), elongation=1.5, wobble=0.3
-        )
-        stain = STAINS[rng.integers(len(STAINS))]
-        image = np.where((patch > 0)[..., None], image * 0.4 + stain * 0.6, image)
-        labels[patch > 0] = 3
+        image = _with_patch(rng, where, image, labels)
     image = _light(rng, height) * image + _highlights(rng, height)
     if rng.random() < 0.3:
-        rod = _rod(rng, size, count)
-        image = np.where(
-            rod[..., None],
-            rng.uniform(0.3, 0.9) + 0.1 * smooth_noise(rng, count, size, 12)[..., None],
-            image,
-        )
-        labels[rod] = 4
+        image = _with_rod(rng, image, labels)
     return Scenes(image.astype(np.float32), labels, None, "surface")
+
+
+def _relief(rng: Rng, size: int, count: int) -> Float:
+    """Draw the height of a surface with folds, (N, H, W)."""
+    bumps = fractal_noise(rng, count, size, rng.uniform(2, 4))
+    height = bumps * np.float32(rng.uniform(0.02, 0.09))
+    folds = -np.abs(smooth_noise(rng, count, size, rng.uniform(2, 5)))
+    return height + folds * np.float32(rng.uniform(0.0, 0.12))
+
+
+def _tissue(rng: Rng, size: int, count: int) -> Float:
+    """Draw the color of a surface with veins, unlit, (N, H, W, 3)."""
+    base = STAINS[[3, 4, 5, 0][rng.integers(4)]] + rng.normal(0, 0.06, 3)
+    image: Float = np.broadcast_to(base, (count, size, size, 3)).astype(np.float32)
+    grain = 0.1 * fractal_noise(rng, count, size, 8)[..., None]
+    image = image * (1 + grain * rng.uniform(0, 1, 3).astype(np.float32))
+    ridges = band_noise(rng, count, size, rng.uniform(10, 25), None)
+    veins = np.exp(-(ridges**2) / 0.02)[..., None]
+    strength = rng.uniform(0, 0.3)
+    # Blood takes green and blue.
+    return image * (1 - strength * veins * np.array([0.2, 1, 1], np.float32))
+
+
+def _with_hole(rng: Rng, where: Float, image: Float, labels: Labels) -> Float:
+    """Draw the dark way on, behind the bump; labels are changed in place."""
+    places = _places(rng, len(labels), 0.8)
+    radius = rng.uniform(0.15, 0.4)
+    hole = star_blob(rng, where, places, radius, elongation=1.4, wobble=0.15)
+    dark = np.clip(hole * 2.5, 0, 0.92)
+    labels[(hole > 0.1) & (labels != 1)] = 2
+    return image * (1 - dark)[..., None]
+
+
+def _with_patch(rng: Rng, where: Float, image: Float, labels: Labels) -> Float:
+    """Draw a stained patch; labels are changed in place."""
+    places = _places(rng, len(labels), 0.7)
+    radius = rng.uniform(0.15, 0.4)
+    patch = star_blob(rng, where, places, radius, elongation=1.5, wobble=0.3) > 0
+    stain = STAINS[rng.integers(len(STAINS))]
+    labels[patch] = 3
+    return np.where(patch[..., None], image * 0.4 + stain * 0.6, image)
+
+
+def _with_rod(rng: Rng, image: Float, labels: Labels) -> Float:
+    """Draw a tool; labels are changed in place."""
+    count, size = labels.shape[:2]
+    rod = _rod(rng, size, count)
+    grey = rng.uniform(0.3, 0.9)
+    texture_of_rod = 0.1 * smooth_noise(rng, count, size, 12)[..., None]
+    labels[rod] = 4
+    return np.where(rod[..., None], grey + texture_of_rod, image)
 
 
 def _partition(rng: Rng, where: Float, number: int, cells: float | None = None) -> Labels:

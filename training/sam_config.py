@@ -9,7 +9,9 @@ from training.sam_batches import Phase
 
 @dataclass(frozen=True, slots=True)
 class SamConfig:
-    """Every number of the recipe. Time is training time in minutes, so that a schedule fits the machine at hand.
+    """Every number of the recipe.
+
+    Time is training time in minutes, so that a schedule fits the machine at hand.
 
     ``families`` is how often each family of synthetic tasks is drawn; by default as in
     `training.synthetic`. ``icl_chance`` is the share of mask prompts that the in-context model
@@ -29,7 +31,7 @@ class SamConfig:
     average: float = 0.999
     probe_weight: float = 1.0
     iou_weight: float = 0.2
-    likeness_weight: float = 0.5
+    similarity_weight: float = 0.5
     ridge: float = 3e-3
     synthetic_share: float = 0.5
     real_chances: tuple[tuple[str, float], ...] = (

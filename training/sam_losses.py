@@ -1,4 +1,7 @@
-"""What starter-sam is trained to do: draw masks, judge them, and keep labels linearly separable in its embedding."""
+"""What starter-sam is trained to do.
+
+Draw masks, judge them, and keep labels linearly separable in its embedding.
+"""
 
 from __future__ import annotations
 
@@ -11,7 +14,7 @@ from torch.nn import functional as F
 
 @dataclass(frozen=True, slots=True)
 class MaskLoss:
-    """Cross-entropy + Dice a prompt, the loss of the estimated IoU, and the hard Dice for the log."""
+    """Mean loss of the masks, loss of the estimated IoU, and hard Dice for the log."""
 
     mask: Tensor
     iou: Tensor
@@ -20,7 +23,7 @@ class MaskLoss:
 
 @dataclass(frozen=True, slots=True)
 class ProbeLoss:
-    """Balanced cross-entropy of the probes on their queries, and the maps (P, G, G) of foreground logits."""
+    """Balanced cross-entropy of probes on their queries, and maps (P, G, G) of logits."""
 
     loss: Tensor
     maps: Tensor
@@ -51,8 +54,10 @@ def mask_loss(logits: Tensor, iou: Tensor, target: Tensor, near: Tensor) -> Mask
     )
 
 
-def likeness_loss(fine: Tensor, coarse: Tensor, target: Tensor, near: Tensor) -> Tensor:
-    """Cross-entropy near the object of the likeness (-1 to 1, taken times 3 as logits) at both resolutions.
+def similarity_loss(fine: Tensor, coarse: Tensor, target: Tensor, near: Tensor) -> Tensor:
+    """Cross-entropy of the ridge similarity near the object, at both resolutions.
+
+    Similarities of -1 to 1 are multiplied by 3 to be logits.
 
     Parameters
     ----------
@@ -72,7 +77,7 @@ def likeness_loss(fine: Tensor, coarse: Tensor, target: Tensor, near: Tensor) ->
 def probe_loss(
     embedding: Tensor, labels: Tensor, support: Tensor, query: Tensor, scale: Tensor, ridge: float
 ) -> ProbeLoss:
-    """Fit a class-balanced ridge regression on the cells of one image and classify those of another.
+    """Fit a balanced ridge regression on the cells of one image, classify those of another.
 
     The closed form (Bertinetto et al., "Meta-learning with differentiable closed-form solvers",
     ICLR 2019) stands in for the logistic regression of ICL-SAM, so that the embedding learns to
@@ -118,7 +123,10 @@ def area_under_curve(score: Tensor, truth: Tensor) -> Tensor:
 
 
 def guidance(maps: Tensor, beta: Tensor) -> Tensor:
-    """Bias of a mask decoder from maps of foreground logits: beta (p - 0.5) / std(p) a cell, (P, G, G)."""
+    """Bias of a mask decoder from maps of foreground logits.
+
+    It is beta (p - 0.5) / std(p) for each cell, (P, G, G).
+    """
     p = torch.sigmoid(maps)
     deviation = p.flatten(1).std(dim=1).clamp(min=1e-4)
     return beta[:, None, None] * (p - 0.5) / deviation[:, None, None]

@@ -46,7 +46,10 @@ class InContextMasks:
         self._device = device
 
     def replaced(self, batch: Batch, chance: float, rng: np.random.Generator) -> Batch:
-        """Replace a share of the mask prompts. Where the model finds nothing in the box, the prompt stays as it is."""
+        """Replace a share of the mask prompts.
+
+        Where the model finds nothing in the box, the prompt stays as it is.
+        """
         known: dict[tuple[int, tuple[int, ...]], NDArray[np.float32]] = {}
         prompts = list(batch.prompts)
         for n, (owner, prompt) in enumerate(zip(batch.owners, batch.prompts, strict=True)):
@@ -65,7 +68,7 @@ class InContextMasks:
     def _segment(
         self, query: View, support: View, values: tuple[int, ...], rng: np.random.Generator
     ) -> NDArray[np.float32]:
-        """Return logits (S / 2, S / 2) of labels of a view, with the other view as the one example."""
+        """Return logits (S / 2, S / 2) of labels of a view, with the other view as example."""
         mask = torch.from_numpy(np.isin(support.labels, values).astype(np.float32))[None, None]
         curve = float(np.exp(rng.normal(0, _CURVE))) if rng.random() < 0.5 else 1.0
         images = torch.stack([_unit(query), _unit(support) ** curve]).to(self._device)
@@ -79,7 +82,10 @@ class InContextMasks:
 
 
 def _unit(view: View) -> Tensor:
-    """Return a view as the in-context model takes it: half the size, scaled to [0, 1] by its extremes."""
+    """Return a view as the in-context model takes it.
+
+    Half the size, scaled to [0, 1] by its extremes.
+    """
     pixels = F.avg_pool2d(view.pixels, 2)
     low, high = pixels.min(), pixels.max()
     return (pixels - low) / (high - low).clamp_min(1e-6)

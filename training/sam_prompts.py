@@ -1,4 +1,7 @@
-"""Prompts as people and in-context models make them: boxes, points and coarse masks of a target. Knows no network."""
+"""Prompts as people and in-context models make them: boxes, points and coarse masks of a target.
+
+Knows no network.
+"""
 
 from __future__ import annotations
 
@@ -63,7 +66,9 @@ def draw_target(
     values: tuple[int, ...],
     smallest: int = 40,
 ) -> Target | None:
-    """Choose an object of a label: an instance where they are known, else a component, now and then all of it.
+    """Choose an object of a label.
+
+    An instance where they are known, else a component, now and then all of it.
 
     Returns None if nothing of at least ``smallest`` pixels is there.
     """
@@ -86,7 +91,7 @@ def draw_target(
 
 
 def draw_prompt(rng: np.random.Generator, target: Target, mask_chance: float = 0.45) -> Prompt:
-    """Point at a target by a box nine times in ten, by a coarse mask as often as told, sometimes by points."""
+    """Draw a box nine times in ten, a coarse mask with ``mask_chance``, sometimes points."""
     has_box = bool(rng.random() < 0.9)
     has_mask = bool(rng.random() < (mask_chance if has_box else 0.6))
     has_points = bool(rng.random() < 0.12) or not (has_box or has_mask)
@@ -116,7 +121,7 @@ def tight_box(mask: NDArray[np.bool_]) -> NDArray[np.float32]:
 def jitter_box(
     rng: np.random.Generator, box: NDArray[np.float32], amount: float, shape: tuple[int, int]
 ) -> NDArray[np.float32]:
-    """Move each side by up to ``amount`` of the box's extent along its axis, kept inside the image."""
+    """Move each side by up to ``amount`` of the box's extent, kept inside the image."""
     extent = np.array([box[2] - box[0], box[3] - box[1]] * 2)
     moved = box + rng.uniform(-amount, amount, 4) * extent
     moved = np.clip(moved, 0, [shape[1], shape[0]] * 2)
@@ -127,7 +132,9 @@ def jitter_box(
 def draw_box(
     rng: np.random.Generator, mask: NDArray[np.bool_], *, careful: bool
 ) -> NDArray[np.float32]:
-    """Draw a box as a person does (careful: tight, off by a tenth, seldom loose), or as an in-context model does.
+    """Draw a box as a person does, or as an in-context model does.
+
+    A person's (``careful``) is tight, or off by a tenth, seldom loose.
 
     The latter is loose more often, or leaves out a part of the object; but then a mask comes with
     it. Of a box alone the network shall learn that the object reaches its sides: nothing else tells
@@ -166,7 +173,10 @@ def draw_points(
 def point_labels_of(
     rng: np.random.Generator, mask: NDArray[np.bool_], points: NDArray[np.float32]
 ) -> NDArray[np.int64]:
-    """Whether each point lies on the object; all but the first are dropped (-1) half of the time."""
+    """Whether each point lies on the object.
+
+    All but the first are dropped (-1) half of the time.
+    """
     at = points.astype(int)
     labels = np.asarray(mask[at[:, 1], at[:, 0]], np.int64)
     labels[1:][rng.random(len(labels) - 1) < 0.5] = -1
@@ -174,7 +184,10 @@ def point_labels_of(
 
 
 def coarse_mask(rng: np.random.Generator, mask: NDArray[np.bool_]) -> NDArray[np.float32]:
-    """Logits at half resolution of a mask as a rough model gives it: blurred, displaced, gnawed at, with phantoms."""
+    """Logits at half resolution of a mask as a rough model gives it.
+
+    Blurred, displaced, gnawed at, with phantoms.
+    """
     height, width = (side // 2 for side in mask.shape)
     half = mask[: 2 * height, : 2 * width].reshape(height, 2, width, 2).mean(axis=(1, 3))
     extent = max(float(np.sqrt(half.sum())), 2.0)

@@ -1,4 +1,6 @@
-"""Synthetic segmentation tasks without end: families of scenes, drawn and passed through an instrument.
+"""Synthetic segmentation tasks without end.
+
+Families of scenes, drawn and passed through an instrument.
 
 A task is a draw of geometry, appearance and instrument; its images are subjects that differ in
 shape, place and shade.

@@ -1,4 +1,7 @@
-"""Train the in-context starter model: ``python -m training.train_icl --data DIR --run DIR``; resumes by itself."""
+"""Train the in-context starter model: ``python -m training.train_icl --data DIR --run DIR``.
+
+Resumes by itself.
+"""
 
 from __future__ import annotations
 
@@ -22,7 +25,7 @@ from napari_iclsam.models.starter_icl import StarterIcl, TwoScales
 from training.config import IclConfig, Stage, settings_of
 from training.data import load_sets
 from training.episodes import Batch, Episodes, Source, as_source, split, validation_tasks
-from training.optimisation import dice, likeness_loss
+from training.optimisation import dice, similarity_loss
 
 _FOREVER = 10**9
 """Steps that no training by the clock comes to."""
@@ -82,24 +85,27 @@ def spent(state: State, config: IclConfig) -> float:
 
 
 def rate(config: IclConfig, step: int, share: float) -> float:
-    """Return the learning rate when a share of the training is over: linear rise, plateau, linear fall."""
+    """Return the learning rate when a share of the training is over.
+
+    Linear rise, plateau, linear fall.
+    """
     return config.learning_rate * max(
         0.0, min(1.0, (step + 1) / config.warmup, (1 - share) / config.decay_share)
     )
 
 
 def train_step(state: State, batch: Batch, config: IclConfig) -> Tensor:
-    """Take one optimiser step (or skip it, if the loss is out of bounds) and return loss, Dice and norm."""
+    """Take one optimiser step, unless the loss is too large; return loss, Dice and norm."""
     for group in state.optimiser.param_groups:
         group["lr"] = rate(config, state.step, spent(state, config))
     state.optimiser.zero_grad(set_to_none=True)
     batch = batch.to(next(state.network.parameters()).device)
     with torch.autocast(batch.query.device.type, dtype=torch.bfloat16):
         support = state.network.encode_support(batch.images, batch.masks)
-        likeness = state.network.likeness(batch.query, support)
-        logits = state.network(batch.query, support, likeness=likeness).float()
-    loss = segmentation_loss(logits, batch.target) + config.likeness_loss * likeness_loss(
-        likeness, batch.target
+        similarity = state.network.similarity(batch.query, support)
+        logits = state.network(batch.query, support, similarity=similarity).float()
+    loss = segmentation_loss(logits, batch.target) + config.similarity_loss * similarity_loss(
+        similarity, batch.target
     )
     loss.backward()
     norm = nn.utils.clip_grad_norm_(state.network.parameters(), config.clip)
@@ -161,7 +167,10 @@ def sources(config: IclConfig) -> tuple[list[Source], list[Source]]:
 def train(
     config: IclConfig, workers: int = 1, until: int | None = None, weights: Path | None = None
 ) -> State:
-    """Train to the end (or to a step), from the last checkpoint if there is one, else from weights or from scratch."""
+    """Train to the end or to a step.
+
+    From the last checkpoint if there is one, else from weights or from scratch.
+    """
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     config.run.mkdir(parents=True, exist_ok=True)
     (config.run / "config.json").write_text(
@@ -191,7 +200,10 @@ def train(
 def _run(
     state: State, loader: DataLoader[Batch], checks: list[Batch], config: IclConfig, log: TextIO
 ) -> None:
-    """Take the steps that the loader holds; log step, seconds, loss, Dice, norm (50-step means) and validation."""
+    """Take the steps that the loader holds.
+
+    Log step, seconds, loss, Dice, norm (50-step means) and validation.
+    """
     before, recent = state.seconds, []
     began = time.monotonic()
     for batch in loader:

@@ -1,4 +1,7 @@
-"""Train starter-sam: ``python -m training.train_sam --data FOLDER --out FOLDER``; run it again to resume."""
+"""Train starter-sam: ``python -m training.train_sam --data FOLDER --out FOLDER``.
+
+Run it again to resume.
+"""
 
 from __future__ import annotations
 
@@ -9,7 +12,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
-from typing import Protocol
+from typing import TextIO
 
 import numpy as np
 import torch
@@ -20,21 +23,22 @@ from torch.nn import functional as F
 
 from napari_iclsam.models.features import Features
 from napari_iclsam.models.prompt_maps import PromptMaps, prompt_maps
+from napari_iclsam.models.prompts import Prompts
 from napari_iclsam.models.starter_sam import StarterSam
 from training.config import settings_of
 from training.data import DataSet, Sample, load_sets
 from training.sam_batches import Batch, Phase, by_look, draw_batch
 from training.sam_config import SamConfig
-from training.sam_losses import ProbeLoss, guidance, likeness_loss, mask_loss, probe_loss
+from training.sam_losses import ProbeLoss, guidance, mask_loss, probe_loss, similarity_loss
 from training.sam_masks import InContextMasks
+from training.sam_prompts import Prompt
 from training.synthetic import draw_task
 
+_LOGGED = 50
+"""Steps of a row of the log."""
 
-class _Writer(Protocol):
-    """What `csv.writer` returns."""
-
-    def writerow(self, row: Sequence[object], /) -> object:
-        """Write one row."""
+_LOGGED_VALUES = ("mask", "probe", "dice", "auc")
+"""Values of `StepResult` in the log."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,7 +88,7 @@ def run_step(
     rng: np.random.Generator,
     bias_chance: float,
 ) -> StepResult:
-    """Embed a batch, probe it, decode its prompts under the probes' guidance, and sum the losses."""
+    """Embed a batch, probe it, decode its prompts with guidance, and sum the losses."""
     device = scale.device
     pixels = torch.stack([view.pixels for view in batch.views]).to(device)
     with torch.autocast(device.type, torch.bfloat16):
@@ -94,16 +98,16 @@ def run_step(
     prompts = batch_maps(batch, features.embedding.shape[-1], bias, device)
     with torch.autocast(device.type, torch.bfloat16):
         owners = torch.tensor(batch.owners, device=device)
-        likeness = network.decoder.likeness(features, prompts, owners)
-        decoded = network.decoder(features, prompts, owners, likeness)
+        similarity = network.decoder.similarity(features, prompts, owners)
+        decoded = network.decoder(features, prompts, owners, similarity)
     truth = (
         torch.as_tensor(np.stack([prompt.target for prompt in batch.prompts])).float().to(device)
     )
     target = F.avg_pool2d(truth[:, None], 2)[:, 0]
     near = _near(target)
     result = mask_loss(decoded.logits, decoded.iou, target, near)
-    alike = likeness_loss(likeness.fine[:, 0], likeness.coarse[:, 0], target, near)
-    loss = result.mask + config.iou_weight * result.iou + config.likeness_weight * alike
+    alike = similarity_loss(similarity.fine[:, 0], similarity.coarse[:, 0], target, near)
+    loss = result.mask + config.iou_weight * result.iou + config.similarity_weight * alike
     if probed is None:
         return StepResult(
             loss, float(result.mask.detach()), math.nan, float(result.dice.mean()), math.nan
@@ -120,7 +124,10 @@ def run_step(
 def probe_batch(
     features: Features, scale: Tensor, batch: Batch, config: SamConfig
 ) -> Probed | None:
-    """Fit and ask all probes whose label is there, and not everything, in the cells of both views; None without any."""
+    """Fit and evaluate the probes of a batch; None without any.
+
+    The label of a probe covers some cells of both views, but not all.
+    """
     device = features.embedding.device
     labels = torch.stack([torch.as_tensor(view.labels) for view in batch.views])[:, 4::8, 4::8].to(
         device
@@ -149,7 +156,10 @@ def probe_batch(
 def guide_prompts(
     probed: Probed | None, batch: Batch, chance: float, rng: np.random.Generator
 ) -> list[Tensor | None]:
-    """Guidance (1, G * G) for a share of the prompts whose label a probe looked for, of varying sharpness and beta."""
+    """Draw guidance (1, G * G), of varying sharpness and beta, for a share of the prompts.
+
+    Only prompts whose label has a probe can have it.
+    """
     biases: list[Tensor | None] = []
     for owner, prompt in zip(batch.owners, batch.prompts, strict=True):
         at = None if probed is None else probed.where.get((owner, prompt.value))
@@ -161,25 +171,27 @@ def guide_prompts(
     return biases
 
 
+def shown(prompt: Prompt, bias: Tensor | None, device: torch.device) -> Prompts:
+    """Return the kinds of a prompt that the network is shown."""
+    return Prompts(
+        boxes=torch.as_tensor(prompt.box)[None].to(device) if prompt.has_box else None,
+        bias=bias,
+        masks=torch.as_tensor(prompt.mask)[None, None].to(device) if prompt.has_mask else None,
+        points=torch.as_tensor(prompt.points)[None].to(device) if prompt.has_points else None,
+        point_labels=torch.as_tensor(prompt.point_labels)[None].to(device)
+        if prompt.has_points
+        else None,
+    )
+
+
 def batch_maps(
     batch: Batch, grid: int, biases: Sequence[Tensor | None], device: torch.device
 ) -> PromptMaps:
     """Draw the prompts of a batch as maps, the kinds that each prompt shows and no others."""
+    like = torch.zeros((), device=device)
     maps: list[PromptMaps] = []
     for prompt, bias in zip(batch.prompts, biases, strict=True):
-        maps.append(
-            prompt_maps(
-                grid,
-                torch.as_tensor(prompt.box)[None].to(device) if prompt.has_box else None,
-                torch.as_tensor(prompt.points)[None].to(device) if prompt.has_points else None,
-                torch.as_tensor(prompt.point_labels)[None].to(device)
-                if prompt.has_points
-                else None,
-                torch.as_tensor(prompt.mask)[None, None].to(device) if prompt.has_mask else None,
-                bias,
-                like=torch.zeros((), device=device),
-            )
-        )
+        maps.append(prompt_maps(grid, shown(prompt, bias, device), like))
     return PromptMaps(
         *[torch.cat([getattr(one, field.name) for one in maps]) for field in fields(PromptMaps)]
     )
@@ -198,7 +210,7 @@ def _near(target: Tensor) -> Tensor:
 
 
 def learning_rate(config: SamConfig, step: int, share: float) -> float:
-    """Warm up over the first steps, then fall as a cosine over the share of the time that is spent."""
+    """Warm up over the first steps, then fall as a cosine over the time."""
     return (
         config.rate
         * min(1.0, (step + 1) / config.warmup_steps)
@@ -207,7 +219,10 @@ def learning_rate(config: SamConfig, step: int, share: float) -> float:
 
 
 def chances_of(sets: Sequence[DataSet], config: SamConfig) -> NDArray[np.float64]:
-    """How often each set is drawn: the configured chances for real sets, an equal share for the synthetic ones."""
+    """How often each set is drawn.
+
+    The configured chances for real sets, an equal share for the synthetic ones.
+    """
     table = dict(config.real_chances)
     real = np.array([table.get(data.name, 0.0) for data in sets])
     synthetic = np.array([float(data.name.startswith("synthetic")) for data in sets])
@@ -232,10 +247,7 @@ def validate(
             results.append(run_step(network, scale, batch, config, rng, phase.bias_chance))
     return StepResult(
         torch.stack([r.loss for r in results]).mean(),
-        *[
-            float(np.nanmean([getattr(r, name) for r in results]))
-            for name in ("mask", "probe", "dice", "auc")
-        ],
+        *[float(np.nanmean([getattr(r, name) for r in results])) for name in _LOGGED_VALUES],
     )
 
 
@@ -340,72 +352,122 @@ def export(network: StarterSam, path: Path) -> None:
     save_file(tensors, path, {"image_size": str(network.image_size)})
 
 
-def train(
-    data: Path,
-    out: Path,
-    config: SamConfig,
-    device: torch.device,
-    weights: Path | None = None,
-    icl: Path | None = None,
-) -> None:
-    """Train until the configured time is spent: from the last checkpoint in ``out``, else from weights or scratch."""
-    masks = None if icl is None else InContextMasks(icl, device)
-    out.mkdir(parents=True, exist_ok=True)
-    state = new_state(config, device, weights)
-    checkpoint = out / "checkpoint.pt"
-    if checkpoint.is_file():
-        load_state(state, checkpoint, config)
-    real = [by_look(one) if one.name in config.mixed_sets else one for one in load_sets(data)]
-    sets = [held_out(one, validation=False) for one in real]
-    validation = [held_out(one, validation=True) for one in real]
-    first = len(sets)
-    sets += [synthetic_set(state.rng, config) for _ in range(config.synthetic_tasks)]
-    chances = chances_of(sets, config)
-    (out / "config.txt").write_text(
-        "\n".join(f"{name} = {value}" for name, value in asdict(config).items()) + "\n"
-    )
-    running: list[StepResult] = []
-    saved = time.monotonic()
-    with (out / "log.csv").open("a", newline="") as file:
-        log = csv.writer(file)
-        if not checkpoint.is_file():
-            log.writerow(["kind", "step", "minutes", "mask", "probe", "dice", "auc"])
+@dataclass(frozen=True, slots=True)
+class Run:
+    """Files of one training.
+
+    Attributes
+    ----------
+    data, out : Path
+        Folder of the training sets; folder of checkpoint, log and weights.
+    weights : Path, optional
+        Exported weights to begin with; from scratch by default.
+    icl : Path, optional
+        Weights of starter-icl, which then makes mask prompts.
+    """
+
+    data: Path
+    out: Path
+    weights: Path | None = None
+    icl: Path | None = None
+
+    @property
+    def checkpoint(self) -> Path:
+        """Where a training goes on from."""
+        return self.out / "checkpoint.pt"
+
+
+@dataclass(frozen=True, slots=True)
+class _Sets:
+    """Sets to train on, the real ones first, with their chances; sets for validation."""
+
+    train: list[DataSet]
+    chances: NDArray[np.float64]
+    validation: list[DataSet]
+    real: int
+
+    def renew(self, rng: np.random.Generator, config: SamConfig) -> None:
+        """Exchange one synthetic set for a new one."""
+        index = self.real + rng.integers(config.synthetic_tasks)
+        self.train[index] = synthetic_set(rng, config)
+
+
+def _load(folder: Path, config: SamConfig, rng: np.random.Generator) -> _Sets:
+    """Read the real sets and draw the synthetic ones."""
+    train: list[DataSet] = []
+    validation: list[DataSet] = []
+    for data in load_sets(folder):
+        tasks = by_look(data) if data.name in config.mixed_sets else data
+        train.append(held_out(tasks, validation=False))
+        validation.append(held_out(tasks, validation=True))
+    real = len(train)
+    for _ in range(config.synthetic_tasks):
+        train.append(synthetic_set(rng, config))
+    return _Sets(train, chances_of(train, config), validation, real)
+
+
+def train(run: Run, config: SamConfig, device: torch.device) -> None:
+    """Train until the configured time is spent, from the last checkpoint if there is one."""
+    masks = None if run.icl is None else InContextMasks(run.icl, device)
+    run.out.mkdir(parents=True, exist_ok=True)
+    state = new_state(config, device, run.weights)
+    resumed = run.checkpoint.is_file()
+    if resumed:
+        load_state(state, run.checkpoint, config)
+    sets = _load(run.data, config, state.rng)
+    lines = [f"{name} = {value}" for name, value in asdict(config).items()]
+    (run.out / "config.txt").write_text("\n".join(lines) + "\n")
+    with (run.out / "log.csv").open("a", newline="") as file:
+        log = _Log(file)
+        if not resumed:
+            log.begin()
+        saved = time.monotonic()
         while state.seconds < 60 * config.minutes:
             begun = time.monotonic()
             if config.synthetic_tasks and state.step % 2 == 0:
-                sets[first + state.rng.integers(config.synthetic_tasks)] = synthetic_set(
-                    state.rng, config
-                )
-            running.append(advance(state, sets, chances, config, masks))
+                sets.renew(state.rng, config)
+            log.add(advance(state, sets.train, sets.chances, config, masks))
             state.seconds += time.monotonic() - begun
-            if state.step % 50 == 0:
-                _write_row(log, "train", state, running)
-                running = []
-                file.flush()
-            if (
-                time.monotonic() - saved > 60 * config.checkpoint_minutes
-                or state.seconds >= 60 * config.minutes
-            ):
-                save_state(state, checkpoint)
-                export(state.average, out / "starter_sam.safetensors")
-                _write_row(
-                    log,
-                    "validate",
-                    state,
-                    [validate(state.average, state.scale, validation, config)],
-                )
-                file.flush()
+            if state.step % _LOGGED == 0:
+                log.write_training(state)
+            over = state.seconds >= 60 * config.minutes
+            if over or time.monotonic() - saved > 60 * config.checkpoint_minutes:
+                save_state(state, run.checkpoint)
+                export(state.average, run.out / "starter_sam.safetensors")
+                result = validate(state.average, state.scale, sets.validation, config)
+                log.write("validate", state, [result])
                 saved = time.monotonic()
 
 
-def _write_row(log: _Writer, kind: str, state: State, results: list[StepResult]) -> None:
-    means = [
-        np.nanmean([getattr(result, name) for result in results])
-        for name in ("mask", "probe", "dice", "auc")
-    ]
-    log.writerow(
-        [kind, state.step, f"{state.seconds / 60:.2f}", *[f"{mean:.4f}" for mean in means]]
-    )
+class _Log:
+    """Results of training and validation, as rows of a table."""
+
+    def __init__(self, file: TextIO) -> None:
+        self._file = file
+        self._writer = csv.writer(file)
+        self._running: list[StepResult] = []
+
+    def begin(self) -> None:
+        """Write the names of the columns."""
+        self._writer.writerow(["kind", "step", "minutes", *_LOGGED_VALUES])
+
+    def add(self, result: StepResult) -> None:
+        """Add the result of a step."""
+        self._running.append(result)
+
+    def write_training(self, state: State) -> None:
+        """Write the means of the steps since the last row."""
+        self.write("train", state, self._running)
+        self._running = []
+
+    def write(self, kind: str, state: State, results: list[StepResult]) -> None:
+        """Write the means of some results."""
+        row = [kind, state.step, f"{state.seconds / 60:.2f}"]
+        for name in _LOGGED_VALUES:
+            mean = np.nanmean([getattr(result, name) for result in results])
+            row.append(f"{mean:.4f}")
+        self._writer.writerow(row)
+        self._file.flush()
 
 
 def main() -> None:
@@ -440,7 +502,8 @@ def main() -> None:
     if "phases" in changes:
         changes["phases"] = tuple(Phase(*phase) for phase in changes["phases"])
     config = replace(defaults, minutes=options.minutes, seed=options.seed, **changes)
-    train(options.data, options.out, config, device, options.weights, options.icl)
+    run = Run(options.data, options.out, options.weights, options.icl)
+    train(run, config, device)
 
 
 if __name__ == "__main__":

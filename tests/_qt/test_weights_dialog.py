@@ -50,7 +50,7 @@ def weights(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Weights
             urls=(f"http://127.0.0.1:{server.server_address[1]}/weights.pt",),
             filename="weights.pt",
             size=len(CONTENT),
-            check=f"sha256:{hashlib.sha256(CONTENT).hexdigest()}",
+            checksum=f"sha256:{hashlib.sha256(CONTENT).hexdigest()}",
         )
         server.shutdown()
 
@@ -178,13 +178,13 @@ def test_a_failure_is_a_sentence_and_can_be_tried_again(weights: Weights, qtbot:
     dialog = shown(WeightsDialog(replace(weights, urls=(weights.urls[0] + ".gone",))), qtbot)
     dialog.download_button.click()
     qtbot.waitUntil(lambda: "HTTP 404" in dialog.message.text())
-    assert "By hand: get weights.pt from" in dialog.message.text()
+    assert "To install it manually: get weights.pt from" in dialog.message.text()
     assert dialog.isVisible()
     assert dialog.download_button.isEnabled()
     assert dialog.path is None
 
 
-def test_a_file_brought_by_hand_is_checked_and_copied(
+def test_a_file_installed_manually_is_checked_and_copied(
     weights: Weights, qtbot: QtBot, tmp_path: Path
 ) -> None:
     dialog = shown(WeightsDialog(weights), qtbot)

@@ -50,17 +50,17 @@ def test_a_file_with_a_wrong_check_is_refused_and_stays(
     assert not (tmp_path / "home" / "weights" / "mobile_sam.pt").exists()
     checked = run("models", "verify", file)
     assert checked.status == 2
-    assert f"expected {CATALOGUE['mobile_sam'].check}" in checked.out
+    assert f"expected {CATALOGUE['mobile_sam'].checksum}" in checked.out
     assert "Nothing was changed" in checked.err
 
 
-def test_a_file_brought_by_hand_is_installed_and_verified(
+def test_a_file_installed_manually_is_installed_and_verified(
     run: Callable[..., Ran], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     file = tmp_path / "from_a_stick.pt"
     file.write_bytes(b"weights")
     check = "sha256:" + hashlib.sha256(b"weights").hexdigest()
-    entry = replace(CATALOGUE["mobile_sam"], size=7, check=check)
+    entry = replace(CATALOGUE["mobile_sam"], size=7, checksum=check)
     monkeypatch.setattr(
         catalogue, "CATALOGUE", MappingProxyType({**CATALOGUE, "mobile_sam": entry})
     )

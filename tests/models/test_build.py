@@ -23,12 +23,13 @@ from napari_iclsam.models.build import (
     recognise,
     vit_shape,
 )
+from napari_iclsam.models.prompts import Prompts
 from napari_iclsam.models.sam import Sam, vit_encoder
 from napari_iclsam.models.starter_sam import StarterSam
 from napari_iclsam.models.universeg import UniverSeg
 from napari_iclsam.weights import folders
 from napari_iclsam.weights.catalogue import CATALOGUE
-from napari_iclsam.weights.download import CheckFailed, MissingWeights
+from napari_iclsam.weights.download import ChecksumError, MissingWeights
 
 Save = Callable[..., str]
 
@@ -91,7 +92,7 @@ def test_a_sam_of_one_s_own_embeds_and_decodes_as_segment_anything(
         logits, iou = reference.mask_decoder(
             expected, reference.prompt_encoder.get_dense_pe(), sparse, dense, False
         )
-        decoded = sam.decode(features, boxes=box)
+        decoded = sam.decode(features, Prompts(box))
     assert (decoded.logits - logits[:, 0]).abs().max() < 1e-4
     assert (decoded.iou - iou[:, 0]).abs().max() < 1e-4
 
@@ -129,7 +130,7 @@ def test_bfloat16_halves_the_encoder_and_nearly_keeps_its_output(
     image = torch.rand(1, 3, 1024, 1024)
     with torch.inference_mode():
         one, other = half.encode(image), full.encode(image)
-        assert half.decode(one, boxes=torch.tensor([[0.0, 0, 9, 9]])).logits.isfinite().all()
+        assert half.decode(one, Prompts(torch.tensor([[0.0, 0, 9, 9]]))).logits.isfinite().all()
     assert one.embedding.dtype == torch.float32
     assert (one.embedding - other.embedding).norm() < 0.05 * other.embedding.norm()
 
@@ -177,7 +178,10 @@ def test_a_fine_tuned_mobile_sam_is_recognised(
 
 
 def lite_medsam_tensors() -> dict[str, Tensor]:
-    """Return tensors of LiteMedSAM's layout: MobileSAM's with patches of one pixel and without a classifier."""
+    """Return tensors of LiteMedSAM's layout.
+
+    MobileSAM's with patches of one pixel and without a classifier.
+    """
     shapes = json.loads((Path(__file__).parent / "data" / "mobile_sam_keys.json").read_text())
     for name in (
         "image_encoder.patch_embed.seq.0.c.weight",
@@ -185,7 +189,9 @@ def lite_medsam_tensors() -> dict[str, Tensor]:
     ):
         shapes[name][2:] = [1, 1]
     return {
-        name: torch.zeros(shape) for name, shape in shapes.items() if name not in tiny_vit.UNNEEDED
+        name: torch.zeros(shape)
+        for name, shape in shapes.items()
+        if name not in tiny_vit.IGNORED_KEYS
     }
 
 
@@ -289,7 +295,9 @@ def test_a_file_under_a_published_name_is_checked_before_it_is_read(
     no_hub: Path, reference: nn.Module
 ) -> None:
     torch.save(reference.state_dict(), no_hub / "mobile_sam.pt")
-    with pytest.raises(CheckFailed, match=r"has \d+ bytes, expected 40728226.*Nothing was changed"):
+    with pytest.raises(
+        ChecksumError, match=r"has \d+ bytes, expected 40728226.*Nothing was changed"
+    ):
         build_sam("mobile_sam")
     assert (no_hub / "mobile_sam.pt").exists()
 

@@ -15,7 +15,7 @@ from napari_iclsam.models.image_encoder import ImageEncoder
 
 
 def published(size: int) -> ImageEncoderViT:
-    """segment-anything's own encoder with random weights, relative and absolute positions included."""
+    """segment-anything's own encoder with random weights and random positions."""
     torch.manual_seed(size)
     encoder = ImageEncoderViT(
         img_size=size,
@@ -78,9 +78,9 @@ def test_positions_folded_into_the_product_equal_positions_added() -> None:
     by_row, by_column = torch.randn(2, 4, 30, 6), torch.randn(2, 4, 30, 5)
     bias = (by_row[..., :, None] + by_column[..., None, :]).flatten(-2)
     expected = torch.softmax(q @ k.mT / 8**0.5 + bias, dim=-1) @ v
-    assert torch.allclose(
-        image_encoder._attend_folded(q, k, v, by_row, by_column), expected, atol=1e-5
-    )
+    heads = image_encoder._Heads(q, k, v, by_row, by_column)
+    attended = image_encoder._attend_folded(heads).transpose(1, 2)
+    assert torch.allclose(attended, expected, atol=1e-5)
 
 
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16], ids=["bfloat16", "float16"])

@@ -13,7 +13,7 @@ from torch import nn
 from napari_iclsam.models.build import build_sam
 from napari_iclsam.models.sam import Sam
 from napari_iclsam.weights import catalogue, folders
-from napari_iclsam.weights.checks import digest
+from napari_iclsam.weights.checksums import checksum
 
 
 @pytest.mark.slow
@@ -33,10 +33,12 @@ def test_a_full_size_vit_b_is_loaded_by_name_and_equals_segment_anything(
     assert file.stat().st_size == pytest.approx(
         catalogue.CATALOGUE["sam_vit_b"].about_size, rel=1e-3
     )
-    entry = replace(catalogue.CATALOGUE["sam_vit_b"], size=file.stat().st_size, check=digest(file))
+    entry = replace(
+        catalogue.CATALOGUE["sam_vit_b"], size=file.stat().st_size, checksum=checksum(file)
+    )
     monkeypatch.setattr(catalogue, "CATALOGUE", {"sam_vit_b": entry})
     built = build_sam("sam_vit_b")
-    assert (built.weights, built.path, built.sha256) == (entry, file, entry.check)
+    assert (built.weights, built.path, built.sha256) == (entry, file, entry.checksum)
     assert isinstance(built.module, Sam)
     with torch.inference_mode():
         image = torch.rand(1, 3, 1024, 1024)

@@ -1,4 +1,4 @@
-"""SAM's guided decoder against segment-anything's own, and against the published form of the guidance."""
+"""SAM's guided decoder against segment-anything's, and against the published guidance."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from segment_anything.modeling import MaskDecoder, TwoWayTransformer
 from torch import Tensor, nn
 
 from napari_iclsam.models.features import Decoded, Features
+from napari_iclsam.models.prompts import Prompts
 from napari_iclsam.models.sam import Sam, vit_encoder
 
 COUNT, GRID = 3, 16
@@ -113,7 +114,7 @@ def test_without_guidance_the_decoder_is_segment_anything_s(
     given = prompts(kind)
     published = decoded_by_segment_anything(sam, own_decoder(sam), features, given)
     assert published.logits.std() > 1e-3
-    assert difference(sam.decode(features, **given), published) < 1e-5
+    assert difference(sam.decode(features, Prompts(**given)), published) < 1e-5
 
 
 @pytest.mark.parametrize("kind", ["boxes", "boxes and masks"])
@@ -136,9 +137,9 @@ def test_guidance_is_a_factor_on_the_attention_weights(
         transformer.final_attn_token_to_image, to_image
     )
     published = decoded_by_segment_anything(sam, decoder, features, given)
-    guided = sam.decode(features, **given, bias=bias)
+    guided = sam.decode(features, Prompts(**given, bias=bias))
     assert difference(guided, published) < 1e-5
-    assert (difference(guided, sam.decode(features, **given)) > 1e-4) == (strength > 0)
+    assert (difference(guided, sam.decode(features, Prompts(**given))) > 1e-4) == (strength > 0)
 
 
 @pytest.mark.parametrize("kind", ["boxes", "boxes and points", "boxes and masks"])
@@ -147,11 +148,9 @@ def test_many_prompts_in_one_call_are_decoded_as_if_alone(
 ) -> None:
     given = prompts(kind)
     bias = torch.randn(COUNT, GRID * GRID, generator=torch.Generator().manual_seed(3))
-    together = sam.decode(features, **given, bias=bias)
+    together = sam.decode(features, Prompts(**given, bias=bias))
     for n in range(COUNT):
-        alone = sam.decode(
-            features, **{name: v[n : n + 1] for name, v in given.items()}, bias=bias[n : n + 1]
-        )
+        alone = sam.decode(features, Prompts(**given, bias=bias).part(n, n + 1))
         assert (
             difference(Decoded(together.logits[n : n + 1], together.iou[n : n + 1]), alone) < 1e-5
         )
@@ -159,10 +158,8 @@ def test_many_prompts_in_one_call_are_decoded_as_if_alone(
 
 def test_one_bias_may_serve_all_prompts(sam: Sam, features: Features) -> None:
     bias = torch.randn(GRID * GRID, generator=torch.Generator().manual_seed(3))
-    one, each = (
-        sam.decode(features, BOXES, bias=bias),
-        sam.decode(features, BOXES, bias=bias.expand(COUNT, -1)),
-    )
+    one = sam.decode(features, Prompts(BOXES, bias))
+    each = sam.decode(features, Prompts(BOXES, bias.expand(COUNT, -1)))
     assert torch.equal(one.logits, each.logits)
 
 

@@ -1,4 +1,4 @@
-"""The in-context starter network: sizes, batches, what its likeness sees, and its bundled weights."""
+"""The in-context starter network: sizes, batches, its ridge similarity, and its bundled weights."""
 
 from __future__ import annotations
 
@@ -12,7 +12,10 @@ from napari_iclsam.models.starter_icl import StarterIcl, TwoScales
 
 
 def red_squares(count: int, size: int, seed: int) -> tuple[Tensor, Tensor]:
-    """Return grey noise with a red square (the target) and a green one, each somewhere: (N, 3, s, s), (N, 1, s, s)."""
+    """Return grey noise with a red square (the target) and a green one, each somewhere.
+
+    (N, 3, s, s), (N, 1, s, s).
+    """
     generator = torch.Generator().manual_seed(seed)
     images = torch.rand(count, 1, size, size, generator=generator).expand(-1, 3, -1, -1) * 0.3 + 0.2
     images, masks, side = images.clone(), torch.zeros(count, 1, size, size), size // 4
@@ -46,20 +49,20 @@ def test_tasks_and_queries_together_equal_one_at_a_time(
             assert torch.allclose(alone[0], together[n], atol=1e-4)
 
 
-def test_an_untrained_likeness_finds_a_color_wherever_it_is() -> None:
+def test_an_untrained_similarity_finds_a_color_wherever_it_is() -> None:
     torch.manual_seed(0)
     net = StarterIcl()
     images, masks = red_squares(4, 64, seed=1)
     queries, truth = red_squares(6, 64, seed=2)
     with torch.no_grad():
-        likeness = net.likeness(queries, net.encode_support(images[None], masks[None]))
-    assert likeness.shape == (6, 2, 32, 32)
+        similarity = net.similarity(queries, net.encode_support(images[None], masks[None]))
+    assert similarity.shape == (6, 2, 32, 32)
     inside = F.avg_pool2d(truth, 2) > 0.5
-    assert likeness[:, :1][inside].mean() > 0.5
-    assert likeness[:, :1][~inside].mean() < -0.5
+    assert similarity[:, :1][inside].mean() > 0.5
+    assert similarity[:, :1][~inside].mean() < -0.5
 
 
-def test_the_guidance_changes_the_answer_and_a_likeness_at_hand_does_not() -> None:
+def test_the_guidance_changes_the_answer_and_a_similarity_at_hand_does_not() -> None:
     torch.manual_seed(0)
     net = StarterIcl().eval()
     images, masks = red_squares(3, 32, seed=3)
@@ -67,7 +70,7 @@ def test_the_guidance_changes_the_answer_and_a_likeness_at_hand_does_not() -> No
         context = net.encode_support(images[None, :2], masks[None, :2])
         plain = net(images[2:], context)
         assert torch.equal(
-            plain, net(images[2:], context, likeness=net.likeness(images[2:], context))
+            plain, net(images[2:], context, similarity=net.similarity(images[2:], context))
         )
         assert not torch.allclose(
             plain, net(images[2:], context, torch.randn(1, 1, 32, 32)), atol=1e-4
@@ -90,9 +93,7 @@ def test_attention_finds_the_support_wherever_it_lies_and_begins_with_nothing() 
         assert not torch.allclose(attention(u, [2 * group * group for group in v]), met, atol=0.1)
 
 
-def test_two_scales_are_the_mean_of_the_answers_at_full_and_at_half_size_before_the_merge_has_learnt() -> (
-    None
-):
+def test_two_scales_are_the_mean_of_the_outputs_of_both_while_the_merge_is_untrained() -> None:
     torch.manual_seed(0)
     net = StarterIcl().eval()
     images, masks = red_squares(3, 64, seed=6)

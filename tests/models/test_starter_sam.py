@@ -1,4 +1,4 @@
-"""starter-sam: shapes, every kind of prompt, guidance, independence of prompts, and the bundled weights."""
+"""starter-sam: shapes, every kind of prompt, guidance, and the bundled weights."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from torch import Tensor
 
 from napari_iclsam.models.features import Features
 from napari_iclsam.models.prompt_maps import bias_maps, box_maps, mask_maps, point_maps, prompt_maps
+from napari_iclsam.models.prompts import Prompts
 from napari_iclsam.models.starter_sam import StarterSam
 
 BOXES = torch.tensor([[8.0, 16.0, 56.0, 80.0], [40.0, 8.0, 90.0, 60.0], [2.0, 2.0, 20.0, 20.0]])
@@ -53,39 +54,29 @@ def test_each_kind_of_prompt_gives_one_mask_and_one_quality_a_prompt(
 ) -> None:
     points = torch.tensor([[[20.0, 30.0], [1.0, 1.0]]]).expand(3, -1, -1)
     labels = torch.tensor([[1, 0], [1, -1], [1, 1]])
-    decoded = network.decode(
-        features,
+    prompts = Prompts(
         boxes=BOXES if kind in ("boxes", "all") else None,
         points=points if kind in ("points", "all") else None,
         point_labels=labels if kind in ("points", "all") else None,
         masks=torch.randn(3, 1, 48, 48) if kind in ("masks", "all") else None,
     )
+    decoded = network.decode(features, prompts)
     assert decoded.logits.shape == (3, 48, 48)
     assert decoded.logits.isfinite().all()
     assert decoded.iou.shape == (3,)
     assert ((decoded.iou >= 0) & (decoded.iou <= 1)).all()
 
 
-def test_no_prompt_at_all_is_refused(network: StarterSam, features: Features) -> None:
-    with pytest.raises(ValueError, match="at least one prompt"):
-        network.decode(features)
-
-
-def test_points_without_labels_are_refused(network: StarterSam, features: Features) -> None:
-    with pytest.raises(ValueError, match="together with point_labels"):
-        network.decode(features, boxes=BOXES[:1], points=torch.zeros(1, 1, 2))
-
-
 def test_many_boxes_give_what_each_gives_alone(network: StarterSam, features: Features) -> None:
-    together = network.decode(features, BOXES)
+    together = network.decode(features, Prompts(BOXES))
     for index in range(len(BOXES)):
-        alone = network.decode(features, BOXES[index : index + 1])
+        alone = network.decode(features, Prompts(BOXES[index : index + 1]))
         torch.testing.assert_close(together.logits[index], alone.logits[0], atol=1e-4, rtol=1e-4)
         torch.testing.assert_close(together.iou[index], alone.iou[0], atol=1e-4, rtol=1e-4)
 
 
 def test_the_box_decides_which_mask_is_drawn(network: StarterSam, features: Features) -> None:
-    logits = network.decode(features, BOXES).logits
+    logits = network.decode(features, Prompts(BOXES)).logits
     assert (logits[0] - logits[1]).abs().max() > 1e-3
 
 
@@ -94,7 +85,8 @@ def test_guidance_changes_the_mask(
     network: StarterSam, features: Features, shape: tuple[int, ...]
 ) -> None:
     bias = torch.randn(shape, generator=torch.Generator().manual_seed(2)) * 3
-    plain, guided = network.decode(features, BOXES), network.decode(features, BOXES, bias=bias)
+    plain = network.decode(features, Prompts(BOXES))
+    guided = network.decode(features, Prompts(BOXES, bias))
     assert (plain.logits - guided.logits).abs().max() > 1e-3
 
 
@@ -104,10 +96,8 @@ def test_guidance_of_one_prompt_leaves_the_others_as_they_were(
     bias = torch.zeros(3, 144)
     other = bias.clone()
     other[1] = torch.linspace(-4, 4, 144)
-    first, second = (
-        network.decode(features, BOXES, bias=bias),
-        network.decode(features, BOXES, bias=other),
-    )
+    first = network.decode(features, Prompts(BOXES, bias))
+    second = network.decode(features, Prompts(BOXES, other))
     torch.testing.assert_close(first.logits[[0, 2]], second.logits[[0, 2]], atol=1e-5, rtol=1e-5)
     assert (first.logits[1] - second.logits[1]).abs().max() > 1e-3
 
@@ -115,9 +105,8 @@ def test_guidance_of_one_prompt_leaves_the_others_as_they_were(
 def test_all_prompts_reach_every_part_that_is_trained(network: StarterSam) -> None:
     trained = StarterSam(image_size=64)
     features = trained.encode(torch.randn(1, 3, 64, 64))
-    decoded = trained.decode(
-        features, BOXES[:1], masks=torch.randn(1, 1, 32, 32), bias=torch.randn(64)
-    )
+    prompts = Prompts(BOXES[:1], torch.randn(64), torch.randn(1, 1, 32, 32))
+    decoded = trained.decode(features, prompts)
     (decoded.logits.square().mean() + decoded.iou.sum()).backward()
     idle = [
         name
@@ -127,22 +116,22 @@ def test_all_prompts_reach_every_part_that_is_trained(network: StarterSam) -> No
     assert idle == []
 
 
-def test_the_likeness_separates_what_the_features_tell_apart(network: StarterSam) -> None:
+def test_the_ridge_similarity_separates_what_the_features_tell_apart(network: StarterSam) -> None:
     generator = torch.Generator().manual_seed(3)
     object_ = torch.zeros(24, 24)
     object_[6:14, 4:12] = 1
     detail = torch.randn(1, 32, 24, 24, generator=generator) + 3 * torch.sign(object_ - 0.5)
     features = Features(torch.randn(1, 256, 12, 12, generator=generator), detail)
-    maps = prompt_maps(12, torch.tensor([[16.0, 24.0, 48.0, 56.0]]), None, None, None, None, detail)
-    like = network.decoder.likeness(features, maps, torch.zeros(1, dtype=torch.int64)).fine[0, 0]
+    maps = prompt_maps(12, Prompts(torch.tensor([[16.0, 24.0, 48.0, 56.0]])), detail)
+    like = network.decoder.similarity(features, maps, torch.zeros(1, dtype=torch.int64)).fine[0, 0]
     assert like[object_ > 0].mean() > 0.7
     assert like[object_ == 0].mean() < -0.7
 
 
-def test_the_likeness_of_an_image_without_any_contrast_is_flat(network: StarterSam) -> None:
+def test_the_ridge_similarity_of_an_image_without_any_contrast_is_flat(network: StarterSam) -> None:
     features = Features(torch.ones(1, 256, 12, 12), torch.ones(1, 32, 24, 24))
-    maps = prompt_maps(12, BOXES, None, None, None, None, torch.zeros(()))
-    like = network.decoder.likeness(features, maps, torch.zeros(3, dtype=torch.int64))
+    maps = prompt_maps(12, Prompts(BOXES), torch.zeros(()))
+    like = network.decoder.similarity(features, maps, torch.zeros(3, dtype=torch.int64))
     assert like.fine.isfinite().all()
     assert like.fine.flatten(1).std(dim=1).max() < 1e-3
 
@@ -150,7 +139,7 @@ def test_the_likeness_of_an_image_without_any_contrast_is_flat(network: StarterS
 def test_a_box_that_misses_the_image_gives_finite_numbers(
     network: StarterSam, features: Features
 ) -> None:
-    decoded = network.decode(features, torch.tensor([[300.0, 300.0, 300.0, 300.0]]))
+    decoded = network.decode(features, Prompts(torch.tensor([[300.0, 300.0, 300.0, 300.0]])))
     assert decoded.logits.isfinite().all()
     assert decoded.iou.isfinite().all()
 
@@ -186,8 +175,8 @@ class TestMaps:
     def test_a_flat_bias_of_zero_differs_from_no_bias_by_its_presence_only(
         self, like: Tensor
     ) -> None:
-        absent = prompt_maps(4, BOXES, None, None, None, None, like)
-        flat = prompt_maps(4, BOXES, None, None, None, torch.zeros(16), like)
+        absent = prompt_maps(4, Prompts(BOXES), like)
+        flat = prompt_maps(4, Prompts(BOXES, torch.zeros(16)), like)
         assert not absent.coarse.any()
         torch.testing.assert_close(flat.coarse[:, 0], torch.zeros(3, 4, 4))
         torch.testing.assert_close(flat.coarse[:, 1], torch.ones(3, 4, 4))

@@ -1,4 +1,4 @@
-"""MobileSAM's and LiteMedSAM's encoder against the published files' names and the published implementation's output."""
+"""MobileSAM's and LiteMedSAM's encoder against published names and published outputs."""
 
 from __future__ import annotations
 
@@ -13,14 +13,17 @@ from torch import Tensor, nn
 
 from napari_iclsam.models.checkpoint import load_strictly
 from napari_iclsam.models.sam import Sam
-from napari_iclsam.models.tiny_vit import UNNEEDED, TinyVitEncoder, from_published
+from napari_iclsam.models.tiny_vit import IGNORED_KEYS, TinyVitEncoder, from_published
 
 DATA = Path(__file__).parent / "data"
 SHAPES: dict[str, list[int]] = json.loads((DATA / "mobile_sam_keys.json").read_text())
 
 
 def named_weight(name: str, shape: list[int]) -> Tensor:
-    """Make the parity pack's weight of a name: the same everywhere, of a scale that keeps activations sound."""
+    """Make the parity pack's weight of a name.
+
+    The same everywhere, of a scale that keeps activations sound.
+    """
     if name.endswith("num_batches_tracked"):
         return torch.zeros(shape, dtype=torch.int64)
     seed = zlib.crc32(f"parity-t/sam:{name}".encode())
@@ -45,7 +48,7 @@ def published() -> dict[str, Tensor]:
 @pytest.fixture(scope="module")
 def mobile_sam(published: dict[str, Tensor]) -> Sam:
     sam = Sam(TinyVitEncoder())
-    load_strictly(sam, from_published(published), "mobile_sam", UNNEEDED)
+    load_strictly(sam, from_published(published), "mobile_sam", IGNORED_KEYS)
     return sam.eval()
 
 
@@ -54,7 +57,7 @@ def test_all_439_published_names_are_loaded_or_named_as_unneeded(
 ) -> None:
     assert len(published) == 439
     loaded, renamed = mobile_sam.state_dict(), from_published(published)
-    assert set(renamed) == set(loaded) | UNNEEDED
+    assert set(renamed) == set(loaded) | IGNORED_KEYS
     assert all(torch.equal(loaded[name], renamed[name]) for name in loaded)
 
 
@@ -85,7 +88,7 @@ def test_a_file_that_lacks_a_tensor_is_refused(published: dict[str, Tensor]) -> 
     with pytest.raises(
         ValueError, match=r"mine: 1 tensor is missing \(image_encoder\.neck\.2\.weight\)"
     ):
-        load_strictly(Sam(TinyVitEncoder()), from_published(lacking), "mine", UNNEEDED)
+        load_strictly(Sam(TinyVitEncoder()), from_published(lacking), "mine", IGNORED_KEYS)
 
 
 @pytest.fixture

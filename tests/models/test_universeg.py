@@ -11,7 +11,10 @@ from napari_iclsam.models.universeg import UniverSeg
 
 
 def plain_block(block: torch.nn.Module, u: Tensor, v: Tensor) -> tuple[Tensor, Tensor]:
-    """u (Cu, H, W), v (S, Cv, H, W): the formula as published, one convolution of the concatenation a pair."""
+    """u (Cu, H, W), v (S, Cv, H, W).
+
+    The formula as published, one convolution of the concatenation a pair.
+    """
     z = block.cross.cross_conv(torch.cat([u.expand(len(v), *u.shape), v], dim=1))
     target, support = block.target.vmapped, block.support.vmapped
     return (
@@ -23,7 +26,10 @@ def plain_block(block: torch.nn.Module, u: Tensor, v: Tensor) -> tuple[Tensor, T
 def plain_universeg(
     net: UniverSeg, query: Tensor, images: Tensor, masks: Tensor, guidance: Tensor | None
 ) -> Tensor:
-    """query (C, H, W), images (S, C, H, W), masks (S, 1, H, W), guidance (1, H, W) -> logits (1, H, W)."""
+    """Return logits (1, H, W) of a query (C, H, W).
+
+    Of images (S, C, H, W), masks (S, 1, H, W) and guidance (1, H, W).
+    """
     u, v = query, torch.cat([images, masks], dim=1)
     skips = []
     for level, block in enumerate(net.enc_blocks):

@@ -22,10 +22,11 @@ from torch import Tensor
 
 from napari_iclsam.core.encoder.cache import EmbeddingCache
 from napari_iclsam.core.encoder.embedding import Embedding
-from napari_iclsam.core.encoder.runner import PromptableRunner, Prompts
+from napari_iclsam.core.encoder.runner import PromptableRunner
 from napari_iclsam.core.metrics import dice
 from napari_iclsam.core.segmenter import ICLSAM
 from napari_iclsam.models.build import build_sam
+from napari_iclsam.models.prompts import Prompts
 
 FOLDERS = [
     Path(__file__).parent / "data",

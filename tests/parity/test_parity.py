@@ -38,6 +38,7 @@ from napari_iclsam.core.refinement.prompts import find_boxes
 from napari_iclsam.core.refinement.sam import refine_with_sam
 from napari_iclsam.core.segmenter import ICLSAM
 from napari_iclsam.core.settings import Settings
+from napari_iclsam.models.prompts import Prompts
 from napari_iclsam.models.sam import Sam, vit_encoder
 from napari_iclsam.models.universeg import UniverSeg
 
@@ -192,7 +193,7 @@ def test_low_resolution_logits_of_each_box(case: Case) -> None:
     embedding = case.query.embedding
     boxes = embedding.frame.boxes_to_square(case.arrays["boxes_xyxy"])
     bias = torch.from_numpy(case.arrays["attention_bias_64"]).reshape(1, -1)
-    decoded = case.promptable.promptable.decode(embedding.features, boxes, bias=bias)
+    decoded = case.promptable.promptable.decode(embedding.features, Prompts(boxes, bias))
     assert difference(decoded.logits[:, ::2, ::2], case.arrays["low_res_logits"]) < TOLERANCE
     assert difference(decoded.iou[:, None], case.arrays["iou"]) < TOLERANCE
 

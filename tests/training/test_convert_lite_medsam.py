@@ -9,7 +9,7 @@ import safetensors.torch
 import torch
 
 from napari_iclsam.models.checkpoint import metadata, read_tensors
-from napari_iclsam.weights.checks import CheckFailed
+from napari_iclsam.weights.checksums import ChecksumError
 from napari_iclsam.weights.folders import bundled_folder
 from tests.parity.test_lite_medsam import published
 from training.convert_lite_medsam import PUBLISHED, convert, halved, main, with_sorted_header
@@ -19,7 +19,7 @@ BUNDLED = bundled_folder() / "lite_medsam.safetensors"
 
 def test_another_file_is_refused_and_nothing_is_written(tmp_path: Path) -> None:
     (tmp_path / "lite_medsam.pth").write_bytes(b"something else")
-    with pytest.raises(CheckFailed, match=f"expected {PUBLISHED}"):
+    with pytest.raises(ChecksumError, match=f"expected {PUBLISHED}"):
         convert(tmp_path / "lite_medsam.pth", tmp_path / "out.safetensors")
     assert not (tmp_path / "out.safetensors").exists()
 

@@ -1,4 +1,7 @@
-"""The in-context recipe: sets are read whole, augmentation keeps pairs together, training resumes where it stopped."""
+"""The in-context recipe.
+
+Sets are read whole, augmentation keeps pairs together, training resumes where it stopped.
+"""
 
 from __future__ import annotations
 
@@ -20,7 +23,7 @@ from training.augment import Pairs, augment, crop, own_range
 from training.config import IclConfig, Stage
 from training.data import DataSet, load_set, load_sets
 from training.episodes import Episodes, as_source, real_task, split, synthetic_task
-from training.optimisation import dice, likeness_loss
+from training.optimisation import dice, similarity_loss
 from training.parts import Parts
 from training.train_icl import State, export, fresh_state, load_weights, rate, train, train_step
 from training.train_merge import train_merge
@@ -215,13 +218,13 @@ def test_the_loss_is_small_for_the_truth_and_dice_counts_pixels() -> None:
     assert dice(half, target).tolist() == pytest.approx([2 * 16 / 48, 1.0])
 
 
-def test_the_loss_of_a_likeness_counts_both_sides_alike() -> None:
+def test_the_loss_of_a_similarity_counts_both_sides_alike() -> None:
     target = torch.zeros(1, 1, 8, 8)
     target[..., :2, :2] = 1
     right = F.avg_pool2d(target, 2) * 6 - 3
-    assert float(likeness_loss(right, target)) < 0.01
-    assert float(likeness_loss(torch.full_like(right, -3), target)) == pytest.approx(
-        float(likeness_loss(torch.full_like(right, 3), target)), rel=1e-4
+    assert float(similarity_loss(right, target)) < 0.01
+    assert float(similarity_loss(torch.full_like(right, -3), target)) == pytest.approx(
+        float(similarity_loss(torch.full_like(right, 3), target)), rel=1e-4
     )
 
 

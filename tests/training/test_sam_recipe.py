@@ -1,4 +1,7 @@
-"""The recipe of starter-sam on small images made here: prompts, pairs of views, losses, a run and its resumption."""
+"""The recipe of starter-sam on small images made here.
+
+Prompts, pairs of views, losses, a run and its resumption.
+"""
 
 from __future__ import annotations
 
@@ -20,7 +23,7 @@ from training.data import DataSet, Sample, load_sets
 from training.plot_sam import draw_curves, read_log
 from training.sam_batches import Phase, by_look, draw_batch, warp
 from training.sam_config import SamConfig
-from training.sam_losses import area_under_curve, guidance, likeness_loss, mask_loss, probe_loss
+from training.sam_losses import area_under_curve, guidance, mask_loss, probe_loss, similarity_loss
 from training.sam_masks import InContextMasks
 from training.sam_prompts import (
     coarse_mask,
@@ -31,6 +34,7 @@ from training.sam_prompts import (
     tight_box,
 )
 from training.train_sam import (
+    Run,
     chances_of,
     export,
     held_out,
@@ -256,14 +260,14 @@ class TestLosses:
         )
         assert probed.loss < 0.5 * blind.loss
 
-    def test_a_likeness_that_agrees_with_the_object_loses_less(self) -> None:
+    def test_a_similarity_that_agrees_with_the_object_loses_less(self) -> None:
         target = torch.zeros(1, 16, 16)
         target[:, 4:12, 4:12] = 1
         near = torch.ones_like(target)
         fine, coarse = 2 * target[:, ::2, ::2] - 1, 2 * target[:, ::4, ::4] - 1
         right, wrong = (
-            likeness_loss(fine, coarse, target, near),
-            likeness_loss(-fine, -coarse, target, near),
+            similarity_loss(fine, coarse, target, near),
+            similarity_loss(-fine, -coarse, target, near),
         )
         assert right < 0.06
         assert wrong > 2.9
@@ -328,10 +332,10 @@ class TestRun:
             validation_batches=1,
         )
         out = tmp_path / "run"
-        train(folder.parent, out, config, torch.device("cpu"))
+        train(Run(folder.parent, out), config, torch.device("cpu"))
         first = torch.load(out / "checkpoint.pt", weights_only=True)
         longer = replace(config, minutes=first["seconds"] / 60 + 0.01)
-        train(folder.parent, out, longer, torch.device("cpu"))
+        train(Run(folder.parent, out), longer, torch.device("cpu"))
         second = torch.load(out / "checkpoint.pt", weights_only=True)
         assert second["step"] > first["step"] > 0
         weights = load_file(out / "starter_sam.safetensors")
@@ -354,7 +358,7 @@ class TestMeasures:
         rng = np.random.default_rng(0)
         with torch.inference_mode():
             boxes = evaluate_sam.score_boxes(network, data, 3, rng)
-            auc = evaluate_sam.score_probe(network, data, support=2, draws=1, queries=2, rng=rng)
+            auc = evaluate_sam.score_probe(network, data, evaluate_sam.Draws(2, 1, 2), rng)
         assert 0.8 < boxes.filled < 0.95  # a disc in its box: 2 / (1 + 4 / pi) = 0.88
         assert boxes.filled_jittered < boxes.filled
         assert 0 <= boxes.tight <= 1

@@ -183,7 +183,7 @@ def weights(server: Server, home: Path) -> Weights:
         urls=(server.url,),
         filename="weights.pt",
         size=len(CONTENT),
-        check=f"sha256:{hashlib.sha256(CONTENT).hexdigest()}",
+        checksum=f"sha256:{hashlib.sha256(CONTENT).hexdigest()}",
     )
 
 

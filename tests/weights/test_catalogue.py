@@ -30,7 +30,7 @@ def test_an_entry_is_bundled_or_has_an_address_and_a_check(entry: Weights) -> No
         assert not entry.urls
         assert entry.filename.endswith(".safetensors")
     else:
-        kind, _, digits = (entry.check or "").partition(":")
+        kind, _, digits = (entry.checksum or "").partition(":")
         assert re.fullmatch(f"[0-9a-f]{{{DIGITS[kind]}}}", digits)
         assert entry.urls
         assert all(url.startswith("https://") for url in entry.urls)

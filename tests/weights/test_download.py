@@ -17,7 +17,7 @@ import pytest
 from napari_iclsam.weights import download, folders
 from napari_iclsam.weights.catalogue import CATALOGUE, Weights
 from napari_iclsam.weights.download import (
-    CheckFailed,
+    ChecksumError,
     DownloadCancelled,
     DownloadFailed,
     MissingWeights,
@@ -138,7 +138,7 @@ def test_a_missing_file_is_asked_for_once_and_says_how_to_bring_it(
     for part in (
         "HTTP 404",
         server.url,
-        str(weights.check),
+        str(weights.checksum),
         str(home / "weights.pt"),
         "--from FILE",
     ):
@@ -172,12 +172,12 @@ def test_a_file_of_another_length_is_refused_before_it_is_loaded(
         fetch(weights)
 
 
-def test_wrong_content_is_refused_with_both_digests_and_kept_nowhere(
+def test_wrong_content_is_refused_with_both_checksums_and_kept_nowhere(
     server: Server, weights: Weights, home: Path, fetch: Fetch, content: bytes
 ) -> None:
     server.behaviours = ["wrong"]
     found = hashlib.sha256(bytes(len(content))).hexdigest()
-    with pytest.raises(DownloadFailed, match=f"expected {weights.check}, found sha256:{found}"):
+    with pytest.raises(DownloadFailed, match=f"expected {weights.checksum}, found sha256:{found}"):
         fetch(weights)
     assert files(home) == set()
     assert len(server.requests) == 1
@@ -289,7 +289,7 @@ def test_offline_nothing_is_asked_for(
     with pytest.raises(MissingWeights) as raised:
         fetch(weights)
     assert raised.value.weights is weights
-    for part in (weights.filename, server.url, str(weights.check), str(home / "weights.pt")):
+    for part in (weights.filename, server.url, str(weights.checksum), str(home / "weights.pt")):
         assert part in str(raised.value)
     assert server.requests == []
 
@@ -329,7 +329,7 @@ def test_a_wrong_file_in_our_folder_is_named_and_stays(
     wrong = home / "weights.pt"
     wrong.write_bytes(bytes(len(content)))
     with pytest.raises(
-        CheckFailed,
+        ChecksumError,
         match=r"expected sha256:\w+, found sha256:\w+.*Nothing was changed: move or delete it",
     ):
         fetch(weights)
@@ -384,7 +384,7 @@ def test_bundled_weights_are_never_downloaded(
     assert not home.exists()
 
 
-def test_a_file_brought_by_hand_is_copied(
+def test_a_file_installed_manually_is_copied(
     weights: Weights, home: Path, tmp_path: Path, content: bytes
 ) -> None:
     brought = tmp_path / "downloads" / "weights (1).pt"
@@ -397,12 +397,12 @@ def test_a_file_brought_by_hand_is_copied(
     assert download.install_from(weights, home / "weights.pt") == home / "weights.pt"
 
 
-def test_a_wrong_file_brought_by_hand_is_refused(
+def test_a_wrong_file_installed_manually_is_refused(
     weights: Weights, home: Path, tmp_path: Path
 ) -> None:
     brought = tmp_path / "page.pt"
     brought.write_bytes(b"<html>")
-    with pytest.raises(CheckFailed, match="has 6 bytes, expected 700001: it is a web page"):
+    with pytest.raises(ChecksumError, match="has 6 bytes, expected 700001: it is a web page"):
         download.install_from(weights, brought)
     with pytest.raises(FileNotFoundError, match="there is no file"):
         download.install_from(weights, tmp_path / "absent.pt")
@@ -415,7 +415,7 @@ def test_bundled_weights_are_not_installed_from_a_file(tmp_path: Path) -> None:
         download.install_from("starter", tmp_path)
 
 
-def test_verifying_compares_with_the_publisher_s_digest(
+def test_verifying_compares_with_the_publisher_s_checksum(
     weights: Weights, home: Path, tmp_path: Path, content: bytes
 ) -> None:
     own = tmp_path / "mine.pt"
@@ -423,13 +423,13 @@ def test_verifying_compares_with_the_publisher_s_digest(
     verified = download.verify(own)
     assert verified.matches
     assert verified.expected is None
-    assert verified.sha256 == weights.check
+    assert verified.sha256 == weights.checksum
     copy = tmp_path / "mobile_sam.pt"
     copy.write_bytes(content)
     verified = download.verify(copy)
     assert not verified.matches
-    assert verified.expected == CATALOGUE["mobile_sam"].check
-    assert verified.found == weights.check
+    assert verified.expected == CATALOGUE["mobile_sam"].checksum
+    assert verified.found == weights.checksum
     assert copy.exists()
 
 

@@ -33,7 +33,7 @@ def test_a_proxy_from_the_environment_is_used(
 
 @pytest.fixture
 def certificate(server: Server, tmp_path: Path) -> Path:
-    """Make the server speak https with a certificate of its own authority, whose file is returned."""
+    """Make the server speak https; return the file of its own authority's certificate."""
     authority, context = trustme.CA(), ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     authority.issue_cert("127.0.0.1").configure_cert(context)
     server.encrypt(context)

@@ -25,7 +25,9 @@ from napari_iclsam.weights.catalogue import CATALOGUE
 from napari_iclsam.weights.download import fetch
 
 url, size, check = sys.argv[1:]
-weights = replace(CATALOGUE["mobile_sam"], urls=(url,), filename="weights.pt", size=int(size), check=check)
+weights = replace(
+    CATALOGUE["mobile_sam"], urls=(url,), filename="weights.pt", size=int(size), checksum=check
+)
 print(fetch(weights, on_progress=lambda seen: print(seen.stage, seen.done, flush=True)))
 """
 
@@ -44,7 +46,7 @@ def start() -> Iterator[Start]:
             PROGRAM,
             weights.urls[0],
             str(weights.size),
-            str(weights.check),
+            str(weights.checksum),
         ]
         running.append(subprocess.Popen(command, stdout=subprocess.PIPE, text=True))
         return running[-1]

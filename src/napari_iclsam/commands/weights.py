@@ -12,7 +12,7 @@ from rich.table import Table
 from napari_iclsam.commands.progress import transfer_bar
 from napari_iclsam.weights import folders
 from napari_iclsam.weights.catalogue import CATALOGUE, Weights, lookup
-from napari_iclsam.weights.checks import CheckFailed
+from napari_iclsam.weights.checksums import ChecksumError
 from napari_iclsam.weights.download import MissingWeights, fetch, install_from, status, verify
 
 _WIDTH = 140
@@ -71,7 +71,7 @@ def verify_models(names: Sequence[str]) -> None:
 
     Raises
     ------
-    CheckFailed
+    ChecksumError
         If one differs, after all were looked at.
     """
     wrong = []
@@ -79,7 +79,7 @@ def verify_models(names: Sequence[str]) -> None:
         each for each, weights in CATALOGUE.items() if status(weights).path is not None
     ]:
         result = verify(name)
-        known = "as published" if result.expected else "no published check to compare with"
+        known = "as published" if result.expected else "no published checksum to compare with"
         click.echo(f"{name}: {result.path}\n  found {result.found}")
         if result.matches:
             click.echo(f"  {known}")
@@ -87,7 +87,7 @@ def verify_models(names: Sequence[str]) -> None:
             click.echo(f"  expected {result.expected}")
             wrong.append(name)
     if wrong:
-        raise CheckFailed(
+        raise ChecksumError(
             f"Not the published file: {', '.join(wrong)}. Nothing was changed; move it and download again."
         )
 

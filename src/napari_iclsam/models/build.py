@@ -1,4 +1,4 @@
-"""Name, or file of one's own -> a built, strictly loaded module in evaluation mode, and what it is."""
+"""Name of a model, or custom checkpoint -> a built, strictly loaded network, and what it is."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from napari_iclsam.models.checkpoint import load_strictly, metadata, read_tensor
 from napari_iclsam.models.starter_icl import TwoScales
 from napari_iclsam.models.starter_sam import StarterSam
 from napari_iclsam.models.universeg import UniverSeg
-from napari_iclsam.weights import checks, download
+from napari_iclsam.weights import checksums, download
 from napari_iclsam.weights.catalogue import (
     ALIASES,
     CATALOGUE,
@@ -30,7 +30,7 @@ from napari_iclsam.weights.catalogue import (
 )
 
 if TYPE_CHECKING:
-    from napari_iclsam.models.sam import Preprocessing
+    from napari_iclsam.models.sam import Preprocessing, Sam
 
 _GRID = 64
 """Cells of SAM's embedding in each direction."""
@@ -40,6 +40,20 @@ IN_CONTEXT = frozenset({"starter_icl", "universeg"})
 
 _ROOM = 800_000_000
 """Bytes beside its parameters that a ViT takes to embed one image."""
+
+_PATCH = 16
+"""Pixels of a cell of SAM's vision transformers in each direction."""
+
+_SCALING: Mapping[Architecture, Scaling] = {
+    "starter_sam": "starter",
+    "vit_t_256": "lite_medsam",
+    "starter_icl": "universeg",
+    "universeg": "universeg",
+}
+"""Preprocessing of the architectures that have only one."""
+
+_VIT_BY_WIDTH: Mapping[int, Architecture] = {1024: "vit_l", 1280: "vit_h"}
+"""Channels of SAM's vision transformers but the smallest."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +65,7 @@ class Built:
     module : nn.Module
         In evaluation mode, without gradients.
     weights : Weights
-        What it is: title, license, citation, preprocessing; made up for a file of the user's own.
+        What it is: title, license, citation, preprocessing; made up for a custom checkpoint.
     path : Path
     sha256 : str
         "sha256:..." of the file.
@@ -83,9 +97,9 @@ def build_sam(name: str, dtype: torch.dtype = torch.float32, *, here: bool = Tru
     Parameters
     ----------
     name : str
-        A name of the catalogue ("starter", "medsam", "sam_vit_b", ...), the path of a file of one's
-        own, whose network is recognised from its tensors, or NAME:PATH to read such a file with
-        NAME's preprocessing and license.
+        A name of the catalogue ("starter", "medsam", "sam_vit_b", ...), the path of a custom
+        checkpoint, whose network is recognised from its tensors, or NAME:PATH to read such a file
+        with NAME's preprocessing and license.
     dtype : torch.dtype
         Of the image encoder. float16 and bfloat16 halve its memory; it still takes and gives
         float32.
@@ -110,33 +124,52 @@ def build_icl(name: str, dtype: torch.dtype = torch.float32, *, here: bool = Tru
 
 
 def icl_class(name: str) -> type[TwoScales] | type[UniverSeg]:
-    """Return what network `build_icl` builds, for what it says of its input; nothing is read."""
-    return TwoScales if describe(name, "icl").architecture == "starter_icl" else UniverSeg
+    """Return the class of the network that `build_icl` builds, without reading its file."""
+    architecture = describe(name, "icl").architecture
+    return TwoScales if architecture == "starter_icl" else UniverSeg
 
 
 def describe(name: str, kind: Kind) -> Weights:
-    """Return what a name or path of `build_sam` and `build_icl` stands for, without reading tensors.
+    """Describe a name or path of `build_sam` and `build_icl`, without reading tensors.
 
-    The architecture of a file of one's own is a guess until it is built.
+    The architecture of a custom checkpoint is a guess until it is built.
 
     Raises
     ------
     ValueError
         It is neither a name nor a file.
     """
-    return _locate(name, kind)[0]
+    return _locate(name, kind).weights
 
 
-def _locate(name: str, kind: Kind) -> tuple[Weights, Path | None]:
-    """Return what to build, and the user's file if it is one."""
+@dataclass(frozen=True, slots=True)
+class _Located:
+    """What to build.
+
+    Attributes
+    ----------
+    weights : Weights
+    custom : Path, optional
+        The custom checkpoint, if it is one.
+    """
+
+    weights: Weights
+    custom: Path | None
+
+
+def _locate(name: str, kind: Kind) -> _Located:
+    """Tell names, paths and NAME:PATH apart."""
     like, _, rest = name.partition(":")
+    # A path may hold a colon, too: C:/models/sam.pt.
     if rest and (like in CATALOGUE or (kind, like) in ALIASES):
         path = Path(rest).expanduser()
-        return _own(path, lookup(like, kind)), _existing(path)
+        weights = _custom(path, lookup(like, kind))
+        return _Located(weights, _existing(path))
     path = Path(name).expanduser()
     if path.suffix or len(path.parts) > 1:
-        return _own(path, _same_name(path, kind)), _existing(path)
-    return lookup(name, kind), None
+        weights = _custom(path, _same_filename(path, kind))
+        return _Located(weights, _existing(path))
+    return _Located(lookup(name, kind), None)
 
 
 def _existing(path: Path) -> Path:
@@ -145,31 +178,26 @@ def _existing(path: Path) -> Path:
     return path
 
 
-def _same_name(path: Path, kind: Kind) -> Weights | None:
-    """Return the published file of the same name, whose preprocessing a copy elsewhere has as well."""
-    return next(
-        (each for each in CATALOGUE.values() if each.filename == path.name and each.kind == kind),
-        None,
-    )
+def _same_filename(path: Path, kind: Kind) -> Weights | None:
+    """Return the published weights of the same file name, whose preprocessing a copy has."""
+    for weights in CATALOGUE.values():
+        if weights.filename == path.name and weights.kind == kind:
+            return weights
+    return None
 
 
-def _own(path: Path, like: Weights | None) -> Weights:
-    """Describe a file of the user's own."""
+def _custom(path: Path, like: Weights | None) -> Weights:
+    """Describe a custom checkpoint, like published weights if they are given."""
+    name = path.name
     if like is not None:
-        return replace(
-            like,
-            name=path.name,
-            title=f"{like.title} ({path.name})",
-            urls=(),
-            size=None,
-            check=None,
-        )
+        title = f"{like.title} ({name})"
+        return replace(like, name=name, title=title, urls=(), size=None, checksum=None)
     return Weights(
-        name=path.name,
-        title=f"own file {path.name}",
+        name=name,
+        title=f"own file {name}",
         kind="sam",
         architecture="vit_b",
-        filename=path.name,
+        filename=name,
         license="unknown (own file)",
         license_url="",
         citation="unknown (own file)",
@@ -182,55 +210,64 @@ def _own(path: Path, like: Weights | None) -> Weights:
 
 
 def _build(name: str, kind: Kind, dtype: torch.dtype, *, here: bool) -> Built:
-    weights, own = _locate(name, kind)
-    if own is None:
-        _require_memory(weights, dtype, here=here)  # before gigabytes are fetched or read
-    path = own or download.ready(weights)
+    located = _locate(name, kind)
+    weights = located.weights
+    if located.custom is None:
+        # Before gigabytes are downloaded or read.
+        _require_memory(weights, dtype, here=here)
+    path = located.custom or download.ready(weights)
     tensors = read_tensors(path)
     found = recognise(tensors, path)
-    if own is None and found != weights.architecture:
+    if located.custom is None and found != weights.architecture:
         raise ValueError(
-            f"{path} holds {found}, expected {weights.architecture}: {weights.name} was put together wrongly"
+            f"{path} holds {found}, expected {weights.architecture}: "
+            f"{weights.name} was put together wrongly"
         )
-    if (found in IN_CONTEXT) != (kind == "icl"):
-        wanted = "a promptable model (SAM)" if kind == "sam" else "an in-context model (UniverSeg)"
-        raise ValueError(f"{path} holds {found}, expected {wanted}")
-    if own is not None:
-        weights = _described(weights, found, kind, tensors)
+    _require_kind(found, kind, path)
+    if located.custom is not None:
+        weights = _completed(weights, found, kind, tensors)
         _require_memory(weights, dtype, here=here)
-    module = _assemble(found, tensors, path, weights.preprocessing, dtype)
-    dtype = (
-        torch.float32 if found == "starter_sam" else dtype
-    )  # small, and faster without conversions
-    return Built(module.eval().requires_grad_(False), weights, path, checks.digest(path), dtype)
+    file = _File(path, found, tensors)
+    module = _assemble(file, weights.preprocessing, dtype)
+    module.eval().requires_grad_(False)
+    # starter-sam is small, and faster without conversions.
+    dtype = torch.float32 if found == "starter_sam" else dtype
+    return Built(module, weights, path, checksums.checksum(path), dtype)
 
 
-def _described(
+def _require_kind(architecture: Architecture, kind: Kind, path: Path) -> None:
+    """Raise if a promptable model is in the place of an in-context one, or the reverse."""
+    if (architecture in IN_CONTEXT) == (kind == "icl"):
+        return
+    wanted = "a promptable model (SAM)" if kind == "sam" else "an in-context model (UniverSeg)"
+    raise ValueError(f"{path} holds {architecture}, expected {wanted}")
+
+
+def _completed(
     weights: Weights, architecture: Architecture, kind: Kind, tensors: Mapping[str, Tensor]
 ) -> Weights:
-    """Complete the description of the user's own file from what is in it."""
+    """Complete the description of a custom checkpoint from its tensors."""
     parameters = sum(value.numel() for value in tensors.values())
-    scaling: dict[Architecture, Scaling] = {
-        "starter_sam": "starter",
-        "vit_t_256": "lite_medsam",
-        "starter_icl": "universeg",
-        "universeg": "universeg",
-    }
-    known = weights.preprocessing if weights.preprocessing in {"sam", "medsam"} else "sam"
+    scaling = weights.preprocessing if weights.preprocessing in {"sam", "medsam"} else "sam"
+    room = _ROOM if architecture.startswith("vit") else _ROOM // 4
     return replace(
         weights,
         kind=kind,
         architecture=architecture,
-        preprocessing=scaling.get(architecture, known),
+        preprocessing=_SCALING.get(architecture, scaling),
         parameters=parameters,
-        memory=4 * parameters + (_ROOM if architecture.startswith("vit") else _ROOM // 4),
+        memory=4 * parameters + room,
     )
 
 
 def _require_memory(weights: Weights, dtype: torch.dtype, *, here: bool) -> None:
-    """Raise `MemoryError` if it would not fit: its parameters, and if it runs here what embedding an image takes."""
+    """Raise `MemoryError` if the network would not fit.
+
+    It needs room for its parameters and, if it runs here, for embedding an image.
+    """
     room = weights.memory - 4 * weights.parameters if here else 0
-    needed, half = room + dtype.itemsize * weights.parameters, room + 2 * weights.parameters
+    needed = room + dtype.itemsize * weights.parameters
+    half = room + 2 * weights.parameters
     smaller = "" if needed == half else f"load it in bfloat16 (about {half / 1e9:.1f} GB), "
     memory.require(
         needed,
@@ -240,7 +277,7 @@ def _require_memory(weights: Weights, dtype: torch.dtype, *, here: bool) -> None
 
 
 def recognise(tensors: Mapping[str, Tensor], path: Path) -> Architecture:
-    """Tell which network tensors belong to.
+    """Return the architecture that tensors belong to.
 
     Raises
     ------
@@ -251,17 +288,18 @@ def recognise(tensors: Mapping[str, Tensor], path: Path) -> Architecture:
         return "universeg"
     if "network.core.enc_blocks.0.cross.cross_conv.weight" in tensors:
         return "starter_icl"
-    if "image_encoder.patch_embed.seq.0.c.weight" in tensors:
-        patch = tensors["image_encoder.patch_embed.seq.0.c.weight"].shape[-2:]
-        return "vit_t_256" if patch == (1, 1) else "vit_t"
-    if "image_encoder.patch_embed.proj.weight" in tensors:
-        by_width: dict[int, Architecture] = {1024: "vit_l", 1280: "vit_h"}
-        return by_width.get(tensors["image_encoder.patch_embed.proj.weight"].shape[0], "vit_b")
+    tiny_patch = tensors.get("image_encoder.patch_embed.seq.0.c.weight")
+    if tiny_patch is not None:
+        return "vit_t_256" if tiny_patch.shape[-2:] == (1, 1) else "vit_t"
+    patch = tensors.get("image_encoder.patch_embed.proj.weight")
+    if patch is not None:
+        return _VIT_BY_WIDTH.get(patch.shape[0], "vit_b")
     if any(name.startswith("encoder.stem.") for name in tensors):
         return "starter_sam"
     raise ValueError(
-        f"{path} holds {len(tensors)} tensors of a network that is not known here (first: {next(iter(tensors))}); "
-        "expected SAM (ViT-B, L or H), MobileSAM, LiteMedSAM, UniverSeg, starter-sam or starter-icl"
+        f"{path} holds {len(tensors)} tensors of a network that is not known here "
+        f"(first: {next(iter(tensors))}); expected SAM (ViT-B, L or H), MobileSAM, LiteMedSAM, "
+        "UniverSeg, starter-sam or starter-icl"
     )
 
 
@@ -279,73 +317,120 @@ def vit_shape(tensors: Mapping[str, Tensor], path: Path) -> VitShape:
     try:
         embed_dim, _, patch, _ = tensors["image_encoder.patch_embed.proj.weight"].shape
         grid = tensors["image_encoder.pos_embed"].shape[1]
-        blocks = {
-            int(match[1])
-            for name in tensors
-            if (match := re.match(r"image_encoder\.blocks\.(\d+)\.", name))
-        }
-        positions = [
-            tensors[f"image_encoder.blocks.{n}.attn.rel_pos_h"].shape for n in range(len(blocks))
-        ]
+        positions = _position_shapes(tensors)
     except (KeyError, ValueError) as error:
         raise ValueError(
             f"{path} holds an incomplete SAM: {error} is missing or of another shape"
         ) from error
-    if not positions or grid != _GRID or patch != 16 or embed_dim % positions[0][1]:
+    if not positions or grid != _GRID or patch != _PATCH or embed_dim % positions[0][1]:
         raise ValueError(
-            f"{path} holds a SAM for images of {grid * patch} x {grid * patch} in patches of {patch}, "
-            "expected 1024 x 1024 in patches of 16"
+            f"{path} holds a SAM for images of {grid * patch} x {grid * patch} "
+            f"in patches of {patch}, expected 1024 x 1024 in patches of 16"
         )
-    global_blocks = tuple(n for n, shape in enumerate(positions) if shape[0] == 2 * grid - 1)
+    heads = embed_dim // positions[0][1]
+    global_blocks = [n for n, shape in enumerate(positions) if shape[0] == 2 * grid - 1]
     return VitShape(
-        embed_dim, len(blocks), embed_dim // positions[0][1], global_blocks, grid * patch
+        embed_dim=embed_dim,
+        depth=len(positions),
+        heads=heads,
+        global_blocks=tuple(global_blocks),
+        image_size=grid * patch,
     )
 
 
-def _assemble(
-    architecture: Architecture,
-    tensors: Mapping[str, Tensor],
-    path: Path,
-    scaling: Scaling,
-    dtype: torch.dtype,
-) -> nn.Module:
+def _position_shapes(tensors: Mapping[str, Tensor]) -> list[torch.Size]:
+    """Return the shape of the relative positions of each block of a SAM image encoder.
+
+    Raises
+    ------
+    KeyError
+        A block has none.
+    """
+    blocks = set()
+    for name in tensors:
+        if match := re.match(r"image_encoder\.blocks\.(\d+)\.", name):
+            blocks.add(int(match[1]))
+    shapes = []
+    for number in range(len(blocks)):
+        shapes.append(tensors[f"image_encoder.blocks.{number}.attn.rel_pos_h"].shape)
+    return shapes
+
+
+@dataclass(frozen=True, slots=True)
+class _File:
+    """Content of a file of weights."""
+
+    path: Path
+    architecture: Architecture
+    tensors: Mapping[str, Tensor]
+
+    @property
+    def misfit(self) -> str:
+        """The beginning of the message for tensors that are missing or unknown."""
+        return f"{self.path} does not fit {self.architecture}"
+
+
+def _assemble(file: _File, scaling: Scaling, dtype: torch.dtype) -> nn.Module:
     """Build the network and load the tensors."""
-    what = f"{path} does not fit {architecture}"
-    module: nn.Module
-    if architecture in IN_CONTEXT:
-        module = TwoScales() if architecture == "starter_icl" else _universeg(tensors)
-        load_strictly(module, _owned(tensors, torch.float32), what)
-        return module.to(dtype)
-    if architecture == "starter_sam":
-        module = StarterSam(int(metadata(path).get("image_size", 512)))
-        load_strictly(module, _owned(tensors, torch.float32), what)
-        return module
-    with _triton_left_alone():  # imported here: it brings torchvision, which takes seconds
+    if file.architecture in IN_CONTEXT:
+        return _in_context(file).to(dtype)
+    if file.architecture == "starter_sam":
+        image_size = int(metadata(file.path).get("image_size", 512))
+        starter = StarterSam(image_size)
+        tensors = _owned(file.tensors, torch.float32)
+        load_strictly(starter, tensors, file.misfit)
+        return starter
+    preprocessing = cast("Preprocessing", scaling)
+    if file.architecture in {"vit_t", "vit_t_256"}:
+        sam = _tiny_sam(file, preprocessing, dtype)
+    else:
+        sam = _vit_sam(file, preprocessing, dtype)
+    if dtype != torch.float32:
+        sam.image_encoder = HalfPrecision(sam.image_encoder, dtype)
+    return sam
+
+
+def _in_context(file: _File) -> nn.Module:
+    """Build an in-context network in single precision."""
+    module = TwoScales() if file.architecture == "starter_icl" else _universeg(file.tensors)
+    tensors = _owned(file.tensors, torch.float32)
+    load_strictly(module, tensors, file.misfit)
+    return module
+
+
+def _tiny_sam(file: _File, preprocessing: Preprocessing, dtype: torch.dtype) -> Sam:
+    """Build MobileSAM or LiteMedSAM."""
+    with _triton_left_alone():
+        # Imported here, because it brings torchvision, which takes seconds.
         from napari_iclsam.models import tiny_vit
+        from napari_iclsam.models.sam import Sam
+
+    image_size = tiny_vit.LITE_IMAGE_SIZE if file.architecture == "vit_t_256" else 1024
+    encoder = tiny_vit.TinyVitEncoder(image_size)
+    sam = Sam(encoder, image_size=image_size, preprocessing=preprocessing)
+    tensors = _owned(tiny_vit.from_published(file.tensors), torch.float32)
+    load_strictly(sam, tensors, file.misfit, tiny_vit.IGNORED_KEYS)
+    # Before rounding: variances do not bear it.
+    encoder.eval().fold_norms()
+    encoder.to(dtype)
+    return sam
+
+
+def _vit_sam(file: _File, preprocessing: Preprocessing, dtype: torch.dtype) -> Sam:
+    """Build SAM with a vision transformer."""
+    with _triton_left_alone():
         from napari_iclsam.models.sam import Sam, vit_encoder
 
-    preprocessing = cast("Preprocessing", scaling)
-    if architecture in {"vit_t", "vit_t_256"}:
-        image_size = tiny_vit.LITE_IMAGE_SIZE if architecture == "vit_t_256" else 1024
-        tiny = tiny_vit.TinyVitEncoder(image_size)
-        module = Sam(tiny, image_size=image_size, preprocessing=preprocessing)
-        published = tiny_vit.from_published(tensors)
-        load_strictly(module, _owned(published, torch.float32), what, tiny_vit.UNNEEDED)
-        tiny.eval().fold_norms()  # before rounding: variances do not bear it
-        tiny.to(dtype)
-    else:
-        shape = vit_shape(tensors, path)
-        with torch.device(
-            "meta"
-        ):  # its tensors come from the file: no memory, no time for random ones
-            encoder = vit_encoder(
-                shape.embed_dim, shape.depth, shape.heads, shape.global_blocks, shape.image_size
-            )
-        module = Sam(encoder, image_size=shape.image_size, preprocessing=preprocessing)
-        load_strictly(module, _owned(tensors, torch.float32, encoder_dtype=dtype), what)
-    if dtype != torch.float32:
-        module.image_encoder = HalfPrecision(module.image_encoder, dtype)
-    return module
+    shape = vit_shape(file.tensors, file.path)
+    # The tensors come from the file: no memory and no time for random ones.
+    with torch.device("meta"):
+        encoder = vit_encoder(
+            shape.embed_dim, shape.depth, shape.heads, shape.global_blocks, shape.image_size
+        )
+    sam = Sam(encoder, image_size=shape.image_size, preprocessing=preprocessing)
+    tensors = _owned(file.tensors, torch.float32, encoder_dtype=dtype)
+    load_strictly(sam, tensors, file.misfit)
+    return sam
 
 
 @contextmanager
@@ -358,7 +443,8 @@ def _triton_left_alone() -> Iterator[None]:
     if torch.cuda.is_available() or "triton" in sys.modules:
         yield
         return
-    sys.modules["triton"] = None  # type: ignore[assignment]  # its import fails, as where it is not installed
+    # Its import fails, as where it is not installed.
+    sys.modules["triton"] = None  # type: ignore[assignment]
     try:
         yield
     finally:
@@ -368,25 +454,28 @@ def _triton_left_alone() -> Iterator[None]:
 def _owned(
     tensors: Mapping[str, Tensor], dtype: torch.dtype, encoder_dtype: torch.dtype | None = None
 ) -> dict[str, Tensor]:
-    """Copy tensors out of the file, so that it may be moved, in the precision wanted; integers stay what they are."""
+    """Copy tensors out of the file, so that it may be moved, in the precision wanted.
+
+    Integers stay what they are.
+    """
     owned = {}
     for name, value in tensors.items():
-        wanted = (
-            encoder_dtype
-            if encoder_dtype is not None and name.startswith("image_encoder.")
-            else dtype
-        )
-        owned[name] = value.to(
-            wanted if value.is_floating_point() else value.dtype, copy=True
-        ).contiguous()
+        wanted = dtype
+        if encoder_dtype is not None and name.startswith("image_encoder."):
+            wanted = encoder_dtype
+        if not value.is_floating_point():
+            wanted = value.dtype
+        owned[name] = value.to(wanted, copy=True).contiguous()
     return owned
 
 
 def _universeg(tensors: Mapping[str, Tensor]) -> UniverSeg:
-    """Build UniverSeg of the size of its tensors: 2 C + 1 channels enter the first block."""
-    name = re.compile(r"enc_blocks\.\d+\.cross\.cross_conv\.weight")
-    weights = [value for key, value in sorted(tensors.items()) if name.fullmatch(key)]
-    return UniverSeg((weights[0].shape[1] - 1) // 2, [value.shape[0] for value in weights])
+    """Build UniverSeg of the size of its tensors."""
+    pattern = re.compile(r"enc_blocks\.\d+\.cross\.cross_conv\.weight")
+    weights = [value for name, value in sorted(tensors.items()) if pattern.fullmatch(name)]
+    # An image of C channels twice and a mask enter the first block.
+    channels = (weights[0].shape[1] - 1) // 2
+    return UniverSeg(channels, [value.shape[0] for value in weights])
 
 
 class HalfPrecision(nn.Module):
@@ -397,7 +486,8 @@ class HalfPrecision(nn.Module):
 
     def __init__(self, encoder: nn.Module, dtype: torch.dtype) -> None:
         super().__init__()
-        self.encoder, self.dtype = encoder, dtype
+        self.encoder = encoder
+        self.dtype = dtype
 
     def forward(self, x: Tensor) -> Tensor:
         """Embed normalised images."""

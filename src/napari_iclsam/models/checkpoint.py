@@ -16,12 +16,14 @@ import safetensors.torch
 import torch
 from torch import Tensor, nn
 
-from napari_iclsam.weights.checks import describe
+from napari_iclsam.weights.checksums import describe
 
 _WRAPPERS = ("model_state", "state_dict", "model")
 """Under which key trainers put the weights, beside the state of their optimiser."""
+
 _PREFIXES = ("module.", "sam.", "model.")
 """What trainers put before every name."""
+
 _BROKEN = (
     RuntimeError,
     EOFError,
@@ -39,7 +41,9 @@ _BROKEN = (
 
 
 def read_tensors(path: Path) -> dict[str, Tensor]:
-    """Read the tensors of a safetensors file or a torch checkpoint; the kind is seen from the content.
+    """Read the tensors of a safetensors file or a torch checkpoint.
+
+    The kind is seen from the content, not from the name.
 
     Parameters
     ----------
@@ -83,26 +87,27 @@ def _read_torch(path: Path, start: bytes) -> object:
         raise ValueError(
             f"{path} is truncated ({path.stat().st_size} bytes, its end is missing): get it again"
         )
-    by_name = (
-        path.suffix == ".safetensors"
-    )  # torch would go by the name, and the content says otherwise
+    # torch would choose the reader by the name, but the content is not safetensors.
+    misnamed = path.suffix == ".safetensors"
     try:
         with warnings.catch_warnings(), path.open("rb") as file:
             warnings.filterwarnings("ignore", "Detected pickle protocol")
             return torch.load(
-                file if by_name else path,
+                file if misnamed else path,
                 map_location="cpu",
                 weights_only=True,
-                mmap=zipped and not by_name,
+                mmap=zipped and not misnamed,
             )
     except pickle.UnpicklingError as error:
         if code := re.search(r"GLOBAL ([\w.]+)", str(error)):
             raise ValueError(
-                f"{path} holds Python code ({code[1]}) beside tensors; it was refused and nothing of it was run. "
+                f"{path} holds Python code ({code[1]}) beside tensors; "
+                "it was refused and nothing of it was run. "
                 "Ask for a file of plain tensors (safetensors, or a torch state dict)"
             ) from error
         raise ValueError(
-            f"{path} holds something else than tensors, or is damaged; it was refused and nothing of it was run"
+            f"{path} holds something else than tensors, or is damaged; "
+            "it was refused and nothing of it was run"
         ) from error
     except _BROKEN as error:
         raise ValueError(
@@ -111,7 +116,7 @@ def _read_torch(path: Path, start: bytes) -> object:
 
 
 def unwrap(content: object, path: Path) -> dict[str, Tensor]:
-    """Take off what trainers wrap around the weights."""
+    """Return the weights without the wrappers and prefixes that trainers add."""
     for key in _WRAPPERS:
         if isinstance(content, Mapping) and isinstance(content.get(key), Mapping):
             content = content[key]
@@ -129,7 +134,7 @@ def unwrap(content: object, path: Path) -> dict[str, Tensor]:
 
 
 def load_strictly(
-    module: nn.Module, tensors: Mapping[str, Tensor], what: str, unneeded: Collection[str] = ()
+    module: nn.Module, tensors: Mapping[str, Tensor], what: str, ignored: Collection[str] = ()
 ) -> None:
     """Load every tensor of a module, and accept no other.
 
@@ -140,8 +145,8 @@ def load_strictly(
     tensors : Mapping of str to Tensor
     what : str
         For the message: the file and the network that it should fit.
-    unneeded : Collection of str
-        Names that the file may have and the module has no use for.
+    ignored : Collection of str
+        Keys that the file may have and the module has no use for.
 
     Raises
     ------
@@ -149,34 +154,38 @@ def load_strictly(
         Names are missing or unknown, or shapes differ; the message names the first of each.
     """
     own = module.state_dict()
-    given = {name: value for name, value in tensors.items() if name not in unneeded}
+    given = {name: value for name, value in tensors.items() if name not in ignored}
     problems = [
         *_some("missing", [name for name in own if name not in given]),
         *_some("unknown", [name for name in given if name not in own]),
-        *_some(
-            "of another shape",
-            [
-                f"{name}: expected {list(own[name].shape)}, got {list(value.shape)}"
-                for name, value in given.items()
-                if name in own and own[name].shape != value.shape
-            ],
-        ),
+        *_some("of another shape", _of_another_shape(own, given)),
     ]
     if problems:
         raise ValueError(f"{what}: {'; '.join(problems)}")
     module.load_state_dict(given, strict=True, assign=True)
 
 
+def _of_another_shape(own: Mapping[str, Tensor], given: Mapping[str, Tensor]) -> list[str]:
+    """Return "NAME: expected SHAPE, got SHAPE" for each tensor of another shape."""
+    found = []
+    for name, value in given.items():
+        if name in own and own[name].shape != value.shape:
+            expected = list(own[name].shape)
+            found.append(f"{name}: expected {expected}, got {list(value.shape)}")
+    return found
+
+
 def _some(what: str, names: list[str]) -> list[str]:
     """Return ["3 tensors are missing (first: NAME)"], or nothing."""
     if not names:
         return []
-    count = "1 tensor is" if len(names) == 1 else f"{len(names)} tensors are"
-    return [f"{count} {what} ({'first: ' if len(names) > 1 else ''}{names[0]})"]
+    if len(names) == 1:
+        return [f"1 tensor is {what} ({names[0]})"]
+    return [f"{len(names)} tensors are {what} (first: {names[0]})"]
 
 
 def metadata(path: Path) -> Mapping[str, str]:
-    """Return the text that a safetensors file carries beside its tensors; nothing for other files."""
+    """Return the text beside the tensors of a safetensors file; nothing for other files."""
     with path.open("rb") as file:
         start = file.read(8)
         length = int.from_bytes(start, "little")

@@ -1,4 +1,4 @@
-"""What promptable networks exchange: features of an image and decoded masks. Knows no network and no files."""
+"""Values between the parts of promptable networks: features of an image and decoded masks."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ areas."""
 
 @dataclass(frozen=True, slots=True)
 class Features:
-    """What an image encoder makes of B square inputs; the mask decoder and the linear probe read it.
+    """Output of an image encoder for B square inputs, read by mask decoder and linear probe.
 
     Attributes
     ----------
@@ -31,7 +31,7 @@ class Features:
 
 @dataclass(frozen=True, slots=True)
 class Decoded:
-    """Masks that a decoder drew for N prompts of one image.
+    """Output of a mask decoder for N prompts of one image.
 
     Attributes
     ----------

@@ -1,18 +1,20 @@
-"""SAM's image encoder, equal to segment-anything's and cheaper. Knows no files and no devices.
+"""SAM's image encoder, equal to segment-anything's and cheaper.
 
 Kirillov et al., "Segment Anything", ICCV 2023; Li et al., "Exploring Plain Vision Transformer
 Backbones", ECCV 2022. Parameters are segment-anything's own; only the way through them differs:
 
 * Between the blocks the tokens lie window after window, so that a block that attends within windows
-  moves none of
-  them. The windows at the border are smaller; the padding that fills them up in the original has
-  one key and one value, the bias of their projection, and needs neither queries nor output.
+  moves none of them. The windows at the border are smaller; the padding that fills them up in the
+  original has one key and one value, the bias of their projection, and needs neither queries nor
+  output.
 * A block that attends over the whole grid never holds its attention matrix: one head and some
-  queries at a time, their
-  relative positions as the sum of a term a row and a term a column of keys; on a graphics card all
-  at once in a fused kernel, the positions folded into the product of queries and keys.
-* What is added to the tokens is added in place, and the MLP takes as many tokens at once as the
-  cache holds.
+  queries at a time, their relative positions as the sum of a term a row and a term a column of
+  keys; on a graphics card all at once in a fused kernel, the positions folded into the product of
+  queries and keys.
+* Changes of the tokens are added in place, and the MLP takes as many tokens at once as the cache
+  holds.
+
+The module knows no files and no devices.
 """
 
 from __future__ import annotations
@@ -40,26 +42,69 @@ _MLP_TOKENS = 1024
 
 @dataclass(frozen=True, slots=True)
 class _Windows:
-    """Windows of one size: the tokens ``start`` to ``stop``, of the rows and columns of the grid given by slices."""
+    """Windows of one size.
 
-    start: int
-    stop: int
+    Attributes
+    ----------
+    tokens : slice
+        Where their tokens lie.
+    rows, columns : slice
+        Of the grid.
+    height, width : int
+        Of one window.
+    """
+
+    tokens: slice
     rows: slice
     columns: slice
     height: int
     width: int
 
+    @property
+    def whole(self) -> bool:
+        """Whether the windows are as large as in the middle of the image."""
+        return (self.height, self.width) == (_WINDOW, _WINDOW)
+
 
 @dataclass(frozen=True, slots=True)
 class _Positions:
-    """Relative positions of a block, (size of queries, size of keys, channels of a head) along each axis."""
+    """Relative positions of a block, (size of queries, size of keys, channels of a head)."""
 
     rows: Tensor
     columns: Tensor
 
 
+@dataclass(frozen=True, slots=True)
+class _Heads:
+    """Attention over the whole grid, of all heads of B images or of one head.
+
+    Attributes
+    ----------
+    q, k, v : Tensor, (B, heads, T, c) or (T, c)
+    by_row, by_column : Tensor, (B, heads, T, size) or (T, size)
+        The relative positions' terms of the logits, for each row and for each column of keys.
+    """
+
+    q: Tensor
+    k: Tensor
+    v: Tensor
+    by_row: Tensor
+    by_column: Tensor
+
+    def one(self, image: int, head: int) -> _Heads:
+        """Return one head of one image."""
+        at = (image, head)
+        return _Heads(
+            q=self.q[at],
+            k=self.k[at],
+            v=self.v[at],
+            by_row=self.by_row[at],
+            by_column=self.by_column[at],
+        )
+
+
 class ImageEncoder(ImageEncoderViT):  # type: ignore[misc]
-    """SAM's image encoder: (B, 3, image_size, image_size) -> (B, 256, image_size / 16, image_size / 16).
+    """SAM's image encoder: (B, 3, s, s) -> (B, 256, s / 16, s / 16).
 
     Where gradients are wanted it runs in segment-anything's own way.
 
@@ -95,111 +140,113 @@ class ImageEncoder(ImageEncoderViT):  # type: ignore[misc]
         self._positions: dict[int, _Positions] = {}
 
     def forward(self, x: Tensor) -> Tensor:
-        """Embed normalised, padded images."""
-        if torch.is_grad_enabled() and (
-            x.requires_grad or any(p.requires_grad for p in self.parameters())
-        ):
+        """Embed normalised, padded images (B, 3, image_size, image_size)."""
+        if self._wants_gradients(x):
             return super().forward(x)  # type: ignore[no-any-return]
         grid = self.patch_embed(x) + self.pos_embed
+        size = grid.shape[1]
         tokens = self._to_windows(grid)
         for index, block in enumerate(self.blocks):
-            normed = block.norm1(tokens)
-            if block.window_size:
-                tokens += block.attn.proj(self._attend_in_windows(index, block.attn, normed))
-            else:
-                tokens += block.attn.proj(self._attend_globally(index, block.attn, normed))
-            for part in tokens.flatten(0, 1).split(
-                _MLP_TOKENS if tokens.is_cpu else tokens[..., 0].numel()
-            ):
-                part.add_(block.mlp(block.norm2(part)))
-        grid = self._to_grid(tokens, grid.shape[1])
+            attend = self._attend_in_windows if block.window_size else self._attend_globally
+            attended = attend(index, block.attn, block.norm1(tokens))
+            tokens += block.attn.proj(attended)
+            _add_mlp(block, tokens)
+        grid = self._to_grid(tokens, size)
         return self.neck(grid.permute(0, 3, 1, 2))  # type: ignore[no-any-return]
 
+    def _wants_gradients(self, x: Tensor) -> bool:
+        if not torch.is_grad_enabled():
+            return False
+        return x.requires_grad or any(p.requires_grad for p in self.parameters())
+
     def _attend_in_windows(self, index: int, attention: Attention, tokens: Tensor) -> Tensor:
-        """Let the tokens of each window attend to it: (B, T, C) -> (B, T, C)."""
-        positions, heads = self._relative_positions(index, attention, _WINDOW), attention.num_heads
-        qkv = attention.qkv(tokens)
+        """Let the tokens of each window attend to each other: (B, T, C) -> (B, T, C)."""
+        batch, _, channels = tokens.shape
+        positions = self._relative_positions(index, attention, _WINDOW)
+        heads = attention.num_heads
+        qkv = attention.qkv(tokens).unflatten(2, (3, heads, -1))
         padding = attention.qkv.bias.view(3, heads, 1, 1, -1)
         out = torch.empty_like(tokens)
         for group in self._windows:
-            shape = (-1, group.height * group.width, 3, heads, qkv.shape[-1] // (3 * heads))
-            q, k, v = qkv[:, group.start : group.stop].reshape(shape).permute(2, 0, 3, 1, 4)
-            q = q.unflatten(2, (group.height, group.width))
-            if (group.height, group.width) != (_WINDOW, _WINDOW):
-                k, v = (
-                    _fill_up(x.unflatten(2, (group.height, group.width)), pad, _WINDOW)
-                    for x, pad in ((k, padding[1]), (v, padding[2]))
-                )
-            by_row = torch.einsum("nhyxc,ykc->nhyxk", q, positions.rows[: group.height])
-            by_column = torch.einsum("nhyxc,xkc->nhyxk", q, positions.columns[: group.width])
-            bias = (by_row[..., :, None] + by_column[..., None, :]).flatten(4).flatten(2, 3)
-            attended = F.scaled_dot_product_attention(q.flatten(2, 3), k, v, attn_mask=bias)
-            out[:, group.start : group.stop] = attended.transpose(1, 2).reshape(
-                len(tokens), -1, tokens.shape[-1]
-            )
+            part = qkv[:, group.tokens]
+            cells = group.height * group.width
+            windows = part.reshape(-1, cells, *part.shape[2:])
+            q, k, v = windows.permute(2, 0, 3, 1, 4)
+            bias = _window_bias(q, positions, group)
+            # The original pads the border with tokens of zeros before the projection.
+            if not group.whole:
+                k = _fill_up(k, padding[1], group)
+                v = _fill_up(v, padding[2], group)
+            attended = F.scaled_dot_product_attention(q, k, v, attn_mask=bias)
+            together = attended.transpose(1, 2)
+            out[:, group.tokens] = together.reshape(batch, -1, channels)
         return out
 
     def _attend_globally(self, index: int, attention: Attention, tokens: Tensor) -> Tensor:
         """Let each token attend to all: (B, T, C) -> (B, T, C)."""
-        size, heads = self._windows[-1].rows.stop, attention.num_heads
+        size = self._windows[-1].rows.stop
+        heads = self._heads(index, attention, tokens)
+        attend = _attend_folded if tokens.is_cuda else _attend_one_by_one
+        out = attend(heads)
+        grid = out.flatten(2).unflatten(1, (size, size))
+        return self._to_windows(grid)
+
+    def _heads(self, index: int, attention: Attention, tokens: Tensor) -> _Heads:
+        """Project the tokens (B, T, C) of the whole grid, in the order of its rows."""
+        size = self._windows[-1].rows.stop
         positions = self._relative_positions(index, attention, size)
         grid = self._to_grid(attention.qkv(tokens), size)
-        q, k, v = (
-            x.contiguous()
-            for x in grid.flatten(1, 2).unflatten(2, (3, heads, -1)).permute(2, 0, 3, 1, 4)
-        )
+        cells = grid.flatten(1, 2)
+        qkv = cells.unflatten(2, (3, attention.num_heads, -1))
+        q, k, v = qkv.permute(2, 0, 3, 1, 4)
+        q = q.contiguous()
         rows = q.unflatten(2, (size, size))
-        by_row = torch.einsum("nhyxc,ykc->nhyxk", rows, positions.rows).flatten(2, 3)
-        by_column = torch.einsum("nhyxc,xkc->nhyxk", rows, positions.columns).flatten(2, 3)
-        out = tokens.new_empty(len(tokens), size * size, heads, q.shape[-1])
-        if q.is_cuda:
-            out = _attend_folded(q, k, v, by_row, by_column).transpose(1, 2)
-            return self._to_windows(out.flatten(2).unflatten(1, (size, size)))
-        attend = _attend_fused if q.dtype == torch.float32 else _attend_by_products
-        for image in range(len(tokens)):
-            for head in range(heads):
-                one = (image, head)
-                attend(q[one], k[one], v[one], by_row[one], by_column[one], out[image, :, head])
-        return self._to_windows(out.flatten(2).unflatten(1, (size, size)))
+        by_row = torch.einsum("nhyxc,ykc->nhyxk", rows, positions.rows)
+        by_column = torch.einsum("nhyxc,xkc->nhyxk", rows, positions.columns)
+        return _Heads(
+            q=q,
+            k=k.contiguous(),
+            v=v.contiguous(),
+            by_row=by_row.flatten(2, 3),
+            by_column=by_column.flatten(2, 3),
+        )
 
     def _to_windows(self, grid: Tensor) -> Tensor:
         """Put the tokens of a grid (B, H, W, C) window after window, (B, H * W, C)."""
         batch, size, _, channels = grid.shape
         tokens = grid.new_empty(batch, size * size, channels)
-        for there, here in self._pairs(grid, tokens):
-            here.copy_(there)
+        for pair in self._pairs(grid, tokens):
+            pair.tokens.copy_(pair.grid)
         return tokens
 
     def _to_grid(self, tokens: Tensor, size: int) -> Tensor:
         """Undo `_to_windows`."""
-        grid = tokens.new_empty(len(tokens), size, size, tokens.shape[-1])
-        for there, here in self._pairs(grid, tokens):
-            there.copy_(here)
+        batch, _, channels = tokens.shape
+        grid = tokens.new_empty(batch, size, size, channels)
+        for pair in self._pairs(grid, tokens):
+            pair.grid.copy_(pair.tokens)
         return grid
 
-    def _pairs(self, grid: Tensor, tokens: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
-        """Go through views of a grid and of its tokens that hold the same windows: (B, rows, columns, h, w, C)."""
+    def _pairs(self, grid: Tensor, tokens: Tensor) -> Iterator[_SameWindows]:
+        """Go through views of a grid and of its tokens that hold the same windows."""
         for group in self._windows:
-            height, width = group.height, group.width
-            there = (
-                grid[:, group.rows, group.columns]
-                .unflatten(2, (-1, width))
-                .unflatten(1, (-1, height))
-            )
-            there = there.transpose(2, 3)
-            yield there, tokens[:, group.start : group.stop].view(there.shape)
+            part = grid[:, group.rows, group.columns]
+            part = part.unflatten(2, (-1, group.width))
+            part = part.unflatten(1, (-1, group.height))
+            part = part.transpose(2, 3)
+            same = tokens[:, group.tokens]
+            yield _SameWindows(part, same.view(part.shape))
 
     def _relative_positions(self, index: int, attention: Attention, size: int) -> _Positions:
         """Return the relative positions of a block, laid out once."""
         if index not in self._positions:
             at = torch.arange(size, device=attention.rel_pos_h.device)
             offset = at[:, None] - at[None, :] + size - 1
-            self._positions[index] = _Positions(
-                attention.rel_pos_h[offset], attention.rel_pos_w[offset]
-            )
+            rows = attention.rel_pos_h[offset]
+            self._positions[index] = _Positions(rows, attention.rel_pos_w[offset])
         return self._positions[index]
 
-    # What is laid out once is forgotten when the parameters change.
+    # The relative positions are laid out anew when the parameters change.
 
     def train(self, mode: bool = True) -> Self:
         """Switch to training or evaluation mode."""
@@ -215,66 +262,174 @@ class ImageEncoder(ImageEncoderViT):  # type: ignore[misc]
         super()._load_from_state_dict(state_dict, *args)
 
 
+@dataclass(frozen=True, slots=True)
+class _SameWindows:
+    """Views of a grid and of its tokens that hold the same windows.
+
+    Attributes
+    ----------
+    grid, tokens : Tensor, (B, rows, columns, h, w, C)
+    """
+
+    grid: Tensor
+    tokens: Tensor
+
+
 def _partition(size: int, window: int) -> Iterator[_Windows]:
-    """Part a square grid into windows, those of one size next to each other."""
+    """Split a square grid into windows, those of one size next to each other."""
     whole = size - size % window
-    spans = [(slice(0, whole), window), (slice(whole, size), size % window)]
+    middle = (slice(0, whole), window)
+    border = (slice(whole, size), size % window)
+    spans = [middle, border]
     start = 0
     for rows, height in spans:
         for columns, width in spans:
-            count = (rows.stop - rows.start) * (columns.stop - columns.start)
+            count = _length(rows) * _length(columns)
             if count:
-                yield _Windows(start, start + count, rows, columns, height, width)
+                tokens = slice(start, start + count)
+                yield _Windows(tokens, rows, columns, height, width)
                 start += count
 
 
-def _fill_up(x: Tensor, padding: Tensor, window: int) -> Tensor:
-    """Fill (N, heads, h, w, c) up to whole windows with what the padding's tokens have, and flatten the windows."""
-    filled = padding.expand(len(x), -1, window, window, -1).contiguous()
-    filled[:, :, : x.shape[2], : x.shape[3]] = x
+def _length(span: slice) -> int:
+    length: int = span.stop - span.start
+    return length
+
+
+def _window_bias(q: Tensor, positions: _Positions, group: _Windows) -> Tensor:
+    """Return the relative positions' part of the logits.
+
+    Parameters
+    ----------
+    q : Tensor, (N, heads, h * w, c)
+        Queries of N windows.
+    positions : _Positions
+    group : _Windows
+
+    Returns
+    -------
+    Tensor, (N, heads, h * w, 14 * 14)
+        Keys are those of a whole window.
+    """
+    queries = q.unflatten(2, (group.height, group.width))
+    rows = positions.rows[: group.height]
+    columns = positions.columns[: group.width]
+    by_row = torch.einsum("nhyxc,ykc->nhyxk", queries, rows)
+    by_column = torch.einsum("nhyxc,xkc->nhyxk", queries, columns)
+    bias = by_row[..., :, None] + by_column[..., None, :]
+    return bias.flatten(4).flatten(2, 3)
+
+
+def _fill_up(x: Tensor, padding: Tensor, group: _Windows) -> Tensor:
+    """Fill windows of the border up to whole ones with the key or the value of the padding.
+
+    Parameters
+    ----------
+    x : Tensor, (N, heads, h * w, c)
+    padding : Tensor, (heads, 1, 1, c)
+    group : _Windows
+
+    Returns
+    -------
+    Tensor, (N, heads, 14 * 14, c)
+    """
+    filled = padding.expand(len(x), -1, _WINDOW, _WINDOW, -1)
+    filled = filled.contiguous()
+    windows = x.unflatten(2, (group.height, group.width))
+    filled[:, :, : group.height, : group.width] = windows
     return filled.flatten(2, 3)
 
 
-def _attend_fused(
-    q: Tensor, k: Tensor, v: Tensor, by_row: Tensor, by_column: Tensor, out: Tensor
-) -> None:
-    """Attend with one head, q, k, v (T, c), by PyTorch's fused kernel, some queries at a time."""
-    for part in _parts(len(q)):
-        bias = (by_row[part, :, None] + by_column[part, None, :]).flatten(1)
-        attended = F.scaled_dot_product_attention(
-            q[None, None, part], k[None, None], v[None, None], attn_mask=bias
-        )
+def _add_mlp(block: Any, tokens: Tensor) -> None:
+    """Add the output of a block's MLP to the tokens (B, T, C), in place."""
+    flat = tokens.flatten(0, 1)
+    at_once = _MLP_TOKENS if tokens.is_cpu else len(flat)
+    for part in flat.split(at_once):
+        part.add_(block.mlp(block.norm2(part)))
+
+
+def _attend_one_by_one(heads: _Heads) -> Tensor:
+    """Attend head by head, as a processor does it best: (B, T, heads, c)."""
+    images, count, tokens, channels = heads.q.shape
+    out = heads.q.new_empty(images, tokens, count, channels)
+    # In half precision, processors take twice as long for the fused kernel.
+    attend = _attend_fused if heads.q.dtype == torch.float32 else _attend_by_products
+    for image in range(images):
+        for head in range(count):
+            one = heads.one(image, head)
+            attend(one, out[image, :, head])
+    return out
+
+
+def _attend_fused(head: _Heads, out: Tensor) -> None:
+    """Attend with one head by PyTorch's fused kernel, some queries at a time.
+
+    Parameters
+    ----------
+    head : _Heads
+    out : Tensor, (T, c)
+        Takes the result.
+    """
+    k = head.k[None, None]
+    v = head.v[None, None]
+    for part in _parts(len(head.q)):
+        q = head.q[None, None, part]
+        by_row = head.by_row[part, :, None]
+        by_column = head.by_column[part, None, :]
+        bias = (by_row + by_column).flatten(1)
+        attended = F.scaled_dot_product_attention(q, k, v, attn_mask=bias)
         out[part] = attended[0, 0]
 
 
-def _attend_by_products(
-    q: Tensor, k: Tensor, v: Tensor, by_row: Tensor, by_column: Tensor, out: Tensor
-) -> None:
-    """Do the same step by step: on processors, the fused kernel is half as fast in half precision."""
-    keys = (k * k.shape[-1] ** -0.5).T.contiguous()
-    logits = q.new_empty(_QUERIES, len(k))
-    for part in _parts(len(q)):
-        here = torch.mm(q[part], keys, out=logits[: part.stop - part.start])
-        here.unflatten(1, (by_row.shape[1], -1)).add_(by_row[part, :, None]).add_(
-            by_column[part, None, :]
-        )
-        out[part] = torch.softmax(here, dim=1, out=here) @ v
+def _attend_by_products(head: _Heads, out: Tensor) -> None:
+    """Attend with one head step by step; parameters as of `_attend_fused`."""
+    scale = head.k.shape[-1] ** -0.5
+    keys = (head.k * scale).T.contiguous()
+    buffer = head.q.new_empty(_QUERIES, len(head.k))
+    for part in _parts(len(head.q)):
+        logits = buffer[: _length(part)]
+        torch.mm(head.q[part], keys, out=logits)
+        by_row = head.by_row[part, :, None]
+        by_column = head.by_column[part, None, :]
+        # In place, because fresh memory takes longer than the sum.
+        grid = logits.unflatten(1, (by_row.shape[1], -1))
+        grid.add_(by_row)
+        grid.add_(by_column)
+        weights = torch.softmax(logits, dim=1, out=logits)
+        out[part] = weights @ head.v
 
 
-def _attend_folded(q: Tensor, k: Tensor, v: Tensor, by_row: Tensor, by_column: Tensor) -> Tensor:
-    """Attend with all heads, (B, heads, T, c), in one call: relative positions as further channels of the product.
+def _attend_folded(heads: _Heads) -> Tensor:
+    """Attend with all heads in one call: relative positions as further channels of the product.
 
     A graphics card waits for many small calls longer than for a larger product.
+
+    Returns
+    -------
+    Tensor, (B, T, heads, c)
     """
-    rows, columns = by_row.shape[-1], by_column.shape[-1]
-    at = torch.arange(rows * columns, device=q.device)
-    where = torch.cat([F.one_hot(at // columns, rows), F.one_hot(at % columns, columns)], dim=1).to(
-        k.dtype
-    )
-    asking = torch.cat([q * q.shape[-1] ** -0.5, by_row, by_column], dim=-1)
-    keys = torch.cat([k, where.expand(*k.shape[:2], -1, -1)], dim=-1)
-    return F.scaled_dot_product_attention(asking, keys, v, scale=1.0)
+    rows = heads.by_row.shape[-1]
+    columns = heads.by_column.shape[-1]
+    place = _one_hot_places((rows, columns), heads.k)
+    of_all = place.expand(*heads.k.shape[:2], -1, -1)
+    scaled = heads.q * heads.q.shape[-1] ** -0.5
+    queries = torch.cat([scaled, heads.by_row, heads.by_column], dim=-1)
+    keys = torch.cat([heads.k, of_all], dim=-1)
+    attended = F.scaled_dot_product_attention(queries, keys, heads.v, scale=1.0)
+    return attended.transpose(1, 2)
+
+
+def _one_hot_places(size: tuple[int, int], like: Tensor) -> Tensor:
+    """Return row and column of each cell, one-hot: (rows * columns, rows + columns)."""
+    rows, columns = size
+    index = torch.arange(rows * columns, device=like.device)
+    row = F.one_hot(index // columns, rows)
+    column = F.one_hot(index % columns, columns)
+    places = torch.cat([row, column], dim=1)
+    return places.to(like.dtype)
 
 
 def _parts(count: int) -> Iterator[slice]:
-    return (slice(start, min(start + _QUERIES, count)) for start in range(0, count, _QUERIES))
+    """Split queries into parts of at most `_QUERIES`."""
+    for start in range(0, count, _QUERIES):
+        yield slice(start, min(start + _QUERIES, count))

@@ -7,12 +7,13 @@ from pathlib import Path
 import psutil
 
 _CGROUP = Path("/sys/fs/cgroup")
-"""Where Linux says what a container may use, which the whole machine's number does not know."""
+"""The folder in which Linux keeps the limits of a container."""
 
 
 def available() -> int:
     """Return the bytes that this process can still take without swapping."""
     free = int(psutil.virtual_memory().available)
+    # The free memory of the whole machine does not include the limit of a container.
     try:
         limit = int((_CGROUP / "memory.max").read_text())
         used = int((_CGROUP / "memory.current").read_text())
@@ -24,22 +25,26 @@ def available() -> int:
 
 def _entry(text: str, name: str) -> int:
     """Return the number of a "NAME NUMBER" line, 0 without one."""
-    return next(
-        (int(line.split()[1]) for line in text.splitlines() if line.split()[:1] == [name]), 0
-    )
+    for line in text.splitlines():
+        words = line.split()
+        if words[:1] == [name]:
+            return int(words[1])
+    return 0
 
 
 def require(needed: int, what: str, remedy: str) -> None:
-    """Raise `MemoryError` unless that many bytes are free.
+    """Raise `MemoryError` unless enough memory is free.
 
     Parameters
     ----------
     needed : int
+        Bytes.
     what, remedy : str
-        For the message: who needs it, and what to do.
+        For the message: what needs the memory, and what the user can do.
     """
     free = available()
     if free < needed:
         raise MemoryError(
-            f"{what} needs about {needed / 1e9:.1f} GB of memory and {free / 1e9:.1f} GB are free: {remedy}"
+            f"{what} needs about {needed / 1e9:.1f} GB of memory "
+            f"and {free / 1e9:.1f} GB are free: {remedy}"
         )

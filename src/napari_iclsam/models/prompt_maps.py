@@ -1,6 +1,7 @@
-"""Prompts drawn as maps, which a convolutional decoder reads beside the features. Knows no network and no files.
+"""Prompts drawn as maps, which a convolutional decoder reads beside the features.
 
-Boxes, points and mask prompts are drawn at stride 4 of the square input, guidance at stride 8.
+Boxes, points and mask prompts are drawn at stride 4 of the square input, guidance at stride 8. The
+module knows no network and no files.
 """
 
 from __future__ import annotations
@@ -11,13 +12,32 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-BOX_MAPS, POINT_MAPS, MASK_MAPS = 6, 4, 5
-"""Channels of each kind of prompt."""
+from napari_iclsam.models.prompts import Prompts
+
+BOX_MAPS = 6
+"""Channels of a box: coverage, two positions, radius, size, presence."""
+
+POINT_MAPS = 4
+"""Channels of points: narrow and wide bumps, of the foreground and of the background."""
+
+MASK_MAPS = 5
+"""Channels of a mask prompt: the four pixels of a cell, presence."""
+
+_STRIDE = 4
+"""Input pixels of a cell of the fine maps."""
+
+_BUMP_WIDTHS = (6.0, 32.0)
+"""Standard deviations of the bumps at points, in input pixels."""
+
+_SQUASH = 4
+"""Logits are divided by this before the hyperbolic tangent."""
 
 
 @dataclass(frozen=True, slots=True)
 class PromptMaps:
-    """N prompts of one kind or several as maps; absent kinds are zeros, which their presence channel tells from zero.
+    """N prompts of one kind or several as maps.
+
+    The maps of an absent kind are zeros; its presence channel tells them from values of zero.
 
     Attributes
     ----------
@@ -26,8 +46,8 @@ class PromptMaps:
     coarse : Tensor, (N, 2, G, G)
         Guidance (squashed bias) and its presence, at stride 8.
     inside, around : Tensor, (N, 1, G, G)
-        Weights, at least 0, of the cells that stand for the object and for its surroundings in the
-        likeness.
+        Weights, at least 0, of the cells of the object and of its surroundings in the ridge
+        similarity.
     """
 
     fine: Tensor
@@ -36,50 +56,93 @@ class PromptMaps:
     around: Tensor
 
 
-def prompt_maps(
-    grid: int,
-    boxes: Tensor | None,
-    points: Tensor | None,
-    point_labels: Tensor | None,
-    masks: Tensor | None,
-    bias: Tensor | None,
-    like: Tensor,
-) -> PromptMaps:
+def prompt_maps(grid: int, prompts: Prompts, like: Tensor) -> PromptMaps:
     """Draw N prompts as maps.
 
-    Parameters are those of `StarterSam.decode`; ``grid`` is G, and the maps take type and device of
-    ``like``.
+    Parameters
+    ----------
+    grid : int
+        Cells of the embedding along each side, G.
+    prompts : Prompts
+    like : Tensor
+        The maps have its type and its device.
     """
-    count = next((len(prompt) for prompt in (boxes, points, masks) if prompt is not None), None)
-    if count is None:
-        raise ValueError("expected at least one prompt (boxes, points or masks), got none")
-    if (points is None) != (point_labels is None):
-        raise ValueError("expected points together with point_labels, got only one of them")
+    count = len(prompts)
     side = 2 * grid
-    fine = like.new_zeros((count, BOX_MAPS + POINT_MAPS + MASK_MAPS, side, side))
-    inside = like.new_zeros((count, 1, grid, grid))
-    around = torch.ones_like(inside)
-    if points is not None and point_labels is not None:
-        fine[:, BOX_MAPS : BOX_MAPS + POINT_MAPS] = point_maps(points.to(like), point_labels, side)
-        inside = F.avg_pool2d(fine[:, BOX_MAPS : BOX_MAPS + 1], 2)
-    if boxes is not None:
-        fine[:, :BOX_MAPS] = box_maps(boxes.to(like), side)
-        near = F.avg_pool2d(fine[:, :BOX_MAPS], 2)
-        inside = near[:, :1] * torch.exp(-near[:, 3:4]) + inside
-        around = (1 - near[:, :1]) * (near[:, 3:4] < 4).to(like.dtype)
-    if masks is not None:
-        fine[:, BOX_MAPS + POINT_MAPS :] = mask_maps(masks.to(like), side)
-        within = F.interpolate(torch.sigmoid(masks.to(like)), (grid, grid), mode="area")
-        inside = within if boxes is None else within * (inside > 0) + 0.05 * inside
-        around = torch.maximum(around, 1 - within) if boxes is not None else 1 - within
+    kinds = [BOX_MAPS, POINT_MAPS, MASK_MAPS]
+    fine = like.new_zeros((count, sum(kinds), side, side))
+    # Views: the maps of an absent kind stay zeros.
+    boxes, points, masks = fine.split(kinds, dim=1)
+    if prompts.boxes is not None:
+        boxes.copy_(box_maps(prompts.boxes.to(like), side))
+    if prompts.points is not None and prompts.point_labels is not None:
+        drawn = point_maps(prompts.points.to(like), prompts.point_labels, side)
+        points.copy_(drawn)
+    if prompts.masks is not None:
+        masks.copy_(mask_maps(prompts.masks.to(like), side))
     coarse = like.new_zeros((count, 2, grid, grid))
-    if bias is not None:
-        coarse = bias_maps(bias.to(like).reshape(-1, grid * grid).expand(count, -1), grid)
-    return PromptMaps(fine=fine, coarse=coarse, inside=inside, around=around)
+    if prompts.bias is not None:
+        bias = prompts.bias.to(like)
+        bias = bias.reshape(-1, grid * grid).expand(count, -1)
+        coarse = bias_maps(bias, grid)
+    regions = _regions(boxes, points, prompts)
+    return PromptMaps(fine, coarse, regions.inside, regions.around)
+
+
+@dataclass(frozen=True, slots=True)
+class Regions:
+    """Weights of the cells of N objects and of their surroundings.
+
+    Attributes
+    ----------
+    inside, around : Tensor, (N, 1, h, w)
+        At least 0.
+    """
+
+    inside: Tensor
+    around: Tensor
+
+
+def _regions(boxes: Tensor, points: Tensor, prompts: Prompts) -> Regions:
+    """Weigh the cells: points first, then boxes, then masks, each of which narrows the object down.
+
+    Parameters
+    ----------
+    boxes : Tensor, (N, BOX_MAPS, 2 G, 2 G)
+    points : Tensor, (N, POINT_MAPS, 2 G, 2 G)
+    prompts : Prompts
+    """
+    inside = F.avg_pool2d(points[:, :1], 2)
+    around = torch.ones_like(inside)
+    if prompts.boxes is not None:
+        cells = F.avg_pool2d(boxes, 2)
+        coverage = cells[:, :1]
+        radius = cells[:, 3:4]
+        # The middle of a box most likely belongs to the object.
+        inside = coverage * torch.exp(-radius) + inside
+        # Only the neighbourhood is compared: far cells may show further objects.
+        nearby = (radius < 4).to(boxes.dtype)
+        around = (1 - coverage) * nearby
+    if prompts.masks is not None:
+        size = (inside.shape[-2], inside.shape[-1])
+        probability = torch.sigmoid(prompts.masks.to(boxes))
+        covered = F.interpolate(probability, size, mode="area")
+        if prompts.boxes is None:
+            return Regions(covered, 1 - covered)
+        # A twentieth of the box is kept, in case the mask misses the object.
+        inside = covered * (inside > 0) + 0.05 * inside
+        around = torch.maximum(around, 1 - covered)
+    return Regions(inside, around)
+
+
+def _cell_centers(side: int, like: Tensor) -> Tensor:
+    """Return the centres of the cells along one side, in input pixels, (side,)."""
+    index = torch.arange(side, device=like.device, dtype=like.dtype)
+    return _STRIDE * (index + 0.5)
 
 
 def box_maps(boxes: Tensor, side: int) -> Tensor:
-    """Coverage, horizontal and vertical position in half widths, elliptic radius, size and presence of N boxes.
+    """Draw N boxes.
 
     Parameters
     ----------
@@ -91,43 +154,112 @@ def box_maps(boxes: Tensor, side: int) -> Tensor:
     Returns
     -------
     Tensor, (N, 6, side, side)
+        Coverage, horizontal and vertical position in half widths, squared elliptic radius, size and
+        presence.
     """
-    centre = (torch.arange(side, device=boxes.device, dtype=boxes.dtype) + 0.5) * 4
-    low, high = boxes[:, :2, None], boxes[:, 2:, None]
+    low = boxes[:, :2, None]
+    high = boxes[:, 2:, None]
     half = ((high - low) / 2).clamp(min=1.0)
-    along = ((centre - (low + high) / 2) / half).clamp(-2, 2)  # (N, 2, side)
-    cover = (torch.minimum(centre + 2, high) - torch.maximum(centre - 2, low)).clamp(0, 4) / 4
-    u, v = along[:, 0, None, :].expand(-1, side, -1), along[:, 1, :, None].expand(-1, -1, side)
-    inside = cover[:, 0, None, :] * cover[:, 1, :, None]
-    size = (torch.log2(half.prod(dim=1)) / 8 - 1)[:, :, None].expand(-1, side, side)
-    return torch.stack(
-        [inside, u, v, (u * u + v * v).clamp(max=4.5), size, torch.ones_like(inside)], dim=1
-    )
+    centers = _cell_centers(side, boxes)
+    middle = (low + high) / 2
+    position = (centers - middle) / half  # (N, 2, side)
+    position = position.clamp(-2, 2)
+    u = position[:, 0, None, :]
+    u = u.expand(-1, side, -1)
+    v = position[:, 1, :, None]
+    v = v.expand(-1, -1, side)
+    radius = (u * u + v * v).clamp(max=4.5)
+    coverage = _coverage(low, high, centers)
+    size = torch.log2(half.prod(dim=1)) / 8 - 1
+    size = size[:, :, None].expand(-1, side, side)
+    presence = torch.ones_like(coverage)
+    return torch.stack([coverage, u, v, radius, size, presence], dim=1)
+
+
+def _coverage(low: Tensor, high: Tensor, centers: Tensor) -> Tensor:
+    """Return the share of each cell that lies in a box, (N, side, side).
+
+    Parameters
+    ----------
+    low, high : Tensor, (N, 2, 1)
+        Corners of the boxes, x before y.
+    centers : Tensor, (side,)
+    """
+    last = torch.minimum(centers + _STRIDE / 2, high)
+    first = torch.maximum(centers - _STRIDE / 2, low)
+    covered = (last - first).clamp(0, _STRIDE) / _STRIDE
+    columns = covered[:, 0, None, :]
+    rows = covered[:, 1, :, None]
+    return columns * rows
 
 
 def point_maps(points: Tensor, labels: Tensor, side: int) -> Tensor:
-    """Narrow and wide bumps at the foreground points, then at the background points: (N, 4, side, side)."""
-    centre = (torch.arange(side, device=points.device, dtype=points.dtype) + 0.5) * 4
-    dx = centre[None, None, None, :] - points[:, :, 0, None, None]
-    dy = centre[None, None, :, None] - points[:, :, 1, None, None]
+    """Draw bumps at points.
+
+    Parameters
+    ----------
+    points : Tensor, (N, P, 2)
+        x, y in input pixels.
+    labels : Tensor, (N, P)
+        1 foreground, 0 background, -1 no point.
+    side : int
+
+    Returns
+    -------
+    Tensor, (N, 4, side, side)
+        A narrow and a wide bump at the foreground points, then at the background points.
+    """
+    centers = _cell_centers(side, points)
+    x = points[:, :, 0, None, None]
+    y = points[:, :, 1, None, None]
+    dx = centers - x  # (N, P, 1, side)
+    dy = centers[:, None] - y  # (N, P, side, 1)
     squared = dx * dx + dy * dy  # (N, P, side, side)
     maps = []
-    for wanted in (1, 0):
-        chosen = (labels == wanted).to(points.dtype)[:, :, None, None]
-        maps += [
-            (torch.exp(-squared / (2 * width**2)) * chosen).amax(dim=1) for width in (6.0, 32.0)
-        ]
+    for label in (1, 0):
+        chosen = (labels == label).to(points.dtype)
+        chosen = chosen[:, :, None, None]
+        for width in _BUMP_WIDTHS:
+            bumps = torch.exp(-squared / (2 * width**2))
+            maps.append((bumps * chosen).amax(dim=1))
     return torch.stack(maps, dim=1)
 
 
 def mask_maps(masks: Tensor, side: int) -> Tensor:
-    """Squashed logits of mask prompts, the four pixels of each cell as channels, and presence: (N, 5, side, side)."""
-    masks = F.interpolate(masks, (2 * side, 2 * side), mode="bilinear", align_corners=False)
-    squashed = F.pixel_unshuffle(torch.tanh(masks / 4), 2)
-    return torch.cat([squashed, torch.ones_like(squashed[:, :1])], dim=1)
+    """Draw mask prompts.
+
+    Parameters
+    ----------
+    masks : Tensor, (N, 1, h, w)
+        Logits.
+    side : int
+
+    Returns
+    -------
+    Tensor, (N, 5, side, side)
+        Squashed logits, the four pixels of each cell as channels, and presence.
+    """
+    size = (2 * side, 2 * side)
+    masks = F.interpolate(masks, size, mode="bilinear", align_corners=False)
+    squashed = F.pixel_unshuffle(torch.tanh(masks / _SQUASH), 2)
+    presence = torch.ones_like(squashed[:, :1])
+    return torch.cat([squashed, presence], dim=1)
 
 
 def bias_maps(bias: Tensor, grid: int) -> Tensor:
-    """Squashed guidance, the equivalent of SAM's attention bias, and its presence: (N, 2, grid, grid)."""
-    squashed = torch.tanh(bias.reshape(-1, 1, grid, grid) / 4)
-    return torch.cat([squashed, torch.ones_like(squashed)], dim=1)
+    """Draw guidance, the equivalent of SAM's attention bias.
+
+    Parameters
+    ----------
+    bias : Tensor, (N, grid * grid)
+    grid : int
+
+    Returns
+    -------
+    Tensor, (N, 2, grid, grid)
+        Squashed guidance and its presence.
+    """
+    cells = bias.reshape(-1, 1, grid, grid)
+    squashed = torch.tanh(cells / _SQUASH)
+    presence = torch.ones_like(squashed)
+    return torch.cat([squashed, presence], dim=1)

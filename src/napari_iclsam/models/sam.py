@@ -1,15 +1,16 @@
-"""SAM with a guided mask decoder, on segment-anything's networks. Knows no files and no devices.
+"""SAM with a guided mask decoder, on segment-anything's networks.
 
 Kirillov et al., "Segment Anything", ICCV 2023; guidance: Hu et al. 2024. The `segment-anything`
 package stays unmodified and the state dict has its names. Guidance is published as attention
 weights multiplied by exp(b) after the softmax and renormalised, which is the same as b added to the
-attention logits before it.
+attention logits before it. The module knows no files and no devices.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Literal
+from dataclasses import dataclass
+from typing import Literal, cast
 
 import torch
 from segment_anything.modeling import MaskDecoder, PromptEncoder, TwoWayTransformer
@@ -19,6 +20,7 @@ from torch.nn import functional as F
 
 from napari_iclsam.models.features import Decoded, Features, Resampling
 from napari_iclsam.models.image_encoder import ImageEncoder
+from napari_iclsam.models.prompts import Prompts
 
 Preprocessing = Literal["sam", "medsam", "lite_medsam"]
 """How pixels are scaled: by ImageNet's mean and standard deviation, or to [0, 1] by the image's own
@@ -30,9 +32,29 @@ extremes.
 _SINGLE_MASK = 1
 """Output tokens are [IoU, 4 masks, prompts]; the first mask token is that of the single mask."""
 
+_IMAGENET_MEAN = (123.675, 116.28, 103.53)
+_IMAGENET_DEVIATION = (58.395, 57.12, 57.375)
+"""Of red, green and blue, 0 to 255."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Image:
+    """Cells of the image, (N, h * w, C), and their positional encoding."""
+
+    cells: Tensor
+    position: Tensor
+
+    @property
+    def placed(self) -> Tensor:
+        """The cells with their position."""
+        return self.cells + self.position
+
 
 class GuidedTwoWayTransformer(TwoWayTransformer):  # type: ignore[misc]
-    """SAM's two-way transformer with an additive bias in its last two attentions between tokens and image."""
+    """SAM's two-way transformer with guidance.
+
+    A bias is added in its last two attentions between tokens and image.
+    """
 
     def forward(
         self,
@@ -56,84 +78,135 @@ class GuidedTwoWayTransformer(TwoWayTransformer):  # type: ignore[misc]
         tuple of Tensor, (N, T, C) and (N, h * w, C)
             Tokens and image.
         """
-        keys, key_pe = (
-            image_embedding.flatten(2).transpose(1, 2),
-            image_pe.flatten(2).transpose(1, 2),
-        )
-        tokens, token_pe = point_embedding, point_embedding
+        cells = image_embedding.flatten(2).transpose(1, 2)
+        position = image_pe.flatten(2).transpose(1, 2)
+        image = _Image(cells, position)
+        tokens = point_embedding
+        token_pe = point_embedding
+        last = len(self.layers) - 1
         for index, block in enumerate(self.layers):
-            if block.skip_first_layer_pe:
-                tokens = _attend(block.self_attn, tokens, tokens, tokens)
-            else:
-                with_pe = tokens + token_pe
-                tokens = tokens + _attend(block.self_attn, with_pe, with_pe, tokens)
-            tokens = block.norm1(tokens)
-            image_keys = keys + key_pe
-            attended = _tokens_to_image(
-                block.cross_attn_token_to_image, tokens + token_pe, image_keys, keys
-            )
+            placed = image.placed
+            tokens = _attend_among_tokens(block, tokens, token_pe)
+            attention = block.cross_attn_token_to_image
+            attended = _tokens_to_image(attention, tokens + token_pe, placed, image.cells)
             tokens = block.norm2(tokens + attended)
             tokens = block.norm3(tokens + block.mlp(tokens))
-            guidance = bias if index == len(self.layers) - 1 else None
-            attended = _image_to_tokens(
-                block.cross_attn_image_to_token, image_keys, tokens + token_pe, tokens, guidance
-            )
-            keys = block.norm4(attended.add_(keys))
-        attended = _tokens_to_image(
-            self.final_attn_token_to_image, tokens + token_pe, keys + key_pe, keys, bias
-        )
-        return self.norm_final_attn(tokens + attended), keys
+            attention = block.cross_attn_image_to_token
+            guidance = bias if index == last else None
+            attended = _image_to_tokens(attention, placed, tokens + token_pe, tokens, guidance)
+            cells = block.norm4(attended.add_(image.cells))
+            image = _Image(cells, position)
+        attention = self.final_attn_token_to_image
+        attended = _tokens_to_image(attention, tokens + token_pe, image.placed, image.cells, bias)
+        return self.norm_final_attn(tokens + attended), image.cells
+
+
+def _attend_among_tokens(block: nn.Module, tokens: Tensor, token_pe: Tensor) -> Tensor:
+    """Run the self-attention of a block on tokens (N, T, C) with positional encoding."""
+    attention = cast(Attention, block.self_attn)
+    if block.skip_first_layer_pe:
+        # The first block has the positional encoding in its tokens already.
+        attended = _attend(attention, tokens, tokens, tokens)
+    else:
+        placed = tokens + token_pe
+        attended = tokens + _attend(attention, placed, placed, tokens)
+    normed: Tensor = cast(nn.LayerNorm, block.norm1)(attended)
+    return normed
 
 
 def _attend(attention: Attention, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
     """Run one of segment-anything's attention modules."""
-    q, k, v = (
-        projection(x).unflatten(-1, (attention.num_heads, -1)).transpose(1, 2)
-        for projection, x in ((attention.q_proj, q), (attention.k_proj, k), (attention.v_proj, v))
+    q = _by_head(attention.q_proj(q), attention)
+    k = _by_head(attention.k_proj(k), attention)
+    v = _by_head(attention.v_proj(v), attention)
+    attended = F.scaled_dot_product_attention(
+        q.transpose(1, 2),
+        k.transpose(1, 2),
+        v.transpose(1, 2),
     )
-    return attention.out_proj(F.scaled_dot_product_attention(q, k, v).transpose(1, 2).flatten(2))  # type: ignore[no-any-return]
+    joined = attended.transpose(1, 2).flatten(2)
+    return attention.out_proj(joined)  # type: ignore[no-any-return]
 
 
 def _tokens_to_image(
     attention: Attention, q: Tensor, k: Tensor, v: Tensor, bias: Tensor | None = None
 ) -> Tensor:
-    """Let few tokens q (N, T, C) attend to many cells k, v (N, M, C); the bias (N, M) is for the single-mask token.
+    """Let few tokens attend to many cells.
 
     The cells are not projected: q . (W k) = (W^T q) . k, and the weighted mean of W v is W times
-    that of v. What the bias of W adds to the logits is the same for all cells.
+    that of v. The bias of W adds the same to the logits of all cells.
+
+    Parameters
+    ----------
+    attention : Attention
+    q : Tensor, (N, T, C)
+        Tokens.
+    k, v : Tensor, (N, M, C)
+        Cells.
+    bias : Tensor, (N, M), optional
+        Added to the logits of the single-mask token.
+
+    Returns
+    -------
+    Tensor, (N, T, C)
     """
     q = _by_head(attention.q_proj(q), attention)
-    into_k, into_v = (_by_head(p.weight.T, attention) for p in (attention.k_proj, attention.v_proj))
-    logits = torch.einsum("nthd,chd->nhtc", q, into_k).flatten(1, 2) @ k.mT
-    logits = logits.unflatten(1, (q.shape[2], q.shape[1])) / q.shape[3] ** 0.5
+    _, tokens, heads, depth = q.shape
+    into_k = _by_head(attention.k_proj.weight.T, attention)
+    into_v = _by_head(attention.v_proj.weight.T, attention)
+    queries = torch.einsum("nthd,chd->nhtc", q, into_k)
+    logits = queries.flatten(1, 2) @ k.mT
+    logits = logits.unflatten(1, (heads, tokens))
+    logits = logits / depth**0.5
     if bias is not None:
         logits[:, :, _SINGLE_MASK] += bias[:, None]
-    mixed = (logits.softmax(dim=-1).flatten(1, 2) @ v).unflatten(1, (q.shape[2], q.shape[1]))
-    out = torch.einsum("nhtc,chd->nthd", mixed, into_v).flatten(2) + attention.v_proj.bias
-    return attention.out_proj(out)  # type: ignore[no-any-return]
+    weights = logits.softmax(dim=-1)
+    mixed = weights.flatten(1, 2) @ v
+    mixed = mixed.unflatten(1, (heads, tokens))
+    out = torch.einsum("nhtc,chd->nthd", mixed, into_v).flatten(2)
+    return attention.out_proj(out + attention.v_proj.bias)  # type: ignore[no-any-return]
 
 
 def _image_to_tokens(
     attention: Attention, q: Tensor, k: Tensor, v: Tensor, bias: Tensor | None = None
 ) -> Tensor:
-    """Let many cells q (N, M, C) attend to few tokens k, v (N, T, C); the bias (N, M) is for the single-mask token.
+    """Let many cells attend to few tokens.
 
-    As in `_tokens_to_image`, the cells are not projected, neither before nor after. What is large
-    is added in place: fresh memory takes longer than the sum.
+    As in `_tokens_to_image`, the cells are not projected, neither before nor after.
+
+    Parameters
+    ----------
+    attention : Attention
+    q : Tensor, (N, M, C)
+        Cells.
+    k, v : Tensor, (N, T, C)
+        Tokens.
+    bias : Tensor, (N, M), optional
+        Added to the logits of the single-mask token.
+
+    Returns
+    -------
+    Tensor, (N, M, C)
     """
-    k, v = (_by_head(p(x), attention) for p, x in ((attention.k_proj, k), (attention.v_proj, v)))
+    k = _by_head(attention.k_proj(k), attention)
+    v = _by_head(attention.v_proj(v), attention)
+    _, tokens, heads, depth = k.shape
     into_q = _by_head(attention.q_proj.weight.T, attention)
-    constant = torch.einsum("nthd,hd->nht", k, _by_head(attention.q_proj.bias, attention))
-    logits = torch.einsum("nthd,chd->nhtc", k, into_q).flatten(1, 2) @ q.mT
-    logits = (logits.unflatten(1, (k.shape[2], k.shape[1])) + constant[..., None]) / k.shape[
-        3
-    ] ** 0.5
+    # The bias of the projection of q is the same for all cells, but not for all tokens.
+    q_bias = _by_head(attention.q_proj.bias, attention)
+    constant = torch.einsum("nthd,hd->nht", k, q_bias)
+    keys = torch.einsum("nthd,chd->nhtc", k, into_q)
+    logits = keys.flatten(1, 2) @ q.mT
+    logits = logits.unflatten(1, (heads, tokens))
+    logits = logits + constant[..., None]
+    logits = logits / depth**0.5
     if bias is not None:
         logits[:, :, _SINGLE_MASK] += bias[:, None]
-    out = torch.einsum("nthd,chd->nhtc", v, _by_head(attention.out_proj.weight, attention)).flatten(
-        1, 2
-    )
-    attended: Tensor = logits.softmax(dim=2).flatten(1, 2).mT @ out
+    out_weight = _by_head(attention.out_proj.weight, attention)
+    values = torch.einsum("nthd,chd->nhtc", v, out_weight)
+    weights = logits.softmax(dim=2)
+    attended: Tensor = weights.flatten(1, 2).mT @ values.flatten(1, 2)
+    # In place, because fresh memory takes longer than the sum.
     return attended.add_(attention.out_proj.bias)
 
 
@@ -144,7 +217,7 @@ def _by_head(x: Tensor, attention: Attention) -> Tensor:
 
 
 class GuidedMaskDecoder(MaskDecoder):  # type: ignore[misc]
-    """SAM's mask decoder, guided, giving the single mask of each prompt."""
+    """SAM's mask decoder, guided, with the single mask of each prompt as output."""
 
     def forward(
         self,
@@ -167,37 +240,57 @@ class GuidedMaskDecoder(MaskDecoder):  # type: ignore[misc]
         """
         count = sparse.shape[0]
         outputs = torch.cat([self.iou_token.weight, self.mask_tokens.weight])
-        tokens = torch.cat([outputs.expand(count, -1, -1), sparse], dim=1)
-        tokens, image = self.transformer(
-            embedding + dense, image_pe.expand(count, -1, -1, -1), tokens, bias
-        )
+        outputs = outputs.expand(count, -1, -1)
+        tokens = torch.cat([outputs, sparse], dim=1)
+        position = image_pe.expand(count, -1, -1, -1)
+        tokens, cells = self.transformer(embedding + dense, position, tokens, bias)
         weights = self.output_hypernetworks_mlps[0](tokens[:, _SINGLE_MASK])
-        logits = self._upscaled(image, weights, embedding.shape[-2], embedding.shape[-1])
-        return Decoded(logits, self.iou_prediction_head(tokens[:, 0])[:, 0])
+        logits = self._upscaled(cells, weights, embedding.shape[-2:])
+        iou = self.iou_prediction_head(tokens[:, 0])
+        return Decoded(logits, iou[:, 0])
 
-    def _upscaled(self, image: Tensor, weights: Tensor, h: int, w: int) -> Tensor:
-        """Upscale cells (N, h * w, C) fourfold and weigh their channels by (N, c): logits (N, 4 h, 4 w).
+    def _upscaled(self, cells: Tensor, weights: Tensor, size: torch.Size) -> Tensor:
+        """Upscale cells fourfold and weigh their channels.
 
         A transposed convolution of stride and size two is a product for each cell, with its four
         parts in the order of the cells; only the logits are put in the order of the image.
+
+        Parameters
+        ----------
+        cells : Tensor, (N, h * w, C)
+        weights : Tensor, (N, c)
+        size : torch.Size
+            h and w.
+
+        Returns
+        -------
+        Tensor, (N, 4 h, 4 w)
+            Logits.
         """
         first, norm, activate, second, finish = self.output_upscaling
-        x = _quartered(first, image)
-        x = activate(F.layer_norm(x, norm.weight.shape, norm.weight, norm.bias, norm.eps))
-        logits: Tensor = finish(_quartered(second, x)).flatten(1, -2) @ weights[:, :, None]
-        return (
-            logits.view(-1, h, w, 2, 2, 2, 2).permute(0, 1, 3, 5, 2, 4, 6).reshape(-1, 4 * h, 4 * w)
-        )
+        height, width = size
+        x = _quartered(first, cells)
+        shape = norm.weight.shape
+        x = F.layer_norm(x, shape, norm.weight, norm.bias, norm.eps)
+        x = activate(x)
+        upscaled = finish(_quartered(second, x))
+        logits: Tensor = upscaled.flatten(1, -2) @ weights[:, :, None]
+        parts = logits.view(-1, height, width, 2, 2, 2, 2)
+        ordered = parts.permute(0, 1, 3, 5, 2, 4, 6)
+        return ordered.reshape(-1, 4 * height, 4 * width)
 
 
 def _quartered(convolution: nn.ConvTranspose2d, x: Tensor) -> Tensor:
-    """Apply a transposed convolution of stride and size two, (..., C) -> (..., 2, 2, c), rows before columns."""
+    """Apply a transposed convolution of stride and size two: (..., C) -> (..., 2, 2, c).
+
+    Rows come before columns.
+    """
     weight = convolution.weight.permute(2, 3, 1, 0)
     assert convolution.bias is not None
-    quarters: Tensor = F.linear(x, weight.flatten(0, 2), convolution.bias.repeat(4)).unflatten(
-        -1, weight.shape[:3]
-    )
-    return quarters
+    bias = convolution.bias.repeat(4)
+    quarters = F.linear(x, weight.flatten(0, 2), bias)
+    split: Tensor = quarters.unflatten(-1, weight.shape[:3])
+    return split
 
 
 class Sam(nn.Module):
@@ -229,21 +322,12 @@ class Sam(nn.Module):
         self.image_size = image_size
         self.preprocessing = preprocessing
         self.image_encoder = image_encoder
-        self.prompt_encoder = PromptEncoder(
-            256, (self.grid, self.grid), (image_size, image_size), mask_in_chans=16
-        )
-        self.mask_decoder = GuidedMaskDecoder(
-            transformer_dim=256,
-            transformer=GuidedTwoWayTransformer(
-                depth=2, embedding_dim=256, num_heads=8, mlp_dim=2048
-            ),
-        )
-        self.register_buffer(
-            "pixel_mean", torch.tensor([123.675, 116.28, 103.53]).view(3, 1, 1), persistent=False
-        )
-        self.register_buffer(
-            "pixel_std", torch.tensor([58.395, 57.12, 57.375]).view(3, 1, 1), persistent=False
-        )
+        grid = (self.grid, self.grid)
+        self.prompt_encoder = PromptEncoder(256, grid, (image_size, image_size), mask_in_chans=16)
+        transformer = GuidedTwoWayTransformer(depth=2, embedding_dim=256, num_heads=8, mlp_dim=2048)
+        self.mask_decoder = GuidedMaskDecoder(transformer_dim=256, transformer=transformer)
+        self.register_buffer("pixel_mean", _per_channel(_IMAGENET_MEAN), persistent=False)
+        self.register_buffer("pixel_std", _per_channel(_IMAGENET_DEVIATION), persistent=False)
 
     @property
     def resampling(self) -> Resampling:
@@ -254,51 +338,41 @@ class Sam(nn.Module):
         """Scale the grey values of images (B, 3, h, w) in 0..255, before padding."""
         if self.preprocessing == "sam":
             return (pixels - self.pixel_mean) / self.pixel_std
-        low, high = (
-            pixels.amin(dim=(1, 2, 3), keepdim=True),
-            pixels.amax(dim=(1, 2, 3), keepdim=True),
-        )
-        return (pixels - low) / (high - low).clamp_min(1e-8)
+        all_pixels = (1, 2, 3)
+        low = pixels.amin(dim=all_pixels, keepdim=True)
+        high = pixels.amax(dim=all_pixels, keepdim=True)
+        # A constant image becomes zeros.
+        span = (high - low).clamp_min(1e-8)
+        return (pixels - low) / span
 
     def encode(self, pixels: Tensor) -> Features:
         """Embed normalised, padded images (B, 3, image_size, image_size)."""
         return Features(self.image_encoder(pixels))
 
-    def decode(
-        self,
-        features: Features,
-        boxes: Tensor | None = None,
-        points: Tensor | None = None,
-        point_labels: Tensor | None = None,
-        masks: Tensor | None = None,
-        bias: Tensor | None = None,
-    ) -> Decoded:
+    def decode(self, features: Features, prompts: Prompts) -> Decoded:
         """Decode N prompts of one image in one call.
 
         Parameters
         ----------
         features : Features
             Of one image (B = 1).
-        boxes : Tensor, (N, 4), float, optional
-            x0, y0, x1, y1 in pixels of the square input.
-        points : Tensor, (N, P, 2), float, optional
-            x, y in pixels of the square input.
-        point_labels : Tensor, (N, P), optional
-            1 foreground, 0 background, -1 no point.
-        masks : Tensor, (N, 1, 256, 256), float, optional
-            Mask prompts as logits over the square input.
-        bias : Tensor, (4096,) or (N, 4096), float, optional
-            Guidance, added to the attention logits of the single-mask token and the grid, row by
-            row.
+        prompts : Prompts
+            G is 64.
         """
-        pairs = None if points is None else (points, point_labels)
-        sparse, dense = self.prompt_encoder(points=pairs, boxes=boxes, masks=masks)
+        points = None
+        if prompts.points is not None:
+            points = (prompts.points, prompts.point_labels)
+        sparse, dense = self.prompt_encoder(points, prompts.boxes, prompts.masks)
+        bias = prompts.bias
         if bias is not None:
             bias = bias.expand(len(sparse), -1)
-        decoded: Decoded = self.mask_decoder(
-            features.embedding, self.prompt_encoder.get_dense_pe(), sparse, dense, bias
-        )
+        position = self.prompt_encoder.get_dense_pe()
+        decoded: Decoded = self.mask_decoder(features.embedding, position, sparse, dense, bias)
         return decoded
+
+
+def _per_channel(values: tuple[float, float, float]) -> Tensor:
+    return torch.tensor(values).view(3, 1, 1)
 
 
 def vit_encoder(

@@ -1,23 +1,22 @@
-"""starter-icl, the bundled in-context network: UniverSeg on patches of pixels, with a likeness beside them.
+"""starter-icl, the bundled in-context network: UniverSeg on patches and ridge similarity.
 
 Three additions make UniverSeg (`napari_iclsam.models.universeg`) cheaper, quicker to train and less
 tied to place:
 
 * patches: two by two pixels enter as channels of one cell, and leave the same way, so that images
-  of 128 x 128 cost
-  what 64 x 64 would;
-* likeness: a small pyramid of convolutions describes every cell; a ridge regression in closed form,
-  fitted to the cells
-  of the support set, tells how much each cell of the query is like the target, once by its look
-  alone and once by look and place (`napari_iclsam.models.likeness`). UniverSeg's pairs meet only
-  where they lie above each other; this way color and texture are found anywhere;
+  of 128 x 128 cost what 64 x 64 would;
+* ridge similarity: a small pyramid of convolutions describes every cell; a ridge regression in
+  closed form, fitted to the cells of the support set, gives each cell of the query a value of how
+  much it resembles the target, once by appearance alone and once by appearance and position
+  (`napari_iclsam.models.ridge`). UniverSeg's pairs meet only where they lie above each other; this
+  way color and texture are found anywhere;
 * attention: at the two coarsest of its five levels, cells of 16 and 32 pixels, every cell of the
-  query also asks all
-  cells of the support set, so that what has more shape than color is found anywhere, too.
+  query also attends to all cells of the support set, so that what has more shape than color is
+  found anywhere, too.
 
-Its blocks are normalised by groups of channels. It is trained on images of several sizes and asked
+Its blocks are normalised by groups of channels. It is trained on images of several sizes and runs
 at two (`TwoScales`): thin things need the fine one, large ones the coarse one, and a third, small
-network weighs the answers, pixel by pixel. Knows no files and no devices.
+network weighs the two outputs, pixel by pixel. The module knows no files and no devices.
 """
 
 from __future__ import annotations
@@ -29,7 +28,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from napari_iclsam.models.likeness import Rule, fit_rule
+from napari_iclsam.models.ridge import RidgeClassifier, fit_ridge
 from napari_iclsam.models.universeg import SLOPE, Groups, SupportFeatures, UniverSeg
 
 PATCH = 2
@@ -40,64 +39,72 @@ _RIDGE = 0.01
 descriptors."""
 
 _GROUPS = 4
+"""Groups of the normalisation."""
 
 _HEAD = 32
 """Channels of a head of the attention."""
 
-_LIKENESSES = 2
+_SIMILARITIES = 2
+"""By appearance, and by appearance and position."""
 
-_PLACE = 5
-"""Descriptors of place, the last ones."""
+_POSITION = 5
+"""Descriptors of position, the last ones."""
 
 _TRAITS = 3
+"""Values of `TwoScalesContext.traits`."""
 
 
 @dataclass(frozen=True, slots=True)
 class StarterContext:
-    """What `StarterIcl.encode_support` computes of a support set alone.
+    """Output of `StarterIcl.encode_support` for a support set alone.
 
     Attributes
     ----------
-    rule : Rule
-        What tells the target's cells from the others: by their look alone, and by look and place.
+    classifier : RidgeClassifier
+        Separates the target's cells from the others: by appearance alone, and by appearance and
+        position.
     features : SupportFeatures
     """
 
-    rule: Rule
+    classifier: RidgeClassifier
     features: SupportFeatures
 
 
 class _Pyramid(nn.Module):
-    """Descriptors of each cell from three scales: cells, cells of twice and of four times the size."""
+    """Descriptors of each cell from three scales: cells, and cells of 2 and 4 times the size."""
 
     def __init__(self, channels: int, widths: tuple[int, int, int], descriptors: int) -> None:
         super().__init__()
         inputs = (channels, *widths[:-1])
-        self.levels = nn.ModuleList(_level(i, o) for i, o in zip(inputs, widths, strict=True))
-        self.describe = nn.ModuleList(nn.Conv2d(width, descriptors, 1) for width in widths)
+        self.levels = nn.ModuleList(map(_level, inputs, widths))
+        self.describe = nn.ModuleList()
+        for width in widths:
+            self.describe.append(nn.Conv2d(width, descriptors, 1))
 
     def forward(self, x: Tensor) -> Tensor:
         x = x.contiguous(memory_format=torch.channels_last)
         size = x.shape[-2:]
         found: list[Tensor] = []
         for level, describe in zip(self.levels, self.describe, strict=True):
-            x = level(F.avg_pool2d(x, 2) if found else x)
-            found.append(
-                F.interpolate(describe(x), size=size, mode="bilinear", align_corners=False)
-            )
+            if found:
+                x = F.avg_pool2d(x, 2)
+            x = level(x)
+            found.append(_resized(describe(x), size))
         return torch.cat(found, dim=1)
 
 
 def _level(channels_in: int, channels_out: int) -> nn.Sequential:
+    """Stack two normalised convolutions."""
     layers: list[nn.Module] = []
     for channels in (channels_in, channels_out):
-        conv = nn.Conv2d(channels, channels_out, 3, padding=1)
-        layers += [conv, nn.GroupNorm(_GROUPS, channels_out), nn.LeakyReLU(SLOPE)]
+        layers.append(nn.Conv2d(channels, channels_out, 3, padding=1))
+        layers.append(nn.GroupNorm(_GROUPS, channels_out))
+        layers.append(nn.LeakyReLU(SLOPE))
     return nn.Sequential(*layers)
 
 
 class _Attention(nn.Module):
-    """Every cell of the target asks all cells of the support, wherever they lie, and adds what they answer.
+    """Attention of every cell of the target to all cells of the support, added to the target.
 
     Untrained, it adds nothing.
     """
@@ -105,26 +112,34 @@ class _Attention(nn.Module):
     def __init__(self, channels: int) -> None:
         super().__init__()
         self.heads = channels // _HEAD
-        self.norm, self.support_norm = nn.LayerNorm(channels), nn.LayerNorm(channels)
-        self.query, self.key, self.value, self.out = (
-            nn.Linear(channels, channels) for _ in range(4)
-        )
+        self.norm = nn.LayerNorm(channels)
+        self.support_norm = nn.LayerNorm(channels)
+        self.query = nn.Linear(channels, channels)
+        self.key = nn.Linear(channels, channels)
+        self.value = nn.Linear(channels, channels)
+        self.out = nn.Linear(channels, channels)
         nn.init.zeros_(self.out.weight)
         nn.init.zeros_(self.out.bias)
 
     def forward(self, u: Tensor, v: Groups) -> Tensor:
         """Return u (B, F, h, w), changed, of u and of the support's groups (B, s, F, h, w)."""
-        asking = self.norm(u.flatten(2).mT)
-        known = self.support_norm(
-            torch.cat([group.movedim(2, -1).flatten(1, 3) for group in v], dim=1)
+        target = self.norm(u.flatten(2).mT)
+        cells = [_listed(group) for group in v]
+        support = self.support_norm(torch.cat(cells, dim=1))
+        attended = F.scaled_dot_product_attention(
+            self._by_head(self.query(target)),
+            self._by_head(self.key(support)),
+            self._by_head(self.value(support)),
         )
-        parts = (self.query(asking), self.key(known), self.value(known))
-        answer = F.scaled_dot_product_attention(
-            *(x.unflatten(-1, (self.heads, _HEAD)).transpose(1, 2) for x in parts)
-        )
-        change: Tensor = self.out(answer.transpose(1, 2).flatten(2))
-        met: Tensor = u + change.mT.unflatten(2, u.shape[-2:])
+        joined = attended.transpose(1, 2).flatten(2)
+        change = self.out(joined).mT
+        met: Tensor = u + change.unflatten(2, u.shape[-2:])
         return met
+
+    def _by_head(self, x: Tensor) -> Tensor:
+        """Split channels into heads: (B, n, F) -> (B, heads, n, F / heads)."""
+        split: Tensor = x.unflatten(-1, (self.heads, _HEAD))
+        return split.transpose(1, 2)
 
 
 class _Core(UniverSeg):
@@ -132,10 +147,11 @@ class _Core(UniverSeg):
 
     def __init__(self, features: Sequence[int], meeting: Collection[int]) -> None:
         cells = PATCH**2
-        super().__init__(3 * cells + _LIKENESSES, features, mask_channels=cells, groups=_GROUPS)
-        self.attention = nn.ModuleDict(
-            {str(level): _Attention(features[level]) for level in meeting}
-        )
+        channels = 3 * cells + _SIMILARITIES
+        super().__init__(channels, features, mask_channels=cells, groups=_GROUPS)
+        self.attention = nn.ModuleDict()
+        for level in meeting:
+            self.attention[str(level)] = _Attention(features[level])
 
     def meet(self, level: int, u: Tensor, v: Groups) -> Tensor:
         if str(level) not in self.attention:
@@ -145,7 +161,7 @@ class _Core(UniverSeg):
 
 
 class StarterIcl(nn.Module):
-    """The in-context network at one scale; what its methods take and give is what `UniverSeg`'s do.
+    """The in-context network at one scale; its methods take and return the same as `UniverSeg`'s.
 
     Parameters
     ----------
@@ -163,15 +179,18 @@ class StarterIcl(nn.Module):
         self.core = _Core(features, meeting)
 
     def encode_support(self, images: Tensor, masks: Tensor) -> StarterContext:
-        """Compute what does not depend on the query; H and W divisible by 32. See `UniverSeg.encode_support`."""
+        """Compute what does not depend on the query; H and W divisible by 32.
+
+        See `UniverSeg.encode_support`.
+        """
         pairs = images.shape[:2]
-        described = self._describe(images.flatten(0, 1)).unflatten(0, pairs)
-        share = F.avg_pool2d(masks.flatten(0, 1).float(), PATCH).unflatten(0, pairs)
-        flat = described.movedim(2, -1).flatten(1, 3)
-        used = (flat.shape[2] - _PLACE, flat.shape[2])
-        rule = fit_rule(flat, share.flatten(1), 1 - share.flatten(1), _RIDGE, used)
-        cells = torch.cat([_cells(images), _likeness(rule, described).to(images.dtype)], dim=2)
-        return StarterContext(rule, self.core.encode_support(cells, _cells(masks)))
+        described = self._describe(images.flatten(0, 1))
+        described = described.unflatten(0, pairs)
+        classifier = _fit(described, masks)
+        similarity = _similarity(classifier, described).to(images.dtype)
+        cells = torch.cat([_cells(images), similarity], dim=2)
+        features = self.core.encode_support(cells, _cells(masks))
+        return StarterContext(classifier, features)
 
     def forward(
         self,
@@ -179,42 +198,86 @@ class StarterIcl(nn.Module):
         support: StarterContext,
         guidance: Tensor | None = None,
         *,
-        likeness: Tensor | None = None,
+        similarity: Tensor | None = None,
     ) -> Tensor:
-        """Segment Q queries with each of T support sets. See `UniverSeg.forward`; a likeness at hand may be given."""
-        if likeness is None:
-            likeness = self.likeness(query, support)
-        cells = torch.cat([_cells(query), likeness.to(query.dtype)], dim=1)
+        """Segment Q queries with each of T support sets. See `UniverSeg.forward`.
+
+        The ridge similarity may be given if it has been computed before.
+        """
+        if similarity is None:
+            similarity = self.similarity(query, support)
+        similarity = similarity.to(query.dtype)
+        cells = torch.cat([_cells(query), similarity], dim=1)
         logits: Tensor = self.core(cells, support.features, guidance)
         return F.pixel_shuffle(logits, PATCH)
 
-    def likeness(self, query: Tensor, support: StarterContext) -> Tensor:
-        """Return how much each cell looks like the target, by look and by look and place: (T * Q, 2, H / 2, W / 2)."""
-        described = self._describe(query).unflatten(0, (len(support.rule.mean), -1))
-        return _likeness(support.rule, described).flatten(0, 1)
+    def similarity(self, query: Tensor, support: StarterContext) -> Tensor:
+        """Return how much each cell resembles the target.
+
+        Parameters
+        ----------
+        query : Tensor, (T * Q, 3, H, W)
+        support : StarterContext
+            Of T tasks.
+
+        Returns
+        -------
+        Tensor, (T * Q, 2, H / 2, W / 2)
+            By appearance, and by appearance and position.
+        """
+        tasks = len(support.classifier.mean)
+        described = self._describe(query)
+        described = described.unflatten(0, (tasks, -1))
+        similarity = _similarity(support.classifier, described)
+        return similarity.flatten(0, 1)
 
     def _describe(self, images: Tensor) -> Tensor:
-        """Return of each cell what the stem says, its mean color, and its place: (N, D, h, w), float32."""
-        learnt = self.stem(_cells(images)).float()
-        n, _, h, w = learnt.shape
-        y, x = torch.meshgrid(
-            *(torch.linspace(-1, 1, s, device=images.device) for s in (h, w)), indexing="ij"
-        )
-        place = torch.stack([x, y, x * x, y * y, x * y]).expand(n, -1, -1, -1)
-        return torch.cat([learnt, F.avg_pool2d(images.float(), PATCH), place], dim=1)
+        """Describe each cell by stem, mean color and position: (N, D, h, w), float32."""
+        learned = self.stem(_cells(images)).float()
+        color = F.avg_pool2d(images.float(), PATCH)
+        position = _positions(learned)
+        return torch.cat([learned, color, position], dim=1)
+
+
+def _positions(like: Tensor) -> Tensor:
+    """Return x, y, their squares and their product for each cell of (N, D, h, w): (N, 5, h, w)."""
+    count, _, height, width = like.shape
+    rows = torch.linspace(-1, 1, height, device=like.device)
+    columns = torch.linspace(-1, 1, width, device=like.device)
+    y, x = torch.meshgrid(rows, columns, indexing="ij")
+    values = torch.stack([x, y, x * x, y * y, x * y])
+    return values.expand(count, -1, -1, -1)
+
+
+def _fit(described: Tensor, masks: Tensor) -> RidgeClassifier:
+    """Fit the target's cells against the others.
+
+    Parameters
+    ----------
+    described : Tensor, (B, S, D, h, w)
+        Descriptors, position last.
+    masks : Tensor, (B, S, 1, 2 h, 2 w)
+    """
+    pairs = masks.shape[:2]
+    share = F.avg_pool2d(masks.flatten(0, 1).float(), PATCH)
+    share = share.unflatten(0, pairs).flatten(1)
+    cells = _listed(described)
+    descriptors = cells.shape[2]
+    used = (descriptors - _POSITION, descriptors)
+    return fit_ridge(cells, share, 1 - share, _RIDGE, used)
 
 
 @dataclass(frozen=True, slots=True)
 class TwoScalesContext:
-    """What `TwoScales.encode_support` computes of the support sets of T tasks alone.
+    """Output of `TwoScales.encode_support` for the support sets of T tasks alone.
 
     Attributes
     ----------
     fine, coarse : StarterContext
         At full and at half size.
     traits : Tensor, (T, 3), float32
-        How much of the masks and of the images half the size loses, relative to them; the square
-        root of the masks' share of the image.
+        The share of the masks and of the images that is lost at half size; the square root of the
+        masks' share of the image.
     """
 
     fine: StarterContext
@@ -222,12 +285,32 @@ class TwoScalesContext:
     traits: Tensor
 
 
+@dataclass(frozen=True, slots=True)
+class ScaleOutputs:
+    """Outputs of the network at two scales, of B queries.
+
+    Attributes
+    ----------
+    fine, coarse : Tensor, (B, 1, H, W)
+        Logits at full size, and those at half size, resized to full size.
+    similarity : Tensor, (B, 2, H / 2, W / 2)
+        Ridge similarity at full size.
+    """
+
+    fine: Tensor
+    coarse: Tensor
+    similarity: Tensor
+
+
 class Merge(nn.Module):
-    """Weighs, pixel by pixel, the answer at full size against that at half the size; untrained, it is their mean."""
+    """Weights the logits at full size against those at half size, pixel by pixel.
+
+    Untrained, it is their mean.
+    """
 
     def __init__(self, width: int = 16) -> None:
         super().__init__()
-        channels = 3 + _LIKENESSES + _TRAITS
+        channels = 3 + _SIMILARITIES + _TRAITS
         self.look = nn.Sequential(
             nn.Conv2d(channels, width, 3, padding=1),
             nn.LeakyReLU(SLOPE),
@@ -238,40 +321,44 @@ class Merge(nn.Module):
         nn.init.zeros_(self.decide.weight)
         nn.init.zeros_(self.decide.bias)  # type: ignore[arg-type]
 
-    def forward(
-        self, fine: Tensor, coarse: Tensor, likeness: Tensor, image: Tensor, traits: Tensor
-    ) -> Tensor:
+    def forward(self, outputs: ScaleOutputs, image: Tensor, traits: Tensor) -> Tensor:
         """Merge logits.
 
         Parameters
         ----------
-        fine, coarse : Tensor, (B, 1, H, W)
-            Logits; the coarse ones resized to the size of the fine ones.
-        likeness : Tensor, (B, 2, H / 2, W / 2)
-            At full size.
+        outputs : ScaleOutputs
         image : Tensor, (B, 3, H, W)
         traits : Tensor, (B, 3)
             Of `TwoScalesContext`.
+
+        Returns
+        -------
+        Tensor, (B, 1, H, W)
+            Logits.
         """
+        fine = outputs.fine
+        coarse = outputs.coarse
         size = fine.shape[-2:]
         logits = torch.cat([fine, coarse], dim=1)
-        seen = [
+        lost = _lost(image).mean(dim=1, keepdim=True)
+        inputs = [
             torch.tanh(logits / 4),
-            _resized(likeness, size),
-            _lost(image).mean(dim=1, keepdim=True) * 8,
+            _resized(outputs.similarity, size),
+            lost * 8,
             traits[..., None, None].expand(-1, -1, *size),
         ]
-        gate, change = self.decide(
-            self.look(torch.cat([x.to(fine.dtype) for x in seen], dim=1))
-        ).split(1, dim=1)
-        merged: Tensor = torch.lerp(coarse, fine, torch.sigmoid(gate).to(fine.dtype)) + change
+        stacked = torch.cat([x.to(fine.dtype) for x in inputs], dim=1)
+        decided = self.decide(self.look(stacked))
+        gate, change = decided.split(1, dim=1)
+        weight = torch.sigmoid(gate).to(fine.dtype)
+        merged: Tensor = torch.lerp(coarse, fine, weight) + change
         return merged
 
 
 class TwoScales(nn.Module):
-    """The in-context network behind ``starter``: asked at full and at half size; a small network merges the answers.
+    """The in-context network behind ``starter``: at full and at half size, merged.
 
-    What its methods take and give is what `UniverSeg`'s do; height and width are divisible by 64.
+    Its methods take and return the same as `UniverSeg`'s; height and width are divisible by 64.
 
     Parameters
     ----------
@@ -290,11 +377,13 @@ class TwoScales(nn.Module):
         self.merge = Merge()
 
     def encode_support(self, images: Tensor, masks: Tensor) -> TwoScalesContext:
-        """Compute what does not depend on the query, at both scales. See `UniverSeg.encode_support`."""
-        halved = (_halved(x.flatten(0, 1)).unflatten(0, x.shape[:2]) for x in (images, masks))
+        """Compute what does not depend on the query, at both scales.
+
+        See `UniverSeg.encode_support`.
+        """
         return TwoScalesContext(
             self.network.encode_support(images, masks),
-            self.network.encode_support(*halved),
+            self.network.encode_support(_halved_pairs(images), _halved_pairs(masks)),
             _traits(images, masks),
         )
 
@@ -302,34 +391,60 @@ class TwoScales(nn.Module):
         self, query: Tensor, support: TwoScalesContext, guidance: Tensor | None = None
     ) -> Tensor:
         """Segment Q queries with each of T support sets. See `UniverSeg.forward`."""
-        traits = support.traits.repeat_interleave(len(query) // len(support.traits), dim=0)
-        merged: Tensor = self.merge(*self.answers(query, support, guidance), query, traits)
+        queries = len(query) // len(support.traits)
+        traits = support.traits.repeat_interleave(queries, dim=0)
+        outputs = self.at_scales(query, support, guidance)
+        merged: Tensor = self.merge(outputs, query, traits)
         return merged
 
-    def answers(
+    def at_scales(
         self, query: Tensor, support: TwoScalesContext, guidance: Tensor | None = None
-    ) -> tuple[Tensor, Tensor, Tensor]:
-        """Return the logits at full and at half size, and the likeness at full size; parameters as of `forward`."""
-        coarse = _resized(self.network(_halved(query), support.coarse, guidance), query.shape[-2:])
-        likeness = self.network.likeness(query, support.fine)
-        return self.network(query, support.fine, guidance, likeness=likeness), coarse, likeness
+    ) -> ScaleOutputs:
+        """Segment at both scales without merging; parameters as of `forward`."""
+        halved = self.network(_halved(query), support.coarse, guidance)
+        coarse = _resized(halved, query.shape[-2:])
+        similarity = self.network.similarity(query, support.fine)
+        fine = self.network(query, support.fine, guidance, similarity=similarity)
+        return ScaleOutputs(fine, coarse, similarity)
 
 
 def _traits(images: Tensor, masks: Tensor) -> Tensor:
-    """Return what `TwoScalesContext.traits` says, of images (T, S, 3, H, W) and masks (T, S, 1, H, W)."""
-    images, masks = images.float(), masks.float()
-    over = (1, 2, 3, 4)
-    thin = _lost(masks.flatten(0, 1)).unflatten(0, masks.shape[:2]).sum(over) / masks.sum(
-        over
-    ).clamp_min(1)
-    spread = images.std(dim=(-2, -1)).mean(dim=(1, 2)).clamp_min(1e-3)
-    sharp = _lost(images.flatten(0, 1)).unflatten(0, images.shape[:2]).mean(over) / spread
-    return torch.stack([thin, 4 * sharp, masks.mean(over).sqrt()], dim=1)
+    """Compute `TwoScalesContext.traits`.
+
+    Parameters
+    ----------
+    images : Tensor, (T, S, 3, H, W)
+    masks : Tensor, (T, S, 1, H, W)
+
+    Returns
+    -------
+    Tensor, (T, 3), float32
+    """
+    images = images.float()
+    masks = masks.float()
+    pixels = (1, 2, 3, 4)
+    area = masks.sum(pixels).clamp_min(1)
+    thin = _lost_of_pairs(masks).sum(pixels) / area
+    spread = images.std(dim=(-2, -1)).mean(dim=(1, 2))
+    # An image without contrast has nothing to lose.
+    spread = spread.clamp_min(1e-3)
+    sharp = _lost_of_pairs(images).mean(pixels) / spread
+    size = masks.mean(pixels).sqrt()
+    # The factor brings the three to about the same range.
+    return torch.stack([thin, 4 * sharp, size], dim=1)
 
 
 def _lost(x: Tensor) -> Tensor:
-    """Return the absolute difference that halving the size and doubling it again makes, (N, C, H, W)."""
-    return (x - _resized(_halved(x), x.shape[-2:])).abs()
+    """Return the absolute change of (N, C, H, W) when it is halved in size and doubled again."""
+    again = _resized(_halved(x), x.shape[-2:])
+    return (x - again).abs()
+
+
+def _lost_of_pairs(x: Tensor) -> Tensor:
+    """Return the same of (T, S, C, H, W)."""
+    lost = _lost(x.flatten(0, 1))
+    of_pairs: Tensor = lost.unflatten(0, x.shape[:2])
+    return of_pairs
 
 
 def _resized(x: Tensor, size: torch.Size) -> Tensor:
@@ -340,14 +455,27 @@ def _halved(x: Tensor) -> Tensor:
     return F.avg_pool2d(x, 2)
 
 
+def _halved_pairs(x: Tensor) -> Tensor:
+    """Halve the size of (T, S, C, H, W)."""
+    halved = _halved(x.flatten(0, 1))
+    of_pairs: Tensor = halved.unflatten(0, x.shape[:2])
+    return of_pairs
+
+
 def _cells(x: Tensor) -> Tensor:
     """Turn patches of pixels into channels: (..., C, H, W) -> (..., 4 C, H / 2, W / 2)."""
     return F.pixel_unshuffle(x, PATCH)
 
 
-def _likeness(rule: Rule, described: Tensor) -> Tensor:
-    """Evaluate a rule: (B, N, D, h, w) -> (B, N, 2, h, w), within [-3, 3]."""
-    size = described.shape
-    values = rule.apply(described.movedim(2, -1).flatten(1, 3)).clamp(-3, 3)
-    maps: Tensor = values.unflatten(1, (size[1], *size[3:])).movedim(-1, 2)
-    return maps
+def _similarity(classifier: RidgeClassifier, described: Tensor) -> Tensor:
+    """Evaluate classifiers: (B, N, D, h, w) -> (B, N, 2, h, w), within [-3, 3]."""
+    _, count, _, height, width = described.shape
+    # Far from the support set the line of a regression has no end.
+    values = classifier.similarity(_listed(described)).clamp(-3, 3)
+    maps: Tensor = values.unflatten(1, (count, height, width))
+    return maps.movedim(-1, 2)
+
+
+def _listed(x: Tensor) -> Tensor:
+    """List the cells of all pairs: (B, S, C, h, w) -> (B, S * h * w, C)."""
+    return x.movedim(2, -1).flatten(1, 3)

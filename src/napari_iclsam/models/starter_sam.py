@@ -1,4 +1,4 @@
-"""starter-sam, the bundled promptable network: a small convolutional encoder and decoder. Knows no files.
+"""starter-sam, the bundled promptable network: a small convolutional encoder and decoder.
 
 It keeps SAM's contract (Kirillov et al., "Segment Anything", ICCV 2023): a 256 x 64 x 64 embedding
 of a zero-padded square input, prompts of boxes, points and masks, logits of 256 x 256. Its decoder
@@ -8,44 +8,70 @@ longer to learn from scratch. Prompts enter it as maps:
 * a box as its coverage, the position relative to its centre in half widths, and its size;
 * points as bumps of two widths, foreground apart from background;
 * a mask prompt as squashed logits;
-* likeness: a ridge regression in closed form, fitted for each prompt on the cells inside it against
-  those around it,
-  tells from the features how much every cell resembles the object (without it the decoder learns to
-  fill the box);
+* ridge similarity: a ridge regression in closed form, fitted for each prompt on the cells inside it
+  against those around it, gives each cell a value of how much its features resemble the object
+  (without it the decoder learns to fill the box);
 * guidance: SAM adds a bias of one value a cell to its attention logits; a convolution has none, so
-  here the same bias
-  enters as an input channel of the stride-8 level. The network was trained with such maps from
-  linear probes.
+  here the same bias is an input channel of the stride-8 level. The network was trained with such
+  maps from linear probes.
+
+The module knows no files.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import pairwise
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from napari_iclsam.models.features import Decoded, Features, Resampling
-from napari_iclsam.models.likeness import fit_rule
 from napari_iclsam.models.prompt_maps import (
     BOX_MAPS,
     MASK_MAPS,
     POINT_MAPS,
     PromptMaps,
+    Regions,
     prompt_maps,
 )
+from napari_iclsam.models.prompts import Prompts
+from napari_iclsam.models.ridge import fit_ridge
 
 STRIDE = 8
-"""Input pixels a cell of the embedding."""
+"""Input pixels of a cell of the embedding."""
 
 _RIDGE = 0.02
-"""Weight of the squared norm in the likeness, relative to the mean variance of the features."""
+"""Weight of the squared norm in the ridge similarity, relative to the variance of the features."""
+
+_STEM = 24
+"""Channels at stride 2."""
+
+_PYRAMID = 128
+"""Channels of the feature pyramid."""
+
+_DETAIL = 32
+"""Channels of the detail."""
+
+_COARSE_KEYS = 64
+"""Channels of the ridge similarity on the embedding."""
+
+_FINE_KEYS = 24
+"""Channels of the ridge similarity on the detail."""
+
+_COARSE_MAPS = 4
+"""Channels at stride 8: coarse and fine similarity, guidance and its presence."""
+
+Levels = tuple[int, int, int, int]
+"""A number for each of the strides 4, 8, 16 and 32."""
 
 
 @dataclass(frozen=True, slots=True)
-class Likeness:
-    """How much each cell resembles the object of each of N prompts: about 1 like it, about -1 like its surroundings.
+class Similarity:
+    """Ridge similarity of each cell to the object of each of N prompts.
+
+    About 1 for cells that resemble the object, about -1 for those that resemble its surroundings.
 
     Attributes
     ----------
@@ -60,10 +86,14 @@ class Likeness:
 
 
 class _ChannelNorm(nn.LayerNorm):
-    """Layer normalisation over the channels of each pixel: independent of padding, batch and image size."""
+    """Layer normalisation over the channels of each pixel.
+
+    It does not depend on padding, batch or size of the image.
+    """
 
     def forward(self, input: Tensor) -> Tensor:  # noqa: A002 (the name in the class it extends)
-        return super().forward(input.permute(0, 2, 3, 1)).permute(0, 3, 1, 2)
+        channels_last = input.permute(0, 2, 3, 1)
+        return super().forward(channels_last).permute(0, 3, 1, 2)
 
 
 class _Block(nn.Module):
@@ -72,11 +102,12 @@ class _Block(nn.Module):
     def __init__(self, channels: int) -> None:
         super().__init__()
         self.norm = _ChannelNorm(channels)
-        self.first = nn.Conv2d(channels, channels, 3, padding=1)
-        self.second = nn.Conv2d(channels, channels, 3, padding=1)
+        self.first = _conv3(channels, channels)
+        self.second = _conv3(channels, channels)
 
     def forward(self, x: Tensor) -> Tensor:
-        change: Tensor = self.second(F.relu(self.first(F.relu(self.norm(x)))))
+        hidden = self.first(F.relu(self.norm(x)))
+        change: Tensor = self.second(F.relu(hidden))
         return x + change
 
 
@@ -84,9 +115,34 @@ class _Down(nn.Sequential):
     """Normalise and halve the resolution."""
 
     def __init__(self, channels_in: int, channels_out: int) -> None:
-        super().__init__(
-            _ChannelNorm(channels_in), nn.ReLU(), nn.Conv2d(channels_in, channels_out, 3, 2, 1)
-        )
+        halve = nn.Conv2d(channels_in, channels_out, 3, 2, 1)
+        super().__init__(_ChannelNorm(channels_in), nn.ReLU(), halve)
+
+
+class _Lateral(nn.Sequential):
+    """Normalise a level and bring it to the channels of the pyramid."""
+
+    def __init__(self, channels_in: int, channels_out: int) -> None:
+        norm = _ChannelNorm(channels_in)
+        super().__init__(norm, nn.Conv2d(channels_in, channels_out, 1))
+
+
+def _conv3(channels_in: int, channels_out: int) -> nn.Conv2d:
+    return nn.Conv2d(channels_in, channels_out, 3, padding=1)
+
+
+def _stage(width: int, depth: int) -> nn.Sequential:
+    """Stack residual blocks."""
+    blocks = [_Block(width) for _ in range(depth)]
+    return nn.Sequential(*blocks)
+
+
+def _downs(widths: Levels) -> nn.ModuleList:
+    """Make the steps between neighbouring levels."""
+    downs = nn.ModuleList()
+    for finer, coarser in pairwise(widths):
+        downs.append(_Down(finer, coarser))
+    return downs
 
 
 def _double(x: Tensor) -> Tensor:
@@ -94,7 +150,9 @@ def _double(x: Tensor) -> Tensor:
 
 
 class Encoder(nn.Module):
-    """Image to a stride-8 embedding and stride-4 detail: residual stages at strides 4 to 32 and a feature pyramid.
+    """Image to a stride-8 embedding and stride-4 detail.
+
+    Residual stages at strides 4 to 32 and a feature pyramid.
 
     Parameters
     ----------
@@ -107,55 +165,54 @@ class Encoder(nn.Module):
     """
 
     def __init__(
-        self,
-        widths: tuple[int, int, int, int],
-        depths: tuple[int, int, int, int],
-        embedding_channels: int,
-        detail_channels: int,
+        self, widths: Levels, depths: Levels, embedding_channels: int, detail_channels: int
     ) -> None:
         super().__init__()
-        pyramid = 128
-        self.stem = nn.Sequential(nn.Conv2d(3, 24, 3, 2, 1), _Down(24, widths[0]))
-        self.downs = nn.ModuleList([_Down(widths[level], widths[level + 1]) for level in range(3)])
-        self.stages = nn.ModuleList(
-            [
-                nn.Sequential(*[_Block(width) for _ in range(depth)])
-                for width, depth in zip(widths, depths, strict=True)
-            ]
-        )
-        self.laterals = nn.ModuleList(
-            [nn.Sequential(_ChannelNorm(w), nn.Conv2d(w, pyramid, 1)) for w in widths[1:]]
-        )
-        self.merge = _Block(pyramid)
+        # Parameters are drawn in this order: another order would be another training.
+        halve = nn.Conv2d(3, _STEM, 3, 2, 1)
+        self.stem = nn.Sequential(halve, _Down(_STEM, widths[0]))
+        self.downs = _downs(widths)
+        self.stages = nn.ModuleList(map(_stage, widths, depths))
+        self.laterals = nn.ModuleList()
+        for width in widths[1:]:
+            self.laterals.append(_Lateral(width, _PYRAMID))
+        self.merge = _Block(_PYRAMID)
         self.embed = nn.Sequential(
-            _ChannelNorm(pyramid),
+            _ChannelNorm(_PYRAMID),
             nn.ReLU(),
-            nn.Conv2d(pyramid, embedding_channels, 3, padding=1),
+            _conv3(_PYRAMID, embedding_channels),
             _ChannelNorm(embedding_channels),
         )
-        self.detail_lateral = nn.Sequential(
-            _ChannelNorm(widths[0]), nn.Conv2d(widths[0], detail_channels, 1)
-        )
-        self.detail_top = nn.Conv2d(pyramid, detail_channels, 1)
+        self.detail_lateral = _Lateral(widths[0], detail_channels)
+        self.detail_top = nn.Conv2d(_PYRAMID, detail_channels, 1)
         self.detail_norm = _ChannelNorm(detail_channels)
 
     def forward(self, pixels: Tensor) -> Features:
         """Embed normalised images (B, 3, H, W)."""
-        x = self.stages[0](self.stem(pixels))
-        levels = [x]
-        for down, stage in zip(self.downs, list(self.stages)[1:], strict=True):
-            x = stage(down(x))
-            levels.append(x)
+        levels = self._levels(pixels)
         top = self.laterals[2](levels[3])
         for level in (1, 0):
-            top = self.laterals[level](levels[level + 1]) + _double(top)
+            lateral = self.laterals[level](levels[level + 1])
+            top = lateral + _double(top)
         top = self.merge(top)
-        detail = self.detail_norm(self.detail_lateral(levels[0]) + _double(self.detail_top(top)))
+        coarse = _double(self.detail_top(top))
+        detail = self.detail_norm(self.detail_lateral(levels[0]) + coarse)
         return Features(embedding=self.embed(top), detail=detail)
+
+    def _levels(self, pixels: Tensor) -> list[Tensor]:
+        """Return the features at strides 4, 8, 16 and 32."""
+        x = self.stages[0](self.stem(pixels))
+        levels = [x]
+        for down, stage in zip(self.downs, self.stages[1:], strict=True):
+            x = stage(down(x))
+            levels.append(x)
+        return levels
 
 
 class Decoder(nn.Module):
-    """Prompt maps and features to mask logits: a U-Net of strides 4 to 32 whose skips carry the image features.
+    """Prompt maps and features to mask logits.
+
+    A U-Net of strides 4 to 32 whose skips carry the image features.
 
     Parameters
     ----------
@@ -165,39 +222,49 @@ class Decoder(nn.Module):
         Channels at strides 4, 8, 16 and 32.
     """
 
-    def __init__(
-        self, embedding_channels: int, detail_channels: int, widths: tuple[int, int, int, int]
-    ) -> None:
+    def __init__(self, embedding_channels: int, detail_channels: int, widths: Levels) -> None:
         super().__init__()
+        fine_maps = BOX_MAPS + POINT_MAPS + MASK_MAPS + 1
+        # Parameters are drawn in this order: another order would be another training.
         self.detail = nn.Conv2d(detail_channels, widths[0], 1)
         self.embedding = nn.Conv2d(embedding_channels, widths[1], 1)
-        self.coarse_key = nn.Conv2d(embedding_channels, 64, 1)
-        self.fine_key = nn.Conv2d(detail_channels, 24, 1)
-        self.fine = nn.Conv2d(BOX_MAPS + POINT_MAPS + MASK_MAPS + 1, widths[0], 3, padding=1)
-        self.coarse = nn.Conv2d(4, widths[1], 3, padding=1)
-        self.descend = nn.ModuleList([_Block(width) for width in widths])
-        self.downs = nn.ModuleList([_Down(widths[level], widths[level + 1]) for level in range(3)])
-        self.ups = nn.ModuleList(
-            [nn.Conv2d(widths[level + 1], widths[level], 1) for level in range(3)]
-        )
-        self.ascend = nn.ModuleList([_Block(width) for width in widths[:3]])
+        self.coarse_key = nn.Conv2d(embedding_channels, _COARSE_KEYS, 1)
+        self.fine_key = nn.Conv2d(detail_channels, _FINE_KEYS, 1)
+        self.fine = _conv3(fine_maps, widths[0])
+        self.coarse = _conv3(_COARSE_MAPS, widths[1])
+        self.descend = nn.ModuleList(map(_Block, widths))
+        self.downs = _downs(widths)
+        self.ups = _ups(widths)
+        self.ascend = nn.ModuleList(map(_Block, widths[:3]))
         self.out = nn.Sequential(
-            _ChannelNorm(widths[0]), nn.ReLU(), nn.Conv2d(widths[0], 4, 3, padding=1)
+            _ChannelNorm(widths[0]),
+            nn.ReLU(),
+            _conv3(widths[0], 4),
         )
-        self.quality = nn.Sequential(nn.Linear(2 * widths[1], 64), nn.ReLU(), nn.Linear(64, 1))
+        self.quality = nn.Sequential(
+            nn.Linear(2 * widths[1], 64),
+            nn.ReLU(),
+            nn.Linear(64, 1),
+        )
 
-    def likeness(self, features: Features, maps: PromptMaps, owner: Tensor) -> Likeness:
+    def similarity(self, features: Features, maps: PromptMaps, owner: Tensor) -> Similarity:
         """Compare the cells with the object of each prompt; parameters as of `forward`."""
         assert features.detail is not None
-        return Likeness(
-            coarse=_regress(self.coarse_key(features.embedding), maps.inside, maps.around, owner),
-            fine=_regress(
-                self.fine_key(features.detail), _double(maps.inside), _double(maps.around), owner
-            ),
+        coarse_keys = self.coarse_key(features.embedding)
+        fine_keys = self.fine_key(features.detail)
+        coarse = Regions(maps.inside, maps.around)
+        fine = Regions(_double(maps.inside), _double(maps.around))
+        return Similarity(
+            coarse=_ridge_similarity(coarse_keys, coarse, owner),
+            fine=_ridge_similarity(fine_keys, fine, owner),
         )
 
     def forward(
-        self, features: Features, maps: PromptMaps, owner: Tensor, likeness: Likeness | None = None
+        self,
+        features: Features,
+        maps: PromptMaps,
+        owner: Tensor,
+        similarity: Similarity | None = None,
     ) -> Decoded:
         """Decode N prompts.
 
@@ -209,39 +276,84 @@ class Decoder(nn.Module):
             Of N prompts.
         owner : Tensor, (N,), int64
             The image that each prompt belongs to.
-        likeness : Likeness, optional
-            If it is at hand already.
+        similarity : Similarity, optional
+            Computed if it is not given.
         """
+        similar = similarity or self.similarity(features, maps, owner)
+        skips = self._descend(features, maps, owner, similar)
+        x = skips[3]
+        for level in (2, 1):
+            x = self._up(level, x, skips[level])
+        top = self._up(0, x, skips[0])
+        quarters = self.out(top)
+        logits = F.pixel_shuffle(quarters, 2)[:, 0].float()
+        # The estimate of the IoU is not a reason to change the mask.
+        iou = self._estimate_iou(x.float(), logits.detach())
+        return Decoded(logits=logits, iou=iou)
+
+    def _descend(
+        self, features: Features, maps: PromptMaps, owner: Tensor, similar: Similarity
+    ) -> list[Tensor]:
+        """Return the way down at strides 4, 8, 16 and 32; the image enters at the first two."""
         assert features.detail is not None
-        like = likeness or self.likeness(features, maps, owner)
-        fine = torch.cat([maps.fine, like.fine], dim=1)
-        coarse = torch.cat([like.coarse, F.avg_pool2d(like.fine, 2), maps.coarse], dim=1)
-        x = self.descend[0](self.detail(features.detail)[owner] + self.fine(fine))
+        fine = torch.cat([maps.fine, similar.fine], dim=1)
+        halved = F.avg_pool2d(similar.fine, 2)
+        coarse = torch.cat([similar.coarse, halved, maps.coarse], dim=1)
+        detail = self.detail(features.detail)[owner]
+        embedding = self.embedding(features.embedding)[owner]
+        x = self.descend[0](detail + self.fine(fine))
         skips = [x]
-        x = self.downs[0](x) + self.embedding(features.embedding)[owner]
+        x = self.downs[0](x) + embedding
         x = self.descend[1](x + self.coarse(coarse))
         skips.append(x)
         for level in (1, 2):
-            x = self.descend[level + 1](self.downs[level](x))
+            x = self.downs[level](x)
+            x = self.descend[level + 1](x)
             skips.append(x)
-        for level in (2, 1):
-            x = self.ascend[level](skips[level] + _double(self.ups[level](x)))
-        deep = x
-        x = self.ascend[0](skips[0] + _double(self.ups[0](x)))
-        logits = F.pixel_shuffle(self.out(x), 2)[:, 0].float()
-        return Decoded(logits=logits, iou=self._quality_of(deep.float(), logits.detach()))
+        return skips
 
-    def _quality_of(self, coarse: Tensor, logits: Tensor) -> Tensor:
-        """Estimate the IoU from the features inside the mask and over the whole frame."""
-        weight = F.avg_pool2d(torch.sigmoid(logits)[:, None], 4)
-        inside = (coarse * weight).sum((2, 3)) / (weight.sum((2, 3)) + 1e-3)
-        around = (coarse * (1 - weight)).sum((2, 3)) / ((1 - weight).sum((2, 3)) + 1e-3)
+    def _up(self, level: int, x: Tensor, skip: Tensor) -> Tensor:
+        """Go up to a level and join its skip."""
+        finer = _double(self.ups[level](x))
+        joined: Tensor = self.ascend[level](skip + finer)
+        return joined
+
+    def _estimate_iou(self, coarse: Tensor, logits: Tensor) -> Tensor:
+        """Estimate the IoU from the features inside the mask and in the whole frame.
+
+        Parameters
+        ----------
+        coarse : Tensor, (N, C, G, G)
+        logits : Tensor, (N, 4 G, 4 G)
+
+        Returns
+        -------
+        Tensor, (N,), 0 to 1
+        """
+        probability = torch.sigmoid(logits)[:, None]
+        weight = F.avg_pool2d(probability, 4)
+        inside = _weighted_mean(coarse, weight)
+        around = _weighted_mean(coarse, 1 - weight)
         estimate: Tensor = self.quality(torch.cat([inside, around], dim=1))
         return torch.sigmoid(estimate[:, 0].float())
 
 
+def _ups(widths: Levels) -> nn.ModuleList:
+    """Make the steps from each level to the finer one."""
+    ups = nn.ModuleList()
+    for finer, coarser in pairwise(widths):
+        ups.append(nn.Conv2d(coarser, finer, 1))
+    return ups
+
+
+def _weighted_mean(x: Tensor, weight: Tensor) -> Tensor:
+    """Average x (N, C, G, G) with weights (N, 1, G, G): (N, C)."""
+    total = weight.sum((2, 3)) + 1e-3
+    return (x * weight).sum((2, 3)) / total
+
+
 class StarterSam(nn.Module):
-    """The promptable network behind ``starter``: `encode` an image once, `decode` as many prompts as wanted.
+    """The promptable network behind ``starter``: `encode` an image once, `decode` many prompts.
 
     Parameters
     ----------
@@ -262,10 +374,17 @@ class StarterSam(nn.Module):
         self.image_size = image_size
         self.grid = image_size // STRIDE
         self.embedding_channels = 256
-        self.register_buffer("pixel_mean", torch.full((3, 1, 1), 127.5), persistent=False)
-        self.register_buffer("pixel_std", torch.full((3, 1, 1), 64.0), persistent=False)
-        self.encoder = Encoder((48, 96, 160, 256), (1, 2, 2, 1), self.embedding_channels, 32)
-        self.decoder = Decoder(self.embedding_channels, 32, (32, 64, 96, 128))
+        mean = torch.full((3, 1, 1), 127.5)
+        deviation = torch.full((3, 1, 1), 64.0)
+        self.register_buffer("pixel_mean", mean, persistent=False)
+        self.register_buffer("pixel_std", deviation, persistent=False)
+        self.encoder = Encoder(
+            widths=(48, 96, 160, 256),
+            depths=(1, 2, 2, 1),
+            embedding_channels=self.embedding_channels,
+            detail_channels=_DETAIL,
+        )
+        self.decoder = Decoder(self.embedding_channels, _DETAIL, (32, 64, 96, 128))
 
     def normalise(self, pixels: Tensor) -> Tensor:
         """Scale grey values.
@@ -278,7 +397,7 @@ class StarterSam(nn.Module):
         Returns
         -------
         Tensor, (..., 3, H, W), float
-            Of about zero mean and unit variance: what `encode` takes once it is padded.
+            Of about zero mean and unit variance: the input of `encode` once it is padded.
         """
         return (pixels - self.pixel_mean) / self.pixel_std
 
@@ -290,57 +409,45 @@ class StarterSam(nn.Module):
         pixels : Tensor, (B, 3, image_size, image_size), float
             Normalised and padded.
         """
-        features: Features = self.encoder(pixels.contiguous(memory_format=torch.channels_last))
+        channels_last = pixels.contiguous(memory_format=torch.channels_last)
+        features: Features = self.encoder(channels_last)
         return features
 
-    def decode(
-        self,
-        features: Features,
-        boxes: Tensor | None = None,
-        points: Tensor | None = None,
-        point_labels: Tensor | None = None,
-        masks: Tensor | None = None,
-        bias: Tensor | None = None,
-    ) -> Decoded:
-        """Draw the masks of N prompts of one image; each is drawn as if it were alone.
+    def decode(self, features: Features, prompts: Prompts) -> Decoded:
+        """Decode N prompts of one image, each as if it were alone.
 
         Parameters
         ----------
         features : Features
             Of one image (B = 1).
-        boxes : Tensor, (N, 4), float, optional
-            x0, y0, x1, y1 in pixels of the square input.
-        points : Tensor, (N, P, 2), float, optional
-            x, y in pixels of the square input.
-        point_labels : Tensor, (N, P), optional
-            1 foreground, 0 background, -1 no point.
-        masks : Tensor, (N, 1, 4 G, 4 G), float, optional
-            Mask prompts as logits.
-        bias : Tensor, (G * G,) or (N, G * G), float, optional
-            Guidance: what SAM would add to its attention logits (see the module's first lines).
+        prompts : Prompts
+            Their bias is a channel here, where SAM adds it to attention logits: see the docstring
+            of the module.
 
         Returns
         -------
         Decoded
-            logits (N, 4 G, 4 G) and the estimated IoU (N,).
+            Logits (N, 4 G, 4 G) and the estimated IoU (N,).
         """
         grid = features.embedding.shape[-1]
-        maps = prompt_maps(grid, boxes, points, point_labels, masks, bias, like=features.embedding)
-        owner = torch.zeros(len(maps.fine), dtype=torch.int64, device=maps.fine.device)
+        maps = prompt_maps(grid, prompts, like=features.embedding)
+        # All prompts belong to the one image.
+        owner = torch.zeros(len(prompts), dtype=torch.int64, device=maps.fine.device)
         decoded: Decoded = self.decoder(features, maps, owner)
         return decoded
 
 
-def _regress(keys: Tensor, inside: Tensor, around: Tensor, owner: Tensor) -> Tensor:
-    """Fit the cells inside each prompt against those around it, and evaluate the rule everywhere.
+def _ridge_similarity(keys: Tensor, regions: Regions, owner: Tensor) -> Tensor:
+    """Fit the cells inside each prompt against those around it, and evaluate all cells.
 
     Parameters
     ----------
     keys : Tensor, (B, C, h, w)
         Features of B images.
-    inside, around : Tensor, (N, 1, h, w)
-        Weights of the cells.
+    regions : Regions
+        Of N prompts, at the size of the keys.
     owner : Tensor, (N,), int64
+        The image that each prompt belongs to.
 
     Returns
     -------
@@ -348,5 +455,8 @@ def _regress(keys: Tensor, inside: Tensor, around: Tensor, owner: Tensor) -> Ten
         Clipped to -2 .. 2.
     """
     cells = keys.flatten(2).mT[owner]
-    value = fit_rule(cells, inside.flatten(1), around.flatten(1), _RIDGE).apply(cells)
-    return value.clamp(-2, 2).reshape(len(owner), 1, *keys.shape[2:])
+    inside = regions.inside.flatten(1)
+    around = regions.around.flatten(1)
+    value = fit_ridge(cells, inside, around, _RIDGE).similarity(cells)
+    clipped = value.clamp(-2, 2)
+    return clipped.reshape(len(owner), 1, *keys.shape[2:])

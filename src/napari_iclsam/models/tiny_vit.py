@@ -30,16 +30,20 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
-UNNEEDED = frozenset(
-    f"image_encoder.{name}"
-    for name in ("norm_head.weight", "norm_head.bias", "head.weight", "head.bias")
+IGNORED_KEYS = frozenset(
+    {
+        "image_encoder.norm_head.weight",
+        "image_encoder.norm_head.bias",
+        "image_encoder.head.weight",
+        "image_encoder.head.bias",
+    }
 )
-"""Names of the published file without use here: the head with which TinyViT was trained to
+"""Keys of the published file without use here: the head with which TinyViT was trained to
 classify."""
 
 _INDICES = re.compile(r"\.attention_bias_idxs$")
-"""Which entry of the bias table each pair of cells takes: follows from the window, kept in some
-copies of the file."""
+"""Tables of which entry of the biases each pair of cells takes: they follow from the window, but
+some copies of the file keep them."""
 
 _RENAMED = (
     (re.compile(r"^image_encoder\.patch_embed\.seq\.0\."), "image_encoder.patch_embed.conv1."),
@@ -47,6 +51,8 @@ _RENAMED = (
     (re.compile(r"^image_encoder\.layers\.(\d+)\.blocks\."), r"image_encoder.stages.\1.blocks."),
     (re.compile(r"^(image_encoder\..*)\.c\.weight$"), r"\1.conv.weight"),
 )
+"""Patterns of published names, and timm's names for them."""
+
 _DOWNSAMPLE = re.compile(r"^image_encoder\.layers\.(\d+)\.downsample\.")
 
 LITE_IMAGE_SIZE = 256
@@ -83,7 +89,8 @@ class TinyVitEncoder(nn.Module):
             drop_path_rate=0.0,
         )
         merging: Any = backbone.stages[3].downsample
-        merging.conv2.conv.stride = (1, 1)  # timm halves the grid here, MobileSAM keeps it
+        # timm halves the grid here, MobileSAM keeps it.
+        merging.conv2.conv.stride = (1, 1)
         if image_size == LITE_IMAGE_SIZE:
             _keep_resolution(backbone.patch_embed)
         self.patch_embed: Any = backbone.patch_embed
@@ -104,19 +111,23 @@ class TinyVitEncoder(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Embed normalised images."""
-        if torch.is_grad_enabled() and (
-            x.requires_grad or any(p.requires_grad for p in self.parameters())
-        ):
+        if self._wants_gradients(x):
             return self.neck(self.stages(self.patch_embed(x)))  # type: ignore[no-any-return]
         x = self.patch_embed(x.contiguous(memory_format=torch.channels_last))
         for block in self.stages[0].blocks:
             x = _through_bottleneck(block, x)
         for stage in self.stages[1:]:
-            tokens = stage.downsample(x).permute(0, 2, 3, 1).contiguous()
+            tokens = stage.downsample(x).permute(0, 2, 3, 1)
+            tokens = tokens.contiguous()
             for block in stage.blocks:
                 tokens = _through_transformer(block, tokens)
             x = tokens.permute(0, 3, 1, 2)
         return self.neck(x)  # type: ignore[no-any-return]
+
+    def _wants_gradients(self, x: Tensor) -> bool:
+        if not torch.is_grad_enabled():
+            return False
+        return x.requires_grad or any(p.requires_grad for p in self.parameters())
 
 
 def _keep_resolution(patch_embed: Any) -> None:
@@ -133,9 +144,11 @@ def _through_bottleneck(block: Any, x: Tensor) -> Tensor:
     out = torch.empty_like(x)
     for start in range(0, height, rows):
         stop = min(start + rows, height)
-        above = min(start, 1)  # the 3 x 3 convolution sees one row more at each side
+        # The 3 x 3 convolution sees one row more at each side.
+        above = min(start, 1)
         seen = x[:, :, start - above : stop + 1]
-        hidden = F.gelu(block.conv2(F.gelu(block.conv1(seen))))
+        hidden = F.gelu(block.conv1(seen))
+        hidden = F.gelu(block.conv2(hidden))
         hidden = block.conv3(hidden[:, :, above : above + stop - start])
         hidden += x[:, :, start:stop]
         out[:, :, start:stop] = F.gelu(hidden)
@@ -145,50 +158,84 @@ def _through_bottleneck(block: Any, x: Tensor) -> Tensor:
 def _through_transformer(block: Any, tokens: Tensor) -> Tensor:
     """Take (B, H, W, C) through timm's `TinyVitBlock`."""
     tokens = tokens + _attend_in_windows(block.attn, tokens, block.window_size)
-    mixed: Tensor = block.local_conv(tokens.permute(0, 3, 1, 2)).permute(0, 2, 3, 1).contiguous()
+    grid = block.local_conv(tokens.permute(0, 3, 1, 2))
+    mixed: Tensor = grid.permute(0, 2, 3, 1).contiguous()
     flat = mixed.view(-1, mixed.shape[-1])
-    for part in flat.split(_MLP_TOKENS if flat.is_cpu else len(flat)):
+    at_once = _MLP_TOKENS if flat.is_cpu else len(flat)
+    for part in flat.split(at_once):
         part.add_(block.mlp(part))
     return mixed
 
 
 def _attend_in_windows(attention: Any, tokens: Tensor, side: int) -> Tensor:
-    """Let the tokens (B, H, W, C) of each window attend to it. Windows at the border are filled up with zeros."""
-    batch, height, width, channels = tokens.shape
-    padded = F.pad(tokens, (0, 0, 0, -width % side, 0, -height % side))
-    rows, columns = padded.shape[1] // side, padded.shape[2] // side
-    windows = (
-        padded.view(batch, rows, side, columns, side, channels)
-        .transpose(2, 3)
-        .flatten(0, 2)
-        .flatten(1, 2)
-    )
-    heads = (
-        attention.qkv(attention.norm(windows))
-        .unflatten(2, (attention.num_heads, -1))
-        .transpose(1, 2)
-    )
-    query, key, value = heads.split(
-        [attention.key_dim, attention.key_dim, attention.val_dim], dim=3
-    )
-    bias = attention.get_attention_biases(tokens.device)[None].to(query.dtype)
+    """Let the tokens of each window attend to each other.
+
+    Windows at the border are filled up with zeros.
+
+    Parameters
+    ----------
+    attention : timm's `NormAttention`
+    tokens : Tensor, (B, H, W, C)
+    side : int
+        Of a window, in tokens.
+
+    Returns
+    -------
+    Tensor, (B, H, W, C)
+    """
+    _, height, width, _ = tokens.shape
+    right = -width % side
+    below = -height % side
+    padded = F.pad(tokens, (0, 0, 0, right, 0, below))
+    windows = _windows(padded, side)
+    listed = windows.flatten(0, 2).flatten(1, 2)
+    attended = _attend(attention, listed)
+    grid = attended.view(windows.shape).transpose(2, 3)
+    whole: Tensor = grid.reshape(padded.shape)
+    return whole[:, :height, :width]
+
+
+def _windows(grid: Tensor, side: int) -> Tensor:
+    """Split (B, H, W, C) into windows: (B, rows, columns, side, side, C)."""
+    by_column = grid.unflatten(2, (-1, side))
+    windows: Tensor = by_column.unflatten(1, (-1, side))
+    return windows.transpose(2, 3)
+
+
+def _attend(attention: Any, windows: Tensor) -> Tensor:
+    """Run timm's attention on N windows of T tokens, (N, T, C)."""
+    projected = attention.qkv(attention.norm(windows))
+    heads = projected.unflatten(2, (attention.num_heads, -1))
+    heads = heads.transpose(1, 2)
+    depths = [attention.key_dim, attention.key_dim, attention.val_dim]
+    query, key, value = heads.split(depths, dim=3)
+    # A table of three dimensions, as timm has it, would miss the fused kernel.
+    bias = attention.get_attention_biases(windows.device)
+    bias = bias[None].to(query.dtype)
     attended = F.scaled_dot_product_attention(query, key, value, attn_mask=bias)
-    attended = attention.proj(attended.transpose(1, 2).flatten(2))
-    grid = attended.view(batch, rows, columns, side, side, channels).transpose(2, 3)
-    cropped: Tensor = grid.reshape(padded.shape)[:, :height, :width]
-    return cropped
+    joined = attended.transpose(1, 2).flatten(2)
+    output: Tensor = attention.proj(joined)
+    return output
 
 
 def from_published(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """Give the tensors of a published file the names that timm has; the decoder's names stay."""
-    return {renamed(name): value for name, value in tensors.items() if not _INDICES.search(name)}
+    ours = {}
+    for name, value in tensors.items():
+        if not _INDICES.search(name):
+            ours[renamed(name)] = value
+    return ours
 
 
 def renamed(name: str) -> str:
-    """Return timm's name of a published name: downsampling opens a stage there, and closes the one before here."""
-    name = _DOWNSAMPLE.sub(
-        lambda match: f"image_encoder.stages.{int(match[1]) + 1}.downsample.", name
-    )
+    """Return timm's name of a published name."""
+    name = _DOWNSAMPLE.sub(_renamed_downsample, name)
     for pattern, replacement in _RENAMED:
         name = pattern.sub(replacement, name)
     return name
+
+
+def _renamed_downsample(match: re.Match[str]) -> str:
+    # In timm downsampling opens a stage, in the published file it closes the one before.
+    stage = int(match[1]) + 1
+    return f"image_encoder.stages.{stage}.downsample."

@@ -1,4 +1,4 @@
-"""UniverSeg, the in-context network, in an exactly equal but cheaper factorised form. Knows no files and no devices.
+"""UniverSeg, the in-context network, in an exactly equal but cheaper factorised form.
 
 Butoi et al., "UniverSeg: Universal Medical Image Segmentation", ICCV 2023. Names of the state dict
 are those of the published weights. A block with target ``u`` and support ``v_1 .. v_S`` is
@@ -11,11 +11,11 @@ published as ::
 A convolution is linear, so its target half is computed once instead of S times, ``mean_i z_i``
 needs the mean of the support alone, the first block's support half does not depend on the query at
 all (`UniverSeg.encode_support` computes it once a task), and the last decoder block, whose support
-output nobody reads, needs only the mean of its support.
+output is not used, needs only the mean of its support.
 
 The pairs of a support set only ever meet in sums. They pass through the network in groups small
-enough for a processor's cache, channels last, and nothing of all of them at full resolution is laid
-out but `SupportFeatures`.
+enough for a processor's cache, channels last, and only `SupportFeatures` holds all of them at full
+resolution. The module knows no files and no devices.
 """
 
 from __future__ import annotations
@@ -39,10 +39,15 @@ Groups = Sequence[Tensor]
 _GROUP = 4
 """Pairs of a group on a processor; a graphics card takes all at once."""
 
+_ALL = 1 << 16
+"""More pairs than any support set has."""
+
 
 @dataclass(frozen=True, slots=True)
 class SupportFeatures:
-    """What the first block computes of a support set alone: of B tasks, S pairs each, F features, H x W pixels.
+    """Output of the first block for a support set alone.
+
+    Of B tasks, S pairs each, F features, H x W pixels.
 
     Attributes
     ----------
@@ -60,16 +65,49 @@ class SupportFeatures:
 
 @dataclass(frozen=True, slots=True)
 class _Pooled:
-    """A support tensor of which only the mean over pairs and the energy a pixel are still needed."""
+    """A support tensor of which only the mean and the energy are still needed.
 
-    mean: Tensor  # (B, C, H, W)
-    energy: (
-        Tensor | None
-    )  # (B, 1, H, W): sum over pairs and channels of squares; None without guidance
+    Attributes
+    ----------
+    mean : Tensor, (B, C, H, W)
+        Over the pairs.
+    energy : Tensor, (B, 1, H, W), optional
+        Sum of squares over pairs and channels; None without guidance.
+    """
+
+    mean: Tensor
+    energy: Tensor | None
+
+
+@dataclass(frozen=True, slots=True)
+class _Pair:
+    """Target (B, F, H, W) and groups of the support at one level."""
+
+    u: Tensor
+    v: Groups
+
+
+@dataclass(frozen=True, slots=True)
+class _FirstLevel:
+    """Output of the first block with a query.
+
+    Attributes
+    ----------
+    u : Tensor, (B, F, H, W)
+        Target, for the skip to the last block.
+    halved : _Pair
+        Target and support at half the size.
+    pooled : _Pooled
+        Of the support, for the skip to the last block.
+    """
+
+    u: Tensor
+    halved: _Pair
+    pooled: _Pooled
 
 
 class _Conv(nn.Module):
-    """A convolution under the name that the published state dict gives it (``vmapped.conv`` or ``conv``)."""
+    """A convolution under the name of the published state dict (``vmapped.conv`` or ``conv``)."""
 
     def __init__(self, channels_in: int, channels_out: int, size: int = 3) -> None:
         super().__init__()
@@ -77,14 +115,14 @@ class _Conv(nn.Module):
 
 
 class _Activated(_Conv):
-    """The same, followed by a group normalisation (not in the published network) and a leaky rectifier."""
+    """A convolution with a group normalisation (not in the published network) and a rectifier."""
 
     def __init__(self, channels: int, groups: int) -> None:
         super().__init__(channels, channels)
         self.norm = nn.GroupNorm(groups, channels) if groups else nn.Identity()
 
     def activate(self, x: Tensor) -> Tensor:
-        """Finish what the convolution has computed."""
+        """Normalise and rectify the output of the convolution."""
         return F.leaky_relu(self.norm(x), SLOPE, inplace=True)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -127,26 +165,37 @@ class CrossBlock(nn.Module):
     def cross_target(self, u: Tensor) -> Tensor:
         """Return the target half of z, with the bias: (B, Cu, H, W) -> (B, F, H, W)."""
         conv = self.cross.cross_conv
-        return F.conv2d(u, conv.weight[:, : self._split], conv.bias, padding=1)
+        weight = conv.weight[:, : self._split]
+        return F.conv2d(u, weight, conv.bias, padding=1)
 
     def cross_support(self, v: Tensor) -> Tensor:
         """Return the support half of z, without the bias: (N, Cv, H, W) -> (N, F, H, W)."""
-        return F.conv2d(v, self.cross.cross_conv.weight[:, self._split :], None, padding=1)
+        weight = self.cross.cross_conv.weight[:, self._split :]
+        return F.conv2d(v, weight, None, padding=1)
 
     def target_output(self, z_mean: Tensor) -> Tensor:
         """Return u' of mean_i z_i."""
         result: Tensor = self.target.vmapped(z_mean)
         return result
 
-    def forward(self, u: Tensor, v: Iterable[Tensor]) -> tuple[Tensor, Groups]:
-        """Return u' (B, F, H, W) and the groups of v' with F channels, of u (B, Cu, H, W) and groups with Cv."""
+    def forward(self, u: Tensor, v: Iterable[Tensor]) -> _Pair:
+        """Return u' (B, F, H, W) and groups of v' with F channels.
+
+        Parameters
+        ----------
+        u : Tensor, (B, Cu, H, W)
+        v : iterable of Tensor, (B, s, Cv, H, W)
+            Groups, each taken once.
+        """
         half_u = self.cross_target(u)
-        means, outputs = _Mean(), []
+        mean = _Mean()
+        outputs = []
         for group in v:
             half_v = _over_pairs(self.cross_support, group)
-            means.add(half_v)
-            outputs.append(_over_pairs(self.support.vmapped, half_v + half_u[:, None]))
-        return self.target_output(half_u + means.value()), outputs
+            mean.add(half_v)
+            z = half_v + half_u[:, None]
+            outputs.append(_over_pairs(self.support.vmapped, z))
+        return _Pair(self.target_output(half_u + mean.value()), outputs)
 
 
 class UniverSeg(nn.Module):
@@ -165,9 +214,9 @@ class UniverSeg(nn.Module):
     """
 
     image_sizes: tuple[int, ...] = (128,)
+    """Sides of the square images of the published training; the network also takes others."""
+
     image_channels: int = 1
-    """Side of the square images that the published weights were trained on; the network takes
-    others, too."""
 
     def __init__(
         self,
@@ -178,16 +227,16 @@ class UniverSeg(nn.Module):
     ) -> None:
         super().__init__()
         self.image_channels = image_channels
-        sizes = list(features)
-        inputs = [(image_channels, image_channels + mask_channels), *((f, f) for f in sizes[:-1])]
-        encoder = (CrossBlock(*cu_cv, f, groups) for cu_cv, f in zip(inputs, sizes, strict=True))
-        decoder = (
-            CrossBlock(deep + skip, deep + skip, skip, groups)
-            for deep, skip in pairwise(sizes[::-1])
-        )
-        self.enc_blocks = nn.ModuleList(encoder)
-        self.dec_blocks = nn.ModuleList(decoder)
-        self.out_conv = _Conv(sizes[0], mask_channels, size=1)
+        blocks = []
+        target = image_channels
+        support = image_channels + mask_channels
+        for width in features:
+            blocks.append(CrossBlock(target, support, width, groups))
+            target = width
+            support = width
+        self.enc_blocks = nn.ModuleList(blocks)
+        self.dec_blocks = nn.ModuleList(_decoder_blocks(features, groups))
+        self.out_conv = _Conv(features[0], mask_channels, size=1)
 
     def encode_support(self, images: Tensor, masks: Tensor) -> SupportFeatures:
         """Compute what does not depend on the query.
@@ -200,12 +249,17 @@ class UniverSeg(nn.Module):
             Their masks, in [0, 1]; M is ``mask_channels``.
         """
         block = cast(CrossBlock, self.enc_blocks[0])
-        means, outputs = _Mean(), []
-        for group in torch.cat([images, masks], dim=2).split(_group(images), dim=1):
+        pairs = torch.cat([images, masks], dim=2)
+        mean = _Mean()
+        outputs = []
+        for group in pairs.split(_group_size(images), dim=1):
             half_v = _over_pairs(block.cross_support, group)
-            means.add(half_v)
-            outputs.append(_over_pairs(block.support.vmapped.conv, half_v).movedim(2, -1))
-        return SupportFeatures(means.value(), torch.cat(outputs, dim=1).movedim(-1, 2))
+            mean.add(half_v)
+            output = _over_pairs(block.support.vmapped.conv, half_v)
+            outputs.append(output.movedim(2, -1))
+
+        convolved = torch.cat(outputs, dim=1)
+        return SupportFeatures(mean.value(), convolved.movedim(-1, 2))
 
     def forward(
         self, query: Tensor, support: SupportFeatures, guidance: Tensor | None = None
@@ -221,8 +275,8 @@ class UniverSeg(nn.Module):
         guidance : Tensor, (T * Q, 1, h, w), optional
             alpha * z: the logarithm of the factor by which each decoder block's support is weighted
             before it is rescaled to its former L2 norm (Hu et al. 2024, semantic guidance of the
-            in-context model). Resized bilinearly to each block; the target and the encoder are
-            untouched.
+            in-context model). Resized bilinearly to each block; the target and the encoder do not
+            use it.
 
         Returns
         -------
@@ -230,126 +284,184 @@ class UniverSeg(nn.Module):
             Logits; M is ``mask_channels``.
         """
         guided = guidance is not None
-        u, v, top = self._first_block(query, support, guided=guided)
-        top_u, u = u, _pool(u)
-        skips: list[tuple[Tensor, Groups]] = []
-        for level, block in enumerate(self.enc_blocks[1:], start=1):
-            u, v = block(u, v)
-            u = self.meet(level, u, v)
-            if level < len(self.enc_blocks) - 1:
-                skips.append((u, v))
-                u, v = _pool(u), [_over_pairs(_pool, group) for group in v]
-        for block in self.dec_blocks[:-1]:
-            skip_u, skip_v = skips.pop()
-            joined = (
-                _upsampled_beside(v, skip_v) if guidance is None else _guide(v, skip_v, guidance)
-            )
-            u, v = block(torch.cat([_up(u), skip_u], dim=1), joined)
-        u = torch.cat([_up(u), top_u], dim=1)
-        return self._last_block(u, _join(_pool_upsampled(v, guided=guided), top), guidance)
+        first = self._first_block(query, support, guided=guided)
+        levels = self._descend(first.halved)
+        deepest = self._ascend(levels, guidance)
+        u = torch.cat([_up(deepest.u), first.u], dim=1)
+        pooled = _pool_upsampled(deepest.v, guided=guided)
+        v = _join(pooled, first.pooled)
+        return self._last_block(u, v, guidance)
 
     def meet(self, level: int, u: Tensor, v: Groups) -> Tensor:
-        """Change the target (B, F, h, w) after an encoder block, knowing the support; as published, nothing."""
+        """Change the target (B, F, h, w) after an encoder block, given the support.
+
+        The published network changes nothing; a subclass may.
+        """
         return u
 
-    def _first_block(
-        self, query: Tensor, support: SupportFeatures, *, guided: bool
-    ) -> tuple[Tensor, Groups, _Pooled]:
-        """Return u', v' halved in size, and of v' at full size what the last block needs."""
+    def _first_block(self, query: Tensor, support: SupportFeatures, *, guided: bool) -> _FirstLevel:
+        """Run the first block, whose support half is known."""
         block = cast(CrossBlock, self.enc_blocks[0])
+        vmapped = block.support.vmapped
         half_u = block.cross_target(query).contiguous(memory_format=torch.channels_last)
         tasks = len(support.support)
-        u = block.target_output(
-            half_u + support.cross_mean.repeat_interleave(len(query) // tasks, dim=0)
-        )
-        shared = F.conv2d(half_u, block.support.vmapped.conv.weight, None, padding=1).unflatten(
-            0, (tasks, -1)
-        )
-        halved, means, energies = [], _Mean(), []
-        for part in support.support.split(_group(query), dim=1):
-            v = _over_pairs(
-                block.support.vmapped.activate, (part[:, None] + shared[:, :, None]).flatten(0, 1)
-            )
+        queries = len(query) // tasks
+        cross_mean = support.cross_mean.repeat_interleave(queries, dim=0)
+        u = block.target_output(half_u + cross_mean)
+        # The support convolution is linear, too: that of the target's half is shared by all pairs.
+        shared = F.conv2d(half_u, vmapped.conv.weight, None, padding=1)
+        shared = shared.unflatten(0, (tasks, -1))
+        collected = _Collected(guided=guided)
+        halved = []
+        for part in support.support.split(_group_size(query), dim=1):
+            convolved = part[:, None] + shared[:, :, None]
+            v = _over_pairs(vmapped.activate, convolved.flatten(0, 1))
             halved.append(_over_pairs(_pool, v))
-            means.add(v)
-            if guided:
-                energies.append(_energy(v))
-        return (
-            u,
-            halved,
-            _Pooled(means.value(), torch.stack(energies).sum(dim=0) if guided else None),
-        )
+            collected.add(v)
+        pair = _Pair(_pool(u), halved)
+        return _FirstLevel(u, pair, collected.value())
+
+    def _descend(self, pair: _Pair) -> list[_Pair]:
+        """Run the encoder blocks after the first: the output of each, before it is halved."""
+        levels: list[_Pair] = []
+        for level, block in enumerate(self.enc_blocks[1:], start=1):
+            if levels:
+                pair = _halve(pair)
+            pair = block(pair.u, pair.v)
+            u = self.meet(level, pair.u, pair.v)
+            pair = _Pair(u, pair.v)
+            levels.append(pair)
+        return levels
+
+    def _ascend(self, levels: list[_Pair], guidance: Tensor | None) -> _Pair:
+        """Run the decoder blocks before the last."""
+        *skips, pair = levels
+        for block in self.dec_blocks[:-1]:
+            skip = skips.pop()
+            v = _joined(pair.v, skip.v, guidance)
+            u = torch.cat([_up(pair.u), skip.u], dim=1)
+            pair = block(u, v)
+        return pair
 
     def _last_block(self, u: Tensor, v: _Pooled, guidance: Tensor | None) -> Tensor:
+        """Run the last decoder block, whose support output is not needed."""
         block = cast(CrossBlock, self.dec_blocks[-1])
         mean = v.mean if guidance is None else _guide_pooled(v, guidance)
-        logits: Tensor = self.out_conv.conv(
-            block.target_output(block.cross_target(u) + block.cross_support(mean))
-        )
+        z_mean = block.cross_target(u) + block.cross_support(mean)
+        logits: Tensor = self.out_conv.conv(block.target_output(z_mean))
         return logits
+
+
+def _decoder_blocks(features: Sequence[int], groups: int) -> Iterator[CrossBlock]:
+    """Make the decoder blocks, coarsest first, each of a level and the next finer skip."""
+    for deep, skip in pairwise(list(features)[::-1]):
+        yield CrossBlock(deep + skip, deep + skip, skip, groups)
 
 
 class _Mean:
     """The mean over pairs of groups that come one after the other."""
 
     def __init__(self) -> None:
-        self._sums: list[Tensor] = []
+        self._sum: Tensor | None = None
         self._pairs = 0
 
     def add(self, group: Tensor) -> None:
+        """Add a group (B, s, C, H, W)."""
+        channels, *size = group.shape[2:]
+        # In the order of memory, channels last, the sum is ten times as fast.
+        flat = group.movedim(2, -1).flatten(2)
+        total = flat.sum(dim=1).view(-1, *size, channels)
+        total = total.movedim(-1, 1)
+        self._sum = total if self._sum is None else self._sum + total
         self._pairs += group.shape[1]
-        size, last = (
-            group.shape[2:],
-            group.movedim(2, -1),
-        )  # as it lies in memory: ten times as fast to sum
-        total = last.flatten(2).sum(dim=1).view(-1, *size[1:], size[0]).movedim(-1, 1)
-        self._sums = [self._sums[0] + total] if self._sums else [total]
 
     def value(self) -> Tensor:
-        """Return it, (B, C, H, W)."""
-        return self._sums[0] / self._pairs
+        """Return the mean, (B, C, H, W)."""
+        assert self._sum is not None
+        return self._sum / self._pairs
 
 
-def _group(x: Tensor) -> int:
-    return _GROUP if x.device.type == "cpu" else 1 << 16
+class _Collected:
+    """Mean and, with guidance, energy over pairs of groups that come one after the other."""
+
+    def __init__(self, *, guided: bool) -> None:
+        self._guided = guided
+        self._mean = _Mean()
+        self._energies: list[Tensor] = []
+
+    def add(self, group: Tensor) -> None:
+        """Add a group (B, s, C, H, W)."""
+        self._mean.add(group)
+        if self._guided:
+            self._energies.append(_energy(group))
+
+    def value(self) -> _Pooled:
+        """Return both."""
+        energy = torch.stack(self._energies).sum(dim=0) if self._guided else None
+        return _Pooled(self._mean.value(), energy)
+
+
+def _group_size(x: Tensor) -> int:
+    return _GROUP if x.device.type == "cpu" else _ALL
 
 
 def _over_pairs(function: Callable[[Tensor], Tensor], v: Tensor) -> Tensor:
     """Apply a function of (N, C, H, W), channels last, to (B, S, C, H, W)."""
     flat = v.flatten(0, 1).contiguous(memory_format=torch.channels_last)
-    result: Tensor = function(flat).unflatten(0, v.shape[:2])
-    return result
+    result = function(flat)
+    pairs: Tensor = result.unflatten(0, v.shape[:2])
+    return pairs
 
 
 def _pool(x: Tensor) -> Tensor:
     return F.max_pool2d(x, 2)
 
 
+def _halve(pair: _Pair) -> _Pair:
+    """Halve the size of target and support."""
+    v = [_over_pairs(_pool, group) for group in pair.v]
+    return _Pair(_pool(pair.u), v)
+
+
 def _up(x: Tensor) -> Tensor:
     return F.interpolate(x, scale_factor=2, mode="bilinear", align_corners=True)
 
 
-def _weights(guidance: Tensor, size: torch.Size) -> Tensor:
+def _factor(guidance: Tensor, size: torch.Size) -> Tensor:
     """Return the factor of each pixel, (B, 1, h, w)."""
-    return F.interpolate(guidance, size=size, mode="bilinear", align_corners=False).exp()
+    resized = F.interpolate(guidance, size=size, mode="bilinear", align_corners=False)
+    return resized.exp()
+
+
+def _joined(v: Groups, skip: Groups, guidance: Tensor | None) -> Iterator[Tensor]:
+    """Join each group with its skip, guided or not."""
+    if guidance is None:
+        return _upsampled_beside(v, skip)
+    return _guide(v, skip, guidance)
 
 
 def _upsampled_beside(v: Groups, skip: Groups) -> Iterator[Tensor]:
     """Upsample each group and concatenate it with its skip."""
     for deep, fine in zip(v, skip, strict=True):
-        joined = torch.cat([_up(deep.flatten(0, 1)), fine.flatten(0, 1)], dim=1)
+        upsampled = _up(deep.flatten(0, 1))
+        skipped = fine.flatten(0, 1)
+        joined = torch.cat([upsampled, skipped], dim=1)
         yield joined.unflatten(0, fine.shape[:2])
 
 
 def _guide(v: Groups, skip: Groups, guidance: Tensor) -> Iterator[Tensor]:
-    """Do the same, weight the whole tensor and give it back its L2 norm."""
-    weights = _weights(guidance, skip[0].shape[-2:])
-    energies = [
-        _energy(_over_pairs(_up, deep)) + _energy(fine) for deep, fine in zip(v, skip, strict=True)
-    ]
+    """Upsample and concatenate as `_upsampled_beside`, weight, and restore the L2 norm."""
+    weights = _factor(guidance, skip[0].shape[-2:])
+    energies = []
+    for deep, fine in zip(v, skip, strict=True):
+        upsampled = _over_pairs(_up, deep)
+        energies.append(_energy(upsampled) + _energy(fine))
     energy = torch.stack(energies).sum(dim=0)
-    factor = (weights * _norm_kept(energy, weights)).to(skip[0].dtype)
-    return (group * factor[:, None] for group in _upsampled_beside(v, skip))
+    # The norm is that of all pairs, so one factor holds for all groups.
+    factor = weights * _restore_norm(energy, weights)
+    factor = factor.to(skip[0].dtype)
+    for group in _upsampled_beside(v, skip):
+        yield group * factor[:, None]
 
 
 def _energy(v: Tensor) -> Tensor:
@@ -359,33 +471,45 @@ def _energy(v: Tensor) -> Tensor:
 
 
 def _guide_pooled(v: _Pooled, guidance: Tensor) -> Tensor:
-    """Return the mean over pairs that `_guide` of the whole tensor would have."""
+    """Return the mean over pairs that the output of `_guide` for the whole tensor would have."""
     assert v.energy is not None
-    weights = _weights(guidance, v.mean.shape[-2:])
-    return v.mean * (weights * _norm_kept(v.energy, weights)).to(v.mean.dtype)
+    weights = _factor(guidance, v.mean.shape[-2:])
+    factor = weights * _restore_norm(v.energy, weights)
+    return v.mean * factor.to(v.mean.dtype)
 
 
-def _norm_kept(energy: Tensor, weights: Tensor) -> Tensor:
-    """Return the factor (B, 1, 1, 1) by which a weighted tensor has its former L2 norm; 1 for an empty one."""
-    before, after = energy.sum(dim=(1, 2, 3)), (energy * weights.square()).sum(dim=(1, 2, 3))
-    ratio = torch.where(after > 0, before / after.clamp_min(torch.finfo(after.dtype).tiny), 1.0)
+def _restore_norm(energy: Tensor, weights: Tensor) -> Tensor:
+    """Return the factor (B, 1, 1, 1) that gives a weighted tensor its former L2 norm.
+
+    It is 1 for a tensor of zeros.
+    """
+    pixels = (1, 2, 3)
+    weighted = energy * weights.square()
+    before = energy.sum(dim=pixels)
+    after = weighted.sum(dim=pixels)
+    tiny = torch.finfo(after.dtype).tiny
+    quotient = before / after.clamp_min(tiny)
+    ratio = torch.where(after > 0, quotient, 1.0)
     return ratio.sqrt()[:, None, None, None]
 
 
 def _pool_upsampled(v: Groups, *, guided: bool) -> _Pooled:
     """Pool over pairs as if all had been upsampled: upsampling is linear, squaring is not."""
-    means = _Mean()
+    mean = _Mean()
+    energies = []
     for group in v:
-        means.add(group)
-    energy = (
-        torch.stack([_energy(_over_pairs(_up, group)) for group in v]).sum(dim=0)
-        if guided
-        else None
-    )
-    return _Pooled(_up(means.value()), energy)
+        mean.add(group)
+        if guided:
+            upsampled = _over_pairs(_up, group)
+            energies.append(_energy(upsampled))
+    energy = torch.stack(energies).sum(dim=0) if guided else None
+    return _Pooled(_up(mean.value()), energy)
 
 
 def _join(deep: _Pooled, skip: _Pooled) -> _Pooled:
     """Concatenate two pooled tensors along their channels."""
-    energy = None if deep.energy is None or skip.energy is None else deep.energy + skip.energy
-    return _Pooled(torch.cat([deep.mean, skip.mean], dim=1), energy)
+    energy = None
+    if deep.energy is not None and skip.energy is not None:
+        energy = deep.energy + skip.energy
+    mean = torch.cat([deep.mean, skip.mean], dim=1)
+    return _Pooled(mean, energy)

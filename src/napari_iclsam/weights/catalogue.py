@@ -1,4 +1,7 @@
-"""Which weights there are: address, check, license, citation, cost. Knows no files on this computer and no torch."""
+"""Which weights there are: address, checksum, license, citation, cost.
+
+The module knows no files on this computer and no torch.
+"""
 
 from __future__ import annotations
 
@@ -54,7 +57,7 @@ class Weights:
         Addresses, tried in this order. None for bundled weights.
     size : int, optional
         Exact length in bytes, where it is known.
-    check : str, optional
+    checksum : str, optional
         "sha256:...", "md5:...", "xxh128:..." or "git-blob-sha1:..."; None for bundled weights.
     research_only : bool
         The license allows research only.
@@ -77,7 +80,7 @@ class Weights:
     good_for: str
     urls: tuple[str, ...] = ()
     size: int | None = None
-    check: str | None = None
+    checksum: str | None = None
     research_only: bool = False
     bundled: bool = False
 
@@ -98,14 +101,27 @@ class Weights:
 
     @property
     def about_size(self) -> int:
-        """Length in bytes, from the number of parameters where it is not known exactly; ours are in half precision."""
-        return self.size if self.size is not None else (2 if self.bundled else 4) * self.parameters
+        """Length in bytes, from the number of parameters where it is not known exactly."""
+        if self.size is not None:
+            return self.size
+        # Bundled weights are in half precision.
+        bytes_each = 2 if self.bundled else 4
+        return bytes_each * self.parameters
 
 
 _SAM = "Kirillov et al., Segment Anything, ICCV 2023, doi:10.1109/ICCV51070.2023.00371"
-_MEDSAM = "Ma et al., Segment anything in medical images, Nature Communications 2024, doi:10.1038/s41467-024-44824-z"
-_MICRO_SAM = "Archit et al., Segment Anything for Microscopy, Nature Methods 2025, doi:10.1038/s41592-024-02580-4"
-_PATHO_SAM = "Griebel et al., Segment Anything for Histopathology, MIDL 2025, PMLR 301:515-546, arXiv:2502.00408"
+_MEDSAM = (
+    "Ma et al., Segment anything in medical images, Nature Communications 2024, "
+    "doi:10.1038/s41467-024-44824-z"
+)
+_MICRO_SAM = (
+    "Archit et al., Segment Anything for Microscopy, Nature Methods 2025, "
+    "doi:10.1038/s41592-024-02580-4"
+)
+_PATHO_SAM = (
+    "Griebel et al., Segment Anything for Histopathology, MIDL 2025, "
+    "PMLR 301:515-546, arXiv:2502.00408"
+)
 _STARTER = "napari-iclsam starter models (see the model card in the package)"
 _META = "https://dl.fbaipublicfiles.com/segment_anything/"
 _MIRROR = "https://huggingface.co/ybelkada/segment-anything/resolve/main/checkpoints/"
@@ -188,7 +204,7 @@ _ENTRIES = (
         good_for="the published method on images of any kind",
         urls=(_META + "sam_vit_b_01ec64.pth", _MIRROR + "sam_vit_b_01ec64.pth"),
         size=375_042_383,
-        check="sha256:ec2df62732614e57411cdcf32a23ffdf28910380d03139ee0f4fcbe91eb8c912",
+        checksum="sha256:ec2df62732614e57411cdcf32a23ffdf28910380d03139ee0f4fcbe91eb8c912",
     ),
     Weights(
         name="sam_vit_l",
@@ -205,7 +221,7 @@ _ENTRIES = (
         cost=_VIT_L_COST,
         good_for="a graphics card, when ViT-B is not good enough",
         urls=(_META + "sam_vit_l_0b3195.pth", _MIRROR + "sam_vit_l_0b3195.pth"),
-        check="sha256:3adcc4315b642a4d2101128f611684e8734c41232a17c648ed1693702a49a622",
+        checksum="sha256:3adcc4315b642a4d2101128f611684e8734c41232a17c648ed1693702a49a622",
     ),
     Weights(
         name="sam_vit_h",
@@ -223,7 +239,7 @@ _ENTRIES = (
         good_for="a graphics card with 8 GB or more",
         urls=(_META + "sam_vit_h_4b8939.pth", _MIRROR + "sam_vit_h_4b8939.pth"),
         size=2_564_550_879,
-        check="sha256:a7bf3b02f3ebf1267aba913ff637d9a2d5c33d3173bb679e46d9f338c26f262e",
+        checksum="sha256:a7bf3b02f3ebf1267aba913ff637d9a2d5c33d3173bb679e46d9f338c26f262e",
     ),
     Weights(
         name="medsam_vit_b",
@@ -240,7 +256,7 @@ _ENTRIES = (
         cost=_VIT_B_COST,
         good_for="radiology, fundus and endoscopy images",
         urls=("https://zenodo.org/records/10689643/files/medsam_vit_b.pth",),
-        check="md5:3bb6db55bd0c9ca30b61248bca72f8d6",
+        checksum="md5:3bb6db55bd0c9ca30b61248bca72f8d6",
     ),
     Weights(
         name="mobile_sam",
@@ -261,7 +277,7 @@ _ENTRIES = (
             "https://github.com/" + _MOBILE_SAM.format("raw/"),
         ),
         size=40_728_226,
-        check="sha256:6dbb90523a35330fedd7f1d3dfc66f995213d81b29a5ca8108dbcdd4e37d6c2f",
+        checksum="sha256:6dbb90523a35330fedd7f1d3dfc66f995213d81b29a5ca8108dbcdd4e37d6c2f",
     ),
     Weights(
         name="vit_t_lm",
@@ -278,7 +294,7 @@ _ENTRIES = (
         cost=_VIT_T_COST,
         good_for="cells and nuclei in light microscopy, without a graphics card",
         urls=(_ZOO + "faithful-chicken/1.1/files/vit_t.pt",),
-        check="xxh128:72ec5074774761a6e5c05a08942f981e",
+        checksum="xxh128:72ec5074774761a6e5c05a08942f981e",
     ),
     Weights(
         name="vit_b_lm",
@@ -295,7 +311,7 @@ _ENTRIES = (
         cost=_VIT_B_COST,
         good_for="cells and nuclei in light microscopy",
         urls=(_ZOO + "diplomatic-bug/1.2/files/vit_b.pt",),
-        check="xxh128:fe9252a29f3f4ea53c15a06de471e186",
+        checksum="xxh128:fe9252a29f3f4ea53c15a06de471e186",
     ),
     Weights(
         name="vit_l_lm",
@@ -312,7 +328,7 @@ _ENTRIES = (
         cost=_VIT_L_COST,
         good_for="cells and nuclei in light microscopy, on a graphics card",
         urls=(_ZOO + "idealistic-rat/1.2/files/vit_l.pt",),
-        check="xxh128:017f20677997d628426dec80a8018f9d",
+        checksum="xxh128:017f20677997d628426dec80a8018f9d",
     ),
     Weights(
         name="vit_t_em_organelles",
@@ -329,7 +345,7 @@ _ENTRIES = (
         cost=_VIT_T_COST,
         good_for="mitochondria and nuclei in electron microscopy, without a graphics card",
         urls=(_ZOO + "greedy-whale/1/files/vit_t.pt",),
-        check="xxh128:253474720c497cce605e57c9b1d18fd9",
+        checksum="xxh128:253474720c497cce605e57c9b1d18fd9",
     ),
     Weights(
         name="vit_b_em_organelles",
@@ -346,7 +362,7 @@ _ENTRIES = (
         cost=_VIT_B_COST,
         good_for="mitochondria and nuclei in electron microscopy",
         urls=(_ZOO + "noisy-ox/1.2/files/vit_b.pt",),
-        check="xxh128:f3bf2ed83d691456bae2c3f9a05fb438",
+        checksum="xxh128:f3bf2ed83d691456bae2c3f9a05fb438",
     ),
     Weights(
         name="vit_l_em_organelles",
@@ -363,7 +379,7 @@ _ENTRIES = (
         cost=_VIT_L_COST,
         good_for="mitochondria and nuclei in electron microscopy, on a graphics card",
         urls=(_ZOO + "humorous-crab/1.2/files/vit_l.pt",),
-        check="xxh128:810b084b6e51acdbf760a993d8619f2d",
+        checksum="xxh128:810b084b6e51acdbf760a993d8619f2d",
     ),
     Weights(
         name="vit_b_histopathology",
@@ -380,7 +396,7 @@ _ENTRIES = (
         cost=_VIT_B_COST,
         good_for="nuclei in stained tissue",
         urls=(_CLOUD + "sBB4H8CTmIoBZsQ/download",),
-        check="xxh128:ffd1a2cd84570458b257bd95fdd8f974",
+        checksum="xxh128:ffd1a2cd84570458b257bd95fdd8f974",
     ),
     Weights(
         name="vit_l_histopathology",
@@ -397,7 +413,7 @@ _ENTRIES = (
         cost=_VIT_L_COST,
         good_for="nuclei in stained tissue, on a graphics card",
         urls=(_CLOUD + "IZgnn1cpBq2PHod/download",),
-        check="xxh128:b591833c89754271023e901281dee3f2",
+        checksum="xxh128:b591833c89754271023e901281dee3f2",
     ),
     Weights(
         name="vit_b_medical_imaging",
@@ -414,7 +430,7 @@ _ENTRIES = (
         cost=_VIT_B_COST,
         good_for="medical images",
         urls=(_CLOUD + "f5Ol4FrjPQWfjUF/download",),
-        check="xxh128:40169f1e3c03a4b67bff58249c176d92",
+        checksum="xxh128:40169f1e3c03a4b67bff58249c176d92",
     ),
     Weights(
         name="universeg_v1",
@@ -434,7 +450,7 @@ _ENTRIES = (
         urls=(
             "https://github.com/JJGO/UniverSeg/releases/download/weights/universeg_v1_nf64_ss64_STA.pt",
         ),
-        check="git-blob-sha1:eedd25b13679d2f06ec4f9b59bcf02fc9205e06b",
+        checksum="git-blob-sha1:eedd25b13679d2f06ec4f9b59bcf02fc9205e06b",
         research_only=True,
     ),
 )
@@ -488,22 +504,35 @@ def lookup(name: str, kind: Kind | None = None) -> Weights:
     ValueError
         The name is unknown, or is that of a model of the other kind.
     """
-    for each in ("sam", "icl") if kind is None else (kind,):
+    kinds: tuple[Kind, ...] = ("sam", "icl") if kind is None else (kind,)
+    for each in kinds:
         entry = CATALOGUE.get(ALIASES.get((each, name), name))
         if entry is not None and (kind is None or entry.kind == kind):
             return entry
-    if kind is not None and (name in CATALOGUE or name in {alias for _, alias in ALIASES}):
-        role, other = (
-            ("a promptable model", "--icl")
-            if kind == "sam"
-            else ("an in-context model", "--models")
-        )
-        raise ValueError(
-            f"{name!r} is not {role}: give it as {other}, and here one of {', '.join(names(kind))}"
-        )
-    known = [*CATALOGUE, *(alias for _, alias in ALIASES)] if kind is None else [*names(kind)]
+    if kind is not None and name in _every_name():
+        raise ValueError(_of_other_kind(name, kind))
+    raise ValueError(_unknown(name, kind))
+
+
+def _every_name() -> list[str]:
+    """Return all names, then all aliases."""
+    aliases = [alias for _, alias in ALIASES]
+    return [*CATALOGUE, *aliases]
+
+
+def _of_other_kind(name: str, kind: Kind) -> str:
+    """Return the message for a model in the role of the other kind."""
+    role = "a promptable model" if kind == "sam" else "an in-context model"
+    option = "--icl" if kind == "sam" else "--models"
+    known = ", ".join(names(kind))
+    return f"{name!r} is not {role}: give it as {option}, and here one of {known}"
+
+
+def _unknown(name: str, kind: Kind | None) -> str:
+    """Return the message for an unknown name, with the most similar one."""
+    known = _every_name() if kind is None else [*names(kind)]
     close = difflib.get_close_matches(name, known, n=1)
     hint = f"did you mean {close[0]!r}? " if close else ""
-    raise ValueError(
-        f"no weights are called {name!r}: {hint}known are {', '.join(dict.fromkeys(known))}"
-    )
+    # An alias may stand in both kinds.
+    each_once = ", ".join(dict.fromkeys(known))
+    return f"no weights are called {name!r}: {hint}known are {each_once}"

@@ -1,4 +1,4 @@
-"""Weights by name: found, fetched, checked, brought by hand. Imports no torch."""
+"""Weights by name: found, downloaded, verified, installed manually. Imports no torch."""
 
 from __future__ import annotations
 
@@ -11,11 +11,12 @@ from pathlib import Path
 
 import filelock
 
-from napari_iclsam.weights import checks, folders
+from napari_iclsam.weights import checksums, folders
 from napari_iclsam.weights.catalogue import CATALOGUE, Weights, lookup
-from napari_iclsam.weights.checks import CheckFailed
+from napari_iclsam.weights.checksums import ChecksumError
 from napari_iclsam.weights.transfer import (
     Cancelled,
+    Conduct,
     DownloadCancelled,
     OnProgress,
     Patience,
@@ -27,7 +28,7 @@ from napari_iclsam.weights.transfer import (
 )
 
 __all__ = [
-    "CheckFailed",
+    "ChecksumError",
     "DownloadCancelled",
     "DownloadFailed",
     "MissingWeights",
@@ -35,10 +36,10 @@ __all__ = [
     "Status",
     "Transfer",
     "Verified",
-    "by_hand",
     "fetch",
     "find",
     "install_from",
+    "manual_install",
     "missing",
     "ready",
     "status",
@@ -56,13 +57,14 @@ class MissingWeights(FileNotFoundError):
         if weights.bundled:
             remedy = "they belong to the package: install napari-iclsam again"
         else:
-            remedy = f"run `napari-iclsam models download {weights.name}`, or by hand: {by_hand(weights)}"
+            command = f"napari-iclsam models download {weights.name}"
+            remedy = f"run `{command}`, or install it manually: {manual_install(weights)}"
         super().__init__(f"the weights {weights.name!r} are not on this computer: {remedy}")
         self.weights = weights
 
 
 class DownloadFailed(OSError):
-    """No address gave the file; the message says why, and how to bring it by hand."""
+    """No address gave the file; the message says why, and how to install it manually."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,15 +89,15 @@ class Status:
 
 @dataclass(frozen=True, slots=True)
 class Verified:
-    """Outcome of a check.
+    """Outcome of a comparison with the published checksum.
 
     Attributes
     ----------
     path : Path
     expected : str, optional
-        The published digest; None for bundled weights and the user's own files.
+        The published checksum; None for bundled weights and custom checkpoints.
     found : str
-        The digest of the file, of the same kind.
+        The checksum of the file, of the same kind.
     sha256 : str
         "sha256:...", whatever kind the publisher gives.
     """
@@ -107,26 +109,27 @@ class Verified:
 
     @property
     def matches(self) -> bool:
-        """Whether the file is the published one; True where nothing is published to compare with."""
+        """Whether the file is the published one; True if no checksum is published."""
         return self.expected is None or self.expected.lower() == self.found
 
 
 def offline() -> bool:
-    """Tell whether the environment forbids downloads."""
+    """Whether the environment forbids downloads."""
     return os.environ.get(OFFLINE, "").strip().lower() in {"1", "true", "yes", "on"}
 
 
-def by_hand(weights: Weights) -> str:
+def manual_install(weights: Weights) -> str:
     """Return how to bring a file to a computer without network, in one sentence."""
     return (
-        f"get {weights.filename} from {weights.urls[0]} (check {weights.check}) on another computer, then run "
+        f"get {weights.filename} from {weights.urls[0]} (checksum {weights.checksum}) "
+        "on another computer, then run "
         f"`napari-iclsam models download {weights.name} --from FILE`, or put it as "
         f"{folders.weights_folder() / weights.filename}"
     )
 
 
 def status(weights: Weights) -> Status:
-    """Return where weights are, fast: nothing is read or checked."""
+    """Return where weights are, fast: nothing is read or verified."""
     found = next(iter(folders.candidates(weights)), None)
     partial = length(folders.partial(weights))
     if found is None:
@@ -135,7 +138,7 @@ def status(weights: Weights) -> Status:
 
 
 def find(name: str) -> Path | None:
-    """Return the file of a name if it is on this computer, unchecked, else None."""
+    """Return the file of a name if it is on this computer, unverified, else None."""
     return status(lookup(name)).path
 
 
@@ -145,29 +148,38 @@ def missing(*wanted: Weights) -> tuple[Weights, ...]:
 
 
 def ready(weights: Weights, on_bytes: Callable[[int], None] | None = None) -> Path:
-    """Return the checked file of weights that are on this computer.
+    """Return the verified file of weights that are on this computer.
 
     Raises
     ------
     MissingWeights
         There is none.
-    CheckFailed
+    ChecksumError
         The file in our folder is not the published one; nothing is changed. (A wrong file of
         another program, in torch.hub's folder, is passed over.)
     """
     for found in folders.candidates(weights):
-        if weights.check is None:
+        if _is_published(found, weights, on_bytes):
             return found.path
-        try:
-            checks.require(found.path, weights.check, weights.size, on_bytes)
-        except CheckFailed as error:
-            if found.place == "cache":
-                raise CheckFailed(
-                    f"{error}. Nothing was changed: move or delete it, then download again"
-                ) from None
-            continue
-        return found.path
     raise MissingWeights(weights)
+
+
+def _is_published(
+    found: folders.Found, weights: Weights, on_bytes: Callable[[int], None] | None
+) -> bool:
+    """Whether a file is the published one; a wrong file in our own folder is an error."""
+    if weights.checksum is None:
+        return True
+    try:
+        checksums.require(found.path, weights.checksum, weights.size, on_bytes)
+    except ChecksumError as error:
+        # torch.hub's folder belongs to other programs, which may keep other versions.
+        if found.place != "cache":
+            return False
+        raise ChecksumError(
+            f"{error}. Nothing was changed: move or delete it, then download again"
+        ) from None
+    return True
 
 
 def fetch(
@@ -177,7 +189,7 @@ def fetch(
     cancelled: Cancelled | None = None,
     patience: Patience | None = None,
 ) -> Path:
-    """Return the checked file of some weights, downloading it if it is not on this computer.
+    """Return the verified file of some weights, downloading it if it is not on this computer.
 
     A broken or cancelled download goes on where it stopped. Two processes that want the same file
     share one download.
@@ -188,14 +200,14 @@ def fetch(
     on_progress : callable, optional
         Called with `Transfer` from this thread.
     cancelled : callable, optional
-        Asked several times a second; True stops.
+        Called several times a second; True stops.
     patience : Patience, optional
 
     Raises
     ------
     ValueError
         Unknown name.
-    CheckFailed
+    ChecksumError
         A file with this name lies in our folder and is not the published one.
     MissingWeights
         Downloads are forbidden by ``NAPARI_ICLSAM_OFFLINE``.
@@ -206,15 +218,18 @@ def fetch(
         The folder cannot be written, or the disk is full.
     """
     weights = lookup(name) if isinstance(name, str) else name
-    job = _Job(weights, on_progress or _ignore, cancelled or _never, patience or Patience())
+    conduct = Conduct(on_progress or _ignore, cancelled or _never, patience or Patience())
+    job = _Job(weights, conduct)
     with contextlib.suppress(MissingWeights):
         return ready(weights, job.on_checked)
+    # A bundled file that is missing is a broken installation, which no download mends.
     if weights.bundled or offline():
         raise MissingWeights(weights)
     target = _writable_folder() / weights.filename
     with _alone(target, job):
         with contextlib.suppress(MissingWeights):
-            return ready(weights, job.on_checked)  # another process has fetched it meanwhile
+            # Another process may have fetched it meanwhile.
+            return ready(weights, job.on_checked)
         _download(job, folders.partial(weights))
         folders.partial(weights).replace(target)
     return target
@@ -227,37 +242,46 @@ def install_from(
     on_progress: OnProgress | None = None,
     cancelled: Cancelled | None = None,
 ) -> Path:
-    """Copy a file that the user has brought into our folder, after its check; the user's file stays as it is.
+    """Copy a file of the user into our folder, after its verification.
+
+    The user's file stays as it is.
 
     Raises
     ------
     ValueError
         Unknown name, or bundled weights.
-    CheckFailed
+    ChecksumError
         It is another file; the message says what was expected and found.
     OSError
         It cannot be read, or our folder cannot be written.
     """
-    weights, source = lookup(name) if isinstance(name, str) else name, Path(file)
-    job = _Job(weights, on_progress or _ignore, cancelled or _never, Patience())
-    if weights.bundled or weights.check is None:
+    weights = lookup(name) if isinstance(name, str) else name
+    source = Path(file)
+    job = _Job(weights, Conduct(on_progress or _ignore, cancelled or _never, Patience()))
+    if weights.bundled or weights.checksum is None:
         raise ValueError(
             f"{weights.name!r} comes with the package and is not installed from a file"
         )
     if not source.is_file():
         raise FileNotFoundError(f"there is no file {source}")
-    checks.require(source, weights.check, weights.size, job.on_checked)
+    checksums.require(source, weights.checksum, weights.size, job.on_checked)
     target = _writable_folder() / weights.filename
+    # The user may have put it there already.
     if target.exists() and target.samefile(source):
         return target
     with _alone(target, job):
-        copy = target.with_name(target.name + ".copy")
-        try:
-            shutil.copyfile(source, copy)
-            copy.replace(target)
-        finally:
-            copy.unlink(missing_ok=True)
+        _copy(source, target)
     return target
+
+
+def _copy(source: Path, target: Path) -> None:
+    """Copy a file, so that the target is never seen half written."""
+    copy = target.with_name(target.name + ".copy")
+    try:
+        shutil.copyfile(source, copy)
+        copy.replace(target)
+    finally:
+        copy.unlink(missing_ok=True)
 
 
 def verify(name: str | Path) -> Verified:
@@ -277,38 +301,48 @@ def verify(name: str | Path) -> Verified:
         There is no such file.
     """
     path = Path(name)
+    # A file in the working folder goes before a name of the catalogue.
     if path.is_file():
-        weights = next((each for each in CATALOGUE.values() if each.filename == path.name), None)
+        weights = _by_filename(path.name)
     else:
         weights = lookup(str(name))
         found = status(weights).path
         if found is None:
             raise MissingWeights(weights)
         path = found
-    sha256 = checks.digest(path)
-    expected = None if weights is None else weights.check
-    return Verified(
-        path,
-        expected,
-        checks.digest(path, expected.partition(":")[0]) if expected else sha256,
-        sha256,
-    )
+    sha256 = checksums.checksum(path)
+    expected = None if weights is None else weights.checksum
+    if expected is None:
+        return Verified(path, None, sha256, sha256)
+    of_kind = checksums.checksum(path, checksums.kind_of(expected))
+    return Verified(path, expected, of_kind, sha256)
+
+
+def _by_filename(filename: str) -> Weights | None:
+    """Return the published weights of a file name, if there are any."""
+    for weights in CATALOGUE.values():
+        if weights.filename == filename:
+            return weights
+    return None
 
 
 @dataclass(frozen=True, slots=True)
 class _Job:
-    """What the steps of one download hand on."""
+    """Weights that are being installed, and how to go about it."""
 
     weights: Weights
-    on_progress: OnProgress
-    cancelled: Cancelled
-    patience: Patience
+    conduct: Conduct
 
     def on_checked(self, done: int) -> None:
-        """Report a check's progress and stop it where wished."""
-        self.on_progress(Transfer("checking", done, self.weights.about_size))
-        if self.cancelled():
-            raise DownloadCancelled
+        """Report how far a verification is, and stop it if the user wishes."""
+        self.conduct.on_progress(Transfer("checking", done, self.weights.about_size))
+        self.conduct.stop_if_cancelled()
+
+    def on_waiting(self) -> None:
+        """Report that another process downloads the same file, and stop if the user wishes."""
+        done = length(folders.partial(self.weights))
+        self.conduct.on_progress(Transfer("waiting", done, self.weights.size))
+        self.conduct.stop_if_cancelled()
 
 
 def _ignore(progress: Transfer) -> None:
@@ -321,6 +355,7 @@ def _never() -> bool:
 
 def _writable_folder() -> Path:
     folder = folders.weights_folder()
+    # Told now, not after a download of gigabytes.
     try:
         folder.mkdir(parents=True, exist_ok=True)
         writable = os.access(folder, os.W_OK | os.X_OK)
@@ -333,18 +368,16 @@ def _writable_folder() -> Path:
 
 @contextlib.contextmanager
 def _alone(target: Path, job: _Job) -> Iterator[None]:
-    """Wait until no other process fetches the same file; the system frees the lock of a process that dies."""
+    """Wait until no other process downloads the same file.
+
+    The system frees the lock of a process that dies.
+    """
     lock = filelock.FileLock(target.with_name(target.name + ".lock"))
     while True:
-        try:
+        with contextlib.suppress(filelock.Timeout):
             lock.acquire(timeout=0.2)
             break
-        except filelock.Timeout:
-            job.on_progress(
-                Transfer("waiting", length(folders.partial(job.weights)), job.weights.size)
-            )
-            if job.cancelled():
-                raise DownloadCancelled from None
+        job.on_waiting()
     try:
         yield
     finally:
@@ -357,34 +390,32 @@ def _download(job: _Job, part: Path) -> None:
     for url in job.weights.urls:
         try:
             return _from_address(job, url, part)
-        except (TransferFailed, CheckFailed) as error:
+        except (TransferFailed, ChecksumError) as error:
             problems.append(str(error))
     raise DownloadFailed(
-        f"{job.weights.name!r} was not downloaded: {'; '.join(problems)}. By hand: {by_hand(job.weights)}"
+        f"{job.weights.name!r} was not downloaded: {'; '.join(problems)}. "
+        f"To install it manually: {manual_install(job.weights)}"
     )
 
 
 def _from_address(job: _Job, url: str, part: Path) -> None:
-    """Download and check; a resumed file of wrong content is begun anew once, in case its beginning was wrong."""
+    """Download and verify.
+
+    A resumed file of wrong content is begun anew once, in case its beginning was wrong.
+    """
     resumed = length(part) > 0
     try:
-        _transfer_and_check(job, url, part)
-    except CheckFailed as error:
+        _transfer_and_verify(job, url, part)
+    except ChecksumError as error:
         part.unlink()
+        # A new file of wrong content would be the same again.
         if not resumed:
-            raise CheckFailed(f"{host(url)} sent another file: {error}") from None
+            raise ChecksumError(f"{host(url)} sent another file: {error}") from None
         _from_address(job, url, part)
 
 
-def _transfer_and_check(job: _Job, url: str, part: Path) -> None:
-    size, check = job.weights.size, job.weights.check
-    transfer(
-        url,
-        part,
-        size=size,
-        on_progress=job.on_progress,
-        cancelled=job.cancelled,
-        patience=job.patience,
-    )
-    if check is not None:
-        checks.require(part, check, size, job.on_checked)
+def _transfer_and_verify(job: _Job, url: str, part: Path) -> None:
+    weights = job.weights
+    transfer(url, part, weights.size, job.conduct)
+    if weights.checksum is not None:
+        checksums.require(part, weights.checksum, weights.size, job.on_checked)

@@ -19,17 +19,21 @@ Place = Literal["bundled", "cache", "torch hub"]
 
 
 def home() -> Path:
-    """Return the folder for everything that this package keeps: that of ``NAPARI_ICLSAM_HOME``, else the cache."""
+    """Return the folder for everything that this package keeps.
+
+    It is that of ``NAPARI_ICLSAM_HOME``, else the user's cache.
+    """
     named = os.environ.get(HOME)
-    return (
-        Path(named).expanduser()
-        if named
-        else Path(platformdirs.user_cache_dir("napari-iclsam", appauthor=False))
-    )
+    if named:
+        return Path(named).expanduser()
+    return Path(platformdirs.user_cache_dir("napari-iclsam", appauthor=False))
 
 
 def use_home(folder: Path | str) -> None:
-    """Use a folder from the Preferences in this process and those it starts, unless the environment names one."""
+    """Use a folder from the Preferences in this process and those it starts.
+
+    A folder that the environment names goes first.
+    """
     if str(folder):
         os.environ.setdefault(HOME, str(folder))
 
@@ -41,6 +45,7 @@ def weights_folder() -> Path:
 
 def hub_folder() -> Path:
     """Return the folder in which torch.hub keeps checkpoints, without importing torch."""
+    # As torch.hub does it.
     cache = Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache") / "torch"
     return Path(os.environ.get("TORCH_HOME") or cache).expanduser() / "hub" / "checkpoints"
 
@@ -52,7 +57,7 @@ def bundled_folder() -> Path:
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """A file that has the name (and, where known, the length) of weights; its content has not been checked."""
+    """A file with the name (and, where known, the length) of weights, of unverified content."""
 
     path: Path
     place: Place
@@ -61,20 +66,26 @@ class Found:
 def candidates(weights: Weights) -> tuple[Found, ...]:
     """Return the files that may be these weights, the one to prefer first."""
     if weights.bundled:
-        places: tuple[tuple[Path, Place], ...] = ((bundled_folder(), "bundled"),)
+        places: tuple[Found, ...] = (Found(bundled_folder(), "bundled"),)
     else:
-        places = ((weights_folder(), "cache"), (hub_folder(), "torch hub"))
-    found = (Found(folder / weights.filename, place) for folder, place in places)
-    return tuple(each for each in found if each.path.is_file() and _fits(each, weights))
+        places = (Found(weights_folder(), "cache"), Found(hub_folder(), "torch hub"))
+    found = []
+    for folder in places:
+        file = Found(folder.path / weights.filename, folder.place)
+        if file.path.is_file() and _fits(file, weights):
+            found.append(file)
+    return tuple(found)
 
 
 def _fits(found: Found, weights: Weights) -> bool:
-    """Leave out another program's file of another length; one in our own folder is looked at, to say what is wrong."""
-    return (
-        found.place != "torch hub"
-        or weights.size is None
-        or found.path.stat().st_size == weights.size
-    )
+    """Leave out another program's file of another length.
+
+    A file in our own folder is compared later, to say what is wrong with it.
+    """
+    # Reading gigabytes of another program's file only to pass it over would be slow.
+    if found.place != "torch hub" or weights.size is None:
+        return True
+    return found.path.stat().st_size == weights.size
 
 
 def partial(weights: Weights) -> Path:

@@ -17,6 +17,7 @@ from napari_iclsam.core.encoder.cache import EmbeddingCache, embedding_key, on_d
 from napari_iclsam.core.encoder.embedding import Embedding
 from napari_iclsam.core.images.geometry import Frame
 from napari_iclsam.models.features import Decoded, Features, Resampling
+from napari_iclsam.models.prompts import Prompts
 
 IMAGES_AT_ONCE = 4
 """Images embedded in one call on a graphics card: one at a time takes nearly three times as long,
@@ -37,44 +38,7 @@ class Promptable(Protocol):
 
     def normalise(self, pixels: Tensor) -> Tensor: ...  # noqa: D102
     def encode(self, pixels: Tensor) -> Features: ...  # noqa: D102
-    def decode(  # noqa: D102
-        self,
-        features: Features,
-        boxes: Tensor | None = None,
-        *,
-        masks: Tensor | None = None,
-        bias: Tensor | None = None,
-    ) -> Decoded: ...
-
-
-@dataclass(frozen=True, slots=True)
-class Prompts:
-    """N prompts of one image for the mask decoder.
-
-    Attributes
-    ----------
-    boxes : Tensor, (N, 4)
-        x0, y0, x1, y1 in pixels of the square input.
-    bias : Tensor, (N, grid * grid), optional
-        Guidance: added to the attention logits of the mask token.
-    masks : Tensor, (N, 1, 4 grid, 4 grid), optional
-        Mask prompts, as logits over the square input.
-    """
-
-    boxes: Tensor
-    bias: Tensor | None = None
-    masks: Tensor | None = None
-
-    def __len__(self) -> int:
-        return len(self.boxes)
-
-    def part(self, start: int, stop: int) -> Prompts:
-        """Return some of the prompts."""
-        return Prompts(
-            self.boxes[start:stop],
-            None if self.bias is None else self.bias[start:stop],
-            None if self.masks is None else self.masks[start:stop],
-        )
+    def decode(self, features: Features, prompts: Prompts) -> Decoded: ...  # noqa: D102
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,9 +101,7 @@ class PromptableRunner:
         for start in range(0, len(prompts), PROMPTS_AT_ONCE):
             part = prompts.part(start, start + PROMPTS_AT_ONCE)
             with computing_in(getattr(torch, self.precision), self.device):
-                decoded = self.promptable.decode(
-                    embedding.features, part.boxes, masks=part.masks, bias=part.bias
-                )
+                decoded = self.promptable.decode(embedding.features, part)
             parts.append(decoded.logits.float())
         return torch.cat(parts)
 

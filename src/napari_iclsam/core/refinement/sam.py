@@ -9,11 +9,12 @@ import torch
 from torch import Tensor
 
 from napari_iclsam.core.encoder.embedding import Embedding
-from napari_iclsam.core.encoder.runner import PromptableRunner, Prompts
+from napari_iclsam.core.encoder.runner import PromptableRunner
 from napari_iclsam.core.images.geometry import Frame
 from napari_iclsam.core.recipe import Recipe
 from napari_iclsam.core.refinement.guidance import attention_bias
 from napari_iclsam.core.refinement.prompts import Boxes
+from napari_iclsam.models.prompts import Prompts
 
 NOTHING = -1.0
 """Logit of a label without any box."""

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from napari_iclsam.weights.checks import CheckFailed, digest, require
+from napari_iclsam.weights.checksums import ChecksumError, checksum, require
 
 KNOWN = {
     "sha256": (b"abc", "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"),
@@ -17,34 +17,34 @@ KNOWN = {
 
 
 @pytest.mark.parametrize("kind", KNOWN)
-def test_a_digest_is_the_published_one_of_its_kind(kind: str, tmp_path: Path) -> None:
+def test_a_checksum_is_the_published_one_of_its_kind(kind: str, tmp_path: Path) -> None:
     content, expected = KNOWN[kind]
     file = tmp_path / "file"
     file.write_bytes(content)
-    assert digest(file, kind) == f"{kind}:{expected}"
+    assert checksum(file, kind) == f"{kind}:{expected}"
     require(file, f"{kind}:{expected.upper()}", size=len(content))
 
 
-def test_a_changed_file_gets_a_new_digest(tmp_path: Path) -> None:
+def test_a_changed_file_gets_a_new_checksum(tmp_path: Path) -> None:
     file = tmp_path / "file"
     file.write_bytes(b"abc")
-    before = digest(file)
+    before = checksum(file)
     file.write_bytes(b"abcd")
-    assert digest(file) != before
+    assert checksum(file) != before
 
 
 def test_a_file_is_read_once(tmp_path: Path) -> None:
     file, heard = tmp_path / "file", []
     file.write_bytes(bytes(3_000_000))
-    first = digest(file, "md5", heard.append)
+    first = checksum(file, "md5", heard.append)
     assert heard == [1_048_576, 2_097_152, 3_000_000]
-    assert digest(file, "md5", heard.append) == first
+    assert checksum(file, "md5", heard.append) == first
     assert len(heard) == 3
 
 
 def test_an_unknown_kind_of_check_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match="unknown kind of check 'crc32': known are sha256, md5"):
-        digest(tmp_path, "crc32")
+    with pytest.raises(ValueError, match="unknown kind of checksum 'crc32': known are sha256, md5"):
+        checksum(tmp_path, "crc32")
 
 
 @pytest.mark.parametrize(
@@ -61,7 +61,7 @@ def test_a_file_that_cannot_be_weights_says_what_it_is(
 ) -> None:
     file = tmp_path / "file"
     file.write_bytes(content)
-    with pytest.raises(CheckFailed, match=reason):
+    with pytest.raises(ChecksumError, match=reason):
         require(file, "md5:900150983cd24fb0d6963f7d28e17f72")
 
 
@@ -69,9 +69,9 @@ def test_a_wrong_file_says_what_was_expected_and_found_and_stays(tmp_path: Path)
     file = tmp_path / "file"
     file.write_bytes(b"abc")
     with pytest.raises(
-        CheckFailed, match=r"expected md5:0+, found md5:900150983cd24fb0d6963f7d28e17f72"
+        ChecksumError, match=r"expected md5:0+, found md5:900150983cd24fb0d6963f7d28e17f72"
     ):
         require(file, "md5:" + "0" * 32)
-    with pytest.raises(CheckFailed, match="has 3 bytes, expected 4"):
+    with pytest.raises(ChecksumError, match="has 3 bytes, expected 4"):
         require(file, "md5:900150983cd24fb0d6963f7d28e17f72", size=4)
     assert file.read_bytes() == b"abc"
