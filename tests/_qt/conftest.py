@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import torch
 
-from napari_iclsam._qt.request import Session
+from napari_iclsam._qt.run.request import Session
 from napari_iclsam._qt.widget import ICLSAMWidget
 from napari_iclsam.core.encoder.cache import EmbeddingCache
 from napari_iclsam.core.model_choice import ModelChoice

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from napari_iclsam._qt.results import Written
+from napari_iclsam._qt.viewer.results import Written
 from tests._qt.conftest import SPACE, Dock, some, stack
 from tests._qt.test_query import choose
 

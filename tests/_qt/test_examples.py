@@ -13,8 +13,8 @@ from napari.utils.colormaps import DirectLabelColormap
 from qtpy.QtCore import QMimeData, QPoint, QPointF, Qt, QUrl
 from qtpy.QtGui import QDragEnterEvent, QDropEvent
 
-from napari_iclsam._qt.reading import seen_steps
-from napari_iclsam._qt.request import Pair, Session
+from napari_iclsam._qt.background.reading import seen_steps
+from napari_iclsam._qt.run.request import Pair, Session
 from napari_iclsam.core.settings import Settings
 from napari_iclsam.core.task_file import read_task
 from tests._qt.conftest import NAMES, Dock, some, stack

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from qtpy.QtCore import QTimer
 
-from napari_iclsam._qt.planes import Planes
+from napari_iclsam._qt.viewer.slice_stacks import Planes
 from napari_iclsam.core.encoder.cache import EmbeddingCache
 from napari_iclsam.core.segmenter import ICLSAM
 from napari_iclsam.weights.catalogue import lookup

@@ -16,8 +16,8 @@ import numpy as np
 import pytest
 from qtpy.QtCore import QThreadPool
 
-from napari_iclsam._qt.request import Session, _no_collection
-from napari_iclsam._qt.runner import Runner
+from napari_iclsam._qt.background.runner import Runner
+from napari_iclsam._qt.run.request import Session, _no_collection
 from napari_iclsam.core.networks import Networks
 from napari_iclsam.core.segmenter import ICLSAM
 from tests._qt.conftest import Dock, some, stack
@@ -287,8 +287,8 @@ def test_what_stays_is_made_without_a_pass_of_the_garbage_collector_and_garbage_
 def test_compiling_colors_leaves_the_worker_as_many_threads_as_the_user_allows() -> None:
     code = """
 import threading, torch
-from napari_iclsam._qt import layers
-from napari_iclsam._qt.request import _threads_kept
+from napari_iclsam._qt.viewer import layers
+from napari_iclsam._qt.run.request import _threads_kept
 from napari_iclsam.core.images.support import LabelStyle
 counts = []
 def work():

@@ -11,11 +11,11 @@ import torch
 from qtpy.QtWidgets import QCheckBox, QComboBox, QDoubleSpinBox, QLabel, QSpinBox
 
 from napari_iclsam._qt import widget as widget_module
-from napari_iclsam._qt.model_form import ModelForm
+from napari_iclsam._qt.forms.model_form import ModelForm
+from napari_iclsam._qt.forms.settings_panel import SettingsPanel
 from napari_iclsam._qt.preferences import Preferences
-from napari_iclsam._qt.request import Outcome, Request, Session
-from napari_iclsam._qt.run_bar import in_time
-from napari_iclsam._qt.settings_panel import SettingsPanel
+from napari_iclsam._qt.run.request import Outcome, Request, Session
+from napari_iclsam._qt.run.run_bar import in_time
 from napari_iclsam.core.encoder.cache import EmbeddingCache
 from napari_iclsam.core.segmenter import ICLSAM
 from napari_iclsam.core.settings import Settings, describe

@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from napari_iclsam._qt import weights_dialog
-from napari_iclsam._qt.weights_dialog import WeightsDialog, obtain, readable
+from napari_iclsam._qt.dialogs import weights_dialog
+from napari_iclsam._qt.dialogs.weights_dialog import WeightsDialog, obtain, readable
 from napari_iclsam.weights import folders
 from napari_iclsam.weights.catalogue import CATALOGUE, Weights
 from napari_iclsam.weights.download import DownloadCancelled

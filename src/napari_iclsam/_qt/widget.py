@@ -22,27 +22,27 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
-from napari_iclsam._qt import model_form
-from napari_iclsam._qt.checking import Checklist
-from napari_iclsam._qt.example import Example, LayerExample
-from napari_iclsam._qt.examples_form import ExamplesForm
-from napari_iclsam._qt.follower import Follower
-from napari_iclsam._qt.live_run import LiveRun
-from napari_iclsam._qt.model_form import ModelForm
-from napari_iclsam._qt.plan import Planner
+from napari_iclsam._qt.background.reading import TASK_SUFFIX, open_task_steps, save_task_steps
+from napari_iclsam._qt.background.runner import Runner
+from napari_iclsam._qt.dialogs.model_input_dialog import Preview
+from napari_iclsam._qt.dialogs.weights_dialog import obtain
+from napari_iclsam._qt.forms import model_form
+from napari_iclsam._qt.forms.examples_form import ExamplesForm
+from napari_iclsam._qt.forms.model_form import ModelForm
+from napari_iclsam._qt.forms.query_defaults import Follower
+from napari_iclsam._qt.forms.query_form import QueryForm
+from napari_iclsam._qt.forms.result_form import ResultForm
+from napari_iclsam._qt.forms.section import Section
+from napari_iclsam._qt.forms.settings_panel import SettingsPanel
 from napari_iclsam._qt.preferences import Preferences
-from napari_iclsam._qt.preview import Preview
-from napari_iclsam._qt.query_form import QueryForm
-from napari_iclsam._qt.reading import TASK_SUFFIX, open_task_steps, save_task_steps
-from napari_iclsam._qt.request import Outcome, Session, Step, device_steps, task_of
-from napari_iclsam._qt.result_form import ResultForm
-from napari_iclsam._qt.results import Results
-from napari_iclsam._qt.run_bar import RunBar, in_time
-from napari_iclsam._qt.runner import Runner
-from napari_iclsam._qt.section import Section
-from napari_iclsam._qt.settings_panel import SettingsPanel
-from napari_iclsam._qt.watch import ViewerWatch
-from napari_iclsam._qt.weights_dialog import obtain
+from napari_iclsam._qt.review.review_queue import Checklist
+from napari_iclsam._qt.run.live_run import LiveRun
+from napari_iclsam._qt.run.plan import Planner
+from napari_iclsam._qt.run.request import Outcome, Session, Step, device_steps, task_of
+from napari_iclsam._qt.run.run_bar import RunBar, in_time
+from napari_iclsam._qt.viewer.example import Example, LayerExample
+from napari_iclsam._qt.viewer.results import Results
+from napari_iclsam._qt.viewer.watch import ViewerWatch
 from napari_iclsam.weights.catalogue import Weights
 from napari_iclsam.weights.download import MissingWeights
 

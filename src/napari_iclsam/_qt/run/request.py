@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_iclsam._qt import layers
-from napari_iclsam._qt.planes import Planes
+from napari_iclsam._qt.viewer import layers
+from napari_iclsam._qt.viewer.slice_stacks import Planes
 from napari_iclsam.core.images.intensity import check_image
 from napari_iclsam.core.images.planes import PlaneError
 from napari_iclsam.core.images.support import LabelStyle, SupportSet

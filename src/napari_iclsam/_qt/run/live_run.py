@@ -8,9 +8,9 @@ from dataclasses import dataclass
 import numpy as np
 from napari.layers import Layer
 
-from napari_iclsam._qt.example import LayerExample
-from napari_iclsam._qt.request import Job, Request, Step
-from napari_iclsam._qt.results import Look, Results, Sheet
+from napari_iclsam._qt.run.request import Job, Request, Step
+from napari_iclsam._qt.viewer.example import LayerExample
+from napari_iclsam._qt.viewer.results import Look, Results, Sheet
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -19,8 +19,8 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
-from napari_iclsam._qt.layer_combo import LayerCombo, shrinkable
-from napari_iclsam._qt.planes import Cut, Position
+from napari_iclsam._qt.forms.layer_combo import LayerCombo, shrinkable
+from napari_iclsam._qt.viewer.slice_stacks import Cut, Position
 
 Scope = Literal["rest", "all", "current", "range", "layers"]
 

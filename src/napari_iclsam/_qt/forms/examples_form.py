@@ -11,12 +11,7 @@ from napari.layers import Labels, Layer
 from qtpy.QtCore import Qt, QTimer, Signal
 from qtpy.QtWidgets import QFormLayout, QHBoxLayout, QLabel, QToolButton, QVBoxLayout, QWidget
 
-from napari_iclsam._qt import layers
-from napari_iclsam._qt.example import Example, FileExample, LayerExample
-from napari_iclsam._qt.layer_combo import LayerCombo
-from napari_iclsam._qt.painted import MOST, Painted
-from napari_iclsam._qt.planes import Cut
-from napari_iclsam._qt.reading import (
+from napari_iclsam._qt.background.reading import (
     FilePair,
     Pictured,
     Scanned,
@@ -24,9 +19,14 @@ from napari_iclsam._qt.reading import (
     picture_steps,
     scan_all_steps,
 )
-from napari_iclsam._qt.request import Pair
-from napari_iclsam._qt.runner import Runner
-from napari_iclsam._qt.support_table import Row, SupportTable
+from napari_iclsam._qt.background.runner import Runner
+from napari_iclsam._qt.forms.layer_combo import LayerCombo
+from napari_iclsam._qt.forms.support_table import Row, SupportTable
+from napari_iclsam._qt.run.request import Pair
+from napari_iclsam._qt.viewer import layers
+from napari_iclsam._qt.viewer.example import Example, FileExample, LayerExample
+from napari_iclsam._qt.viewer.labelled_slices import MOST, Painted
+from napari_iclsam._qt.viewer.slice_stacks import Cut
 from napari_iclsam.core.images.support import LabelStyle, SupportSet
 
 

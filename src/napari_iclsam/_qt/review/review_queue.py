@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from napari.components import ViewerModel
 from napari.layers import Labels, Layer
 
-from napari_iclsam._qt import layers
-from napari_iclsam._qt.planes import Position
-from napari_iclsam._qt.results import Results
+from napari_iclsam._qt.viewer import layers
+from napari_iclsam._qt.viewer.results import Results
+from napari_iclsam._qt.viewer.slice_stacks import Position
 
 
 @dataclass(frozen=True, slots=True, eq=False)

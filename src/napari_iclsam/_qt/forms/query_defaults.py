@@ -5,11 +5,11 @@ from __future__ import annotations
 from napari.components import ViewerModel
 from napari.layers import Layer
 
-from napari_iclsam._qt import layers
-from napari_iclsam._qt.example import LayerExample
-from napari_iclsam._qt.examples_form import ExamplesForm
-from napari_iclsam._qt.plan import Planner
-from napari_iclsam._qt.query_form import QueryForm, Scope, Stack
+from napari_iclsam._qt.forms.examples_form import ExamplesForm
+from napari_iclsam._qt.forms.query_form import QueryForm, Scope, Stack
+from napari_iclsam._qt.run.plan import Planner
+from napari_iclsam._qt.viewer import layers
+from napari_iclsam._qt.viewer.example import LayerExample
 
 
 class Follower:

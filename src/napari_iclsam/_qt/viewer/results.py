@@ -16,8 +16,8 @@ from napari.layers import Image, Labels, Layer, Shapes
 from numpy.typing import NDArray
 from qtpy.QtCore import QTimer
 
-from napari_iclsam._qt import layers
-from napari_iclsam._qt.planes import Cut, Planes, Position
+from napari_iclsam._qt.viewer import layers
+from napari_iclsam._qt.viewer.slice_stacks import Cut, Planes, Position
 from napari_iclsam.core.images.support import LabelStyle
 from napari_iclsam.core.prediction import Prediction
 

@@ -7,11 +7,11 @@ from functools import partial
 from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QDialog, QGridLayout, QLabel, QWidget
 
-from napari_iclsam._qt.example import Example
-from napari_iclsam._qt.layers import in_words
-from napari_iclsam._qt.reading import Seen, seen_steps
-from napari_iclsam._qt.runner import Runner
+from napari_iclsam._qt.background.reading import Seen, seen_steps
+from napari_iclsam._qt.background.runner import Runner
 from napari_iclsam._qt.thumbnails import overlay, pixmap
+from napari_iclsam._qt.viewer.example import Example
+from napari_iclsam._qt.viewer.layers import in_words
 from napari_iclsam.core.settings import Settings
 
 _SIDE = 300

@@ -13,7 +13,7 @@ from napari.layers import Image, Labels, Layer
 from napari.utils.colormaps import DirectLabelColormap
 from napari.utils.transforms import Affine
 
-from napari_iclsam._qt.planes import Cut, Position
+from napari_iclsam._qt.viewer.slice_stacks import Cut, Position
 from napari_iclsam.core.images.planes import ArrayLike
 from napari_iclsam.core.images.support import LabelStyle
 

@@ -13,8 +13,8 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
-from napari_iclsam._qt.checking import Doubt
-from napari_iclsam._qt.request import Step
+from napari_iclsam._qt.review.review_queue import Doubt
+from napari_iclsam._qt.run.request import Step
 
 _TAKES = {"cpu": "CPU", "cuda": "graphics card", "mps": "graphics card", "auto": ""}
 

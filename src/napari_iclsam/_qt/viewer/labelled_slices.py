@@ -8,9 +8,9 @@ from weakref import WeakKeyDictionary
 from napari.components import ViewerModel
 from napari.layers import Labels, Layer
 
-from napari_iclsam._qt import layers
-from napari_iclsam._qt.example import LayerExample
-from napari_iclsam._qt.planes import Cut, Position, best_cut, evenly
+from napari_iclsam._qt.viewer import layers
+from napari_iclsam._qt.viewer.example import LayerExample
+from napari_iclsam._qt.viewer.slice_stacks import Cut, Position, best_cut, evenly
 
 MOST = 16
 """So many labelled slices are taken by themselves; more are one click away."""

@@ -10,9 +10,9 @@ import numpy as np
 from napari.layers import Layer
 from numpy.typing import NDArray
 
-from napari_iclsam._qt import layers
-from napari_iclsam._qt.planes import Cut, Planes, Position
-from napari_iclsam._qt.request import Pair
+from napari_iclsam._qt.run.request import Pair
+from napari_iclsam._qt.viewer import layers
+from napari_iclsam._qt.viewer.slice_stacks import Cut, Planes, Position
 from napari_iclsam.core.images.support import LabelStyle
 
 

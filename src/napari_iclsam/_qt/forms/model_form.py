@@ -7,8 +7,8 @@ from pathlib import Path
 from qtpy.QtCore import QSignalBlocker, Signal
 from qtpy.QtWidgets import QComboBox, QFileDialog, QFormLayout, QLabel, QPushButton, QWidget
 
-from napari_iclsam._qt.layer_combo import shrinkable
-from napari_iclsam._qt.weights_dialog import readable
+from napari_iclsam._qt.dialogs.weights_dialog import readable
+from napari_iclsam._qt.forms.layer_combo import shrinkable
 from napari_iclsam.core.model_choice import ModelChoice
 from napari_iclsam.weights.catalogue import CATALOGUE, Kind, Weights, lookup, names
 from napari_iclsam.weights.download import status

@@ -5,8 +5,8 @@ from __future__ import annotations
 from qtpy.QtCore import Signal
 from qtpy.QtWidgets import QCheckBox, QComboBox, QFormLayout, QLabel, QWidget
 
-from napari_iclsam._qt.layer_combo import shrinkable
-from napari_iclsam._qt.results import Extra, Output, Target
+from napari_iclsam._qt.forms.layer_combo import shrinkable
+from napari_iclsam._qt.viewer.results import Extra, Output, Target
 
 TARGETS: dict[Target, str] = {
     "update": "Update the previous result",

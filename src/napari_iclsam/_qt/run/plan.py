@@ -10,14 +10,14 @@ import numpy as np
 from napari.components import ViewerModel
 from napari.layers import Labels, Layer
 
-from napari_iclsam._qt import layers
-from napari_iclsam._qt.example import LayerExample
-from napari_iclsam._qt.examples_form import ExamplesForm
-from napari_iclsam._qt.live_run import Goal
-from napari_iclsam._qt.planes import Cut, Planes, Position
-from napari_iclsam._qt.query_form import QueryForm
-from napari_iclsam._qt.request import Job, Request
-from napari_iclsam._qt.results import Look, Output
+from napari_iclsam._qt.forms.examples_form import ExamplesForm
+from napari_iclsam._qt.forms.query_form import QueryForm
+from napari_iclsam._qt.run.live_run import Goal
+from napari_iclsam._qt.run.request import Job, Request
+from napari_iclsam._qt.viewer import layers
+from napari_iclsam._qt.viewer.example import LayerExample
+from napari_iclsam._qt.viewer.results import Look, Output
+from napari_iclsam._qt.viewer.slice_stacks import Cut, Planes, Position
 from napari_iclsam.core.images.support import LabelStyle
 from napari_iclsam.core.model_choice import ModelChoice
 from napari_iclsam.core.settings import Settings

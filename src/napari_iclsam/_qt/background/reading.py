@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_iclsam._qt.planes import Cut, Position, scan_steps
-from napari_iclsam._qt.request import Pair
+from napari_iclsam._qt.run.request import Pair
 from napari_iclsam._qt.thumbnails import Picture, picture
+from napari_iclsam._qt.viewer.slice_stacks import Cut, Position, scan_steps
 from napari_iclsam.core.images.intensity import as_rgb8, unit_channels
 from napari_iclsam.core.images.planes import ArrayLike, is_rgb
 from napari_iclsam.core.recipe import resolve

@@ -11,9 +11,9 @@ from qtpy.QtCore import QSize, Qt, QUrl, Signal
 from qtpy.QtGui import QDragEnterEvent, QDragMoveEvent, QDropEvent, QIcon, QKeyEvent
 from qtpy.QtWidgets import QAbstractItemView, QListWidget, QListWidgetItem, QSizePolicy, QWidget
 
-from napari_iclsam._qt.example import Example
-from napari_iclsam._qt.layers import in_words
 from napari_iclsam._qt.thumbnails import SIDE, Picture, overlay, pixmap
+from napari_iclsam._qt.viewer.example import Example
+from napari_iclsam._qt.viewer.layers import in_words
 from napari_iclsam.core.images.support import LabelStyle
 
 _ROLE = Qt.ItemDataRole.UserRole
