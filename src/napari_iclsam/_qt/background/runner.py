@@ -1,4 +1,4 @@
-"""One run at a time in a generator worker: the newest wins, cancel keeps what is done, closing leaves nothing."""
+"""One generator at a time in a worker: the newest wins, closing leaves nothing behind."""
 
 from __future__ import annotations
 
@@ -15,10 +15,8 @@ from qtpy.QtCore import QObject, QTimer, Signal, Slot
 Steps = Callable[[], Generator[Any, None, Any]]
 """Makes the generator that a run iterates; called in the main thread, run in the worker."""
 
-
-atexit.register(
-    GeneratorWorker.await_workers
-)  # where no event loop ends, nothing else waits: the process would abort
+# where no event loop ends, nothing else waits for the workers: the process would abort
+atexit.register(GeneratorWorker.await_workers)
 
 _PATIENCE = 1.0
 """Seconds that a worker waits for the main thread: where no event loop runs any more, nobody takes
@@ -32,7 +30,7 @@ traceback."""
 class Runner(QObject):
     """Iterate generators in a worker, one after the other.
 
-    A new run asks the old one to stop and begins when it has; of several waiting, only the last
+    A new run stops the old one and begins when it has ended; of several waiting, only the last
     begins. Signals come from the newest run only.
 
     Attributes
@@ -66,7 +64,7 @@ class Runner(QObject):
 
     @property
     def is_busy(self) -> bool:
-        """Whether a worker still runs, be it one that was asked to stop."""
+        """Whether a worker still runs, also one that is to stop."""
         return self._worker is not None
 
     def start(self, steps: Steps) -> None:
@@ -88,7 +86,8 @@ class Runner(QObject):
     def close(self) -> None:
         """Stop for good: no signal comes after this. The worker ends at its next step."""
         self.cancel()
-        worker, self._worker = self._worker, None
+        worker = self._worker
+        self._worker = None
         self._taken.set()
         if worker is not None:
             worker.yielded.disconnect(self._on_yielded)
@@ -114,7 +113,8 @@ class Runner(QObject):
             if self._is_current:
                 self.stepped.emit(value)
         finally:
-            QTimer.singleShot(0, self._taken.set)  # not before the window has drawn
+            # not before the window has drawn
+            QTimer.singleShot(0, self._taken.set)
 
     @Slot(object)
     def _on_returned(self, value: Any) -> None:
@@ -128,8 +128,9 @@ class Runner(QObject):
     @Slot()
     def _on_finished(self) -> None:
         self._worker = None
-        if self._waiting is not None:
-            steps, self._waiting = self._waiting, None
+        steps = self._waiting
+        if steps is not None:
+            self._waiting = None
             self._begin(steps)
             return
         self._wanted = False
@@ -144,20 +145,24 @@ class _Failure:
 
 
 def _guarded(steps: Steps, taken: Event) -> Generator[Any, None, Any]:
-    """Hand on what a generator yields, wait until it was taken, and turn expected errors into a returned value.
+    """Hand on what a generator yields and returns; turn expected errors into a returned value.
 
     While the main thread writes and draws a result, the worker rests: two threads of Python would
     hold each other up.
     """
     try:
-        inner = steps()
-        while True:
-            try:
-                value = next(inner)
-            except StopIteration as end:
-                return end.value
-            taken.clear()
-            yield value
-            taken.wait(_PATIENCE)
+        return (yield from _with_rests(steps(), taken))
     except EXPECTED as error:
         return _Failure(error)
+
+
+def _with_rests(steps: Generator[Any, None, Any], taken: Event) -> Generator[Any, None, Any]:
+    """Hand on what a generator yields, and wait each time until it was taken."""
+    while True:
+        try:
+            step = next(steps)
+        except StopIteration as end:
+            return end.value
+        taken.clear()
+        yield step
+        taken.wait(_PATIENCE)

@@ -1,4 +1,4 @@
-"""The dialog that asks before weights are fetched: license, size, progress, cancel, or a file brought by hand."""
+"""The dialog before a download of weights: license, size, progress, cancel, or a manual install."""
 
 from __future__ import annotations
 
@@ -30,18 +30,33 @@ from napari_iclsam.weights.transfer import Cancelled, OnProgress, Transfer
 
 Work = Callable[[OnProgress, Cancelled], Path]
 
-_POLL = 100
-"""Milliseconds between two looks at the working thread."""
+_POLL = 250
+"""Milliseconds between two times that the progress is read and shown."""
+
 _STEPS = 1000
+"""Of the progress bar."""
+
 _WIDTH = 460
 """Width of texts, at which they wrap."""
+
 _MESSAGE_WIDTH = 560
+
+_WARM_UP = 2
+"""Seconds after which the speed of a download is known well enough to be shown."""
+
 _LINK = "#3b8fd9"
 """A blue that is read on light and on dark windows."""
 
 
 def obtain(wanted: Iterable[Weights], parent: QWidget | None = None) -> bool:
-    """Ask for those weights that are not on this computer, one dialog each; return whether all are there now."""
+    """Offer those weights that are not on this computer, one dialog each.
+
+    Returns
+    -------
+    bool
+        Whether all are there now.
+    """
+    # the first refusal ends it: a run needs all of them
     return all(WeightsDialog(weights, parent).exec() for weights in download.missing(*wanted))
 
 
@@ -49,16 +64,17 @@ def readable(count: float) -> str:
     """Return a number of bytes as people write it."""
     for unit, size in (("GB", 1e9), ("MB", 1e6)):
         if count >= size:
-            return (
-                f"{count / size:.3g} {unit}"
-                if count < 1000 * size
-                else f"{count / size:.0f} {unit}"
-            )
+            # three digits of 1234 would be written with an exponent
+            digits = ".3g" if count < 1000 * size else ".0f"
+            return f"{count / size:{digits}} {unit}"
     return f"{count / 1e3:.0f} kB"
 
 
-class _Job:
-    """One piece of work in a thread of its own. It is looked at, and tells nobody: it may outlive the dialog."""
+class _Transport:
+    """A download or an installation in a thread of its own.
+
+    The dialog reads its attributes. No signal leads to the dialog, which the thread may outlive.
+    """
 
     def __init__(self, work: Work) -> None:
         self.progress: Transfer | None = None
@@ -107,45 +123,48 @@ class WeightsDialog(QDialog):
         self.weights = weights
         self.path: Path | None = None
         self._fetch = fetch
-        self._job: _Job | None = None
-        self._began = (0.0, 0)
+        self._transport: _Transport | None = None
+        # when the transfer began, and with how many bytes
+        self._began = 0.0
+        self._bytes_before = 0
         self.setWindowTitle(f"Download {weights.title}?")
-        self._build()
+        self._make_controls()
+        self._lay_out()
         self._timer = QTimer(self, interval=_POLL)
         self._timer.timeout.connect(self._on_poll)
         self._refresh()
 
-    def _build(self) -> None:
-        """Lay out the form, the progress and the buttons."""
-        layout, form = QVBoxLayout(self), QFormLayout()
-        for name, text in self._facts():
-            form.addRow(f"{name}:", _text(text))
-        layout.addLayout(form)
+    def _make_controls(self) -> None:
         self.accepted_license = QCheckBox("I use these weights for research only")
         self.accepted_license.setVisible(self.weights.research_only)
         self.accepted_license.toggled.connect(self._refresh)
         self.bar = QProgressBar(maximum=_STEPS, textVisible=True)
         self.message = _text("", _MESSAGE_WIDTH)
         self.message.hide()
-        buttons = QDialogButtonBox()
         self.download_button = QPushButton("Download")
         self.file_button = QPushButton("Use a file…")
         self.file_button.setToolTip(
-            "A file that you have brought from another computer; it is checked and copied"
+            "Manual install: a file from another computer, which is checked and copied"
         )
         self.cancel_button = QPushButton("Cancel")
-        for button, role in (
-            (self.download_button, QDialogButtonBox.ButtonRole.AcceptRole),
-            (self.file_button, QDialogButtonBox.ButtonRole.ActionRole),
-            (self.cancel_button, QDialogButtonBox.ButtonRole.RejectRole),
-        ):
-            buttons.addButton(button, role)
-        for widget in (self.accepted_license, self.bar, self.message, buttons):
-            layout.addWidget(widget)
-        layout.setSizeConstraint(QVBoxLayout.SizeConstraint.SetFixedSize)
         self.download_button.clicked.connect(self._on_download_clicked)
         self.file_button.clicked.connect(self._on_file_clicked)
         self.cancel_button.clicked.connect(self._on_cancel_clicked)
+
+    def _lay_out(self) -> None:
+        form = QFormLayout()
+        for name, text in self._facts():
+            form.addRow(f"{name}:", _text(text))
+        buttons = QDialogButtonBox()
+        buttons.addButton(self.download_button, QDialogButtonBox.ButtonRole.AcceptRole)
+        buttons.addButton(self.file_button, QDialogButtonBox.ButtonRole.ActionRole)
+        buttons.addButton(self.cancel_button, QDialogButtonBox.ButtonRole.RejectRole)
+        layout = QVBoxLayout(self)
+        layout.addLayout(form)
+        for widget in (self.accepted_license, self.bar, self.message, buttons):
+            layout.addWidget(widget)
+        # the window takes the height of its texts
+        layout.setSizeConstraint(QVBoxLayout.SizeConstraint.SetFixedSize)
 
     def _facts(self) -> list[tuple[str, str]]:
         weights = self.weights
@@ -165,24 +184,27 @@ class WeightsDialog(QDialog):
 
     def _refresh(self) -> None:
         """Show what can be done now."""
-        running, offline = self._job is not None, download.offline()
-        refused = self.weights.research_only and not self.accepted_license.isChecked()
-        self.accepted_license.setEnabled(not running)
-        self.download_button.setEnabled(not (running or refused or offline))
-        self.file_button.setEnabled(not (running or refused))
-        self.bar.setVisible(running)
-        reasons = [
-            (running, "A download is running"),
-            (offline, f"Downloads are switched off ({download.OFFLINE}); use a file"),
-            (refused, "Confirm first that you use these weights for research only"),
-        ]
-        self.download_button.setToolTip(
-            next((reason for applies, reason in reasons if applies), "Fetch the file")
-        )
-        if not running:
-            partial_bytes = download.status(self.weights).partial
-            self.download_button.setText("Go on downloading" if partial_bytes else "Download")
+        is_running = self._transport is not None
+        is_refused = self.weights.research_only and not self.accepted_license.isChecked()
+        reason = self._reason_against_download(is_running=is_running, is_refused=is_refused)
+        self.accepted_license.setEnabled(not is_running)
+        self.download_button.setEnabled(not reason)
+        self.download_button.setToolTip(reason or "Fetch the file")
+        self.file_button.setEnabled(not (is_running or is_refused))
+        self.bar.setVisible(is_running)
+        if not is_running:
+            is_begun = download.status(self.weights).partial > 0
+            self.download_button.setText("Go on downloading" if is_begun else "Download")
             self.cancel_button.setText("Cancel")
+
+    def _reason_against_download(self, *, is_running: bool, is_refused: bool) -> str:
+        if is_running:
+            return "A download is running"
+        if download.offline():
+            return f"Downloads are switched off ({download.OFFLINE}); use a file"
+        if is_refused:
+            return "Confirm first that you use these weights for research only"
+        return ""
 
     def _on_download_clicked(self) -> None:
         self._begin(partial(_fetched, self._fetch, self.weights))
@@ -193,68 +215,72 @@ class WeightsDialog(QDialog):
             self.install_from(Path(name))
 
     def install_from(self, file: Path) -> None:
-        """Check and copy a file that the user has brought."""
+        """Check and copy a file, as a manual install."""
         self._begin(partial(_installed, self.weights, file))
 
     def _begin(self, work: Work) -> None:
-        self._began = (time.monotonic(), download.status(self.weights).partial)
-        self._say("Connecting…")
-        self.bar.setRange(0, 0)
-        self._job = _Job(work)
+        self._began = time.monotonic()
+        self._bytes_before = download.status(self.weights).partial
+        self._show_message("Connecting…")
+        self.bar.setValue(0)
+        self._transport = _Transport(work)
         self.cancel_button.setText("Stop")
         self._timer.start()
         self._refresh()
 
     def _on_cancel_clicked(self) -> None:
-        if self._job is None:
+        if self._transport is None:
             self.reject()
             return
-        self._job.stopped.set()
+        self._transport.stopped.set()
         self.cancel_button.setEnabled(False)
-        self._say("Stopping…")
+        self._show_message("Stopping…")
 
     def _on_poll(self) -> None:
-        job = self._job
-        if job is None:
+        transport = self._transport
+        if transport is None:
             return
-        if job.is_running:
-            if job.progress is not None and not job.stopped.is_set():
-                self._show(job.progress)
-            return
+        if not transport.is_running:
+            self._end(transport)
+        elif transport.progress is not None and not transport.stopped.is_set():
+            self._show(transport.progress)
+
+    def _end(self, transport: _Transport) -> None:
+        """Close with the file, or stay open with the reason why there is none."""
         self._timer.stop()
-        self._job, self.path = None, job.path
+        self._transport = None
+        self.path = transport.path
         self.cancel_button.setEnabled(True)
-        if job.path is not None:
+        if transport.path is not None:
             self.accept()
             return
-        self._say(job.error or "The download ended unexpectedly; see the terminal for the reason.")
+        self._show_message(
+            transport.error or "The download ended unexpectedly; see the terminal for the reason."
+        )
         self._refresh()
 
     def _show(self, progress: Transfer) -> None:
         total = progress.total or self.weights.about_size
-        self.bar.setRange(0, _STEPS)
         self.bar.setValue(min(_STEPS, progress.done * _STEPS // total))
         if progress.stage == "waiting":
-            self._say("Another window fetches the same file; waiting for it…")
+            self._show_message("Another window fetches the same file; waiting for it…")
         elif progress.stage == "checking":
-            self._say("Checking…")
+            self._show_message("Checking…")
         else:
-            self._say(
-                f"{readable(progress.done)} of {readable(total)}{self._pace(progress.done, total)}"
-            )
+            count = f"{readable(progress.done)} of {readable(total)}"
+            self._show_message(count + self._pace(progress.done, total))
 
     def _pace(self, done: int, total: int) -> str:
         """Return speed and time left, once they are known well enough."""
-        since, before = self._began
-        seconds = time.monotonic() - since
-        if seconds < 2 or done <= before:
+        seconds = time.monotonic() - self._began
+        if seconds < _WARM_UP or done <= self._bytes_before:
             return ""
-        speed = (done - before) / seconds
+        speed = (done - self._bytes_before) / seconds
         left = (total - done) / speed
         time_left = f"{left / 60:.0f} min" if left > 90 else f"{left:.0f} s"
         return f", {readable(speed)}/s, about {time_left} left"
 
-    def _say(self, text: str) -> None:
+    def _show_message(self, text: str) -> None:
         """Show a message, whole: the window grows with it."""
         self.message.setText(text)
         self.message.setVisible(bool(text))
@@ -270,9 +296,9 @@ class WeightsDialog(QDialog):
     def done(self, result: int) -> None:
         """Close; a running download stops, and what has arrived is kept."""
         self._timer.stop()
-        if self._job is not None:
-            self._job.stopped.set()
-            self._job = None
+        if self._transport is not None:
+            self._transport.stopped.set()
+            self._transport = None
         super().done(result)
 
 

@@ -18,7 +18,7 @@ def shrinkable(combo: QComboBox) -> QComboBox:
 
 
 class LayerCombo(QComboBox):
-    """Layers by name. Renaming and reordering keep the choice; of a layer that is gone, the choice is empty.
+    """Layers by name. Renaming and reordering keep the choice; if the layer goes, it is empty.
 
     Attributes
     ----------

@@ -5,9 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 
 from qtpy.QtCore import QSignalBlocker, Signal
-from qtpy.QtWidgets import QComboBox, QFileDialog, QFormLayout, QLabel, QPushButton, QWidget
+from qtpy.QtWidgets import QComboBox, QFileDialog, QLabel, QPushButton, QWidget
 
 from napari_iclsam._qt.dialogs.weights_dialog import readable
+from napari_iclsam._qt.forms.form_rows import form_rows
 from napari_iclsam._qt.forms.layer_combo import shrinkable
 from napari_iclsam.core.model_choice import ModelChoice
 from napari_iclsam.weights.catalogue import CATALOGUE, Kind, Weights, lookup, names
@@ -20,7 +21,10 @@ DEVICES = {
     "mps": "Apple graphics (MPS)",
 }
 
-_BROWSE = "\0browse"
+_CUSTOM = "\0custom"
+"""Data of the entry that lets the user choose a custom checkpoint: no path is like this."""
+
+_CHECKPOINTS = "Checkpoints (*.pth *.pt *.safetensors)"
 
 _BETTER = ("medsam_vit_b", "mobile_sam", "sam_vit_b")
 """Promptable models to offer, best known first, where only the starter is here."""
@@ -33,12 +37,12 @@ class ModelForm(QWidget):
     ----------
     changed : Signal()
         The user chose something else.
-    download_wanted : Signal(object)
+    download_requested : Signal(object)
         Weights that the user wants to have.
     """
 
     changed = Signal()
-    download_wanted = Signal(object)
+    download_requested = Signal(object)
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
@@ -49,20 +53,17 @@ class ModelForm(QWidget):
         self.download = QPushButton("Download…")
         for key, text in DEVICES.items():
             self.device.addItem(text, key)
-        form = QFormLayout(self)
-        form.setContentsMargins(4, 0, 4, 0)
-        form.setSpacing(3)
-        form.setFieldGrowthPolicy(QFormLayout.FieldGrowthPolicy.AllNonFixedFieldsGrow)
+        form = form_rows(self)
         form.addRow("SAM model", self.sam)
         form.addRow("ICL model", self.icl)
         form.addRow("Device", self.device)
         form.addRow(self.about)
         form.addRow(self.download)
         self._shown = ModelChoice()
-        self.sam.activated.connect(self._on_sam)
-        self.icl.activated.connect(self._on_icl)
+        self.sam.activated.connect(self._on_sam_chosen)
+        self.icl.activated.connect(self._on_icl_chosen)
         self.device.activated.connect(self._on_changed)
-        self.download.clicked.connect(self._on_download)
+        self.download.clicked.connect(self._on_download_clicked)
         self.show_models(self._shown)
 
     def models(self) -> ModelChoice:
@@ -78,7 +79,7 @@ class ModelForm(QWidget):
         _fill(self.icl, "icl", models.icl)
         with QSignalBlocker(self.device):
             self.device.setCurrentIndex(max(self.device.findData(models.device), 0))
-        self._describe()
+        self._show_offer()
 
     def refresh(self) -> None:
         """Look again which weights are here."""
@@ -87,60 +88,61 @@ class ModelForm(QWidget):
     def missing(self) -> list[Weights]:
         """Return the chosen weights that are not on this computer and can be downloaded."""
         chosen = (_entry(self.sam.currentData(), "sam"), _entry(self.icl.currentData(), "icl"))
-        return [e for e in chosen if e is not None and not e.bundled and status(e).path is None]
+        missing = []
+        for entry in chosen:
+            if entry is not None and not entry.bundled and not _is_here(entry):
+                missing.append(entry)
+        return missing
 
     def _offered(self) -> Weights | None:
-        """Return what to offer for download: what is chosen and missing, else a better model than the starter."""
+        """Return the weights to offer for download.
+
+        What is chosen and missing, else a better model than the starter, if no better one is here.
+        """
         missing = self.missing()
         if missing:
             return missing[0]
-        if self.sam.currentData() != "starter_sam" or any(
-            status(CATALOGUE[n]).path is not None for n in _BETTER
-        ):
+        better = [CATALOGUE[name] for name in _BETTER]
+        if self.sam.currentData() != "starter_sam" or any(map(_is_here, better)):
             return None
-        return CATALOGUE[_BETTER[0]]
+        return better[0]
 
-    def _describe(self) -> None:
+    def _show_offer(self) -> None:
         offered = self._offered()
         self.download.setVisible(offered is not None)
         self.about.setVisible(offered is not None)
         if offered is None:
             return
-        chosen = offered in self.missing()
-        begin = (
-            f"{offered.title} is not on this computer"
-            if chosen
-            else f"{offered.title} may do better"
-        )
-        self.about.setText(f"{begin}: good for {offered.good_for}.")
+        is_chosen = offered in self.missing()
+        reason = "is not on this computer" if is_chosen else "may do better"
+        self.about.setText(f"{offered.title} {reason}: good for {offered.good_for}.")
         self.download.setText(f"Download {offered.title} ({readable(offered.about_size)})…")
         self.download.setToolTip(
             f"<p>{offered.license}. You see license and size before anything is downloaded.</p>"
         )
 
-    def _on_sam(self) -> None:
-        self._chosen(self.sam, "sam", self._shown.sam)
-
-    def _on_icl(self) -> None:
-        self._chosen(self.icl, "icl", self._shown.icl)
-
-    def _chosen(self, combo: QComboBox, kind: Kind, before: str) -> None:
-        if combo.currentData() == _BROWSE:
-            path, _ = QFileDialog.getOpenFileName(
-                self, "Weights", "", "Weights (*.pth *.pt *.safetensors)"
-            )
+    def _ask_for_custom(self, combo: QComboBox, kind: Kind, before: str) -> None:
+        """Let the user choose a custom checkpoint, if that is the entry of a combo."""
+        if combo.currentData() == _CUSTOM:
+            path, _ = QFileDialog.getOpenFileName(self, "Custom checkpoint", "", _CHECKPOINTS)
             _fill(combo, kind, path or before)
         self._on_changed()
 
+    def _on_sam_chosen(self) -> None:
+        self._ask_for_custom(self.sam, "sam", self._shown.sam)
+
+    def _on_icl_chosen(self) -> None:
+        self._ask_for_custom(self.icl, "icl", self._shown.icl)
+
     def _on_changed(self) -> None:
         self._shown = self.models()
-        self._describe()
+        self._show_offer()
         self.changed.emit()
 
-    def _on_download(self) -> None:
+    def _on_download_clicked(self) -> None:
         offered = self._offered()
         if offered is not None:
-            self.download_wanted.emit(offered)
+            self.download_requested.emit(offered)
 
 
 def title(name: str, kind: Kind) -> str:
@@ -152,10 +154,15 @@ def title(name: str, kind: Kind) -> str:
 
 
 def _entry(name: str, kind: Kind) -> Weights | None:
+    """Return the catalogue's entry of a model; None of a custom checkpoint."""
     try:
         return lookup(name, kind)
     except ValueError:
-        return None  # a file of one's own
+        return None
+
+
+def _is_here(weights: Weights) -> bool:
+    return status(weights).path is not None
 
 
 def _combo(tooltip: str) -> QComboBox:
@@ -163,19 +170,17 @@ def _combo(tooltip: str) -> QComboBox:
 
 
 def _fill(combo: QComboBox, kind: Kind, chosen: str) -> None:
+    """Offer all models of a kind and a custom checkpoint, and choose one of them."""
     entry = _entry(chosen, kind)
     with QSignalBlocker(combo):
         combo.clear()
         for name in names(kind):
             weights = CATALOGUE[name]
-            here = status(weights).path is not None
-            combo.addItem(
-                weights.title
-                if here
-                else f"{weights.title} (not here, {readable(weights.about_size)})",
-                name,
-            )
+            text = weights.title
+            if not _is_here(weights):
+                text += f" (not here, {readable(weights.about_size)})"
+            combo.addItem(text, name)
         if entry is None:
             combo.addItem(Path(chosen).name, chosen)
-        combo.addItem("Own file…", _BROWSE)
-        combo.setCurrentIndex(combo.findData(entry.name if entry is not None else chosen))
+        combo.addItem("Custom checkpoint…", _CUSTOM)
+        combo.setCurrentIndex(combo.findData(chosen if entry is None else entry.name))

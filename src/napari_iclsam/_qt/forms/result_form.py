@@ -3,37 +3,37 @@
 from __future__ import annotations
 
 from qtpy.QtCore import Signal
-from qtpy.QtWidgets import QCheckBox, QComboBox, QFormLayout, QLabel, QWidget
+from qtpy.QtWidgets import QCheckBox, QComboBox, QLabel, QWidget
 
+from napari_iclsam._qt.forms.form_rows import form_rows
 from napari_iclsam._qt.forms.layer_combo import shrinkable
-from napari_iclsam._qt.viewer.results import Extra, Output, Target
+from napari_iclsam._qt.viewer.result_style import Destination, Extra, ResultOptions
 
-TARGETS: dict[Target, str] = {
+DESTINATIONS: dict[Destination, str] = {
     "update": "Update the previous result",
     "new": "New layer",
     "fill": "Fill unlabelled pixels",
 }
 
-EXTRAS: dict[Extra, tuple[str, str]] = {
-    "probability": (
-        "Probability of each label",
-        "How likely each pixel is of a label, as image layers.",
-    ),
-    "confidence": (
-        "Confidence maps",
-        "What SAM's features alone say of each label, as image layers.",
-    ),
-    "icl": ("In-context model only", "The labels before SAM refines them."),
-    "sam": (
-        "SAM only",
-        "The labels of SAM before they are joined with those of the in-context model.",
-    ),
-    "boxes": ("Box prompts", "Where SAM was told to look, as a shapes layer."),
+EXTRAS: dict[Extra, str] = {
+    "probability": "Probability of each label",
+    "confidence": "Confidence maps",
+    "icl": "In-context model only",
+    "sam": "SAM only",
+    "boxes": "Box prompts",
+}
+
+_EXTRA_TOOLTIPS: dict[Extra, str] = {
+    "probability": "How likely each pixel is of a label, as image layers.",
+    "confidence": "Confidence of each label from SAM's features alone, as image layers.",
+    "icl": "The labels before SAM refines them.",
+    "sam": "The labels of SAM before they are fused with those of the in-context model.",
+    "boxes": "The boxes that prompt SAM, as a shapes layer.",
 }
 
 
 class ResultForm(QWidget):
-    """A form of `Output`.
+    """A form of `ResultOptions`.
 
     Attributes
     ----------
@@ -45,47 +45,50 @@ class ResultForm(QWidget):
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
-        self.target = QComboBox(
-            toolTip="<p>Updating writes into the last result of the image, if there is one. Planes that you corrected "
-            "by hand stay as they are. Filling writes into your labels layer, only where nothing is painted.</p>"
+        self.destination = QComboBox(
+            toolTip="<p>Updating writes into the last result of the image, if there is one. Slices "
+            "that you corrected by hand stay as they are. Filling writes into your labels layer, "
+            "only where nothing is painted.</p>"
         )
-        shrinkable(self.target)
-        for key, text in TARGETS.items():
-            self.target.addItem(text, key)
+        shrinkable(self.destination)
+        for key, text in DESTINATIONS.items():
+            self.destination.addItem(text, key)
         self.replace = QCheckBox(
             "Replace my corrections",
-            toolTip="<p>Write over planes of the result that were corrected by hand.</p>",
+            toolTip="<p>Write over slices of the result that were corrected by hand.</p>",
         )
-        self.extras = {key: QCheckBox(text, toolTip=tip) for key, (text, tip) in EXTRAS.items()}
-        form = QFormLayout(self)
-        form.setContentsMargins(4, 0, 4, 0)
-        form.setSpacing(3)
-        form.setFieldGrowthPolicy(QFormLayout.FieldGrowthPolicy.AllNonFixedFieldsGrow)
-        form.addRow("Write to", self.target)
+        self.extras: dict[Extra, QCheckBox] = {}
+        form = form_rows(self)
+        form.addRow("Write to", self.destination)
         form.addRow(self.replace)
         form.addRow(QLabel("Show also"))
-        for box in self.extras.values():
+        for extra, text in EXTRAS.items():
+            box = QCheckBox(text, toolTip=_EXTRA_TOOLTIPS[extra])
+            box.toggled.connect(self._on_chosen)
             form.addRow(box)
-            box.toggled.connect(self._on_changed)
-        self.target.activated.connect(self._on_changed)
-        self.replace.toggled.connect(self._on_changed)
+            self.extras[extra] = box
+        self.destination.activated.connect(self._on_chosen)
+        self.replace.toggled.connect(self._on_chosen)
 
-    def output(self) -> Output:
-        """Return what the form says."""
-        extras = frozenset(key for key, box in self.extras.items() if box.isChecked())
-        return Output(self.target.currentData(), self.replace.isChecked(), extras)
+    def options(self) -> ResultOptions:
+        """Return what the form shows."""
+        extras = [extra for extra, box in self.extras.items() if box.isChecked()]
+        return ResultOptions(
+            self.destination.currentData(), self.replace.isChecked(), frozenset(extras)
+        )
 
-    def choose(self, target: Target) -> None:
+    def choose(self, destination: Destination) -> None:
         """Choose where results go, without a signal."""
-        self.target.setCurrentIndex(list(TARGETS).index(target))
+        self.destination.setCurrentIndex(self.destination.findData(destination))
 
     def allow_fill(self, reason: str) -> None:
         """Allow filling if there is no reason against it."""
-        item = self.target.model().item(list(TARGETS).index("fill"))
+        row = self.destination.findData("fill")
+        item = self.destination.model().item(row)
         item.setEnabled(not reason)
         item.setToolTip(reason)
-        if reason and self.target.currentData() == "fill":
+        if reason and self.destination.currentIndex() == row:
             self.choose("update")
 
-    def _on_changed(self) -> None:
+    def _on_chosen(self) -> None:
         self.changed.emit()

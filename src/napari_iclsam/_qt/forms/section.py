@@ -3,22 +3,27 @@
 from __future__ import annotations
 
 from qtpy.QtCore import Qt, Signal
-from qtpy.QtWidgets import QLayout, QSizePolicy, QToolButton, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QSizePolicy, QToolButton, QVBoxLayout, QWidget
 
 
 class Section(QWidget):
-    """A foldable part of a form. It takes the height of its content, which may change at any time.
+    """A foldable part of a form. Its height is that of its content, which may change.
 
     Parameters
     ----------
     title : str
-    content : QWidget or QLayout
+    content : QWidget
     expanded : bool
+
+    Attributes
+    ----------
+    toggled : Signal(bool)
+        The user folded the part away, or out.
     """
 
     toggled = Signal(bool)
 
-    def __init__(self, title: str, content: QWidget | QLayout, *, expanded: bool = True) -> None:
+    def __init__(self, title: str, content: QWidget, *, expanded: bool = True) -> None:
         super().__init__()
         self.button = QToolButton(text=title, checkable=True, checked=expanded, autoRaise=True)
         self.button.setToolButtonStyle(Qt.ToolButtonStyle.ToolButtonTextBesideIcon)
@@ -26,11 +31,7 @@ class Section(QWidget):
         self.button.setStyleSheet(
             "QToolButton { font-weight: bold; border: none; padding: 2px; text-align: left; }"
         )
-        self.content = QWidget()
-        if isinstance(content, QLayout):
-            self.content.setLayout(content)
-        else:
-            self.content = content
+        self.content = content
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
         layout.setSpacing(2)
@@ -38,10 +39,6 @@ class Section(QWidget):
         layout.addWidget(self.content)
         self.button.toggled.connect(self._on_toggled)
         self._on_toggled(expanded)
-
-    def set_title(self, title: str) -> None:
-        """Change the title."""
-        self.button.setText(title)
 
     def _on_toggled(self, expanded: bool) -> None:
         self.button.setArrowType(Qt.ArrowType.DownArrow if expanded else Qt.ArrowType.RightArrow)

@@ -9,12 +9,12 @@ from qtpy.QtWidgets import (
     QCheckBox,
     QComboBox,
     QDoubleSpinBox,
-    QFormLayout,
     QPushButton,
     QSpinBox,
     QWidget,
 )
 
+from napari_iclsam._qt.forms.form_rows import form_rows
 from napari_iclsam.core.settings import Description, Settings, describe
 
 Control: TypeAlias = QCheckBox | QComboBox | QSpinBox | QDoubleSpinBox
@@ -36,10 +36,7 @@ class SettingsPanel(QWidget):
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self.controls: dict[str, Control] = {}
-        form = QFormLayout(self)
-        form.setContentsMargins(4, 0, 4, 0)
-        form.setSpacing(3)
-        form.setFieldGrowthPolicy(QFormLayout.FieldGrowthPolicy.AllNonFixedFieldsGrow)
+        form = form_rows(self)
         for name, description in describe().items():
             control = _control(description)
             control.setToolTip(f"<p>{description.text}</p>")
@@ -47,11 +44,11 @@ class SettingsPanel(QWidget):
             self.controls[name] = control
             form.addRow(name.replace("_", " "), control)
             form.labelForField(control).setToolTip(f"<p>{description.text}</p>")
-            _changes(control).connect(self._on_changed)
+            _changed_signal(control).connect(self._on_changed)
         self.reset = QPushButton(
             "Reset to defaults", toolTip="Set all of these back to what they are at first."
         )
-        self.reset.clicked.connect(self._on_reset)
+        self.reset.clicked.connect(self._on_reset_clicked)
         form.addRow(self.reset)
         self.show_settings(Settings())
 
@@ -70,7 +67,7 @@ class SettingsPanel(QWidget):
         self._update_reset()
         self.changed.emit()
 
-    def _on_reset(self) -> None:
+    def _on_reset_clicked(self) -> None:
         self.show_settings(Settings())
         self.changed.emit()
 
@@ -79,27 +76,29 @@ class SettingsPanel(QWidget):
 
 
 def _control(description: Description) -> Control:
+    """Return the control of a setting."""
     if description.choices:
         combo = QComboBox()
         combo.addItems(description.choices)
         return combo
     if description.kind is bool:
         return QCheckBox()
+    return _spin_box(description)
+
+
+def _spin_box(description: Description) -> QSpinBox | QDoubleSpinBox:
     limits = description.limits
-    if description.kind is int:
-        spin = QSpinBox()
-        if limits is not None:
-            spin.setRange(int(limits.low), int(limits.high))
-            spin.setSingleStep(int(limits.step))
-        return spin
-    real = QDoubleSpinBox()
+    whole = description.kind is int
+    spin = QSpinBox() if whole else QDoubleSpinBox()
     if limits is not None:
-        real.setRange(limits.low, limits.high)
-        real.setSingleStep(limits.step)
-    return real
+        # Qt takes no fractions for a box of whole numbers
+        number = int if whole else float
+        spin.setRange(number(limits.low), number(limits.high))
+        spin.setSingleStep(number(limits.step))
+    return spin
 
 
-def _changes(control: Control) -> Any:
+def _changed_signal(control: Control) -> Any:
     if isinstance(control, QComboBox):
         return control.currentTextChanged
     return control.toggled if isinstance(control, QCheckBox) else control.valueChanged

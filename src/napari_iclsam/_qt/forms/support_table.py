@@ -8,20 +8,25 @@ from typing import Any
 
 from napari.layers import Layer
 from qtpy.QtCore import QSize, Qt, QUrl, Signal
-from qtpy.QtGui import QDragEnterEvent, QDragMoveEvent, QDropEvent, QIcon, QKeyEvent
+from qtpy.QtGui import QDragEnterEvent, QDragMoveEvent, QDropEvent, QIcon, QKeyEvent, QPixmap
 from qtpy.QtWidgets import QAbstractItemView, QListWidget, QListWidgetItem, QSizePolicy, QWidget
 
-from napari_iclsam._qt.thumbnails import SIDE, Picture, overlay, pixmap
+from napari_iclsam._qt.thumbnails import SIDE, Picture, pixmap
 from napari_iclsam._qt.viewer.example import Example
+from napari_iclsam._qt.viewer.label_styles import rgb_of
 from napari_iclsam._qt.viewer.layers import in_words
+from napari_iclsam.core.images.overlay import overlay
 from napari_iclsam.core.images.support import LabelStyle
 
 _ROLE = Qt.ItemDataRole.UserRole
 
+_MOST_ROWS = 4
+"""The table grows with its rows up to so many, then it scrolls."""
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Row:
-    """An example and how it looks, once it was looked at."""
+    """An example and its picture, once it was read."""
 
     example: Example
     picture: Picture | None = None
@@ -32,14 +37,24 @@ class Row:
         return {} if self.picture is None else dict(self.example.styles(self.picture.ids))
 
     def text(self) -> str:
-        """Say what it is, in two lines."""
+        """Return which example it is, in two lines."""
         if self.picture is None:
             return f"{self.example.title()}\n"
         styles = self.styles
-        named = [
-            f"{i} {styles[i].name}".strip() if i in styles else str(i) for i in self.picture.ids
-        ]
-        return f"{self.example.title()} · {in_words(self.picture.size)}\n{', '.join(named) or 'no labels'}"
+        labels = []
+        for label in self.picture.ids:
+            name = styles[label].name if label in styles else ""
+            labels.append(f"{label} {name}".strip())
+        first_line = f"{self.example.title()} · {in_words(self.picture.size)}"
+        return f"{first_line}\n{', '.join(labels) or 'no labels'}"
+
+    def thumbnail(self) -> QPixmap | None:
+        """Return the image with its labels on it; None before it was read."""
+        picture = self.picture
+        if picture is None:
+            return None
+        colors = rgb_of(picture.ids, self.styles)
+        return pixmap(overlay(picture.rgb, picture.labels, colors), SIDE)
 
 
 class SupportTable(QListWidget):
@@ -71,54 +86,58 @@ class SupportTable(QListWidget):
         self.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
         self.setSpacing(1)
         self.setToolTip(
-            "<p>The examples that define the task. Only ticked ones are used. Drag to reorder; drop a task file "
-            "(.iclsam), or image and label files, here.</p>"
+            "<p>The examples that define the task. Only ticked ones are used. Drag to reorder; "
+            "drop a task file (.iclsam), or image and label files, here.</p>"
         )
         self.itemChanged.connect(self._on_item_changed)
         self.model().rowsMoved.connect(self._on_rows_moved)
-        self._fit()
+        self._fit_height()
 
     def rows(self) -> list[Row]:
         """Return all rows in order."""
-        return [self._row(n) for n in range(self.count())]
+        return list(map(self._row, range(self.count())))
 
     def ticked(self) -> list[Row]:
         """Return the rows to use, in order."""
-        return [
-            self._row(n)
-            for n in range(self.count())
-            if self.item(n).checkState() == Qt.CheckState.Checked
-        ]
+        rows = []
+        for place, row in enumerate(self.rows()):
+            if self.item(place).checkState() == Qt.CheckState.Checked:
+                rows.append(row)
+        return rows
 
-    def keys(self) -> set[Any]:
-        """Return the keys of all rows."""
-        return {row.example.key for row in self.rows()}
+    def put(self, rows: Iterable[Row]) -> None:
+        """Add rows.
 
-    def put(self, rows: Iterable[Row], *, ticked: bool = True) -> None:
-        """Add rows; a row that is there already gets the new picture, if any, and keeps its place and tick."""
-        places = {self._row(n).example.key: n for n in range(self.count())}
+        A row that is there already gets the new picture, if any, and keeps its place and tick.
+        """
+        places = {row.example.key: place for place, row in enumerate(self.rows())}
+        # one signal for all rows
         self.blockSignals(True)
         for row in rows:
-            item = self.item(places[row.example.key]) if row.example.key in places else None
-            if item is not None and row.picture is None:
-                continue
-            if item is None:
+            place = places.get(row.example.key)
+            if place is None:
                 item = QListWidgetItem()
-                item.setCheckState(Qt.CheckState.Checked if ticked else Qt.CheckState.Unchecked)
+                item.setCheckState(Qt.CheckState.Checked)
                 self.addItem(item)
-            self._show(item, row)
+                self._show_row(item, row)
+            elif row.picture is not None:
+                self._show_row(self.item(place), row)
         self.blockSignals(False)
-        self._fit()
+        self._fit_height()
         self.changed.emit()
 
-    def drop_rows(self, unwanted: Callable[[Example], bool]) -> None:
-        """Take out all rows of a kind."""
-        gone = [n for n in range(self.count()) if unwanted(self._row(n).example)]
-        for n in reversed(gone):
-            self.takeItem(n)
-        if gone:
-            self._fit()
+    def drop_rows(self, is_unwanted: Callable[[Example], bool]) -> list[Example]:
+        """Take out all rows of a kind, and return their examples."""
+        dropped = []
+        for place in reversed(range(self.count())):
+            example = self._row(place).example
+            if is_unwanted(example):
+                self.takeItem(place)
+                dropped.append(example)
+        if dropped:
+            self._fit_height()
             self.changed.emit()
+        return dropped
 
     def drop_layer(self, layer: Layer) -> None:
         """Take out the rows of a layer that is gone."""
@@ -127,8 +146,8 @@ class SupportTable(QListWidget):
     def refresh(self) -> None:
         """Write titles again, after a layer got another name."""
         self.blockSignals(True)
-        for n in range(self.count()):
-            self._show(self.item(n), self._row(n))
+        for place in range(self.count()):
+            self._show_row(self.item(place), self._row(place))
         self.blockSignals(False)
 
     def remove_selected(self) -> None:
@@ -136,17 +155,17 @@ class SupportTable(QListWidget):
         for item in self.selectedItems():
             self.removed.emit(item.data(_ROLE).example.key)
             self.takeItem(self.row(item))
-        self._fit()
+        self._fit_height()
         self.changed.emit()
 
     def move_selected(self, by: int) -> None:
         """Move the current row up (-1) or down (1)."""
         place = self.currentRow()
-        target = place + by
-        if place < 0 or not 0 <= target < self.count():
+        new_place = place + by
+        if place < 0 or not 0 <= new_place < self.count():
             return
-        self.insertItem(target, self.takeItem(place))
-        self.setCurrentRow(target)
+        self.insertItem(new_place, self.takeItem(place))
+        self.setCurrentRow(new_place)
         self.changed.emit()
 
     def current(self) -> Row | None:
@@ -161,12 +180,12 @@ class SupportTable(QListWidget):
             super().keyPressEvent(event)
 
     def dragEnterEvent(self, event: QDragEnterEvent) -> None:
-        """Welcome files, and rows of this list."""
-        self._welcome(event, super().dragEnterEvent)
+        """Accept files, and rows of this list."""
+        self._accept_drag(event, super().dragEnterEvent)
 
     def dragMoveEvent(self, event: QDragMoveEvent) -> None:
-        """Welcome files, and rows of this list."""
-        self._welcome(event, super().dragMoveEvent)
+        """Accept files, and rows of this list."""
+        self._accept_drag(event, super().dragMoveEvent)
 
     def dropEvent(self, event: QDropEvent) -> None:
         """Hand files on; move rows."""
@@ -178,11 +197,11 @@ class SupportTable(QListWidget):
             super().dropEvent(event)
             self.changed.emit()
 
-    def _welcome(self, event: Any, otherwise: Callable[[Any], None]) -> None:
+    def _accept_drag(self, event: Any, of_rows: Callable[[Any], None]) -> None:
         if event.mimeData().hasUrls():
             event.acceptProposedAction()
         elif event.source() is self:
-            otherwise(event)
+            of_rows(event)
         else:
             event.ignore()
 
@@ -191,20 +210,20 @@ class SupportTable(QListWidget):
         assert isinstance(row, Row)
         return row
 
-    def _show(self, item: QListWidgetItem, row: Row) -> None:
+    def _show_row(self, item: QListWidgetItem, row: Row) -> None:
+        text = row.text()
         item.setData(_ROLE, row)
-        item.setText(row.text())
-        item.setToolTip(f"<p>{row.text().replace(chr(10), '<br>')}</p>")
-        if row.picture is not None:
-            item.setIcon(
-                QIcon(pixmap(overlay(row.picture.rgb, row.picture.labels, row.styles), SIDE))
-            )
+        item.setText(text)
+        item.setToolTip(f"<p>{text.replace(chr(10), '<br>')}</p>")
+        thumbnail = row.thumbnail()
+        if thumbnail is not None:
+            item.setIcon(QIcon(thumbnail))
         else:
+            # keeps the height that the row will have with its picture
             item.setSizeHint(QSize(0, SIDE + 6))
 
-    def _fit(self) -> None:
-        """Take the height of one to four rows."""
-        rows = min(max(self.count(), 1), 4)
+    def _fit_height(self) -> None:
+        rows = min(max(self.count(), 1), _MOST_ROWS)
         self.setFixedHeight(rows * (SIDE + 8) + 2 * self.frameWidth() + 6)
 
     def _on_item_changed(self, item: QListWidgetItem) -> None:

@@ -1,4 +1,4 @@
-"""Which slices to look at first: those whose estimated quality is least."""
+"""Which slices to review first: those with the lowest estimated quality."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from napari_iclsam._qt.viewer.slice_stacks import Position
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Doubt:
-    """A plane of a result that may need correction.
+class ReviewItem:
+    """A slice of a result that may need correction.
 
     Attributes
     ----------
@@ -30,38 +30,43 @@ class Doubt:
 
     @property
     def title(self) -> str:
-        """What a user calls the plane."""
+        """What a user calls the slice."""
         return f"slice {', '.join(map(str, self.position))}"
 
 
-class Checklist:
-    """The planes of an image's results, the most doubtful first. Each comes up once, unless it is segmented again."""
+class ReviewQueue:
+    """The slices of an image's results, lowest estimate first.
+
+    Each comes up once, unless it is segmented again.
+    """
 
     def __init__(self, viewer: ViewerModel, results: Results) -> None:
-        self._viewer, self._results = viewer, results
+        self._viewer = viewer
+        self._results = results
 
-    def next(self, image: Layer | None) -> Doubt | None:
-        """Return the plane to check next; None if all were, or nothing is known of any."""
-        doubts = [
-            doubt for labels in self._results.of_image(image) for doubt in self._doubts(labels)
-        ]
-        return min(doubts, key=lambda doubt: doubt.estimate, default=None)
+    def next(self, image: Layer | None) -> ReviewItem | None:
+        """Return the slice to review next; None if all were, or no estimate is known."""
+        items = []
+        for labels in self._results.of_image(image):
+            items += self._items(labels)
+        return min(items, key=lambda item: item.estimate, default=None)
 
-    def show(self, doubt: Doubt) -> None:
-        """Show a plane, its result ready to be painted in."""
-        known = self._results.written(doubt.labels)
-        assert known is not None
-        known.checked.add(doubt.position)
-        layers.go_to(self._viewer, doubt.labels, known.cut, doubt.position)
-        self._viewer.layers.selection.active = doubt.labels
+    def show(self, item: ReviewItem) -> None:
+        """Show a slice, its result ready to be painted in."""
+        record = self._results.record(item.labels)
+        assert record is not None
+        record.reviewed.add(item.position)
+        layers.go_to(self._viewer, item.labels, record.orientation, item.position)
+        self._viewer.layers.selection.active = item.labels
 
-    def _doubts(self, labels: Labels) -> list[Doubt]:
-        """Return the planes that were neither shown nor painted since they were written. A single image is none."""
-        known = self._results.written(labels)
-        assert known is not None
-        done = known.checked | known.touched
-        return [
-            Doubt(labels, p, estimate)
-            for p, estimate in known.estimates.items()
-            if p and p not in done
-        ]
+    def _items(self, labels: Labels) -> list[ReviewItem]:
+        """Return the slices that were neither shown nor painted since they were written."""
+        record = self._results.record(labels)
+        assert record is not None
+        done = record.reviewed | record.touched
+        items = []
+        for position, estimate in record.estimates.items():
+            # the position of a single image is empty: it is on view anyway
+            if position and position not in done:
+                items.append(ReviewItem(labels, position, estimate))
+        return items

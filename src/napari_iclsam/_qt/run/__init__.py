@@ -1,1 +1,1 @@
-"""A run: what is asked of it, the worker that does it, and how the dock shows it."""
+"""A run: what it is to do, the worker that does it, and how the dock shows it."""

@@ -1,21 +1,24 @@
-"""A run as the viewer sees it: each prediction goes where it belongs as soon as it is there."""
+"""A run as the viewer shows it: each prediction is written as soon as it is there."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from napari.layers import Layer
+from napari.layers import Labels, Layer
 
-from napari_iclsam._qt.run.request import Job, Request, Step
+from napari_iclsam._qt.run.request import Job, Request
+from napari_iclsam._qt.run.run_step import RunStep
 from napari_iclsam._qt.viewer.example import LayerExample
-from napari_iclsam._qt.viewer.results import Look, Results, Sheet
+from napari_iclsam._qt.viewer.result_style import ResultStyle
+from napari_iclsam._qt.viewer.result_writer import ResultWriter
+from napari_iclsam._qt.viewer.results import Results
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Goal:
-    """Whose planes a job segments.
+class JobImage:
+    """The layer whose slices a job segments.
 
     Attributes
     ----------
@@ -32,54 +35,79 @@ class Goal:
 
 
 class LiveRun:
-    """A request on its way, with the layers that it writes into."""
+    """A run that is on, with the layers that it writes into.
+
+    Parameters
+    ----------
+    request : Request
+    images : sequence of JobImage
+        By number of the job.
+    style : ResultStyle
+    results : Results
+    """
 
     def __init__(
-        self, request: Request, goals: Mapping[int, Goal], look: Look, results: Results
+        self, request: Request, images: Sequence[JobImage], style: ResultStyle, results: Results
     ) -> None:
         self.request = request
-        self._goals, self._look, self._results = goals, look, results
-        self._sheets: dict[int, Sheet] = {}
-        goal, planes = goals[0], request.jobs[0].planes
-        target = results.target(goal.image, goal.level, planes, look)
-        self._blank = results.blank(goal.image, goal.level, look) if target is None else None
+        self._images = images
+        self._style = style
+        self._results = results
+        self._writers: dict[int, ResultWriter] = {}
+        # made now, while the worker begins: making and adding a layer each take a while
+        self._prepared: Labels | None = None
+        first = images[0]
+        if self._choose_layer(request.jobs[0]) is None:
+            self._prepared = results.make_layer(first.image, first.level, style)
 
-    def take(self, step: Step) -> None:
+    def write(self, step: RunStep) -> None:
         """Write the prediction of a step, if it has one."""
         if step.prediction is None:
             return
-        assert step.job is not None
-        assert step.plane is not None
-        if step.job not in self._sheets:
-            self._sheets[step.job] = self._open(self.request.jobs[step.job])
-        sheet = self._sheets[step.job]
-        if not (
-            step.is_first_look and sheet.has(step.plane)
-        ):  # the whole method has seen the plane before
-            sheet.write(step.plane, step.prediction)
+        assert step.slice_number is not None
+        writer = self._writer(step.slice_number.job)
+        number = step.slice_number.number
+        # a preview is worse than what the whole method found in an earlier run
+        if not (step.is_preview and writer.has(number)):
+            writer.write(number, step.prediction)
 
     def refresh(self) -> None:
         """Show what was written."""
-        for sheet in self._sheets.values():
-            if sheet.is_alive:
-                sheet.refresh()
+        for writer in self._writers.values():
+            if writer.is_alive:
+                writer.refresh()
 
     @property
     def is_orphaned(self) -> bool:
-        """Whether the last layer that was written into has gone from the viewer: there is nothing to write into."""
-        return bool(self._sheets) and not self._sheets[max(self._sheets)].is_alive
+        """Whether the layer that was written into last is no longer in the viewer."""
+        if not self._writers:
+            return False
+        return not self._writers[max(self._writers)].is_alive
 
     @property
     def kept(self) -> int:
-        """Number of planes that stay as a person corrected them."""
-        return sum(len(sheet.kept) for sheet in self._sheets.values())
+        """Number of slices that stay as a person corrected them."""
+        return sum(len(writer.kept) for writer in self._writers.values())
 
-    def _open(self, job: Job) -> Sheet:
-        goal = self._goals[job.number]
-        sheet = self._results.open(goal.image, goal.level, job.planes, self._look, self._blank)
-        self._blank = None
-        for example in goal.examples:
-            labels = example.pair().labels
-            if example.labels is not sheet.labels and isinstance(labels, np.ndarray):
-                sheet.copy(example.image_position, labels)
-        return sheet
+    def _writer(self, job_number: int) -> ResultWriter:
+        if job_number not in self._writers:
+            self._writers[job_number] = self._open_writer(self.request.jobs[job_number])
+        return self._writers[job_number]
+
+    def _open_writer(self, job: Job) -> ResultWriter:
+        on = self._images[job.number]
+        labels = self._choose_layer(job)
+        if labels is None:
+            labels = self._prepared or self._results.make_layer(on.image, on.level, self._style)
+            self._results.add_layer(labels)
+        self._prepared = None
+        writer = ResultWriter(self._results, labels, on.image, on.level, job.slices, self._style)
+        for example in on.examples:
+            known = example.pair().labels
+            if example.labels is not labels and isinstance(known, np.ndarray):
+                writer.copy(example.image_position, known)
+        return writer
+
+    def _choose_layer(self, job: Job) -> Labels | None:
+        on = self._images[job.number]
+        return self._results.choose_layer(on.image, on.level, job.slices, self._style)

@@ -1,8 +1,8 @@
-"""Reads the forms once: what is to be segmented, why not, and the request that a run gets."""
+"""Reads the forms: what is to be segmented, or why nothing can be, and the request of a run."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,56 +12,75 @@ from napari.layers import Labels, Layer
 
 from napari_iclsam._qt.forms.examples_form import ExamplesForm
 from napari_iclsam._qt.forms.query_form import QueryForm
-from napari_iclsam._qt.run.live_run import Goal
-from napari_iclsam._qt.run.request import Job, Request
+from napari_iclsam._qt.run.live_run import JobImage
+from napari_iclsam._qt.run.request import Job, Request, SliceNumber
 from napari_iclsam._qt.viewer import layers
 from napari_iclsam._qt.viewer.example import LayerExample
-from napari_iclsam._qt.viewer.results import Look, Output
-from napari_iclsam._qt.viewer.slice_stacks import Cut, Planes, Position
+from napari_iclsam._qt.viewer.label_styles import color_map
+from napari_iclsam._qt.viewer.result_style import ResultOptions, ResultStyle
+from napari_iclsam._qt.viewer.slice_stacks import Position, SliceOrientation, SliceStack
 from napari_iclsam.core.images.support import LabelStyle
 from napari_iclsam.core.model_choice import ModelChoice
 from napari_iclsam.core.settings import Settings
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Target:
-    """Planes of an image that the forms ask for."""
+class QuerySlices:
+    """Slices of an image to segment.
+
+    Attributes
+    ----------
+    image : Layer
+    level : int
+        Of a multiscale image.
+    orientation : SliceOrientation
+    positions : tuple of Position
+    """
 
     image: Layer
     level: int
-    cut: Cut
+    orientation: SliceOrientation
     positions: tuple[Position, ...]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Plan:
-    """A request, whose planes its jobs segment, and how results look."""
+    """A request, the layers that its jobs are about, and how results look."""
 
     request: Request
-    goals: Mapping[int, Goal]
-    look: Look
+    images: tuple[JobImage, ...]
+    style: ResultStyle
 
 
 class Planner:
     """Reads the forms of examples and query."""
 
     def __init__(self, viewer: ViewerModel, examples: ExamplesForm, query: QueryForm) -> None:
-        self._viewer, self._examples, self._query = viewer, examples, query
+        self._viewer = viewer
+        self._examples = examples
+        self._query = query
 
-    def targets(self) -> list[Target]:
-        """Return the planes to segment, image by image."""
+    def query_slices(self) -> list[QuerySlices]:
+        """Return the slices to segment, image by image."""
         query = self._query
         if query.chosen == "layers":
-            return [self._every(layer) for layer in query.ticked_layers()]
-        image, cut = query.image.layer, query.cut()
-        if image is None or cut is None:
+            return [self._all_slices(layer) for layer in query.ticked_layers()]
+        image = query.image.layer
+        orientation = query.orientation()
+        if image is None or orientation is None:
             return []
         level = self.level(image)
+        order = self._viewer.dims.order
         if query.chosen == "current":
-            cut = layers.displayed_cut(image, self._viewer.dims.order)
-        here = layers.position(image, cut, self._viewer.dims.point, level)
-        taken = {e.image_position for e in self.on_image(image, cut)}
-        return [Target(image, level, cut, tuple(query.positions(cut, here, taken)))]
+            orientation = layers.displayed_orientation(image, order)
+        shown = layers.position(image, orientation, self._viewer.dims.point, level)
+        taken = [each.image_position for each in self.examples_on(image, orientation)]
+        positions = query.positions(orientation, shown, taken)
+        return [QuerySlices(image, level, orientation, tuple(positions))]
+
+    def count(self) -> int:
+        """Return the number of slices to segment."""
+        return sum(len(each.positions) for each in self.query_slices())
 
     def level(self, image: Layer) -> int:
         """Return the level of an image to work on."""
@@ -69,77 +88,93 @@ class Planner:
         fits = labels is not None and not layers.misfit(image, labels)
         return layers.level_of(image, labels if fits else None)
 
-    def on_image(self, image: Layer, cut: Cut) -> list[LayerExample]:
-        """Return the ticked examples that are planes of an image, cut like this."""
-        examples = (row.example for row in self._examples.table.ticked())
-        ours = (e for e in examples if isinstance(e, LayerExample) and e.image is image)
-        return [e for e in ours if e.image_cut == cut]
+    def examples_on(self, image: Layer, orientation: SliceOrientation) -> list[LayerExample]:
+        """Return the ticked examples that are slices of an image in this orientation."""
+        found = []
+        for row in self._examples.table.ticked():
+            example = row.example
+            if not isinstance(example, LayerExample):
+                continue
+            if example.image is image and example.image_orientation == orientation:
+                found.append(example)
+        return found
 
-    def reason(self, output: Output) -> str:
+    def reason_against_run(self, options: ResultOptions) -> str:
         """Return why nothing can be segmented, in words; empty if it can."""
-        why = self._examples.reason()
-        if why:
-            return why
         query = self._query
+        reason = self._examples.reason_against_run()
+        if reason:
+            return reason
         if query.chosen == "layers" and not query.ticked_layers():
             return "No other image layer is ticked."
         if query.chosen != "layers" and query.image.layer is None:
             return "There is no image to segment: open one."
-        targets = self.targets()
-        if not any(target.positions for target in targets):
+        if not self.count():
             return "All slices are examples: choose 'Whole stack', or untick some examples."
-        return self.no_fill(targets) if output.target == "fill" else ""
+        return self.reason_against_filling() if options.destination == "fill" else ""
 
-    def no_fill(self, targets: list[Target] | None = None) -> str:
+    def reason_against_filling(self) -> str:
         """Return why the user's labels cannot be filled; empty if they can."""
         labels = self._examples.labels.layer
         if labels is None:
             return "There are no labels to fill."
         if not isinstance(labels.data, np.ndarray):
             return "These labels cannot be written to: they are not an array in memory."
-        for target in self.targets() if targets is None else targets:
-            if layers.shape(target.image, target.level)[-labels.ndim :] != layers.shape(labels):
-                return (
-                    layers.misfit(target.image, labels)
-                    or "The labels fit another level of the image."
-                )
+        for each in self.query_slices():
+            if layers.shape(each.image, each.level)[-labels.ndim :] != layers.shape(labels):
+                misfit = layers.misfit(each.image, labels)
+                return misfit or "The labels fit another level of the image."
         return ""
 
-    def plan(self, models: ModelChoice, settings: Settings, output: Output) -> Plan:
-        """Read everything. To be called when there is no `reason` against it."""
-        examples, styles = self._examples, self._examples.styles()
-        jobs, goals = [], {}
-        for number, target in enumerate(t for t in self.targets() if t.positions):
-            array = layers.levels(target.image)[target.level]
-            jobs.append(Job(number, target.image.name, Planes(array, target.cut, target.positions)))
-            ours = self.on_image(target.image, target.cut) if self._query.chosen == "rest" else []
-            goals[number] = Goal(target.image, target.level, tuple(ours))
-        labels = examples.labels.layer
-        dtype = _roomy(None if labels is None else np.dtype(labels.dtype), max(styles, default=1))
-        look = Look(
-            output,
+    def plan(self, models: ModelChoice, settings: Settings, options: ResultOptions) -> Plan:
+        """Read everything. To be called when there is no `reason_against_run`."""
+        styles = self._examples.styles()
+        jobs: list[Job] = []
+        images: list[JobImage] = []
+        for each in self.query_slices():
+            if each.positions:
+                array = layers.levels(each.image)[each.level]
+                slices = SliceStack(array, each.orientation, each.positions)
+                jobs.append(Job(len(jobs), each.image.name, slices))
+                images.append(JobImage(each.image, each.level, self._examples_to_copy(each)))
+        style = self._result_style(options, styles)
+        preview = None
+        # what is filled stays: a preview in it could not be replaced
+        if jobs and style.labels_to_fill is None:
+            preview = self._nearest_slice(jobs[0], images[0])
+        pairs = self._examples.ready_pairs()
+        request = Request(models, settings, pairs, styles, tuple(jobs), preview)
+        return Plan(request, tuple(images), style)
+
+    def _examples_to_copy(self, slices: QuerySlices) -> tuple[LayerExample, ...]:
+        """Return the examples that complete a result: those of the slices that are left out."""
+        if self._query.chosen != "rest":
+            return ()
+        return tuple(self.examples_on(slices.image, slices.orientation))
+
+    def _result_style(
+        self, options: ResultOptions, styles: Mapping[int, LabelStyle]
+    ) -> ResultStyle:
+        layer = self._examples.labels.layer
+        labels = layer if isinstance(layer, Labels) else None
+        dtype = None if labels is None else np.dtype(labels.dtype)
+        return ResultStyle(
+            options,
             styles,
-            dtype,
-            self._colormap(styles),
-            labels if isinstance(labels, Labels) else None,
+            _type_for(dtype, max(styles, default=1)),
+            self._color_map(styles),
+            labels,
         )
-        first = (
-            None if output.target == "fill" else self._nearest(jobs, goals)
-        )  # what is filled cannot be improved
-        request = Request(models, settings, examples.ready_pairs(), styles, tuple(jobs), first)
-        return Plan(request, goals, look)
 
-    def _nearest(self, jobs: Sequence[Job], goals: Mapping[int, Goal]) -> tuple[int, int]:
-        """Return job and plane of what is segmented nearest to what the viewer shows."""
-        goal, planes = goals[0], jobs[0].planes
-        here = layers.position(goal.image, planes.cut, self._viewer.dims.point, goal.level)
-        gaps = [
-            sum(abs(a - b) for a, b in zip(position, here, strict=True))
-            for position in planes.positions
-        ]
-        return 0, int(np.argmin(gaps))
+    def _nearest_slice(self, job: Job, on: JobImage) -> SliceNumber:
+        """Return the slice of a job that lies nearest to what the viewer shows."""
+        slices = job.slices
+        point = self._viewer.dims.point
+        shown = layers.position(on.image, slices.orientation, point, on.level)
+        distances = np.abs(np.array(slices.positions) - np.array(shown)).sum(axis=1)
+        return SliceNumber(job.number, int(np.argmin(distances)))
 
-    def _colormap(self, styles: Mapping[int, LabelStyle]) -> Any:
+    def _color_map(self, styles: Mapping[int, LabelStyle]) -> Any:
         """Return the color map of the labels that the examples come from.
 
         Taking it as it is keeps all colors, and spares napari the compilation of a new one, which
@@ -148,18 +183,19 @@ class Planner:
         for row in self._examples.table.ticked():
             if isinstance(row.example, LayerExample):
                 return row.example.labels.colormap
-        return layers.color_map(styles)
+        return color_map(styles)
 
-    def _every(self, image: Layer) -> Target:
-        """Return all planes of an image, cut like the examples if it has as many axes."""
-        level, cut = self.level(image), Cut.last(image.ndim)
-        known = self._examples.cut()
-        if known is not None and known.ndim == image.ndim:
-            cut = known
-        return Target(image, level, cut, tuple(cut.positions(layers.shape(image, level))))
+    def _all_slices(self, image: Layer) -> QuerySlices:
+        """Return all slices of an image, which lie like the examples if it has as many axes."""
+        level = self.level(image)
+        orientation = self._examples.orientation()
+        if orientation is None or orientation.ndim != image.ndim:
+            orientation = SliceOrientation.of_last_axes(image.ndim)
+        positions = orientation.positions(layers.shape(image, level))
+        return QuerySlices(image, level, orientation, tuple(positions))
 
 
-def _roomy(dtype: np.dtype[Any] | None, largest: int) -> np.dtype[Any]:
+def _type_for(dtype: np.dtype[Any] | None, largest: int) -> np.dtype[Any]:
     """Return the type of the user's labels if all labels fit into it, else int32."""
     if dtype is not None and np.issubdtype(dtype, np.integer) and np.iinfo(dtype).max >= largest:
         return dtype

@@ -1,8 +1,8 @@
-"""The button, the progress, and what will run where."""
+"""The buttons that act, the progress of a run, messages, and the line on what will run where."""
 
 from __future__ import annotations
 
-from qtpy.QtCore import Signal
+from qtpy.QtCore import QTimer, Signal
 from qtpy.QtWidgets import (
     QHBoxLayout,
     QLabel,
@@ -13,10 +13,21 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
-from napari_iclsam._qt.review.review_queue import Doubt
-from napari_iclsam._qt.run.request import Step
+from napari_iclsam._qt.review.review_queue import ReviewItem
+from napari_iclsam._qt.run.run_step import RunStep
 
-_TAKES = {"cpu": "CPU", "cuda": "graphics card", "mps": "graphics card", "auto": ""}
+_DEVICES = {"cpu": "CPU", "cuda": "graphics card", "mps": "graphics card", "auto": ""}
+
+_REPAINT = 250
+"""Milliseconds between two repaints of a run's progress.
+
+Where OpenGL is drawn by software, each repaint of the dock composes the whole window anew, and
+takes processor time from the worker.
+"""
+
+_BAR_STEPS = 1000
+
+_SEGMENT_STYLE = "QPushButton { font-weight: bold; padding: 6px; }"
 
 
 class RunBar(QWidget):
@@ -24,28 +35,43 @@ class RunBar(QWidget):
 
     Attributes
     ----------
-    segment_wanted, cancel_wanted, check_wanted, improve_wanted : Signal()
+    segment_requested, cancel_requested, check_requested, improve_requested : Signal()
     """
 
-    segment_wanted = Signal()
-    cancel_wanted = Signal()
-    check_wanted = Signal()
-    improve_wanted = Signal()
+    segment_requested = Signal()
+    cancel_requested = Signal()
+    check_requested = Signal()
+    improve_requested = Signal()
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
+        self._pending: RunStep | None = None
+        self._repaint = QTimer(self, singleShot=True, interval=_REPAINT)
+        self._repaint.timeout.connect(self._on_repaint_due)
+        self._make_controls()
+        self._lay_out()
+        self.show_idle("")
+
+    def _make_controls(self) -> None:
         self.line = QLabel(wordWrap=True)
         self.line.setToolTip(
             "<p>Models, device, and how long a slice takes here. Change them under Models.</p>"
         )
         self.segment = QPushButton("Segment")
         self.segment.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
-        self.segment.setStyleSheet("QPushButton { font-weight: bold; padding: 6px; }")
+        self.segment.setStyleSheet(_SEGMENT_STYLE)
         self.cancel = QPushButton("Cancel", toolTip="<p>Stop. What is done stays.</p>")
         self.check = QPushButton("Check slices")
         self.improve = QPushButton("Use corrected slices as examples")
-        self.progress = QProgressBar(textVisible=True)
+        # a bar without a known end is animated: it would repaint all the time
+        self.progress = QProgressBar(textVisible=True, maximum=_BAR_STEPS)
         self.message = QLabel(wordWrap=True)
+        self.segment.clicked.connect(self.segment_requested)
+        self.cancel.clicked.connect(self.cancel_requested)
+        self.check.clicked.connect(self.check_requested)
+        self.improve.clicked.connect(self.improve_requested)
+
+    def _lay_out(self) -> None:
         buttons = QHBoxLayout()
         buttons.addWidget(self.segment, 1)
         buttons.addWidget(self.cancel)
@@ -54,74 +80,90 @@ class RunBar(QWidget):
         layout.setSpacing(3)
         layout.addWidget(self.line)
         layout.addLayout(buttons)
-        layout.addWidget(self.check)
-        layout.addWidget(self.improve)
-        layout.addWidget(self.progress)
-        layout.addWidget(self.message)
-        self.segment.clicked.connect(self.segment_wanted)
-        self.cancel.clicked.connect(self.cancel_wanted)
-        self.check.clicked.connect(self.check_wanted)
-        self.improve.clicked.connect(self.improve_wanted)
-        self.show_idle("")
+        for widget in (self.check, self.improve, self.progress, self.message):
+            layout.addWidget(widget)
 
-    def show_models(self, model: str, device: str, seconds: float | None) -> None:
-        """Say what will run where."""
-        where = _TAKES.get(device.split(":", maxsplit=1)[0], device)
-        time = "" if seconds is None else f"about {in_time(seconds)} a slice"
-        self.line.setText(", ".join(part for part in (model, where, time) if part))
+    def show_models(self, names: str, device: str, seconds: float | None) -> None:
+        """Show what will run where, and how long a slice takes, if that is known."""
+        parts = [names, _DEVICES.get(device.split(":", maxsplit=1)[0], device)]
+        if seconds is not None:
+            parts.append(f"about {in_time(seconds)} a slice")
+        self.line.setText(", ".join(filter(None, parts)))
 
-    def show_reason(self, reason: str, planes: int) -> None:
-        """Allow to segment, unless there is a reason against it."""
+    def show_reason(self, reason: str, slices: int) -> None:
+        """Allow segmenting so many slices, unless there is a reason against it."""
         self.segment.setEnabled(not reason)
-        count = "this slice" if planes == 1 else f"{planes} slices"
+        count = "this slice" if slices == 1 else f"{slices} slices"
         self.segment.setToolTip(f"<p>{reason or f'Segment {count}.'}</p>")
 
-    def show_check(self, doubt: Doubt | None) -> None:
-        """Offer to go to the slice that is to be checked next, if there is one."""
-        self.check.setEnabled(doubt is not None)
-        text = "" if doubt is None else f" {doubt.title}: Dice about {doubt.estimate:.2f}"
-        self.check.setText(f"Check{text}" if text else "Check slices")
-        does = (
-            "Go to the slice that most needs a look, by how sure the in-context model is and how well the examples "
-            "segmented each other. Correct it, or press again for the next one."
-        )
-        why = "When a stack has been segmented, its slices come up here once each, the most doubtful first."
-        self.check.setToolTip(f"<p>{does if text else why}</p>")
+    def show_review(self, item: ReviewItem | None) -> None:
+        """Offer to go to the slice that is to be reviewed next, if there is one."""
+        self.check.setEnabled(item is not None)
+        if item is None:
+            self.check.setText("Check slices")
+            tooltip = (
+                "When a stack has been segmented, its slices come up here once each, the most "
+                "doubtful first."
+            )
+        else:
+            self.check.setText(f"Check {item.title}: Dice about {item.estimate:.2f}")
+            tooltip = (
+                "Go to the slice that most needs a look: the estimate follows from the "
+                "probabilities of the in-context model and from how well the examples segmented "
+                "each other. Correct the slice, or press again for the next one."
+            )
+        self.check.setToolTip(f"<p>{tooltip}</p>")
 
-    def show_corrections(self, planes: int) -> None:
-        """Allow to use corrections, if there are any."""
-        self.improve.setEnabled(planes > 0)
-        what = "1 corrected slice" if planes == 1 else f"{planes} corrected slices"
-        self.improve.setText(
-            f"Use {what} as examples" if planes else "Use corrected slices as examples"
-        )
-        why = "Correct a slice of the result with the brush first."
-        does = "Add exactly the slices of the result that you changed by hand to the examples, and segment again."
-        self.improve.setToolTip(f"<p>{does if planes else why}</p>")
+    def show_corrections(self, slices: int) -> None:
+        """Allow using corrections, if there are any."""
+        self.improve.setEnabled(slices > 0)
+        if slices == 0:
+            self.improve.setText("Use corrected slices as examples")
+            tooltip = "Correct a slice of the result with the brush first."
+        else:
+            count = "1 corrected slice" if slices == 1 else f"{slices} corrected slices"
+            self.improve.setText(f"Use {count} as examples")
+            tooltip = (
+                "Add exactly the slices of the result that you changed by hand to the examples, "
+                "and segment again."
+            )
+        self.improve.setToolTip(f"<p>{tooltip}</p>")
 
-    def show_step(self, step: Step) -> None:
-        """Show a step of a run."""
+    def show_started(self, total: int) -> None:
+        """Show that a run of so many slices begins."""
         self.cancel.setEnabled(True)
         self.segment.setText("Segment again")
         self.progress.setVisible(True)
-        self.progress.setRange(0, step.total if step.done or step.seconds else 0)
-        self.progress.setValue(step.done)
-        self.progress.setFormat(f"{step.done} of {step.total}")
-        left = (
-            ""
-            if step.seconds is None
-            else f" · {in_time(step.seconds * (step.total - step.done))} left"
-        )
-        self.message.setText(step.message + left)
+        self._draw(RunStep("Starting", 0, total))
+
+    def show_step(self, step: RunStep) -> None:
+        """Show a step of a run, soon: of several in a short time, the last."""
+        self._pending = step
+        if not self._repaint.isActive():
+            self._on_repaint_due()
 
     def show_idle(self, message: str) -> None:
         """Show that nothing runs, and how the last run ended."""
+        self._pending = None
+        self._repaint.stop()
         self.cancel.setEnabled(False)
         self.segment.setText("Segment")
-        self.progress.setRange(0, 1)
         self.progress.setValue(0)
         self.progress.setVisible(False)
         self.message.setText(message)
+
+    def _draw(self, step: RunStep) -> None:
+        self._pending = None
+        self._repaint.start()
+        self.progress.setValue(round(_BAR_STEPS * step.fraction))
+        self.progress.setFormat(f"{step.done} of {step.total}")
+        left = step.seconds_left
+        time_left = "" if left is None else f" · {in_time(left)} left"
+        self.message.setText(step.message + time_left)
+
+    def _on_repaint_due(self) -> None:
+        if self._pending is not None:
+            self._draw(self._pending)
 
 
 def in_time(seconds: float) -> str:

@@ -1,4 +1,4 @@
-"""One row of the support table: a plane of an image and of its labels, or a pair that came from a file."""
+"""An example: a slice of an image and of its labels, or a pair that came from a file."""
 
 from __future__ import annotations
 
@@ -12,21 +12,22 @@ from numpy.typing import NDArray
 
 from napari_iclsam._qt.run.request import Pair
 from napari_iclsam._qt.viewer import layers
-from napari_iclsam._qt.viewer.slice_stacks import Cut, Planes, Position
+from napari_iclsam._qt.viewer.label_styles import styles_of
+from napari_iclsam._qt.viewer.slice_stacks import Position, SliceOrientation, SliceStack
 from napari_iclsam.core.images.support import LabelStyle
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class LayerExample:
-    """A plane of an image layer and of a labels layer.
+    """A slice of an image layer and of a labels layer.
 
     Attributes
     ----------
     image, labels : Layer
-    cut : Cut
-        Of the labels.
+    orientation : SliceOrientation
+        In the labels.
     position : Position
-        Of the plane in the labels.
+        Of the slice in the labels.
     lead : Position
         Indices along the axes that only the image has, in front.
     level : int
@@ -35,7 +36,7 @@ class LayerExample:
 
     image: Layer
     labels: Layer
-    cut: Cut
+    orientation: SliceOrientation
     position: Position = ()
     lead: Position = ()
     level: int = 0
@@ -43,41 +44,50 @@ class LayerExample:
     @property
     def key(self) -> tuple[Any, ...]:
         """What makes two examples the same one."""
-        return (id(self.image), id(self.labels), self.cut, self.position, self.lead, self.level)
+        layer_ids = (id(self.image), id(self.labels))
+        return (*layer_ids, self.orientation, self.position, self.lead, self.level)
 
     @property
-    def image_cut(self) -> Cut:
-        """The cut of the image."""
-        return self.cut.behind(self.image.ndim - self.labels.ndim)
+    def image_orientation(self) -> SliceOrientation:
+        """The orientation of the slice in the image."""
+        return self.orientation.with_leading_axes(self.image.ndim - self.labels.ndim)
 
     @property
     def image_position(self) -> Position:
-        """Where the plane lies in the image."""
+        """The position of the slice in the image."""
         return (*self.lead, *self.position)
 
+    @property
+    def place(self) -> tuple[Any, ...]:
+        """What makes two examples show the same slice, whatever their labels."""
+        return (id(self.image), self.image_orientation, self.image_position)
+
     def title(self) -> str:
-        """Say which plane of what."""
+        """Return which slice of what it is."""
         names = layers.axis_names(self.labels)
-        where = ", ".join(
-            f"{names[a]} {i}" for a, i in zip(self.cut.others, self.position, strict=True)
-        )
-        return f"{self.image.name}, {where}" if where else self.image.name
+        parts = [self.image.name]
+        if self.position:
+            along = zip(self.orientation.stack_axes, self.position, strict=True)
+            parts += [f"{names[axis]} {index}" for axis, index in along]
+        return ", ".join(parts)
 
     def depends_on(self, layer: Layer) -> bool:
         """Tell whether the example goes when a layer goes."""
         return layer is self.image or layer is self.labels
 
     def styles(self, ids: tuple[int, ...]) -> Mapping[int, LabelStyle]:
-        """Return names and colors of the labels."""
-        return layers.styles(self.labels, ids)
+        """Return names and colors of labels."""
+        return styles_of(self.labels, ids)
 
     def pair(self) -> Pair:
-        """Return what a run needs: a copy of labels in memory, and a promise of everything else."""
-        image = Planes(
-            layers.levels(self.image)[self.level], self.image_cut, (self.image_position,)
+        """Return what a run reads. Labels in memory are copied: they may be painted meanwhile."""
+        image = SliceStack(
+            layers.levels(self.image)[self.level], self.image_orientation, (self.image_position,)
         )
-        labels = Planes(layers.levels(self.labels)[0], self.cut, (self.position,))
-        return Pair(image, np.array(labels[0]) if isinstance(labels.array, np.ndarray) else labels)
+        labels = SliceStack(layers.levels(self.labels)[0], self.orientation, (self.position,))
+        if isinstance(labels.array, np.ndarray):
+            return Pair(image, np.array(labels[0]))
+        return Pair(image, labels)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -88,13 +98,14 @@ class FileExample:
     ----------
     name : str
     image, labels : ndarray
-    names : mapping of int to LabelStyle
+    known_styles : mapping of int to LabelStyle
+        Names and colors of its labels.
     """
 
     name: str
     image: NDArray[Any]
     labels: NDArray[Any]
-    names: Mapping[int, LabelStyle] = field(default_factory=dict)
+    known_styles: Mapping[int, LabelStyle] = field(default_factory=dict)
 
     @property
     def key(self) -> tuple[Any, ...]:
@@ -102,7 +113,7 @@ class FileExample:
         return (id(self.image), id(self.labels))
 
     def title(self) -> str:
-        """Say where it comes from."""
+        """Return where it comes from."""
         return self.name
 
     def depends_on(self, layer: Layer) -> bool:
@@ -110,11 +121,12 @@ class FileExample:
         return False
 
     def styles(self, ids: tuple[int, ...]) -> Mapping[int, LabelStyle]:
-        """Return names and colors of the labels."""
-        return {i: s for i, s in self.names.items() if i in ids}
+        """Return names and colors of labels, as far as they are known."""
+        known = self.known_styles
+        return {label: known[label] for label in ids if label in known}
 
     def pair(self) -> Pair:
-        """Return what a run needs."""
+        """Return what a run reads."""
         return Pair(self.image, self.labels)
 
 

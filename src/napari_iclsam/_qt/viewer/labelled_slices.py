@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from typing import NamedTuple
 from weakref import WeakKeyDictionary
 
 from napari.components import ViewerModel
@@ -10,105 +10,135 @@ from napari.layers import Labels, Layer
 
 from napari_iclsam._qt.viewer import layers
 from napari_iclsam._qt.viewer.example import LayerExample
-from napari_iclsam._qt.viewer.slice_stacks import Cut, Position, best_cut, evenly
+from napari_iclsam._qt.viewer.slice_stacks import (
+    LabelledPositions,
+    Position,
+    SliceOrientation,
+    likely_orientation,
+    spread_out,
+)
 
 MOST = 16
 """So many labelled slices are taken by themselves; more are one click away."""
 
 
-class Painted:
-    """The labelled planes of the labels layers of a viewer, as far as they were read."""
+class LayerPair(NamedTuple):
+    """An image and labels, as far as there are any."""
+
+    image: Layer | None
+    labels: Layer | None
+
+
+class LabelledSlices:
+    """The labelled slices of the labels layers of a viewer, as far as they were read."""
 
     def __init__(self, viewer: ViewerModel) -> None:
         self._viewer = viewer
-        self._found: WeakKeyDictionary[Layer, Mapping[Cut, list[Position]]] = WeakKeyDictionary()
+        self._found: WeakKeyDictionary[Layer, LabelledPositions] = WeakKeyDictionary()
 
-    def note(self, labels: Layer, found: Mapping[Cut, list[Position]]) -> None:
-        """Remember what reading a layer has found: its labelled planes, along each cut."""
+    def remember(self, labels: Layer, found: LabelledPositions) -> None:
+        """Keep what reading a layer has found."""
         self._found[labels] = found
 
     def forget(self, labels: Layer) -> None:
-        """Know nothing of a layer any more."""
+        """Drop what is known of a layer."""
         self._found.pop(labels, None)
 
     def unread(self, chosen: Layer | None) -> list[Layer]:
-        """Return the labels layers to look at that are not known; results of segmentation only if chosen."""
+        """Return the labels layers that are still to be read; results only if they are chosen."""
         return [each for each in self._candidates(chosen) if each not in self._found]
 
-    def count(self, labels: Layer, cut: Cut) -> int:
-        """Return the number of labelled planes of a layer."""
-        return len(self._found[labels][cut])
+    def count(self, labels: Layer, orientation: SliceOrientation) -> int:
+        """Return the number of labelled slices of a layer."""
+        return len(self._found[labels][orientation])
 
-    def cut(self, labels: Layer) -> Cut | None:
-        """Return the cut along which a layer is painted; None if nothing is known."""
+    def orientation(self, labels: Layer) -> SliceOrientation | None:
+        """Return the orientation in which a layer is painted; None if nothing is known."""
         found = self._found.get(labels)
-        return (
-            best_cut(dict(found), layers.displayed_cut(labels, self._viewer.dims.order))
-            if found
-            else None
-        )
+        if not found:
+            return None
+        displayed = layers.displayed_orientation(labels, self._viewer.dims.order)
+        return likely_orientation(found, displayed)
 
-    def likely_pair(
-        self, image: Layer | None, labels: Layer | None
-    ) -> tuple[Layer | None, Layer | None]:
-        """Return the image and the labels in which somebody painted: those with the fewest labelled slices.
+    def likely_pair(self, image: Layer | None, labels: Layer | None) -> LayerPair:
+        """Return the image and the labels in which somebody painted.
 
-        Where none fit each other, the given ones are returned, or what there is instead of none.
+        These are the labels with the fewest labelled slices: few are examples, many are a truth or
+        somebody's result. Where none fit an image, the given layers are returned, or what there is
+        instead of none.
         """
-        images = [each for each in reversed(self._viewer.layers) if layers.is_image(each)]
+        images = layers.images_in(self._viewer)
         candidates = self._candidates(labels)
-        ranked = []
+        fitting: list[LayerPair] = []
         for each in candidates:
-            fitting = [one for one in images if not layers.misfit(one, each)]
-            if fitting and not layers.is_result(each):
-                count = min(
-                    (len(planes) for planes in self._found.get(each, {}).values()), default=0
-                )
-                alike = [layers.likeness(one.name, each.name) for one in fitting]
-                ranked.append(((count == 0, count), fitting[alike.index(max(alike))], each))
-        if ranked:
-            return min(ranked, key=lambda rank: rank[0])[1:]
-        if image is None:
-            image = next(iter(images), None)
-        if labels is None:
-            labels = next(reversed(candidates), None)
-        return image, labels
+            partner = layers.most_similar_name(each, images)
+            if partner is not None and not layers.is_result(each):
+                fitting.append(LayerPair(partner, each))
+        if fitting:
+            return min(fitting, key=self._rank)
+        if image is None and images:
+            image = images[0]
+        if labels is None and candidates:
+            labels = candidates[-1]
+        return LayerPair(image, labels)
 
     def examples(self, image: Layer | None, labels: Layer | None) -> list[LayerExample]:
-        """Return the labelled slices of two layers, at most `MOST`; of 2D layers, all pairs in the viewer."""
+        """Return the labelled slices of two layers, at most `MOST`; of 2D layers, all pairs."""
         if image is None or labels is None or layers.misfit(image, labels):
             return []
         if labels.ndim == 2 and image.ndim == 2:
-            painted = [
-                each for each in self._candidates(labels) if any(self._found.get(each, {}).values())
-            ]
-            images = [each for each in self._viewer.layers if layers.is_image(each)]
-            first = [(image, labels)] if labels in painted else []
-            rest = layers.pairs_of(
-                [i for i in images if i is not image], [p for p in painted if p is not labels]
-            )
-            return [self.example(i, each, Cut.last(2), ()) for i, each in first + rest]
-        cut = self.cut(labels)
-        if cut is None:
+            return self._flat_examples(image, labels)
+        orientation = self.orientation(labels)
+        if orientation is None:
             return []
-        every = self._found[labels][cut]
-        chosen = evenly(every, MOST)
-        return [
-            self.example(image, labels, cut, position) for position in every if position in chosen
-        ]
+        chosen = spread_out(self._found[labels][orientation], MOST)
+        return [self.example(image, labels, orientation, position) for position in chosen]
 
-    def example(self, image: Layer, labels: Layer, cut: Cut, where: Position) -> LayerExample:
-        """Return a plane of a labels layer, on what the viewer shows of the image's further axes, as an example."""
+    def example(
+        self, image: Layer, labels: Layer, orientation: SliceOrientation, position: Position
+    ) -> LayerExample:
+        """Return a slice of a labels layer as an example.
+
+        Along the axes that only the image has, it lies where the viewer is.
+        """
         level = layers.level_of(image, labels)
         lead: Position = ()
         if image.ndim > labels.ndim:
-            here = layers.position(image, Cut.last(image.ndim), self._viewer.dims.point, level)
-            lead = here[: image.ndim - labels.ndim]
-        return LayerExample(image, labels, cut, where, lead, level)
+            last_axes = SliceOrientation.of_last_axes(image.ndim)
+            shown = layers.position(image, last_axes, self._viewer.dims.point, level)
+            lead = shown[: image.ndim - labels.ndim]
+        return LayerExample(image, labels, orientation, position, lead, level)
+
+    def _flat_examples(self, image: Layer, labels: Layer) -> list[LayerExample]:
+        """Return all pairs of 2D layers of the viewer, the given one first."""
+        painted = [each for each in self._candidates(labels) if self._fewest(each)]
+        # images and labels that were added together are in the same order
+        images = layers.images_in(self._viewer)[::-1]
+        pairs: list[tuple[Layer, Layer]] = []
+        if labels in painted:
+            pairs.append((image, labels))
+            painted.remove(labels)
+        if image in images:
+            images.remove(image)
+        pairs += layers.pair_by_name(images, painted)
+        flat = SliceOrientation.of_last_axes(2)
+        return [self.example(*pair, flat, ()) for pair in pairs]
+
+    def _rank(self, pair: LayerPair) -> tuple[bool, int]:
+        assert pair.labels is not None
+        count = self._fewest(pair.labels)
+        return (count == 0, count)
+
+    def _fewest(self, labels: Layer) -> int:
+        """Return the number of labelled slices, in the orientation that has fewest."""
+        found = self._found.get(labels, {})
+        return min(map(len, found.values()), default=0)
 
     def _candidates(self, chosen: Layer | None) -> list[Layer]:
-        """Return the labels layers to look at: all that people paint, and the chosen one."""
-        every = [
-            each for each in self._viewer.layers if isinstance(each, Labels) and each.ndim >= 2
-        ]
-        return [each for each in every if not layers.is_result(each) or each is chosen]
+        """Return the labels layers that may hold examples: those of people, and the chosen."""
+        candidates = []
+        for layer in self._viewer.layers:
+            is_painted = layer is chosen or not layers.is_result(layer)
+            if is_painted and isinstance(layer, Labels) and layer.ndim >= 2:
+                candidates.append(layer)
+        return candidates

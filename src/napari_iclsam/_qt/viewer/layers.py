@@ -1,34 +1,43 @@
-"""What layers hold, as values: arrays, planes, spatial metadata, names and colors of labels. Changes no layer."""
+"""What layers hold, as values: arrays, slices, spatial metadata. Changes no layer."""
 
 from __future__ import annotations
 
 import itertools
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
 from napari.components import ViewerModel
-from napari.layers import Image, Labels, Layer
-from napari.utils.colormaps import DirectLabelColormap
+from napari.layers import Image, Layer
 from napari.utils.transforms import Affine
+from numpy.typing import NDArray
 
-from napari_iclsam._qt.viewer.slice_stacks import Cut, Position
+from napari_iclsam._qt.viewer.slice_stacks import Position, SliceOrientation
 from napari_iclsam.core.images.planes import ArrayLike
-from napari_iclsam.core.images.support import LabelStyle
 
 PROVENANCE = "napari_iclsam"
-"""Key of a layer's metadata under which a result says what made it."""
+"""Key of a layer's metadata under which a result keeps what made it."""
 
 _SPATIAL = ("scale", "translate", "rotate", "shear", "affine", "units", "axis_labels")
 
-_NAMES = ("name", "label", "class", "label_name")
-"""Columns of a layer's features that may hold names of labels."""
+_LARGEST_SIDE = 2048
+"""Pixels: of a multiscale image, the finest level with slices of at most this size is segmented."""
 
 
 def is_result(layer: Layer) -> bool:
     """Tell whether a layer was made by this plugin."""
     return PROVENANCE in layer.metadata
+
+
+def is_image(layer: Layer) -> bool:
+    """Tell whether a layer can be segmented: an image that this plugin has not made."""
+    return isinstance(layer, Image) and layer.ndim >= 2 and not is_result(layer)
+
+
+def images_in(viewer: ViewerModel) -> list[Layer]:
+    """Return the images of a viewer that can be segmented, the topmost first."""
+    return list(filter(is_image, reversed(viewer.layers)))
 
 
 def levels(layer: Layer) -> list[ArrayLike]:
@@ -38,7 +47,12 @@ def levels(layer: Layer) -> list[ArrayLike]:
 
 def shape(layer: Layer, level: int = 0) -> tuple[int, ...]:
     """Return the shape of a layer without colors."""
-    return tuple(int(n) for n in levels(layer)[level].shape[: layer.ndim])
+    return tuple(map(int, levels(layer)[level].shape[: layer.ndim]))
+
+
+def shapes(layer: Layer) -> list[tuple[int, ...]]:
+    """Return the shapes of all levels of a layer without colors, finest first."""
+    return [shape(layer, level) for level in range(len(levels(layer)))]
 
 
 def in_words(sizes: Sequence[int]) -> str:
@@ -46,189 +60,181 @@ def in_words(sizes: Sequence[int]) -> str:
     return " × ".join(map(str, sizes))
 
 
-def level_of(image: Layer, labels: Layer | None, side: int = 2048) -> int:
-    """Return the level to work on: that of the labels, else the finest with planes of at most so many pixels a side."""
-    sizes = [shape(image, level) for level in range(len(levels(image)))]
+def level_of(image: Layer, labels: Layer | None) -> int:
+    """Return the level to work on: that of the labels, else the finest that is not too large."""
+    sizes = shapes(image)
     if labels is not None:
-        fitting = [n for n, size in enumerate(sizes) if size[-labels.ndim :] == shape(labels)]
-        if fitting:
-            return fitting[0]
-    small = [n for n, size in enumerate(sizes) if max(size[-2:]) <= side]
-    return small[0] if small else len(sizes) - 1
+        for level, size in enumerate(sizes):
+            if size[-labels.ndim :] == shape(labels):
+                return level
+    for level, size in enumerate(sizes):
+        if max(size[-2:]) <= _LARGEST_SIDE:
+            return level
+    return len(sizes) - 1
 
 
 def misfit(image: Layer | None, labels: Layer | None) -> str:
     """Return why an image and labels are no pair, in words; empty if they are one."""
     if image is None:
-        return "There is no image layer: open an image first, or a sample (File > Open Sample > ICL-SAM)."
+        return (
+            "There is no image layer: open an image first, or a sample "
+            "(File > Open Sample > ICL-SAM)."
+        )
     if labels is None:
         return "There are no labels: add a labels layer and paint at least one slice."
-    if image.ndim < 2 or any(n < 2 for n in shape(image)[-2:]):
+    if image.ndim < 2 or min(shape(image)[-2:]) < 2:
         return f"The image '{image.name}' is no picture: it has the size {in_words(shape(image))}."
-    size = shape(labels)
-    if any(shape(image, n)[-labels.ndim :] == size for n in range(len(levels(image)))):
-        return ""
-    return f"Sizes differ: image '{image.name}' is {in_words(shape(image))}, labels '{labels.name}' are {in_words(size)}."
+    for size in shapes(image):
+        if size[-labels.ndim :] == shape(labels):
+            return ""
+    return (
+        f"Sizes differ: image '{image.name}' is {in_words(shape(image))}, "
+        f"labels '{labels.name}' are {in_words(shape(labels))}."
+    )
 
 
 def spatial(layer: Layer, level: int = 0) -> dict[str, Any]:
-    """Return all spatial metadata of a layer, as keyword arguments for a layer that lies on one of its levels."""
+    """Return all spatial metadata for a layer that lies on one level of another, as arguments."""
     values = {name: getattr(layer, name) for name in _SPATIAL if hasattr(layer, name)}
     if level:
-        full, small = np.array(shape(layer)), np.array(shape(layer, level))
-        factor = full / small
-        own = {name: values[name] for name in ("scale", "rotate", "shear")}
-        shift = Affine(**own).linear_matrix @ ((factor - 1) / 2)
+        factor = _pixel_size(layer, level)
+        linear = Affine(scale=layer.scale, rotate=layer.rotate, shear=layer.shear).linear_matrix
         values["scale"] = np.asarray(layer.scale) * factor
-        values["translate"] = np.asarray(layer.translate) + shift
+        # the centers of the first pixels differ, their corners agree
+        values["translate"] = np.asarray(layer.translate) + linear @ ((factor - 1) / 2)
     return values
 
 
+def _pixel_size(layer: Layer, level: int) -> NDArray[np.float64]:
+    """Return the size of a level's pixels in those of the finest level, for each axis."""
+    return np.divide(shape(layer), shape(layer, level))
+
+
 def axis_names(layer: Layer, viewer_labels: Sequence[str] = ()) -> list[str]:
-    """Return what to call the axes: as the layer says, else as the viewer says, else by number."""
+    """Return what to call the axes: as the layer does, else as the viewer does, else by number."""
     own = list(getattr(layer, "axis_labels", ()))
     shown = list(viewer_labels)[-layer.ndim :]
     for names in (own, shown):
-        if len(names) == layer.ndim and not any(
-            re.fullmatch(r"(axis )?-?\d+", str(name)) for name in names
-        ):
-            return [str(name) for name in names]
-    return [f"axis {n}" for n in range(layer.ndim)]
+        if len(names) == layer.ndim and not any(map(_is_default_name, names)):
+            return list(map(str, names))
+    return [f"axis {axis}" for axis in range(layer.ndim)]
 
 
-def displayed_cut(layer: Layer, order: Sequence[int]) -> Cut:
-    """Return the cut that a viewer shows whose dimensions have this order, in the axes of a layer."""
-    offset = len(order) - layer.ndim
-    shown = sorted(axis - offset for axis in order if axis >= offset)
-    ranked = [axis - offset for axis in order if axis >= offset]
-    rows, columns = sorted(ranked[-2:]) if len(shown) >= 2 else (layer.ndim - 2, layer.ndim - 1)
-    return Cut(layer.ndim, rows, columns)
+def _is_default_name(name: str) -> bool:
+    """Tell whether an axis has the name that napari gives by itself: its number."""
+    return re.fullmatch(r"(axis )?-?\d+", str(name)) is not None
 
 
-def position(layer: Layer, cut: Cut, point: Sequence[float], level: int = 0) -> Position:
-    """Return the plane of a cut that goes through a point of the world, the nearest one if it lies outside."""
-    world = np.asarray(point, float)
-    world = np.pad(world, (max(layer.ndim - len(world), 0), 0))[-layer.ndim :]
-    size = shape(layer, level)
-    factor = np.array(shape(layer)) / np.array(size)
-    data = (np.asarray(layer.world_to_data(world)) + 0.5) / factor - 0.5
-    return tuple(int(np.clip(round(data[a]), 0, size[a] - 1)) for a in cut.others)
-
-
-def point(layer: Layer, cut: Cut, where: Position, level: int = 0) -> Sequence[float]:
-    """Return the point of the world in the middle of a plane."""
-    size = shape(layer, level)
-    middle = [(n - 1) / 2 for n in size]
-    for axis, index in zip(cut.others, where, strict=True):
-        middle[axis] = index
-    factor = np.array(shape(layer)) / np.array(size)
-    return [
-        float(v) for v in np.asarray(layer.data_to_world((np.array(middle) + 0.5) * factor - 0.5))
-    ]
-
-
-def go_to(viewer: ViewerModel, layer: Layer, cut: Cut, where: Position, level: int = 0) -> None:
-    """Let a viewer show a plane."""
-    middle = point(layer, cut, where, level)
-    offset = viewer.dims.ndim - len(middle)
-    for axis in cut.others:
-        viewer.dims.set_point(axis + offset, middle[axis])
-
-
-def styles(layer: Labels, ids: Iterable[int]) -> dict[int, LabelStyle]:
-    """Return names and colors of labels."""
-    names = label_names(layer)
-    found = {}
-    for i in ids:
-        color = layer.colormap.map(i)
-        found[i] = LabelStyle(names.get(i, ""), tuple(round(float(c), 4) for c in np.ravel(color)))
-    return found
-
-
-def label_names(layer: Labels) -> dict[int, str]:
-    """Return the names of labels: from a column of the features called name or label, else from the metadata."""
-    table = layer.features
-    column = next((c for c in table.columns if str(c).lower() in _NAMES), None)
-    if column is not None:
-        index = table["index"] if "index" in table.columns else range(len(table))
-        pairs = zip(index, table[column], strict=True)
-        return {
-            int(i): str(name) for i, name in pairs if isinstance(name, str) and name and int(i) != 0
-        }
-    given = layer.metadata.get("labels", layer.metadata.get("label_names"))
-    if isinstance(given, Mapping):
-        return {int(i): str(name) for i, name in given.items() if str(i).isdigit()}
-    return {}
-
-
-def color_map(known: Mapping[int, LabelStyle]) -> DirectLabelColormap | None:
-    """Return a color map of labels with known colors; others are drawn in grey. None if no color is known."""
-    colors: dict[int | None, Any] = {i: s.color for i, s in known.items() if s.color is not None}
-    if not colors:
-        return None
-    return DirectLabelColormap(color_dict={**colors, 0: "transparent", None: (0.6, 0.6, 0.6, 1.0)})
-
-
-def prepare_colors(known: Mapping[int, LabelStyle]) -> None:
-    """Have napari compile how labels of such colors are drawn: a second, once a process, off the main thread."""
-    colors = color_map(known)
-    if colors is not None:
-        Labels(np.zeros((1, 1), np.int32), colormap=colors)
-
-
-def features(known: Mapping[int, LabelStyle]) -> dict[str, list[Any]]:
-    """Return names of labels as a layer's features, which napari shows under the pointer."""
-    named = {0: "background", **{i: s.name for i, s in known.items() if s.name}}
-    return {"index": list(named), "name": list(named.values())} if len(named) > 1 else {}
-
-
-def painted(item: Any, cut: Cut) -> set[Position]:
-    """Return the planes that an entry of a labels layer's history has changed.
+def displayed_orientation(layer: Layer, order: Sequence[int]) -> SliceOrientation:
+    """Return the orientation of the slices of a layer that a viewer shows.
 
     Parameters
     ----------
-    item : list
+    layer : Layer
+    order : sequence of int
+        Of the viewer's dimensions; the last two are displayed.
+    """
+    # axes of the viewer that the layer lacks come first
+    missing = len(order) - layer.ndim
+    own = [axis - missing for axis in order if axis >= missing]
+    return SliceOrientation(layer.ndim, *sorted(own[-2:]))
+
+
+def position(
+    layer: Layer, orientation: SliceOrientation, point: Sequence[float], level: int = 0
+) -> Position:
+    """Return the slice through a point of the world, the nearest one if the point lies outside."""
+    world = np.asarray(point, float)
+    missing = max(layer.ndim - len(world), 0)
+    world = np.pad(world, (missing, 0))[-layer.ndim :]
+    at_finest = np.asarray(layer.world_to_data(world))
+    at_level = (at_finest + 0.5) / _pixel_size(layer, level) - 0.5
+    size = shape(layer, level)
+    indices = []
+    for axis in orientation.stack_axes:
+        indices.append(int(np.clip(round(at_level[axis]), 0, size[axis] - 1)))
+    return tuple(indices)
+
+
+def point(
+    layer: Layer, orientation: SliceOrientation, position: Position, level: int = 0
+) -> list[float]:
+    """Return the point of the world in the middle of a slice."""
+    at_level = (np.array(shape(layer, level)) - 1) / 2
+    at_level[list(orientation.stack_axes)] = position
+    at_finest = (at_level + 0.5) * _pixel_size(layer, level) - 0.5
+    return list(map(float, layer.data_to_world(at_finest)))
+
+
+def go_to(
+    viewer: ViewerModel, layer: Layer, orientation: SliceOrientation, position: Position
+) -> None:
+    """Let a viewer show a slice."""
+    middle = point(layer, orientation, position)
+    missing = viewer.dims.ndim - len(middle)
+    for axis in orientation.stack_axes:
+        viewer.dims.set_point(axis + missing, middle[axis])
+
+
+def painted_positions(history: Any, orientation: SliceOrientation) -> set[Position]:
+    """Return the slices that an entry of a labels layer's history has changed.
+
+    Parameters
+    ----------
+    history : list
         The value of a paint event: a stroke as a list of changes, each with a box of slices or with
         indices.
-    cut : Cut
+    orientation : SliceOrientation
     """
     found: set[Position] = set()
-    for change in item:
+    for change in history:
         box = getattr(change, "slice_key", None)
-        if box is not None:
-            ranges = [range(box[a].start, box[a].stop) for a in cut.others]
+        if box is None:
+            found.update(_positions_of(change[0], orientation))
+        else:
+            ranges = [range(box[axis].start, box[axis].stop) for axis in orientation.stack_axes]
             found.update(itertools.product(*ranges))
-            continue
-        columns = [np.ravel(np.asarray(change[0][a])) for a in cut.others]
-        found.update(
-            zip(*(c.tolist() for c in np.broadcast_arrays(*columns)), strict=True)
-            if columns
-            else [()]
-        )
     return found
 
 
-def pairs_of(images: Sequence[Layer], labels: Sequence[Layer]) -> list[tuple[Layer, Layer]]:
-    """Return the pairs of 2D image and labels that belong together: of one size, the most alike by name."""
+def _positions_of(indices: Sequence[Any], orientation: SliceOrientation) -> Iterable[Position]:
+    """Return the slices of changed pixels, whose indices are given for each axis."""
+    if not orientation.stack_axes:
+        return [()]
+    columns = [np.ravel(indices[axis]) for axis in orientation.stack_axes]
+    # an axis along which all indices are the same comes as one number
+    return map(tuple, np.stack(np.broadcast_arrays(*columns), axis=1).tolist())
+
+
+def pair_by_name(images: Sequence[Layer], labels: Sequence[Layer]) -> list[tuple[Layer, Layer]]:
+    """Return pairs of 2D image and labels: of one size, with the most similar names."""
     pairs = []
-    free = list(images)
+    free = [image for image in images if image.ndim == 2]
     for each in labels:
-        fitting = [image for image in free if image.ndim == 2 and not misfit(image, each)]
-        if each.ndim == 2 and fitting:
-            best = max(fitting, key=lambda image: likeness(image.name, each.name))
-            free.remove(best)
-            pairs.append((best, each))
+        if each.ndim == 2:
+            image = most_similar_name(each, free)
+            if image is not None:
+                free.remove(image)
+                pairs.append((image, each))
     return pairs
 
 
-def is_image(layer: Layer) -> bool:
-    """Tell whether a layer can be segmented: an image that this plugin has not made."""
-    return isinstance(layer, Image) and layer.ndim >= 2 and not is_result(layer)
+def most_similar_name(labels: Layer, images: Iterable[Layer]) -> Layer | None:
+    """Return the image that fits labels and has the most similar name; None if none fits."""
+    fitting = [image for image in images if not misfit(image, labels)]
+    return max(fitting, key=lambda image: name_similarity(image.name, labels.name), default=None)
 
 
-def likeness(a: str, b: str) -> float:
-    """Return how alike two names are, in [0, 1]: words in common, numbers counting double."""
-    one, other = (re.findall(r"\d+|[a-z]+", name.lower()) for name in (a, b))
-    weigh = {word: 2 if word.isdigit() else 1 for word in {*one, *other}}
-    common = sum(weigh[w] for w in set(one) & set(other))
-    return common / (sum(weigh.values()) or 1)
+def name_similarity(a: str, b: str) -> float:
+    """Return how similar two names are, in [0, 1]: words in common, numbers counting double."""
+    words = _words(a) | _words(b)
+    common = _words(a) & _words(b)
+    return sum(map(_weight, common)) / (sum(map(_weight, words)) or 1)
+
+
+def _words(name: str) -> set[str]:
+    return set(re.findall(r"\d+|[a-z]+", name.lower()))
+
+
+def _weight(word: str) -> int:
+    return 2 if word.isdigit() else 1

@@ -1,9 +1,9 @@
-"""Planes of arrays with any number of axes: where they are cut, which are labelled, read one by one."""
+"""Slices of arrays with any number of axes: how they lie, which are labelled, read one by one."""
 
 from __future__ import annotations
 
 import itertools
-from collections.abc import Generator, Iterable, Sequence
+from collections.abc import Generator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,21 +11,22 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_iclsam.core.images.planes import ArrayLike
+from napari_iclsam.core.steps import evenly_spaced
 
 Position = tuple[int, ...]
-"""Where a plane lies: one index along each axis that is not in the plane, in order of the axes."""
+"""Where a slice lies: one index along each axis that is not in the slice, in order of the axes."""
 
 
 @dataclass(frozen=True, slots=True)
-class Cut:
-    """Which two axes of an array make a plane.
+class SliceOrientation:
+    """Which two axes of an array make a slice.
 
     Attributes
     ----------
     ndim : int
         Axes of the array, without colors.
     rows, columns : int
-        The axes in the plane, rows < columns: planes are read in the order of the data, however
+        The axes in the slice, rows < columns: slices are read in the order of the data, however
         they are displayed.
     """
 
@@ -34,77 +35,79 @@ class Cut:
     columns: int
 
     @classmethod
-    def last(cls, ndim: int) -> Cut:
-        """Return the cut along the last two axes."""
+    def of_last_axes(cls, ndim: int) -> SliceOrientation:
+        """Return the orientation of slices made by the last two axes."""
         return cls(ndim, ndim - 2, ndim - 1)
 
     @classmethod
-    def across(cls, ndim: int, axis: int) -> Cut:
-        """Return the cut whose planes are stacked along an axis: the last two of the others."""
-        rows, columns = [a for a in range(ndim) if a != axis][-2:]
-        return cls(ndim, rows, columns)
+    def stacked_along(cls, ndim: int, axis: int) -> SliceOrientation:
+        """Return the orientation of slices stacked along an axis: the last two of the others."""
+        others = list(range(ndim))
+        others.remove(axis)
+        return cls(ndim, *others[-2:])
 
     @property
-    def others(self) -> tuple[int, ...]:
-        """The axes that are not in the plane."""
-        return tuple(a for a in range(self.ndim) if a not in (self.rows, self.columns))
+    def stack_axes(self) -> tuple[int, ...]:
+        """The axes that are not in the slice."""
+        return tuple(axis for axis in range(self.ndim) if axis not in (self.rows, self.columns))
 
     @property
     def axis(self) -> int | None:
-        """The axis along which planes are stacked: the last of the others, None of a 2D array."""
-        return self.others[-1] if self.others else None
+        """The axis that slices are stacked along: the last stack axis; None of a 2D array."""
+        return self.stack_axes[-1] if self.stack_axes else None
 
-    def key(self, position: Position) -> tuple[int | slice, ...]:
-        """Return the index of one plane."""
-        indices = iter(position)
-        return tuple(
-            slice(None) if a in (self.rows, self.columns) else next(indices)
-            for a in range(self.ndim)
-        )
+    def index(self, position: Position) -> tuple[int | slice, ...]:
+        """Return the index of one slice into the array."""
+        index: list[int | slice] = [slice(None)] * self.ndim
+        for axis, number in zip(self.stack_axes, position, strict=True):
+            index[axis] = number
+        return tuple(index)
 
-    def shape(self, shape: Sequence[int]) -> tuple[int, int]:
-        """Return height and width of a plane of an array of this shape."""
+    def slice_shape(self, shape: Sequence[int]) -> tuple[int, int]:
+        """Return height and width of a slice of an array of this shape."""
         return shape[self.rows], shape[self.columns]
 
     def positions(self, shape: Sequence[int]) -> list[Position]:
         """Return all positions in an array of this shape, in order."""
-        return list(itertools.product(*(range(shape[a]) for a in self.others)))
+        return list(np.ndindex(*(shape[axis] for axis in self.stack_axes)))
 
-    def behind(self, leading: int) -> Cut:
-        """Return the same cut of an array with so many more axes in front."""
-        return Cut(self.ndim + leading, self.rows + leading, self.columns + leading)
+    def with_leading_axes(self, count: int) -> SliceOrientation:
+        """Return the same orientation in an array with so many more axes in front."""
+        return SliceOrientation(self.ndim + count, self.rows + count, self.columns + count)
 
 
-def cuts(ndim: int) -> list[Cut]:
-    """Return all cuts of an array, the last two axes first."""
-    pairs = itertools.combinations(range(ndim), 2)
-    return [Cut(ndim, *pair) for pair in sorted(pairs, reverse=True)]
+LabelledPositions = Mapping[SliceOrientation, list[Position]]
+"""The labelled slices of an array of labels, for each orientation."""
+
+
+def orientations(ndim: int) -> list[SliceOrientation]:
+    """Return all orientations of slices, that of the last two axes first."""
+    pairs = sorted(itertools.combinations(range(ndim), 2), reverse=True)
+    return [SliceOrientation(ndim, *pair) for pair in pairs]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Planes:
-    """Some planes of an array as a stack along axis 0, each read when it is asked for.
+class SliceStack:
+    """Some slices of an array as a stack along axis 0, each read when it is indexed.
 
     Attributes
     ----------
     array : ArrayLike
         With or without colors in the last axis.
-    cut : Cut
+    orientation : SliceOrientation
     positions : tuple of Position
     """
 
     array: ArrayLike
-    cut: Cut
+    orientation: SliceOrientation
     positions: tuple[Position, ...]
 
     @property
     def shape(self) -> tuple[int, ...]:
-        """Number of planes, height, width, and colors if there are any."""
-        return (
-            len(self.positions),
-            *self.cut.shape(self.array.shape),
-            *self.array.shape[self.cut.ndim :],
-        )
+        """Number of slices, height, width, and colors if there are any."""
+        height, width = self.orientation.slice_shape(self.array.shape)
+        colors = self.array.shape[self.orientation.ndim :]
+        return (len(self.positions), height, width, *colors)
 
     @property
     def dtype(self) -> Any:
@@ -112,48 +115,61 @@ class Planes:
         return self.array.dtype
 
     def __getitem__(self, key: Any) -> NDArray[Any]:
-        index = key[0] if isinstance(key, tuple) else key
-        return np.asarray(self.array[self.cut.key(self.positions[index])])
+        number = key[0] if isinstance(key, tuple) else key
+        return np.asarray(self.array[self.orientation.index(self.positions[number])])
 
     def __len__(self) -> int:
         return len(self.positions)
 
 
-def scan_steps(labels: ArrayLike) -> Generator[None, None, dict[Cut, list[Position]]]:
-    """Find the labelled planes of each cut of an array of labels, one index of its first axis at a time."""
-    ndim = len(labels.shape)
-    if ndim == 2:
+def find_labelled_steps(labels: ArrayLike) -> Generator[None, None, LabelledPositions]:
+    """Find the labelled slices of an array of labels, one index of its first axis at a time."""
+    if len(labels.shape) == 2:
         yield
-        return {Cut.last(2): [()] if np.any(np.asarray(labels[...])) else []}
-    all_cuts = cuts(ndim)
-    found = {cut: np.zeros([labels.shape[a] for a in cut.others], bool) for cut in all_cuts}
+        is_labelled = bool(np.any(np.asarray(labels[...])))
+        return {SliceOrientation.of_last_axes(2): [()] if is_labelled else []}
+    found = {}
+    for orientation in orientations(len(labels.shape)):
+        sizes = [labels.shape[axis] for axis in orientation.stack_axes]
+        found[orientation] = np.zeros(sizes, bool)
     for index in range(labels.shape[0]):
         slab = np.asarray(labels[index]) != 0
         yield
-        if not slab.any():
-            continue
-        for cut in all_cuts:
-            inside = tuple(a - 1 for a in (cut.rows, cut.columns) if a > 0)
-            if cut.rows == 0:
-                found[cut] |= slab.any(axis=inside)
-            else:
-                found[cut][index] = slab.any(axis=inside)
-    return {cut: [tuple(map(int, p)) for p in np.argwhere(where)] for cut, where in found.items()}
+        if slab.any():
+            for orientation, is_labelled_at in found.items():
+                _mark_labelled(is_labelled_at, orientation, index, slab)
+    positions = {}
+    for orientation, is_labelled_at in found.items():
+        positions[orientation] = list(map(tuple, np.argwhere(is_labelled_at).tolist()))
+    return positions
 
 
-def best_cut(found: dict[Cut, list[Position]], preferred: Cut | None = None) -> Cut:
-    """Return the cut in which somebody painted: that with the fewest labelled planes, of equal ones the preferred."""
-    return min(found, key=lambda cut: (len(found[cut]), cut != preferred))
+def _mark_labelled(
+    is_labelled_at: NDArray[np.bool_],
+    orientation: SliceOrientation,
+    index: int,
+    slab: NDArray[np.bool_],
+) -> None:
+    """Note which slices are labelled in one slab: the array at an index of its first axis."""
+    if orientation.rows == 0:
+        # such slices run through all slabs
+        is_labelled_at |= slab.any(axis=orientation.columns - 1)
+    else:
+        in_slab = (orientation.rows - 1, orientation.columns - 1)
+        is_labelled_at[index] = slab.any(axis=in_slab)
 
 
-def evenly(positions: Sequence[Position], count: int) -> set[Position]:
-    """Return at most ``count`` of the positions, evenly spread."""
-    chosen = np.unique(
-        np.linspace(0, len(positions) - 1, min(count, len(positions))).round().astype(int)
-    )
-    return {positions[i] for i in chosen} if positions else set()
+def likely_orientation(
+    found: LabelledPositions, preferred: SliceOrientation | None = None
+) -> SliceOrientation:
+    """Return the orientation in which somebody painted: the one with the fewest labelled slices.
+
+    A painted slice cuts through many slices of the other orientations. Of equal ones, the
+    preferred one is returned.
+    """
+    return min(found, key=lambda each: (len(found[each]), each != preferred))
 
 
-def ids_of(labels: Iterable[NDArray[Any]]) -> list[int]:
-    """Return the labels that occur, ascending, without background."""
-    return sorted({int(i) for plane in labels for i in np.unique(plane)} - {0})
+def spread_out(positions: Sequence[Position], at_most: int) -> list[Position]:
+    """Return at most so many of the positions, evenly spaced."""
+    return [positions[number] for number in evenly_spaced(len(positions), at_most)]

@@ -45,7 +45,7 @@ class ViewerWatch(QObject):
             self._connect(layer)
 
     def close(self) -> None:
-        """Listen no longer."""
+        """Listen no longer. napari would go on calling, and keep this object alive."""
         events = self._viewer.layers.events
         events.inserted.disconnect(self._on_inserted)
         events.removed.disconnect(self._on_removed)
