@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from napari_iclsam._qt.viewer.results import Written
+from napari_iclsam._qt.viewer.results import ResultRecord
 from tests._qt.conftest import SPACE, Dock, some, stack
 from tests._qt.test_query import choose
 
@@ -21,8 +21,8 @@ def filled(dock: Dock) -> Dock:
     return dock
 
 
-def known(dock: Dock) -> Written:
-    written = dock.widget.results.written(dock.result())
+def known(dock: Dock) -> ResultRecord:
+    written = dock.widget.results.record(dock.result())
     assert written is not None
     return written
 
@@ -61,7 +61,7 @@ def test_the_worst_label_decides(filled: Dock, monkeypatch: pytest.MonkeyPatch) 
     def estimates(evidence: Any, corrections: Any) -> list[float]:
         return [0.9, 0.3]
 
-    monkeypatch.setattr("napari_iclsam.core.segmenter.estimate_dice", estimates)
+    monkeypatch.setattr("napari_iclsam.core.task.estimate_dice", estimates)
     filled.segment()
     found = {(plane,): set(np.unique(filled.result().data[plane])) - {0} for plane in (0, 1, 3, 5)}
     wanted = {p: min({1: 0.9, 2: 0.3}[i] for i in labels) for p, labels in found.items() if labels}
@@ -71,10 +71,10 @@ def test_the_worst_label_decides(filled: Dock, monkeypatch: pytest.MonkeyPatch) 
 
 def test_what_was_painted_is_not_asked_for(filled: Dock) -> None:
     filled.segment()
-    doubt = filled.widget.checklist.next(filled.widget.query.image.layer)
+    doubt = filled.widget.review.queue.next(filled.widget.query.image.layer)
     assert doubt is not None
     filled.result().paint((*doubt.position, 3, 3), 2)
-    other = filled.widget.checklist.next(filled.widget.query.image.layer)
+    other = filled.widget.review.queue.next(filled.widget.query.image.layer)
     assert other is not None
     assert other.position != doubt.position
     assert other.title in filled.widget.bar.check.text()
@@ -104,11 +104,11 @@ def test_a_first_look_is_no_result_to_check(filled: Dock) -> None:
     seen: list[int] = []
 
     def note(step: Any) -> None:
-        if step.is_first_look:
-            filled.widget._on_redraw()
+        if step.is_preview:
+            filled.widget.run.redraw()
             seen.append(len(known(filled).estimates))
 
-    filled.widget.runner.stepped.connect(note)
+    filled.widget.run.runner.stepped.connect(note)
     filled.segment()
-    filled.widget.runner.stepped.disconnect(note)
+    filled.widget.run.runner.stepped.disconnect(note)
     assert seen == [0]

@@ -61,7 +61,7 @@ def test_the_result_says_what_made_it(filled: Dock) -> None:
     filled.segment()
     made = filled.result().metadata["napari_iclsam"]
     assert made["models"] == {"sam": "small_sam", "icl": "small_icl"}
-    assert made["hashes"] == {"sam": "a", "icl": "b"}
+    assert made["checksums"] == {"sam": "a", "icl": "b"}
     assert made["examples"] == 3
     assert made["image"] == "scan"
     assert made["labels"] == {1: "shell", 2: "core"}
@@ -104,24 +104,24 @@ def test_planes_appear_one_by_one(filled: Dock, qtbot: Any) -> None:
             result = filled.result()
             seen.append(sum(bool(result.data[plane].any()) for plane in (0, 1, 3, 5, 7)))
 
-    filled.widget.runner.stepped.connect(note)
+    filled.widget.run.runner.stepped.connect(note)
     filled.segment()
-    filled.widget.runner.stepped.disconnect(note)
+    filled.widget.run.runner.stepped.disconnect(note)
     assert seen == [1, 2, 3, 4, 5]
 
 
 def test_the_slice_on_view_is_shown_before_the_examples_are_checked(filled: Dock) -> None:
     filled.viewer.dims.set_current_step(0, 5)
     steps: list[Any] = []
-    filled.widget.runner.stepped.connect(steps.append)
+    filled.widget.run.runner.stepped.connect(steps.append)
     filled.segment()
-    filled.widget.runner.stepped.disconnect(steps.append)
+    filled.widget.run.runner.stepped.disconnect(steps.append)
     messages = [step.message for step in steps]
     looks = [step for step in steps if step.prediction is not None]
-    positions = filled.widget._planner.targets()[0].positions
-    assert positions[looks[0].plane] == (5,)
+    positions = filled.widget.planner.query_slices()[0].positions
+    assert positions[looks[0].slice_number.number] == (5,)
     assert messages.index(looks[0].message) < min(
-        n for n, m in enumerate(messages) if m.startswith("Checking")
+        n for n, m in enumerate(messages) if m.startswith("Cross-validating")
     )
     assert [step.done for step in looks] == [0, 1, 2, 3, 4, 5]
     np.testing.assert_array_equal(filled.result().data[5], looks[4].prediction.labels)

@@ -25,11 +25,15 @@ class DockWatch(QObject):
     def __init__(self, widget: QWidget) -> None:
         super().__init__(widget)
         self._widget = widget
+        self._window: QWidget | None = None
         widget.installEventFilter(self)
 
     def follow_window(self) -> None:
         """Listen to the window, too. A dock gets its window only after the widget got its dock."""
-        self._widget.window().installEventFilter(self)
+        window = self._widget.window()
+        if window is not self._widget:
+            window.installEventFilter(self)
+            self._window = window
 
     def eventFilter(self, watched: QObject, event: QEvent) -> bool:
         """Turn events into signals; keep none of them."""
@@ -39,8 +43,8 @@ class DockWatch(QObject):
                 self._tell(is_open=self._widget.parent() is not None)
             elif kind == QEvent.Type.Show:
                 self.follow_window()
-        # a spontaneous event is the window system's: the window is only minimised, or restored
-        if watched is self._widget.window() and not event.spontaneous():
+        # a spontaneous event is the window system's: the window is only minimized, or restored
+        elif watched is self._window and not event.spontaneous():
             if kind in (QEvent.Type.Close, QEvent.Type.Hide):
                 self._tell(is_open=False)
             elif kind == QEvent.Type.Show:

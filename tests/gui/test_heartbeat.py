@@ -10,12 +10,13 @@ from typing import Any
 import pytest
 from qtpy.QtCore import QTimer
 
-from napari_iclsam._qt.viewer.slice_stacks import Planes
+from napari_iclsam._qt.viewer.slice_stacks import SliceStack
 from napari_iclsam.core.encoder.cache import EmbeddingCache
 from napari_iclsam.core.segmenter import ICLSAM
 from napari_iclsam.weights.catalogue import lookup
 from napari_iclsam.weights.download import missing
-from tests._qt.conftest import Dock, some, stack
+from tests._qt.conftest import some, stack
+from tests.gui.conftest import docked
 
 PLANES = 20
 
@@ -63,7 +64,7 @@ def test_the_event_loop_beats_between_any_two_planes(
 ) -> None:
     image, labels = stack(planes=PLANES + 2, height=160, width=192)
     viewer = make_napari_viewer_proxy(show=True)
-    dock = Dock(viewer, qtbot)
+    dock = docked(viewer, qtbot)
     viewer.add_image(image, name="scan")
     viewer.add_labels(some(labels, 8, 14), name="painted")
     dock.settle()
@@ -77,11 +78,11 @@ def test_the_event_loop_beats_between_any_two_planes(
         if step.prediction is not None and step.done:
             beats_at_plane.append(len(heart.waits))
 
-    dock.widget.runner.stepped.connect(note)
+    dock.widget.run.runner.stepped.connect(note)
     dock.widget.bar.segment.click()
-    qtbot.waitUntil(lambda: not dock.widget.runner.is_busy, timeout=1_000_000)
+    qtbot.waitUntil(lambda: not dock.widget.run.runner.is_busy, timeout=1_000_000)
     heart.stop()
-    dock.widget.runner.stepped.disconnect(note)
+    dock.widget.run.runner.stepped.disconnect(note)
     message = dock.widget.bar.message.text()
     dock.widget.close_down()
     record_property("largest wait in ms", round(1000 * max(heart.waits)))
@@ -106,13 +107,13 @@ def test_the_worker_computes_what_the_direct_call_computes(
 ) -> None:
     image, labels = stack(planes=8, height=160, width=192)
     viewer = make_napari_viewer_proxy()
-    dock = Dock(viewer, qtbot)
+    dock = docked(viewer, qtbot)
     viewer.add_image(image, name="scan")
     viewer.add_labels(some(labels, 2, 5), name="painted")
     dock.segment()
     worker = dock.widget.bar.message.text()
-    request = dock.widget._planner.plan(
-        dock.widget.models.models(), dock.widget.settings.settings(), dock.widget.output.output()
+    request = dock.widget.planner.plan(
+        dock.widget.models.models(), dock.widget.settings.settings(), dock.widget.output.options()
     ).request
     dock.widget.close_down()
     task = ICLSAM("starter", cache=EmbeddingCache(None)).fit(
@@ -120,10 +121,10 @@ def test_the_worker_computes_what_the_direct_call_computes(
     )
     began = time.perf_counter()
     direct = task.predict_stack(
-        Planes(image, request.jobs[0].planes.cut, request.jobs[0].planes.positions)
+        SliceStack(image, request.jobs[0].slices.orientation, request.jobs[0].slices.positions)
     )
     seconds = (time.perf_counter() - began) / len(direct)
     print(f"\nin the worker: {worker} directly: {seconds:.2f} s a slice")
-    for (plane,), expected in zip(request.jobs[0].planes.positions, direct, strict=True):
+    for (plane,), expected in zip(request.jobs[0].slices.positions, direct, strict=True):
         differing = dock.result().data[plane] != expected
         assert differing.sum() <= 2  # of 30,720 pixels: rounding may decide where the score is zero
