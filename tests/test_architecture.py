@@ -21,12 +21,18 @@ WITHOUT_TORCH = {
     "cli.py",
     "sample_data.py",
     "core/__init__.py",
+    "core/images/__init__.py",
+    "core/images/crops.py",
     "core/images/intensity.py",
-    "core/refinement/prompts.py",
-    "core/prediction.py",
-    "core/settings.py",
     "core/images/planes.py",
     "core/images/support.py",
+    "core/images/thinness.py",
+    "core/metrics.py",
+    "core/model_choice.py",
+    "core/prediction.py",
+    "core/recipe.py",
+    "core/settings.py",
+    "core/steps.py",
     *(
         path.relative_to(PACKAGE).as_posix()
         for folder in ("weights", "_qt")

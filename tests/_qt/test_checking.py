@@ -58,7 +58,7 @@ def test_slices_come_up_once_each_the_most_doubtful_first(filled: Dock) -> None:
 
 
 def test_the_worst_label_decides(filled: Dock, monkeypatch: pytest.MonkeyPatch) -> None:
-    def estimates(evidence: Any, corrections: Any) -> list[float]:
+    def estimates(log_odds: Any, corrections: Any) -> list[float]:
         return [0.9, 0.3]
 
     monkeypatch.setattr("napari_iclsam.core.task.estimate_dice", estimates)
@@ -100,7 +100,7 @@ def test_single_images_are_not_asked_for(dock: Dock) -> None:
     assert not dock.widget.bar.check.isEnabled()
 
 
-def test_a_first_look_is_no_result_to_check(filled: Dock) -> None:
+def test_a_preview_is_no_result_to_check(filled: Dock) -> None:
     seen: list[int] = []
 
     def note(step: Any) -> None:

@@ -110,21 +110,21 @@ def test_planes_appear_one_by_one(filled: Dock, qtbot: Any) -> None:
     assert seen == [1, 2, 3, 4, 5]
 
 
-def test_the_slice_on_view_is_shown_before_the_examples_are_checked(filled: Dock) -> None:
+def test_the_slice_on_view_is_shown_before_the_examples_are_cross_validated(filled: Dock) -> None:
     filled.viewer.dims.set_current_step(0, 5)
     steps: list[Any] = []
     filled.widget.run.runner.stepped.connect(steps.append)
     filled.segment()
     filled.widget.run.runner.stepped.disconnect(steps.append)
     messages = [step.message for step in steps]
-    looks = [step for step in steps if step.prediction is not None]
+    predictions = [step for step in steps if step.prediction is not None]
     positions = filled.widget.planner.query_slices()[0].positions
-    assert positions[looks[0].slice_number.number] == (5,)
-    assert messages.index(looks[0].message) < min(
+    assert positions[predictions[0].slice_number.number] == (5,)
+    assert messages.index(predictions[0].message) < min(
         n for n, m in enumerate(messages) if m.startswith("Cross-validating")
     )
-    assert [step.done for step in looks] == [0, 1, 2, 3, 4, 5]
-    np.testing.assert_array_equal(filled.result().data[5], looks[4].prediction.labels)
+    assert [step.done for step in predictions] == [0, 1, 2, 3, 4, 5]
+    np.testing.assert_array_equal(filled.result().data[5], predictions[4].prediction.labels)
 
 
 def test_painting_another_slice_adds_an_example(filled: Dock) -> None:

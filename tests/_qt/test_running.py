@@ -211,7 +211,7 @@ print(counts)
     assert done.stdout.strip() == "[1]"
 
 
-def test_a_first_look_shows_at_once_and_replaces_no_result(dock: Dock, networks: Networks) -> None:
+def test_a_preview_shows_at_once_and_replaces_no_result(dock: Dock, networks: Networks) -> None:
     finds_all = copy.deepcopy(networks)
     finds_all.icl.out_conv.conv.bias.add_(100)
     dock.widget.run.session = Session(
@@ -221,15 +221,15 @@ def test_a_first_look_shows_at_once_and_replaces_no_result(dock: Dock, networks:
     dock.viewer.add_image(image, name="scan")
     dock.viewer.add_labels(some(labels, 2, 4), name="painted")
     dock.settle()
-    looks: list[tuple[int, np.ndarray]] = []
+    previews: list[tuple[int, np.ndarray]] = []
 
     def note(step: Any) -> None:
         if step.is_preview:
-            looks.append((step.slice_number.number, dock.result().data.copy()))
+            previews.append((step.slice_number.number, dock.result().data.copy()))
 
     dock.widget.run.runner.stepped.connect(note)
     dock.segment()
-    plane, shown = looks.pop()
+    plane, shown = previews.pop()
     where = [0, 1, 3, 5, 6, 7][plane]
     assert shown[where].all()
     assert not np.delete(shown, [where, 2, 4], axis=0).any()
@@ -238,5 +238,5 @@ def test_a_first_look_shows_at_once_and_replaces_no_result(dock: Dock, networks:
     )
     dock.widget.run.session.forget_task()  # as if the examples had changed
     dock.segment()
-    assert looks.pop()[1][where, 0, 0] == 9
+    assert previews.pop()[1][where, 0, 0] == 9
     assert dock.result().data[where, 0, 0] != 9

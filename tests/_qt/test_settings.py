@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import json
+import os
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -83,6 +86,29 @@ def test_models_are_remembered_without_a_page_in_the_preferences(
     monkeypatch.setattr("napari_iclsam._qt.preferences._page", lambda: None)
     Preferences().remember_models(ModelChoice("medsam_vit_b", "starter_icl", "cpu"))
     assert Preferences().models == ModelChoice("medsam_vit_b", "starter_icl", "cpu")
+
+
+def test_settings_of_an_earlier_version_are_understood() -> None:
+    """A file of ours of commit 362f49c, in which settings had other names."""
+    before = Path(__file__).parent / "data" / "widget_362f49c.json"
+    path = Path(os.environ["NAPARI_ICLSAM_HOME"]) / "widget.json"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    shutil.copy(before, path)
+    preferences = Preferences()
+    assert preferences.settings == Settings(
+        mode="paper",
+        icl_guidance=0.4,
+        coarse_to_fine=False,
+        fine_tune=False,
+        cross_validate=False,
+        tta_flips=True,
+        seed=5,
+    )
+    assert preferences.models == ModelChoice("medsam_vit_b", "starter_icl", "cpu")
+    assert preferences.seconds(preferences.models) == 0.84
+    preferences.remember_settings(preferences.settings)
+    assert set(json.loads(path.read_text())["settings"]) == set(describe())
+    assert Preferences().settings == preferences.settings
 
 
 def test_the_preferences_page_has_what_the_fallback_has() -> None:

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from napari_iclsam.cli import main
-from napari_iclsam.core.networks import Networks, NetworkSource
+from napari_iclsam.core.networks import ModelFacts, Networks, NetworkSource
 from napari_iclsam.models.starter_sam import StarterSam
 from napari_iclsam.models.universeg import UniverSeg
 
@@ -38,9 +38,8 @@ def networks() -> Networks:
     return Networks(
         sam,
         icl,
-        names={"sam": "small_sam", "icl": "small_icl"},
-        hashes={"sam": "sha256:a", "icl": "sha256:b"},
-        licenses={"sam": "MIT", "icl": "CC0-1.0"},
+        sam_facts=ModelFacts("small_sam", "sha256:a", "MIT", fusion_default="starter"),
+        icl_facts=ModelFacts("small_icl", "sha256:b", "CC0-1.0"),
     )
 
 

@@ -154,7 +154,7 @@ def test_fit_and_predict_give_what_segment_gives(run: Callable[..., Ran], folder
     assert "2 examples of label 1, label 2 -> t.iclsam" in fitted.out
     assert "The examples segmented each other" in fitted.out
     saved = read_task("t.iclsam")
-    assert saved.settings.flips
+    assert saved.settings.tta_flips
     assert (
         run("predict", "--task", "t.iclsam", "--query", "p.png", "--output", "later.png").status
         == 0

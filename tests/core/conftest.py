@@ -80,7 +80,7 @@ def cache() -> EmbeddingCache:
 
 @pytest.fixture(scope="session")
 def segmenter(networks: Networks, cache: EmbeddingCache) -> Callable[..., ICLSAM]:
-    """Make segmenters of the small networks: settings by name, without calibration unless asked."""
+    """Make segmenters of the small networks: settings by name, without cross-validation unless asked."""
 
     def make(**settings: Any) -> ICLSAM:
         return ICLSAM(

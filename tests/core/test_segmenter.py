@@ -1,4 +1,4 @@
-"""The pipeline as its user calls it, on small networks with random weights."""
+"""The segmenter as its user calls it, on small networks with random weights."""
 
 from __future__ import annotations
 
@@ -15,10 +15,13 @@ import zarr
 from numpy.typing import NDArray
 
 from napari_iclsam.core.encoder.cache import EmbeddingCache
+from napari_iclsam.core.encoder.runner import PromptableRunner
+from napari_iclsam.core.fusion.log_odds import STARTER_WEIGHTS
 from napari_iclsam.core.fusion.outputs import StageOutputs
+from napari_iclsam.core.fusion.weights import published_weights
 from napari_iclsam.core.images.support import SupportSet
 from napari_iclsam.core.inference import StageTimer
-from napari_iclsam.core.networks import Networks
+from napari_iclsam.core.networks import ModelFacts, Networks
 from napari_iclsam.core.prediction import Prediction, Progress
 from napari_iclsam.core.segmenter import ICLSAM
 from napari_iclsam.core.settings import Settings
@@ -232,10 +235,9 @@ def test_what_rounds_to_a_probability_of_one_half_is_background(
     half[:, :, 4:] = torch.nextafter(
         half[:, :, 4:], torch.ones(())
     )  # the logistic function of 6e-8 is 0.5
-    prediction = task._fuse(
-        StageOutputs(half, half, half - 1, (np.zeros((0, 4), np.int64),) * len(IDS), half),
-        StageTimer(),
-    )
+    none = (np.zeros((0, 4), np.int64),) * len(IDS)
+    outputs = StageOutputs(half, half, half - 1, none, half)
+    prediction = task._prediction(outputs, task._fuse(outputs), StageTimer())
     assert not prediction.labels.any()
 
 
@@ -251,7 +253,9 @@ class TestSteps:
         assert all(isinstance(p, Progress) and p.message and p.prediction is None for p in seen)
         assert_equal(prediction, task.predict(query))
 
-    def test_fitting_tells_each_example_and_each_check(self, segmenter: Make, scene: Scene) -> None:
+    def test_fitting_tells_each_example_and_each_step_of_cross_validation(
+        self, segmenter: Make, scene: Scene
+    ) -> None:
         scenes = [scene(seed=seed) for seed in range(3)]
         make = segmenter(cross_validate=True)
         whole = make.fit([s[0] for s in scenes], [s[1] for s in scenes])
@@ -271,7 +275,7 @@ class TestSteps:
         assert fitted.weights == whole.weights
 
     @pytest.mark.parametrize("max_examples", [32, 2], ids=["all examples", "some examples"])
-    def test_a_first_look_comes_before_all_else_by_the_in_context_model_alone(
+    def test_a_preview_comes_before_all_else_by_the_in_context_model_alone(
         self, segmenter: Make, scene: Scene, max_examples: int
     ) -> None:
         scenes, query = [scene(seed=seed) for seed in range(3)], scene(seed=5)[0]
@@ -280,15 +284,15 @@ class TestSteps:
         support = SupportSet.of(images, labels)
         seen, fitted = run(make.fit_steps(support, query))
         assert [p.stage for p in seen][:4] == ["load", "icl", "done", "embed"]
-        looks = [p.prediction for p in seen if p.prediction is not None]
-        assert len(looks) == 1
+        previews = [p.prediction for p in seen if p.prediction is not None]
+        assert len(previews) == 1
         shown = [images[i] for i in (range(3) if max_examples > 2 else (0, 2))]
         given = [labels[i] for i in (range(3) if max_examples > 2 else (0, 2))]
         alone = segmenter(use_sam=False, icl_guidance=0.0).fit(shown, given).predict(query)
-        assert np.array_equal(looks[0].labels, alone.icl_labels)
-        assert looks[0].labels.any()
-        assert tuple(looks[0].seconds) == ("icl",)
-        assert np.array_equal(looks[0].icl_labels, alone.icl_labels)
+        assert np.array_equal(previews[0].labels, alone.icl_labels)
+        assert previews[0].labels.any()
+        assert tuple(previews[0].seconds) == ("icl",)
+        assert np.array_equal(previews[0].icl_labels, alone.icl_labels)
         assert_equal(fitted.predict(query), make.fit_support(support).predict(query))
 
     def test_a_run_can_be_given_up_after_each_step(self, task: Task, scene: Scene) -> None:
@@ -340,7 +344,7 @@ class TestSettings:
         fused = [np.array_equal(plain.probabilities[i], changed.probabilities[i]) for i in IDS]
         assert not (
             all(fused) and np.array_equal(plain.sam_labels, changed.sam_labels)
-        )  # SAM may not be trusted
+        )  # SAM may not count
 
     def test_without_sam_the_in_context_model_decides(self, segmenter: Make, scene: Scene) -> None:
         prediction = self.predict(segmenter, scene, use_sam=False, coarse_to_fine=False)
@@ -353,20 +357,19 @@ class TestSettings:
         assert all(len(boxes) <= 1 for boxes in prediction.boxes.values())
         assert any(len(boxes) for boxes in prediction.boxes.values())
 
-    def test_calibration_says_what_to_expect_of_each_label(
-        self, segmenter: Make, scene: Scene
-    ) -> None:
+    def test_cross_validation_scores_each_label(self, segmenter: Make, scene: Scene) -> None:
         scenes = [scene(seed=seed) for seed in range(3)]
-        task = segmenter(cross_validate=True).fit([s[0] for s in scenes], [s[1] for s in scenes])
-        assert tuple(task.expected) == IDS
-        assert all(0 <= s.fused <= 1 and s.examples == 3 for s in task.expected.values())
-        assert not segmenter(cross_validate=True).fit([scenes[0][0]], [scenes[0][1]]).expected
-        assert not segmenter().fit([s[0] for s in scenes], [s[1] for s in scenes]).expected
+        images, labels = [s[0] for s in scenes], [s[1] for s in scenes]
+        task = segmenter(cross_validate=True).fit(images, labels)
+        assert tuple(task.cross_validated) == IDS
+        assert all(0 <= s.fused <= 1 and s.examples == 3 for s in task.cross_validated.values())
+        assert not segmenter(cross_validate=True).fit(images[:1], labels[:1]).cross_validated
+        assert not segmenter().fit(images, labels).cross_validated
 
     def test_the_prediction_carries_what_made_it(self, segmenter: Make, scene: Scene) -> None:
         provenance = self.predict(segmenter, scene, sam_guidance=1.5).provenance
         assert provenance.models == {"sam": "small_sam", "icl": "small_icl"}
-        assert provenance.hashes == {"sam": "a", "icl": "b"}
+        assert provenance.checksums == {"sam": "a", "icl": "b"}
         assert (provenance.settings["sam_guidance"], provenance.examples, provenance.device) == (
             1.5,
             2,
@@ -376,9 +379,39 @@ class TestSettings:
 
 
 @pytest.mark.parametrize(
+    "networks_with",
+    [{"fusion_default": "starter"}, {"fusion_default": "published"}],
+    ids=["starter", "published"],
+)
+def test_the_model_says_which_fusion_weights_hold_without_cross_validation(
+    networks: Networks, cache: EmbeddingCache, scene: Scene, networks_with: dict[str, Any]
+) -> None:
+    images, labels = zip(*(scene(seed=seed) for seed in range(2)), strict=True)
+    named = replace(networks, sam_facts=ModelFacts("small_sam", "a", **networks_with))
+    segmenter = ICLSAM(networks=named, cache=cache, settings=Settings(cross_validate=False))
+    starter = networks_with["fusion_default"] == "starter"
+    expected = STARTER_WEIGHTS if starter else published_weights(2)
+    assert segmenter.fit(images, labels).weights == (expected,) * len(IDS)
+
+
+def test_old_names_of_arguments_and_attributes_warn_and_work(
+    networks: Networks, segmenter: Make, scene: Scene
+) -> None:
+    with pytest.warns(DeprecationWarning, match=r"ICLSAM\(models=...\) is now called sam="):
+        named = ICLSAM(models="lite_medsam")
+    assert named._source is not None
+    assert named._source.choice.sam == "lite_medsam"
+    images, labels = zip(*(scene(seed=seed) for seed in range(2)), strict=True)
+    task = segmenter(cross_validate=True).fit(images, labels)
+    with pytest.warns(DeprecationWarning, match="is now called Task.cross_validated"):
+        assert task.expected == task.cross_validated
+    assert task.cross_validated
+
+
+@pytest.mark.parametrize(
     ("names", "message"),
     [
-        ({"models": "no_such_model"}, "no_such_model"),
+        ({"sam": "no_such_model"}, "no_such_model"),
         ({"icl": "no_such_icl"}, "no_such_icl"),
         ({"device": "gpu"}, "gpu"),
     ],
@@ -488,21 +521,21 @@ class TestStacks:
         assert loaded == [0, 1, 2]
 
     def test_planes_embedded_together_become_what_they_become_alone(
-        self, task: Task, scene: Scene, monkeypatch: pytest.MonkeyPatch
+        self, task: Task, networks: Networks, scene: Scene, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         planes = [scene(30, 37, seed)[0] for seed in (40, 41, 42, 43, 43)]
-        sam, batches = task.segmenter.networks.sam, list[int]()
+        sam, batches = networks.sam, list[int]()
         encode = sam.encode
         monkeypatch.setattr(
             sam, "encode", lambda pixels: batches.append(len(pixels)) or encode(pixels)
         )
-        monkeypatch.setattr(Networks, "images_at_once", 2)  # as on a graphics card
+        monkeypatch.setattr(PromptableRunner, "images_at_once", 2)  # as on a graphics card
         together = task.predict_stack(np.stack(planes))
         assert batches == [2, 2]  # what is in the cache is not embedded again
         for plane, labels in zip(planes, together, strict=True):
             fresh = ICLSAM(
-                networks=task.segmenter.networks,
-                settings=task.segmenter.settings,
+                networks=networks,
+                settings=task.settings,
                 cache=EmbeddingCache(None),
             )
             alone = fresh.fit(
@@ -513,7 +546,7 @@ class TestStacks:
     def test_planes_before_one_that_cannot_be_read_are_finished(
         self, task: Task, volume: NDArray[np.uint8], monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr(Networks, "images_at_once", 3)
+        monkeypatch.setattr(PromptableRunner, "images_at_once", 3)
         broken, done = volume.astype(np.float32), list[int | None]()
         broken[2, 3, 4] = np.nan
         with pytest.raises(ValueError, match="Plane 2: The image has 1 of"):

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from napari_iclsam.core.settings import Settings, describe
+from napari_iclsam.core.settings import RENAMED, Settings, describe
 
 NUMBERS = {name: d for name, d in describe().items() if d.limits is not None}
 CHOICES = {name: d for name, d in describe().items() if d.choices}
@@ -127,3 +127,61 @@ def test_the_defaults_are_the_published_numbers() -> None:
         2.0,
         0.05,
     )
+
+
+class TestOldNames:
+    """Names of settings of earlier versions, in programs and in files."""
+
+    def test_they_are_those_that_programs_and_files_may_hold(self) -> None:
+        assert RENAMED == {
+            "closer_looks": "coarse_to_fine",
+            "adapt": "fine_tune",
+            "calibrate": "cross_validate",
+            "flips": "tta_flips",
+        }
+
+    @pytest.mark.parametrize(("old", "new"), RENAMED.items())
+    def test_the_constructor_takes_them_with_a_warning(self, old: str, new: str) -> None:
+        changed = not getattr(Settings(), new)
+        with pytest.warns(DeprecationWarning, match=f"{old} is now called {new}") as warned:
+            settings = Settings(**{old: changed})
+        assert settings == Settings(**{new: changed})
+        assert [warning.filename for warning in warned] == [__file__]
+
+    @pytest.mark.parametrize(("old", "new"), RENAMED.items())
+    def test_replace_takes_them_with_a_warning(self, old: str, new: str) -> None:
+        before = Settings(seed=7)
+        changed = not getattr(before, new)
+        with pytest.warns(DeprecationWarning, match=f"{old} is now called {new}"):
+            settings = replace(before, **{old: changed})
+        assert settings == replace(before, **{new: changed})
+
+    @pytest.mark.parametrize(("old", "new"), RENAMED.items())
+    @pytest.mark.parametrize("value", [True, False])
+    def test_they_are_attributes_with_a_warning(self, old: str, new: str, value: bool) -> None:
+        settings = Settings(**{new: value})
+        with pytest.warns(DeprecationWarning, match=f"{old} is now called {new}") as warned:
+            assert getattr(settings, old) is value
+        assert [warning.filename for warning in warned] == [__file__]
+
+    @pytest.mark.parametrize("old", RENAMED)
+    def test_their_values_are_checked_too(self, old: str) -> None:
+        with (
+            pytest.warns(DeprecationWarning, match=old),
+            pytest.raises(TypeError, match=f"{RENAMED[old]} must be bool"),
+        ):
+            Settings(**{old: 1})
+
+    def test_files_may_hold_them_without_a_warning(self) -> None:
+        values = {"closer_looks": False, "adapt": False, "calibrate": False, "flips": True}
+        expected = Settings(
+            coarse_to_fine=False, fine_tune=False, cross_validate=False, tta_flips=True
+        )
+        assert Settings.from_dict(values) == expected  # a warning would be an error here
+        assert set(expected.to_dict()).isdisjoint(RENAMED)
+
+    def test_names_that_never_were_are_errors(self) -> None:
+        with pytest.raises(AttributeError, match="no attribute 'zoom'"):
+            Settings().zoom  # noqa: B018
+        with pytest.raises(TypeError, match="zoom"):
+            Settings(zoom=1)  # type: ignore[call-arg]

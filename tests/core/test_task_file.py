@@ -21,14 +21,16 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from napari_iclsam.core import task as task_module
+from napari_iclsam.core import task_file
 from napari_iclsam.core.images.support import LabelStyle, SupportSet
+from napari_iclsam.core.model_choice import ModelChoice
 from napari_iclsam.core.networks import Networks, NetworkSource
 from napari_iclsam.core.segmenter import ICLSAM
 from napari_iclsam.core.settings import Settings
 from napari_iclsam.core.task_file import FORMAT, SavedTask, load_task, read_task, write_task
 from napari_iclsam.weights.folders import bundled_folder
 
+DATA = Path(__file__).parent / "data"
 RNG = np.random.default_rng(0)
 LABELS = np.zeros((12, 17), np.int32)
 LABELS[2:6, 3:9], LABELS[8:11, 10:16] = 1, 70_000
@@ -50,8 +52,7 @@ def saved_task(*images: NDArray[Any]) -> SavedTask:
     return SavedTask(
         SupportSet.of(images, [LABELS] * len(images), STYLES),
         Settings(seed=5, tta_flips=True),
-        "starter",
-        "starter",
+        ModelChoice("starter", "starter"),
     )
 
 
@@ -111,7 +112,7 @@ def test_styles_settings_and_models_come_back(written: Path) -> None:
     before, after = saved_task(), read_task(written)
     assert after.support.styles == STYLES
     assert after.support.ids == (1, 70_000)
-    assert (after.settings, after.models, after.icl) == (before.settings, "starter", "starter")
+    assert (after.settings, after.models) == (before.settings, ModelChoice("starter", "starter"))
 
 
 def test_pairs_of_different_sizes_keep_their_order(path: Path) -> None:
@@ -120,7 +121,7 @@ def test_pairs_of_different_sizes_keep_their_order(path: Path) -> None:
     labels = [np.ones(size, np.int32) for size in sizes]
     for picture in images:
         picture[0, 0] = 200
-    write_task(SavedTask(SupportSet.of(images, labels), Settings(), "starter", "starter"), path)
+    write_task(SavedTask(SupportSet.of(images, labels), Settings(), ModelChoice()), path)
     assert [i.shape for i in read_task(path).support.images] == sizes
 
 
@@ -130,9 +131,7 @@ def test_small_color_images_are_not_taken_for_planes(
 ) -> None:
     color = RNG.integers(0, 255, shape, np.uint8)
     write_task(
-        SavedTask(
-            SupportSet.of([color], [np.ones(shape[:2], int)]), Settings(), "starter", "starter"
-        ),
+        SavedTask(SupportSet.of([color], [np.ones(shape[:2], int)]), Settings(), ModelChoice()),
         path,
     )
     assert (read_task(path).support.images[0] == color).all()
@@ -141,7 +140,11 @@ def test_small_color_images_are_not_taken_for_planes(
 def test_a_fitted_task_predicts_the_same_after_loading(
     path: Path, networks: Networks, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    named = replace(networks, names={"sam": "starter", "icl": "starter"})
+    named = replace(
+        networks,
+        sam_facts=replace(networks.sam_facts, name="starter"),
+        icl_facts=replace(networks.icl_facts, name="starter"),
+    )
     segmenter = ICLSAM(networks=named, settings=Settings(sam_guidance=1.5, tta_flips=True))
     task = segmenter.fit([image("<u2"), image("<u2")], [LABELS, LABELS])
     task.save(path)
@@ -149,7 +152,7 @@ def test_a_fitted_task_predicts_the_same_after_loading(
     loaded = load_task(path)
     query = image("<f4")
     before, after = task.predict(query), loaded.predict(query)
-    assert loaded.segmenter.settings == segmenter.settings
+    assert loaded.settings == segmenter.settings
     assert (before.labels == after.labels).all()
     for label in task.support.ids:
         assert np.array_equal(before.probabilities[label], after.probabilities[label])
@@ -325,7 +328,7 @@ def test_a_write_that_fails_midway_leaves_what_was_there(
     def fail(array: NDArray[Any]) -> bytes:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(task_module, "_to_tiff", fail)
+    monkeypatch.setattr(task_file, "_to_tiff", fail)
     with pytest.raises(OSError, match="No space left"):
         write_task(saved_task(image("<f4")), written)
     assert written.read_bytes() == before
@@ -349,7 +352,36 @@ def test_a_task_finds_weights_of_ones_own_from_any_folder(
     task = ICLSAM(icl=f"{prefix}mine.safetensors").fit([grey], [grey > 100])
     task.save(tmp_path / "a.iclsam")
     monkeypatch.chdir("/")
-    assert read_task(tmp_path / "a.iclsam").icl == f"{prefix}{tmp_path / 'mine.safetensors'}"
-    assert (
-        load_task(tmp_path / "a.iclsam").segmenter.networks.hashes == task.segmenter.networks.hashes
+    saved = read_task(tmp_path / "a.iclsam")
+    assert saved.models.icl == f"{prefix}{tmp_path / 'mine.safetensors'}"
+    loaded = load_task(tmp_path / "a.iclsam")
+    assert loaded.provenance.checksums == task.provenance.checksums
+    assert all(task.provenance.checksums.values())
+
+
+def test_a_file_of_an_earlier_version_is_read() -> None:
+    """Made by commit 362f49c, in which settings and colors had other names."""
+    saved = read_task(DATA / "task_362f49c.iclsam")
+    assert saved.settings == Settings(
+        coarse_to_fine=False,
+        fine_tune=False,
+        cross_validate=False,
+        tta_flips=True,
+        icl_guidance=0.4,
     )
+    assert saved.support.styles == {1: LabelStyle("shell", (1.0, 0.5, 0.0, 1.0))}
+    assert saved.support.ids == (1, 4)
+    assert saved.models == ModelChoice("starter", "starter")
+
+
+def test_a_file_of_an_earlier_version_is_saved_with_the_names_of_today(path: Path) -> None:
+    saved = read_task(DATA / "task_362f49c.iclsam")
+    write_task(saved, path)
+    with zipfile.ZipFile(path) as archive:
+        index = json.loads(archive.read("task.json"))
+    assert list(index["settings"]) == list(Settings().to_dict())
+    assert index["styles"] == {"1": {"name": "shell", "color": [1.0, 0.5, 0.0, 1.0]}}
+    again = read_task(path)
+    assert (again.settings, again.models) == (saved.settings, saved.models)
+    assert again.support.styles == saved.support.styles
+    assert again.support.fingerprint() == saved.support.fingerprint()

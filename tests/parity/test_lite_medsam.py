@@ -20,10 +20,11 @@ import pytest
 import torch
 from torch import Tensor
 
-from napari_iclsam.core.embeddings import Embedding, EmbeddingCache
-from napari_iclsam.core.evaluation import dice
-from napari_iclsam.core.networks import Networks
-from napari_iclsam.core.pipeline import ICLSAM
+from napari_iclsam.core.encoder.cache import EmbeddingCache
+from napari_iclsam.core.encoder.embedding import Embedding
+from napari_iclsam.core.encoder.runner import PromptableRunner, Prompts
+from napari_iclsam.core.metrics import dice
+from napari_iclsam.core.segmenter import ICLSAM
 from napari_iclsam.models.build import build_sam
 
 FOLDERS = [
@@ -66,11 +67,11 @@ def weights(request: pytest.FixtureRequest) -> str:
 
 
 @pytest.fixture(scope="module")
-def networks(weights: str) -> Networks:
+def runner(weights: str) -> PromptableRunner:
     path = "lite_medsam" if weights == "bundled" else published()
     if path is None:
         pytest.skip("the published lite_medsam.pth is not here: name it in ICLSAM_LITE_MEDSAM")
-    return Networks(build_sam(path).module, cast(Any, None))
+    return PromptableRunner(build_sam(path).module, EmbeddingCache(), torch.device("cpu"))
 
 
 @dataclass(frozen=True)
@@ -89,13 +90,12 @@ class Case:
 
 
 @pytest.fixture(scope="module", params=CASES, ids=lambda path: f"{path.stem}-{path.parent.name}")
-def case(request: pytest.FixtureRequest, networks: Networks) -> Iterator[Case]:
+def case(request: pytest.FixtureRequest, runner: PromptableRunner) -> Iterator[Case]:
     arrays = dict(np.load(request.param))
     arrays["network_input"] = arrays["network_input"].transpose(2, 0, 1)
     image = arrays["image"]
     with torch.inference_mode():
-        square = networks._square(image, networks.frame(image))
-        yield Case(arrays, square[0], networks.embed(image, EmbeddingCache()))
+        yield Case(arrays, runner._square(image)[0], runner.embed(image).embedding)
 
 
 def test_pixels_that_enter_the_network_are_equal(case: Case) -> None:
@@ -114,9 +114,9 @@ def test_boxes_in_the_square_differ_by_its_rounded_sides_only(case: Case) -> Non
     assert case.difference("boxes_in_square", boxes) < 0.5
 
 
-def test_logits_and_masks_of_each_box(case: Case, networks: Networks, weights: str) -> None:
+def test_logits_and_masks_of_each_box(case: Case, runner: PromptableRunner, weights: str) -> None:
     boxes = torch.from_numpy(case.arrays["boxes_in_square"])
-    logits = networks.decode(case.embedding, boxes, None, None)
+    logits = runner.decode(case.embedding, Prompts(boxes))
     assert logits.shape == (len(boxes), 256, 256)
     assert case.difference("low_res_logits", logits) < BARS[weights].logits
     for ours, theirs in zip(logits, case.arrays["low_res_logits"], strict=True):

@@ -18,11 +18,24 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from napari_iclsam.core import fusion, in_context, method
-from napari_iclsam.core.encoder.cache import Embedding, EmbeddingCache
+from napari_iclsam.core.context import FittedContext
+from napari_iclsam.core.encoder.cache import EmbeddingCache
+from napari_iclsam.core.encoder.embedding import EmbeddedImage
+from napari_iclsam.core.encoder.runner import PromptableRunner
+from napari_iclsam.core.fusion.published import fuse, icl_score, sam_score
+from napari_iclsam.core.fusion.weights import published_weights
 from napari_iclsam.core.images.geometry import resize
+from napari_iclsam.core.in_context.coarse_to_fine import segment_in_context
 from napari_iclsam.core.networks import Networks
+from napari_iclsam.core.recipe import resolve
+from napari_iclsam.core.refinement.guidance import (
+    attention_bias,
+    in_context_guidance,
+    standardise,
+)
 from napari_iclsam.core.refinement.probe import Probe, fit_probe
+from napari_iclsam.core.refinement.prompts import find_boxes
+from napari_iclsam.core.refinement.sam import refine_with_sam
 from napari_iclsam.core.segmenter import ICLSAM
 from napari_iclsam.core.settings import Settings
 from napari_iclsam.models.sam import Sam, vit_encoder
@@ -30,7 +43,8 @@ from napari_iclsam.models.universeg import UniverSeg
 
 TOLERANCE = 1e-4
 SALTS = {"square_rgb_sam": "parity-a3", "square_grey_medsam": "parity-b"}
-PAPER = Settings(mode="paper", channel="red")
+SETTINGS = Settings(mode="paper", channel="red")
+PAPER = resolve(SETTINGS)
 FOLDERS = [
     Path(__file__).parent / "data",
     *map(Path, filter(None, [os.environ.get("ICLSAM_PARITY_DIR")])),
@@ -70,12 +84,17 @@ class Case:
     """One published case and our networks with its weights; stages take the published input of the stage before."""
 
     arrays: Mapping[str, Any]
-    networks: Networks
-    query: Embedding
-    probe: Probe
+    context: FittedContext
+    query: EmbeddedImage
     confidence: Tensor
-    learnt: method.Learnt
-    examples: method.Examples
+
+    @property
+    def promptable(self) -> PromptableRunner:
+        return self.context.runners.promptable
+
+    @property
+    def pairs(self) -> int:
+        return len(self.context.examples)
 
     @property
     def size(self) -> tuple[int, int]:
@@ -92,48 +111,38 @@ def case(request: pytest.FixtureRequest) -> Iterator[Case]:
     networks = Networks(
         with_named_weights(sam, salt, "sam"), with_named_weights(UniverSeg(), salt, "universeg")
     )
-    segmenter = ICLSAM(networks=networks, settings=PAPER, cache=EmbeddingCache())
+    segmenter = ICLSAM(networks=networks, settings=SETTINGS, cache=EmbeddingCache())
     with torch.inference_mode():
         task = segmenter.fit(list(arrays["support_images"]), list(arrays["support_masks"]))
-        query = networks.embed(arrays["query"], segmenter.cache)
+        query = task.context.runners.promptable.embed(arrays["query"])
         probe = Probe(
             torch.from_numpy(arrays["probe_coef"])[None],
             torch.from_numpy(arrays["probe_intercept"]),
         )
-        yield Case(
-            arrays, networks, query, probe, probe.confidence(query), task._learnt, task._examples
-        )
+        yield Case(arrays, task.context, query, probe.confidence(query.embedding))
 
 
 def difference(ours: Tensor | np.ndarray, published: np.ndarray) -> float:
     return float(np.abs(np.asarray(ours, dtype=np.float64) - published).max())
 
 
-def segment(case: Case, settings: Settings) -> Tensor:
-    seen = in_context.segment_in_context(
-        case.networks,
-        case.learnt.reference,
-        case.examples,
-        case.arrays["query"],
-        case.query,
-        case.confidence,
-        settings,
-    )
-    return seen.closer
+def segment(case: Case, alpha0: float = PAPER.icl_guidance) -> Tensor:
+    runner, encoded = case.context.runners.in_context, case.context.encoded
+    assert encoded is not None
+    guidance = in_context_guidance(case.confidence, case.pairs, alpha0)
+    return segment_in_context(runner, encoded, case.query, guidance).probabilities
 
 
 def refine(case: Case) -> Tensor:
     boxes = (case.arrays["boxes_xyxy"],)
-    return method.refine_with_sam(
-        case.networks, case.query, segment(case, PAPER), case.confidence, boxes, PAPER
+    return refine_with_sam(
+        case.promptable, case.query.embedding, segment(case), case.confidence, boxes, PAPER
     )
 
 
 def test_embedding(case: Case) -> None:
-    assert (
-        difference(case.query.features.embedding[0, :, ::8, ::8], case.arrays["features_sub"])
-        < TOLERANCE
-    )
+    features = case.query.embedding.features.embedding
+    assert difference(features[0, :, ::8, ::8], case.arrays["features_sub"]) < TOLERANCE
 
 
 def test_confidence_map_of_the_published_probe(case: Case) -> None:
@@ -141,30 +150,26 @@ def test_confidence_map_of_the_published_probe(case: Case) -> None:
 
 
 def test_confidence_map_of_a_fit_on_all_cells_is_nearly_the_same(case: Case) -> None:
-    masks = [case.examples.masks(pair) for pair in range(len(case.examples.support))]
-    ours = fit_probe(case.examples.embeddings, masks, PAPER).confidence(case.query)
+    examples = case.context.examples
+    masks = [examples.masks(pair) for pair in range(case.pairs)]
+    ours = fit_probe(examples.embeddings, masks, PAPER).confidence(case.query.embedding)
     assert np.corrcoef(ours.ravel(), case.confidence.ravel())[0, 1] > 0.99
 
 
 @pytest.mark.parametrize(
-    ("settings", "name"),
-    [
-        (Settings(mode="paper", channel="red", icl_guidance=0), "icl_logits_alpha0"),
-        (PAPER, "icl_logits"),
-    ],
+    ("alpha0", "name"),
+    [(0, "icl_logits_alpha0"), (PAPER.icl_guidance, "icl_logits")],
     ids=["unguided", "guided"],
 )
-def test_in_context_model(case: Case, settings: Settings, name: str) -> None:
-    assert (
-        difference(torch.logit(segment(case, settings).double())[0, 0], case.arrays[name])
-        < TOLERANCE
-    )
+def test_in_context_model(case: Case, alpha0: float, name: str) -> None:
+    logits = torch.logit(segment(case, alpha0).double())[0, 0]
+    assert difference(logits, case.arrays[name]) < TOLERANCE
 
 
 def test_numbers_that_depend_on_the_number_of_examples(case: Case) -> None:
-    weights = fusion.published_weights(len(case.examples.support))
-    z = fusion.standardise(case.confidence, case.confidence.mean())
-    alpha = fusion.icl_guidance(case.confidence, len(case.examples.support), PAPER) / z
+    weights = published_weights(case.pairs)
+    z = standardise(case.confidence, case.confidence.mean())
+    alpha = in_context_guidance(case.confidence, case.pairs, PAPER.icl_guidance) / z
     assert weights.icl == pytest.approx(float(case.arrays["gamma"]), abs=1e-6)
     assert weights.sam == pytest.approx(1 - float(case.arrays["gamma"]), abs=1e-6)
     assert alpha.median().item() == pytest.approx(float(case.arrays["alpha"]), abs=1e-5)
@@ -172,20 +177,21 @@ def test_numbers_that_depend_on_the_number_of_examples(case: Case) -> None:
 
 def test_boxes_and_mask_of_the_in_context_model(case: Case) -> None:
     icl = torch.sigmoid(torch.from_numpy(case.arrays["icl_logits"]))[None, None]
-    boxes = method.find_boxes(icl, case.size, PAPER)[0]
+    boxes = find_boxes(icl, case.size, PAPER)[0]
     assert boxes.tolist() == case.arrays["boxes_xyxy"].tolist()
     assert agreement(resize(icl, case.size)[0, 0] > 0.5, case.arrays["icl_mask_packed"]) >= 0.999
 
 
 def test_attention_bias(case: Case) -> None:
-    bias = fusion.sam_bias(case.confidence, case.query.frame, 64, PAPER).reshape(64, 64)
-    assert difference(bias, case.arrays["attention_bias_64"]) < TOLERANCE
+    bias = attention_bias(case.confidence, case.query.embedding.frame, 64, PAPER.sam_guidance)
+    assert difference(bias.reshape(64, 64), case.arrays["attention_bias_64"]) < TOLERANCE
 
 
 def test_low_resolution_logits_of_each_box(case: Case) -> None:
-    boxes = case.query.frame.boxes_to_square(case.arrays["boxes_xyxy"])
+    embedding = case.query.embedding
+    boxes = embedding.frame.boxes_to_square(case.arrays["boxes_xyxy"])
     bias = torch.from_numpy(case.arrays["attention_bias_64"]).reshape(1, -1)
-    decoded = case.networks.promptable.decode(case.query.features, boxes, bias=bias)
+    decoded = case.promptable.promptable.decode(embedding.features, boxes, bias=bias)
     assert difference(decoded.logits[:, ::2, ::2], case.arrays["low_res_logits"]) < TOLERANCE
     assert difference(decoded.iou[:, None], case.arrays["iou"]) < TOLERANCE
 
@@ -197,9 +203,8 @@ def test_sam_logits_on_the_image(case: Case) -> None:
 
 
 def test_fused_score_and_mask(case: Case) -> None:
-    icl = fusion.icl_score(segment(case, PAPER), case.size)
-    weights = [fusion.published_weights(len(case.examples.support))]
-    fused = fusion.fuse(icl, fusion.sam_score(refine(case)), weights)
+    icl = icl_score(segment(case), case.size)
+    fused = fuse(icl, sam_score(refine(case)), [published_weights(case.pairs)])
     assert difference(fused[0, 0, ::2, ::2], case.arrays["fused_sub"]) < TOLERANCE
     assert agreement(fused[0, 0] > 0, case.arrays["fused_mask_packed"]) >= 0.999
 

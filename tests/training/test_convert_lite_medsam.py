@@ -54,7 +54,7 @@ def test_a_sorted_header_makes_the_same_file_whatever_the_order() -> None:
 def test_the_bundled_file_says_where_it_is_from_and_what_was_changed() -> None:
     notes = metadata(BUNDLED)
     assert notes["architecture"] == "vit_t_256"
-    assert notes["license"] == "Apache-2.0"
+    assert notes["licence"] == "Apache-2.0"
     assert notes["source_sha256"] == PUBLISHED.partition(":")[2]
     assert "format" in notes["notice"]
     assert "precision" in notes["notice"]

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from napari_iclsam.core.geometry import Frame
+from napari_iclsam.core.images.geometry import Frame
 from napari_iclsam.core.images.resampling import resize_by_area
 
 OPENCV = dict(np.load(Path(__file__).parent / "data" / "opencv_area.npz"))

@@ -18,7 +18,6 @@ from napari_iclsam.core.settings import Settings
 from napari_iclsam.models.starter_icl import TwoScales
 from napari_iclsam.models.universeg import UniverSeg
 
-
 AUTO = resolve(Settings())
 
 
@@ -47,6 +46,17 @@ def lines(width: int, side: int) -> NDArray[np.bool_]:
     return np.asarray(np.indices((side, side)).sum(axis=0) % (4 * width) < width)
 
 
+def encoded_side(mask: NDArray[np.bool_], recipe: Recipe) -> int:
+    """Input size at which a full image with this mask is encoded."""
+    image = np.where(mask, 190, 80).astype(np.uint8)
+    examples = Examples(SupportSet.of([image], [mask]), (as_rgb8(image),))
+    network = Sizes()
+    runner = InContextRunner(network, torch.device("cpu"), torch.float32, recipe)
+    encoded = encode_full_images(runner, examples)
+    assert network.given == [(1, 1, 1, encoded.side, encoded.side)]
+    return encoded.side
+
+
 @pytest.mark.parametrize(
     ("mask", "side"),
     [
@@ -63,17 +73,6 @@ def lines(width: int, side: int) -> NDArray[np.bool_]:
 def test_full_images_are_as_large_as_the_masks_need(mask: NDArray[np.bool_], side: int) -> None:
     assert encoded_side(mask, AUTO) == side
     assert encoded_side(mask, PAPER) == len(mask)
-
-
-def encoded_side(mask: NDArray[np.bool_], recipe: Recipe) -> int:
-    """Input size at which a full image with this mask is encoded."""
-    image = np.where(mask, 190, 80).astype(np.uint8)
-    examples = Examples(SupportSet.of([image], [mask]), (as_rgb8(image),))
-    network = Sizes()
-    runner = InContextRunner(network, torch.device("cpu"), torch.float32, recipe)
-    encoded = encode_full_images(runner, examples)
-    assert network.given == [(1, 1, 1, encoded.side, encoded.side)]
-    return encoded.side
 
 
 @pytest.mark.parametrize(

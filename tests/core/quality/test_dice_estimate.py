@@ -1,4 +1,4 @@
-"""How good a result probably is: what is promised, and what the examples make of promises."""
+"""The estimated Dice of a result, and its correction by held-out examples."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ from napari_iclsam import ICLSAM, Settings
 from napari_iclsam.core.encoder.cache import EmbeddingCache
 from napari_iclsam.core.fusion.log_odds import LogOdds
 from napari_iclsam.core.networks import Networks
-from napari_iclsam.core.quality.dice_estimate import correction, estimate_dice
+from napari_iclsam.core.quality.dice_estimate import correction_of, estimate_dice
 
 Scene = Callable[..., tuple[NDArray[np.uint8], NDArray[np.int64]]]
 
 
-def evidence(icl: Tensor) -> LogOdds:
+def log_odds(icl: Tensor) -> LogOdds:
     return LogOdds(icl, torch.zeros_like(icl), torch.zeros_like(icl), torch.ones(len(icl)))
 
 
@@ -36,7 +36,7 @@ def square(inside: float, outside: float) -> Tensor:
 
 def test_the_surer_the_model_the_better_the_estimate() -> None:
     odds = (square(0.2, -1), square(1, -2), square(2, -4), square(6, -7))
-    (estimates,) = zip(*(estimate_dice(evidence(o), [0.0]) for o in odds), strict=True)
+    (estimates,) = zip(*(estimate_dice(log_odds(o), [0.0]) for o in odds), strict=True)
     assert list(estimates) == sorted(estimates)
     assert estimates[0] < 0.5
     assert estimates[-1] > 0.8
@@ -46,44 +46,44 @@ def test_the_surer_the_model_the_better_the_estimate() -> None:
 def test_an_estimate_is_a_dice_and_labels_do_not_know_each_other(
     odds: NDArray[np.float32], correct_by: float
 ) -> None:
-    both = evidence(torch.from_numpy(odds))
+    both = log_odds(torch.from_numpy(odds))
     estimates = estimate_dice(both, [correct_by, 0.0])
     assert all(0 < dice < 1 for dice in estimates)
-    assert estimates[1:] == pytest.approx(estimate_dice(evidence(both.icl[1:]), [0.0]))
+    assert estimates[1:] == pytest.approx(estimate_dice(log_odds(both.icl[1:]), [0.0]))
 
 
 def test_it_depends_on_the_shares_of_pixels_and_not_on_their_number() -> None:
     odds = square(1, -3)
     small, large = odds[..., ::4, ::4], odds.repeat_interleave(2, -1).repeat_interleave(2, -2)
-    wanted = estimate_dice(evidence(odds), [0.0])
-    assert estimate_dice(evidence(large), [0.0]) == pytest.approx(wanted, abs=1e-3)
-    assert estimate_dice(evidence(small), [0.0]) == pytest.approx(wanted, abs=0.05)
+    wanted = estimate_dice(log_odds(odds), [0.0])
+    assert estimate_dice(log_odds(large), [0.0]) == pytest.approx(wanted, abs=1e-3)
+    assert estimate_dice(log_odds(small), [0.0]) == pytest.approx(wanted, abs=0.05)
 
 
 class TestCorrection:
     def test_examples_that_reach_less_than_was_estimated_lower_the_estimates_of_others(
         self,
     ) -> None:
-        seen = evidence(square(2, -4))
-        plain = estimate_dice(seen, [0.0])[0]
+        odds = log_odds(square(2, -4))
+        plain = estimate_dice(odds, [0.0])[0]
         corrected = [
-            estimate_dice(seen, [correction([seen] * n, 0, [0.2] * n)])[0] for n in (1, 4, 100)
+            estimate_dice(odds, [correction_of([odds] * n, 0, [0.2] * n)])[0] for n in (1, 4, 100)
         ]
         assert plain > corrected[0] > corrected[1] > corrected[2]
         assert corrected[2] == pytest.approx(0.2, abs=0.03)
 
     def test_those_that_reach_what_was_estimated_change_nothing(self) -> None:
-        seen = evidence(torch.cat([square(0, -1), square(2, -4)]))
-        wanted = estimate_dice(seen, [0.0, 0.0])
-        assert correction([seen] * 3, 1, [wanted[1]] * 3) == pytest.approx(0, abs=1e-5)
-        assert correction([seen] * 3, 0, [wanted[1]] * 3) > 0.1
+        odds = log_odds(torch.cat([square(0, -1), square(2, -4)]))
+        wanted = estimate_dice(odds, [0.0, 0.0])
+        assert correction_of([odds] * 3, 1, [wanted[1]] * 3) == pytest.approx(0, abs=1e-5)
+        assert correction_of([odds] * 3, 0, [wanted[1]] * 3) > 0.1
 
-    def test_none_change_nothing(self) -> None:
-        assert correction([], 0, []) == 0
+    def test_without_examples_nothing_changes(self) -> None:
+        assert correction_of([], 0, []) == 0
 
     def test_a_complete_failure_is_no_more_than_a_failure(self) -> None:
-        assert np.isfinite(correction([evidence(square(2, -4))], 0, [0.0]))
-        assert np.isfinite(correction([evidence(square(2, -4))], 0, [1.0]))
+        assert np.isfinite(correction_of([log_odds(square(2, -4))], 0, [0.0]))
+        assert np.isfinite(correction_of([log_odds(square(2, -4))], 0, [1.0]))
 
 
 class TestPredictions:
@@ -100,7 +100,7 @@ class TestPredictions:
         self, networks: Networks, scene: Scene, cross_validate: bool
     ) -> None:
         found, estimates = self.predict(
-            networks, scene, Settings(cross_validate=calibrate, fine_tune=False)
+            networks, scene, Settings(cross_validate=cross_validate, fine_tune=False)
         )
         assert found
         assert set(estimates) == found

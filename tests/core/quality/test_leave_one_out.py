@@ -1,4 +1,4 @@
-"""Dice, and what examples say of each other."""
+"""Leave-one-out on the support set."""
 
 from __future__ import annotations
 
@@ -7,54 +7,11 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given
-from hypothesis.extra import numpy as hnp
-from numpy.typing import NDArray
 
 from napari_iclsam.core.images.support import LabelStyle, SupportSet
-from napari_iclsam.core.quality.leave_one_out import Check, Score, dice, leave_one_out
+from napari_iclsam.core.metrics import StageScores, dice
+from napari_iclsam.core.quality.leave_one_out import Check, leave_one_out
 from napari_iclsam.core.segmenter import ICLSAM
-
-PAIRS = hnp.arrays(bool, (2, 4, 5))
-
-
-@pytest.mark.parametrize(
-    ("a", "b", "expected"),
-    [
-        ([1, 1, 0, 0], [1, 1, 0, 0], 1),
-        ([1, 1, 0, 0], [0, 0, 1, 1], 0),
-        ([1, 1, 1, 0], [1, 0, 0, 0], 0.5),
-        ([0, 0, 0, 0], [0, 0, 0, 0], 1),
-        ([0, 0, 0, 0], [1, 0, 0, 0], 0),
-        ([7, 7, 0, 0], [2, 0, 2, 0], 0.5),
-    ],
-    ids=[
-        "equal",
-        "apart",
-        "one inside the other",
-        "both empty",
-        "one empty",
-        "any number is foreground",
-    ],
-)
-def test_dice_of_known_masks(a: list[int], b: list[int], expected: float) -> None:
-    assert dice(np.array([a]), np.array([b])) == pytest.approx(expected)
-
-
-@given(PAIRS)
-def test_dice_is_the_f1_score(pair: NDArray[np.bool_]) -> None:
-    a, b = pair
-    hits, wrong = (a & b).sum(), (a ^ b).sum()
-    assert (
-        dice(a, b)
-        == dice(b, a)
-        == pytest.approx(2 * hits / (2 * hits + wrong) if hits + wrong else 1)
-    )
-
-
-def test_masks_of_different_shape_have_no_dice() -> None:
-    with pytest.raises(ValueError, match=r"one shape; got \(2, 3\) and \(3, 2\)"):
-        dice(np.zeros((2, 3)), np.zeros((3, 2)))
 
 
 def run(steps: Any) -> tuple[list[Any], Check]:
@@ -73,7 +30,7 @@ def test_each_example_is_segmented_by_the_others(
     images, labels = [s[0] for s in scenes], [s[1] for s in scenes]
     labels[2] = np.where(labels[2] == 4, 0, labels[2])
     support = SupportSet.of(images, labels, {1: LabelStyle("disc")})
-    seen, check = run(leave_one_out(segmenter(), support))
+    seen, check = run(leave_one_out(segmenter().fit_support, support))
     assert [(p.stage, p.done, p.total) for p in seen] == [("check", n, 3) for n in range(3)]
     assert check.names == {1: "disc", 4: "label 4"}
     assert [check.scores[label].examples for label in (1, 4)] == [3, 2]
@@ -98,7 +55,7 @@ def test_a_label_of_one_example_only_has_no_score(
 ) -> None:
     (a, first), (b, second) = scene(seed=0), scene(seed=1)
     support = SupportSet.of([a, b], [first, np.where(second == 1, 1, 0)])
-    _, check = run(leave_one_out(segmenter(), support))
+    _, check = run(leave_one_out(segmenter().fit_support, support))
     assert list(check.scores) == [1]
 
 
@@ -107,7 +64,7 @@ def test_one_example_cannot_be_checked(
 ) -> None:
     image, labels = scene()
     with pytest.raises(ValueError, match="at least two examples"):
-        run(leave_one_out(segmenter(), SupportSet.of([image], [labels])))
+        run(leave_one_out(segmenter().fit_support, SupportSet.of([image], [labels])))
 
 
 def test_labels_that_never_occur_twice_cannot_be_checked(
@@ -118,7 +75,7 @@ def test_labels_that_never_occur_twice_cannot_be_checked(
         [image, image], [np.where(labels == 1, 1, 0), np.where(labels == 4, 4, 0)]
     )
     with pytest.raises(ValueError, match="No label occurs in two examples"):
-        run(leave_one_out(segmenter(), support))
+        run(leave_one_out(segmenter().fit_support, support))
 
 
 @pytest.mark.parametrize(
@@ -137,7 +94,7 @@ def test_labels_that_never_occur_twice_cannot_be_checked(
 def test_the_sentence_says_what_to_expect_and_whether_sam_helps(
     icl: float, fused: float, words: list[str]
 ) -> None:
-    sentence, *advice = Check({1: Score(icl, 0.5, fused, 3)}, {1: "nucleus"}).sentences()
+    sentence, *advice = Check({1: StageScores(icl, 0.5, fused, 3)}, {1: "nucleus"}).sentences()
     assert sentence.startswith("nucleus: ")
     for part in words:
         assert part in sentence
@@ -146,6 +103,7 @@ def test_the_sentence_says_what_to_expect_and_whether_sam_helps(
 
 def test_every_label_has_its_sentence() -> None:
     check = Check(
-        {1: Score(0.9, 0.9, 0.9, 2), 4: Score(0.9, 0.5, 0.9, 2)}, {1: "nucleus", 4: "label 4"}
+        {1: StageScores(0.9, 0.9, 0.9, 2), 4: StageScores(0.9, 0.5, 0.9, 2)},
+        {1: "nucleus", 4: "label 4"},
     )
     assert [line.split(":")[0] for line in check.sentences()] == ["nucleus", "label 4"]
