@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import weakref
+from collections.abc import Callable
+
 from qtpy.QtCore import QEvent, QObject, Signal
 from qtpy.QtWidgets import QWidget
 
@@ -25,7 +28,8 @@ class DockWatch(QObject):
     def __init__(self, widget: QWidget) -> None:
         super().__init__(widget)
         self._widget = widget
-        self._window: QWidget | None = None
+        # weak: napari's window would outlive its close
+        self._window: Callable[[], QWidget | None] = _no_window
         widget.installEventFilter(self)
 
     def follow_window(self) -> None:
@@ -33,7 +37,7 @@ class DockWatch(QObject):
         window = self._widget.window()
         if window is not self._widget:
             window.installEventFilter(self)
-            self._window = window
+            self._window = weakref.ref(window)
 
     def eventFilter(self, watched: QObject, event: QEvent) -> bool:
         """Turn events into signals; keep none of them."""
@@ -44,7 +48,7 @@ class DockWatch(QObject):
             elif kind == QEvent.Type.Show:
                 self.follow_window()
         # a spontaneous event is the window system's: the window is only minimized, or restored
-        elif watched is self._window and not event.spontaneous():
+        elif watched is self._window() and not event.spontaneous():
             if kind in (QEvent.Type.Close, QEvent.Type.Hide):
                 self._tell(is_open=False)
             elif kind == QEvent.Type.Show:
@@ -56,3 +60,7 @@ class DockWatch(QObject):
             self.opened.emit()
         else:
             self.closed.emit()
+
+
+def _no_window() -> None:
+    """Stand in for a window that is not known yet."""
