@@ -109,6 +109,7 @@ class Preferences:
 
     def _write(self) -> None:
         """Write the file whole or not at all; a disk that cannot be written to only forgets."""
+        # renaming is atomic: two windows may write
         part = self._file.with_suffix(".part")
         try:
             self._file.parent.mkdir(parents=True, exist_ok=True)

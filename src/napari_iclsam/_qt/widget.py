@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from napari.components import ViewerModel
@@ -18,6 +17,7 @@ from napari_iclsam._qt.forms.model_control import ModelControl
 from napari_iclsam._qt.forms.model_form import ModelForm
 from napari_iclsam._qt.forms.query_defaults import QueryDefaults
 from napari_iclsam._qt.forms.query_form import QueryForm
+from napari_iclsam._qt.forms.remembered import RememberedForms
 from napari_iclsam._qt.forms.result_form import ResultForm
 from napari_iclsam._qt.forms.section import Section
 from napari_iclsam._qt.forms.settings_panel import SettingsPanel
@@ -32,12 +32,9 @@ from napari_iclsam._qt.viewer.dock_watch import DockWatch
 from napari_iclsam._qt.viewer.example import Example
 from napari_iclsam._qt.viewer.results import Results
 from napari_iclsam._qt.viewer.watch import ViewerWatch
-from napari_iclsam.weights.download import MissingWeights
 
 if TYPE_CHECKING:
     import napari
-
-    from napari_iclsam.core.task_file import SavedTask
 
 _WIDTH = 312
 """Pixels that the dock takes at least."""
@@ -67,8 +64,6 @@ class ICLSAMWidget(QWidget):
         self._lay_out()
         self._connect_forms()
         self._connect_controls()
-        self.settings.show_settings(self._preferences.settings)
-        self.models.show_models(self._preferences.models)
         self.open_up()
 
     def _make_forms(self) -> None:
@@ -86,8 +81,9 @@ class ICLSAMWidget(QWidget):
         self.planner = Planner(self._viewer, self.examples, self.query)
         self.run = RunControl(session, self.results, self.bar, self)
         self.review = ReviewControl(self._viewer, self.results, self.examples, self.query, self.bar)
+        self._remembered = RememberedForms(self._preferences, self.models, self.settings)
         self.model_control = ModelControl(self.models, self._preferences, self.bar, self)
-        self.task_files = TaskFiles(self, self._plan)
+        self.task_files = TaskFiles(self.examples, self.models, self.settings, self._plan)
         self._defaults = QueryDefaults(self._viewer, self.examples, self.query, self.planner)
         self._layers_pause = QTimer(self, singleShot=True, interval=_LAYERS_PAUSE)
 
@@ -107,15 +103,11 @@ class ICLSAMWidget(QWidget):
 
     def _connect_forms(self) -> None:
         self.examples.changed.connect(self._on_examples_changed)
-        self.examples.failed.connect(self._on_failed)
-        self.examples.open_requested.connect(self.task_files.ask_to_open)
-        self.examples.save_requested.connect(self.task_files.ask_to_save)
-        self.examples.task_dropped.connect(self.task_files.open)
+        self.examples.failed.connect(self.model_control.show_failure)
         self.examples.model_input_requested.connect(self._on_model_input_requested)
         self.query.changed.connect(self._update)
         self.query.image.picked.connect(self._on_query_image_picked)
         self.output.changed.connect(self._update)
-        self.settings.changed.connect(self._on_settings_changed)
 
     def _connect_controls(self) -> None:
         self.bar.segment_requested.connect(self.segment)
@@ -123,12 +115,11 @@ class ICLSAMWidget(QWidget):
         self.bar.check_requested.connect(self.review.show_next)
         self.bar.improve_requested.connect(self.review.use_corrections)
         self.run.finished.connect(self.model_control.note_finished)
-        self.run.failed.connect(self._on_failed)
+        self.run.failed.connect(self.model_control.show_failure)
         self.run.ended.connect(self._update)
         self.review.corrections_taken.connect(self._on_corrections_taken)
         self.model_control.weights_offered.connect(self._update)
-        self.task_files.opened.connect(self._on_task_opened)
-        self.task_files.failed.connect(self._on_failed)
+        self.task_files.failed.connect(self.model_control.show_failure)
         self._dock_watch.opened.connect(self.open_up)
         self._dock_watch.closed.connect(self.close_down)
         self._layers_pause.timeout.connect(self._follow_layers)
@@ -216,26 +207,9 @@ class ICLSAMWidget(QWidget):
         self._defaults.keep_image()
         self._update()
 
-    def _on_settings_changed(self) -> None:
-        self._preferences.remember_settings(self.settings.settings())
-
     def _on_corrections_taken(self) -> None:
         self._defaults.follow()
         self.segment()
 
-    def _on_failed(self, error: Exception) -> None:
-        if isinstance(error, MissingWeights) and not error.weights.bundled:
-            self.model_control.obtain(error.weights)
-        else:
-            show_error(str(error))
-
     def _on_model_input_requested(self, example: Example) -> None:
         self.model_input.show_example(example, self.models.models().icl, self.settings.settings())
-
-    def _on_task_opened(self, name: str, task: SavedTask) -> None:
-        self.examples.add_support(name, task.support)
-        self.settings.show_settings(task.settings)
-        self._on_settings_changed()
-        # the device is this computer's, not that of who saved the task
-        self.models.show_models(replace(task.models, device=self.models.models().device))
-        self.model_control.remember()

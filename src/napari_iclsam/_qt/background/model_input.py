@@ -53,6 +53,7 @@ def model_input_steps(
         Name or path of the in-context model.
     settings : Settings
     """
+    # the worker can be stopped before it imports torch
     yield
     import torch
 
@@ -70,6 +71,7 @@ def model_input_steps(
     masks = [[labels == label] for label in ids] or [[labels > 0]]
     side = full_image_side(network.image_sizes, masks, recipe)
     channels = torch.from_numpy(unit_channels(rgb, network.image_channels, settings.channel))
+    # as support images are: scaled to [0, 1] again after they were resized
     unit = in_context_input(channels, side, antialias=recipe.antialias, rescale=True)[0]
     small = (255 * unit).byte().expand(3, -1, -1).permute(1, 2, 0)
     small_labels = resize_mask(labels, (side, side))[0, 0].numpy()

@@ -56,6 +56,7 @@ def picture_steps(pairs: Mapping[Any, Pair]) -> Generator[None, None, Pictures]:
         yield
         image = pair.read_image()
         labels = pair.read_labels()
+        # layers may have changed meanwhile; a run refuses what does not fit
         if image.shape[:2] == labels.shape:
             pictures[key] = picture(image, labels)
     return Pictures(pictures)
@@ -83,6 +84,7 @@ def read_files_steps(paths: Sequence[str]) -> Generator[None, None, tuple[FilePa
             f"{len(labels)} label images: {names}."
         )
     pairs = []
+    # sorted, cell1 and cell2 meet cell1_labels and cell2_labels
     for image, mask in zip(sorted(images), sorted(labels), strict=True):
         pairs.append(FilePair(Path(image).name, arrays[image], _as_labels(arrays[mask], mask)))
     return tuple(pairs)
@@ -111,6 +113,7 @@ def _read_image(path: str) -> NDArray[Any]:
 
 
 def _as_labels(array: NDArray[Any], path: str) -> NDArray[Any]:
+    # labels that were saved in color have the same values in all channels
     plane = array[..., 0] if array.ndim == 3 else array
     if not (np.issubdtype(plane.dtype, np.integer) or plane.dtype == bool):
         raise ValueError(

@@ -95,7 +95,9 @@ class Runner(QObject):
             worker.finished.disconnect(self._on_finished)
 
     def _begin(self, steps: Steps) -> None:
+        # an event of its own: the worker before may still wait for the old one
         self._taken = Event()
+        # no bound method: the worker may outlive this object
         worker = GeneratorWorker(partial(_guarded, steps, self._taken))
         worker.yielded.connect(self._on_yielded)
         worker.returned.connect(self._on_returned)

@@ -47,6 +47,7 @@ class ModelInputDialog(QDialog):
         self.title.setText(example.title())
         self._reader.start(partial(model_input_steps, example.pair(), icl, settings))
         self.show()
+        # it may be open already, behind the window
         self.raise_()
 
     def close_down(self) -> None:
@@ -58,6 +59,7 @@ class ModelInputDialog(QDialog):
         assert self._example is not None
         colors = rgb_of(given.ids, self._example.styles(given.ids))
         self.sam.setPixmap(pixmap(overlay(given.rgb, given.labels, colors), _SIDE))
+        # not smoothed below: the pixels of the model are what matters
         small = overlay(given.small, given.small_labels, colors)
         self.icl.setPixmap(pixmap(small, _SIDE, smooth=False))
         self.sam_text.setText(

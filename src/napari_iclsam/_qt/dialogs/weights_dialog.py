@@ -81,6 +81,7 @@ class _Transport:
         self.path: Path | None = None
         self.error: str | None = None
         self.stopped = threading.Event()
+        # a connection that hangs must not keep the process alive
         self._thread = threading.Thread(target=self._run, args=(work,), daemon=True)
         self._thread.start()
 
@@ -261,6 +262,7 @@ class WeightsDialog(QDialog):
 
     def _show(self, progress: Transfer) -> None:
         total = progress.total or self.weights.about_size
+        # the size in the catalogue may be an estimate
         self.bar.setValue(min(_STEPS, progress.done * _STEPS // total))
         if progress.stage == "waiting":
             self._show_message("Another window fetches the same file; waiting for it…")
@@ -276,6 +278,7 @@ class WeightsDialog(QDialog):
         if seconds < _WARM_UP or done <= self._bytes_before:
             return ""
         speed = (done - self._bytes_before) / seconds
+        # the mean speed since the beginning: the present one jumps
         left = (total - done) / speed
         time_left = f"{left / 60:.0f} min" if left > 90 else f"{left:.0f} s"
         return f", {readable(speed)}/s, about {time_left} left"

@@ -30,6 +30,7 @@ class DockForm(QScrollArea):
         self.setFrameShape(QFrame.Shape.NoFrame)
         self.setWidget(form)
         for control in (*form.findChildren(QComboBox), *form.findChildren(QAbstractSpinBox)):
+            # by default, the wheel gives a control the focus
             control.setFocusPolicy(Qt.FocusPolicy.StrongFocus)
             control.installEventFilter(self)
 

@@ -53,6 +53,7 @@ def _row(left: Sequence[QWidget], right: Sequence[QWidget]) -> QHBoxLayout:
     row.setSpacing(2)
     for button in left:
         row.addWidget(button)
+    # pushes the second group to the right
     row.addStretch()
     for button in right:
         row.addWidget(button)

@@ -137,6 +137,7 @@ class ExamplesForm(QWidget):
         self.image.offer(layers.images_in(self._viewer))
         self.labels.offer(labels)
         if self.image.layer is None or self.labels.layer is None:
+            # a picked layer is gone: choose anew
             self._is_pair_picked = False
         self.table.refresh()
         self._scan()
@@ -149,6 +150,7 @@ class ExamplesForm(QWidget):
     def note_changed(self, layer: Layer) -> None:
         """Read a layer again soon: somebody paints in it, or its data were replaced."""
         self._labelled.forget(layer)
+        # strokes follow each other: read when they pause
         self._pause.start()
 
     def ready_pairs(self) -> tuple[Pair, ...]:
@@ -210,6 +212,7 @@ class ExamplesForm(QWidget):
     def redraw(self) -> None:
         """Draw the pictures again: somebody painted in a result that serves as an example."""
         pairs = {row.example.key: row.example.pair() for row in self.table.rows()}
+        # after scanning, the table is filled and drawn anyway
         if pairs and not self._scanning:
             self.reader.start(partial(picture_steps, pairs))
 
@@ -243,6 +246,7 @@ class ExamplesForm(QWidget):
         wanted = self._added | {example.key for example in found}
 
         def is_gone(example: Example) -> bool:
+            # examples of files depend on no layer, and stay
             return isinstance(example, LayerExample) and example.key not in wanted
 
         self.table.drop_rows(is_gone)

@@ -49,6 +49,7 @@ class LayerCombo(QComboBox):
         """Offer these layers; the choice stays if it is among them."""
         chosen = self.layer
         self._layers = list(layers)
+        # the same layer stays chosen: nobody needs to know
         with QSignalBlocker(self):
             self.clear()
             self.addItems([layer.name for layer in self._layers])

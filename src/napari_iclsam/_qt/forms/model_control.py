@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from functools import partial
 
+from napari.utils.notifications import show_error
 from qtpy.QtCore import QObject, Signal
 from qtpy.QtWidgets import QWidget
 
@@ -17,6 +18,7 @@ from napari_iclsam._qt.run.run_bar import RunBar
 from napari_iclsam._qt.run.run_step import RunSummary
 from napari_iclsam._qt.run.session import find_device_steps
 from napari_iclsam.weights.catalogue import Weights
+from napari_iclsam.weights.download import MissingWeights
 
 
 class ModelControl(QObject):
@@ -52,7 +54,7 @@ class ModelControl(QObject):
         self._window = window
         self._found_device = ""
         self.finder.returned.connect(self._on_device_found)
-        form.changed.connect(self._on_models_changed)
+        form.changed.connect(self.update)
         form.download_requested.connect(self._on_download_requested)
 
     def find_device(self) -> None:
@@ -82,14 +84,10 @@ class ModelControl(QObject):
     def obtain(self, *wanted: Weights) -> bool:
         """Offer to download weights; return whether they are here now."""
         are_here = obtain(wanted, self._window)
+        # what was downloaded is no longer marked as missing
         self._form.refresh()
         self.weights_offered.emit()
         return are_here
-
-    def remember(self) -> None:
-        """Keep the chosen models for the next session."""
-        self._preferences.remember_models(self._form.models())
-        self.update()
 
     def note_finished(self, summary: RunSummary, request: Request) -> None:
         """Keep what a run has shown: how long a slice takes, and which device "auto" is."""
@@ -99,8 +97,12 @@ class ModelControl(QObject):
             self._found_device = summary.device
         self.update()
 
-    def _on_models_changed(self) -> None:
-        self.remember()
+    def show_failure(self, error: Exception) -> None:
+        """Show an error; if weights are missing, offer to download them."""
+        if isinstance(error, MissingWeights) and not error.weights.bundled:
+            self.obtain(error.weights)
+        else:
+            show_error(str(error))
 
     def _on_download_requested(self, weights: Weights) -> None:
         self.obtain(weights)

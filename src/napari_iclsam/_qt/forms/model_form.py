@@ -78,6 +78,7 @@ class ModelForm(QWidget):
         _fill(self.sam, "sam", models.sam)
         _fill(self.icl, "icl", models.icl)
         with QSignalBlocker(self.device):
+            # a device of a newer version, or of a hand-edited file
             self.device.setCurrentIndex(max(self.device.findData(models.device), 0))
         self._show_offer()
 
@@ -125,6 +126,7 @@ class ModelForm(QWidget):
         """Let the user choose a custom checkpoint, if that is the entry of a combo."""
         if combo.currentData() == _CUSTOM:
             path, _ = QFileDialog.getOpenFileName(self, "Custom checkpoint", "", _CHECKPOINTS)
+            # no path: the dialog was closed without a choice
             _fill(combo, kind, path or before)
         self._on_changed()
 

@@ -35,6 +35,7 @@ class QueryDefaults:
             self._is_image_chosen = False
         if not self._is_image_chosen:
             self._query.image.set_layer(self._examples.image.layer)
+        # before the scope: which scopes there are depends on the image
         self._show_image()
         query_image = self._query.image.layer
         unlabelled = self._unlabelled(images)

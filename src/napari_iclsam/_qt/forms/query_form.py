@@ -192,6 +192,7 @@ class QueryForm(QWidget):
         """
         assert self._axes is not None
         if self.chosen == "current" or not orientation.stack_axes:
+            # the position of a single image is empty
             return [shown]
         wanted = []
         for position in orientation.positions(self._axes.shape):
@@ -239,6 +240,7 @@ class QueryForm(QWidget):
             self.further.clear()
             self.further.addItem(f"{names}: as shown now", "held")
             self.further.addItem(f"{names}: all of them", "all")
+            # nothing was chosen before the first image
             self.further.setCurrentIndex(max(before, 0))
 
     def _update(self) -> None:
@@ -287,6 +289,7 @@ class QueryForm(QWidget):
         self._on_chosen()
 
     def _on_first_changed(self, value: int) -> None:
+        # the range is never empty
         self.last.setMinimum(value)
         self.changed.emit()
 

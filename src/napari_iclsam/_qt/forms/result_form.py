@@ -87,6 +87,7 @@ class ResultForm(QWidget):
         item = self.destination.model().item(row)
         item.setEnabled(not reason)
         item.setToolTip(reason)
+        # an impossible choice does not stay chosen
         if reason and self.destination.currentIndex() == row:
             self.choose("update")
 

@@ -42,5 +42,6 @@ class Section(QWidget):
 
     def _on_toggled(self, expanded: bool) -> None:
         self.button.setArrowType(Qt.ArrowType.DownArrow if expanded else Qt.ArrowType.RightArrow)
+        # hidden, it takes no room
         self.content.setVisible(expanded)
         self.toggled.emit(expanded)

@@ -129,6 +129,7 @@ class SupportTable(QListWidget):
     def drop_rows(self, is_unwanted: Callable[[Example], bool]) -> list[Example]:
         """Take out all rows of a kind, and return their examples."""
         dropped = []
+        # from the end: the places of the others stay
         for place in reversed(range(self.count())):
             example = self._row(place).example
             if is_unwanted(example):

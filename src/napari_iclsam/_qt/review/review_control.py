@@ -71,6 +71,7 @@ class ReviewControl(QObject):
         for labels, positions in corrections.items():
             record = self._results.record(labels)
             assert record is not None
+            # they count as corrections again only after further strokes
             record.note_taken(labels, positions)
             for position in positions:
                 example = LayerExample(

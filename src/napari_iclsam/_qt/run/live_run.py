@@ -104,6 +104,7 @@ class LiveRun:
         writer = ResultWriter(self._results, labels, on.image, on.level, job.slices, self._style)
         for example in on.examples:
             known = example.pair().labels
+            # an example that was a correction is in the result already
             if example.labels is not labels and isinstance(known, np.ndarray):
                 writer.copy(example.image_position, known)
         return writer

@@ -72,6 +72,7 @@ class Planner:
         level = self.level(image)
         order = self._viewer.dims.order
         if query.chosen == "current":
+            # dimensions may be rolled: the slice on screen may lie otherwise
             orientation = layers.displayed_orientation(image, order)
         shown = layers.position(image, orientation, self._viewer.dims.point, level)
         taken = [each.image_position for each in self.examples_on(image, orientation)]
@@ -157,6 +158,7 @@ class Planner:
     ) -> ResultStyle:
         layer = self._examples.labels.layer
         labels = layer if isinstance(layer, Labels) else None
+        # labels of the examples may come from other layers, or files
         dtype = None if labels is None else np.dtype(labels.dtype)
         return ResultStyle(
             options,

@@ -154,6 +154,7 @@ class RunBar(QWidget):
 
     def _draw(self, step: RunStep) -> None:
         self._pending = None
+        # steps that come in the meantime are drawn as one
         self._repaint.start()
         self.progress.setValue(round(_BAR_STEPS * step.fraction))
         self.progress.setFormat(f"{step.done} of {step.total}")

@@ -102,6 +102,7 @@ class RunControl(QObject):
         self._redraw.setInterval(max(_REDRAW, round(milliseconds / _REDRAW_SHARE)))
 
     def _stop(self, message: str) -> None:
+        # what the worker still hands over belongs to no run
         self._live = None
         self.runner.cancel()
         self._bar.show_idle(message)

@@ -42,6 +42,7 @@ class RunProgress:
     @property
     def fraction(self) -> float:
         """Part of the run that is done, in [0, 1]."""
+        # without the share of preparation, the bar would rest at zero for long
         units = PREPARATION_SLICES * self._prepared + self.done
         return units / (PREPARATION_SLICES + self.total)
 

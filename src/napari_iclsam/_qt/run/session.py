@@ -62,6 +62,7 @@ class Session:
         progress = RunProgress(request.total)
         yield _step(progress, "Loading the models")
         segmenter = self.segmenter_for(request)
+        # before networks are loaded: faulty examples are reported at once
         support = request.read_support()
         with without_garbage_collection():
             segmenter.networks  # noqa: B018 (loads them)

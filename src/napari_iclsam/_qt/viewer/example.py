@@ -44,6 +44,7 @@ class LayerExample:
     @property
     def key(self) -> tuple[Any, ...]:
         """What makes two examples the same one."""
+        # names are not unique, and change
         layer_ids = (id(self.image), id(self.labels))
         return (*layer_ids, self.orientation, self.position, self.lead, self.level)
 

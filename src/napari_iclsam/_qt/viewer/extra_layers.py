@@ -106,6 +106,7 @@ class ExtraLayers:
     def _layer(self, title: str, kind: type[Layer]) -> Layer:
         """Return the layer of this title: of this run, of an earlier one, or a new one."""
         layer = self._layers.get(title)
+        # the user may have deleted it
         if layer is None or layer not in self._viewer.layers:
             name = f"{self._image.name} [ICL-SAM] {title}"
             layer = self._find(name, kind)

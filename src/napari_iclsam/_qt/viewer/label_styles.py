@@ -80,6 +80,7 @@ def features_of(styles: Mapping[int, LabelStyle]) -> dict[str, list[Any]]:
     for label, style in styles.items():
         if style.name:
             names[label] = style.name
+    # a table with nothing but the background helps nobody
     if len(names) == 1:
         return {}
     return {"index": list(names), "name": list(names.values())}

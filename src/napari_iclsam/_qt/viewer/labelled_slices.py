@@ -76,6 +76,7 @@ class LabelledSlices:
                 fitting.append(LayerPair(partner, each))
         if fitting:
             return min(fitting, key=self._rank)
+        # nothing fits: show layers all the same, and the form tells why
         if image is None and images:
             image = images[0]
         if labels is None and candidates:

@@ -19,6 +19,7 @@ def overlays_added_later(layer: Layer) -> Iterator[None]:
 
     Making everything in one go stops the window for more than a tenth of a second.
     """
+    # private in napari: without it, all is added in one go
     overlays = getattr(layer, "_overlays", {})
     visible = [overlay for overlay in overlays.values() if overlay.visible]
     for overlay in visible:

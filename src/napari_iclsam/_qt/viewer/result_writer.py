@@ -124,6 +124,7 @@ class ResultWriter:
         self._is_stale = True
 
     def _note_provenance(self, prediction: Prediction) -> None:
+        # plain values: metadata may be saved with the layer
         provenance = asdict(prediction.provenance)
         provenance["image"] = self._image.name
         names = {label: style.name for label, style in self._style.styles.items()}

@@ -91,6 +91,7 @@ class Results:
 
     def __init__(self, viewer: ViewerModel) -> None:
         self.viewer = viewer
+        # a layer that was deleted is forgotten
         self._records: WeakKeyDictionary[Layer, ResultRecord] = WeakKeyDictionary()
 
     def record(self, layer: Layer) -> ResultRecord | None:

@@ -133,6 +133,7 @@ def find_labelled_steps(labels: ArrayLike) -> Generator[None, None, LabelledPosi
         sizes = [labels.shape[axis] for axis in orientation.stack_axes]
         found[orientation] = np.zeros(sizes, bool)
     for index in range(labels.shape[0]):
+        # of lazy labels, only this much is in memory at a time
         slab = np.asarray(labels[index]) != 0
         yield
         if slab.any():

@@ -40,6 +40,7 @@ class ViewerWatch(QObject):
         viewer.layers.events.reordered.connect(self._on_layers_changed)
         viewer.dims.events.current_step.connect(self._on_moved)
         viewer.dims.events.order.connect(self._on_moved)
+        # texts of the forms name the axes
         viewer.dims.events.axis_labels.connect(self._on_moved)
         for layer in viewer.layers:
             self._connect(layer)
@@ -60,6 +61,7 @@ class ViewerWatch(QObject):
         layer.events.name.connect(self._on_layers_changed)
         layer.events.data.connect(self._on_data)
         if isinstance(layer, Labels):
+            # undo and redo are not announced; the checksums of slices reveal them
             layer.events.paint.connect(self._on_paint)
 
     def _disconnect(self, layer: Layer) -> None:
