@@ -67,7 +67,7 @@ def test_unticked_examples_are_not_used(filled: Dock) -> None:
     assert filled.result().metadata["napari_iclsam"]["examples"] == 2
 
 
-def test_without_a_tick_the_button_says_what_to_do(filled: Dock) -> None:
+def test_without_a_tick_the_tooltip_tells_what_to_do(filled: Dock) -> None:
     for n in range(3):
         filled.widget.examples.table.item(n).setCheckState(Qt.CheckState.Unchecked)
     assert not filled.widget.bar.segment.isEnabled()

@@ -1,4 +1,4 @@
-"""From layers to a result: what a newcomer does, in a real viewer."""
+"""From layers to a result: what a newcomer does."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ def test_the_result_keeps_names_and_colors_of_the_labels(filled: Dock) -> None:
     assert result.data.dtype == painted.data.dtype
 
 
-def test_the_result_says_what_made_it(filled: Dock) -> None:
+def test_the_result_keeps_what_made_it(filled: Dock) -> None:
     filled.segment()
     made = filled.result().metadata["napari_iclsam"]
     assert made["models"] == {"sam": "small_sam", "icl": "small_icl"}

@@ -1,4 +1,4 @@
-"""What can be segmented: planes of stacks however they lie, ranges, further axes, colors, resolutions, layers."""
+"""What can be segmented: slices of any orientation, ranges, further axes, colors, levels."""
 
 from __future__ import annotations
 
@@ -130,7 +130,7 @@ def test_color_images_are_segmented(dock: Dock) -> None:
     assert filled_planes(dock.result()) == [0, 1, 2, 3]
 
 
-def test_of_a_multiscale_image_the_level_of_the_labels_is_taken_and_said(dock: Dock) -> None:
+def test_of_a_multiscale_image_the_level_of_the_labels_is_taken_and_shown(dock: Dock) -> None:
     image, labels = stack(planes=4, height=80, width=96)
     coarse = image[:, ::2, ::2]
     dock.viewer.add_image([image, coarse], name="pyramid", multiscale=True, scale=(2, 0.5, 0.5))

@@ -84,7 +84,7 @@ def test_corrected_planes_survive_an_update(filled: Dock) -> None:
     assert "Kept as you corrected them: 1." in filled.widget.bar.message.text()
 
 
-def test_corrected_planes_are_replaced_when_told_to(filled: Dock) -> None:
+def test_corrected_planes_are_replaced_on_request(filled: Dock) -> None:
     filled.segment()
     result = filled.result()
     before = result.data[3].copy()

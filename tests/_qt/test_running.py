@@ -86,7 +86,7 @@ def test_deleting_the_result_stops_the_run(dock: Dock, gate: Gate, qtbot: Any) -
     assert dock.widget.bar.message.text() == "Stopped: the result layer was deleted."
 
 
-def test_an_error_is_said_in_words_and_the_widget_stays_usable(
+def test_an_error_is_shown_in_words_and_the_widget_stays_usable(
     dock: Dock, qtbot: Any, capture: list[str]
 ) -> None:
     image, labels = stack(planes=4)
@@ -159,9 +159,7 @@ def test_an_expected_error_is_handed_over_and_an_unexpected_one_is_not_swallowed
     assert [str(error) for error in failed] == ["too small"]
 
 
-def test_what_stays_is_made_without_a_pass_of_the_garbage_collector_and_garbage_is_found_later() -> (
-    None
-):
+def test_no_garbage_is_collected_within_and_all_of_it_is_found_later() -> None:
     class Node:
         pass
 

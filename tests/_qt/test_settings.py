@@ -1,4 +1,4 @@
-"""Settings, models and states: controls built from their description, remembered, disabled with a reason."""
+"""Settings and models: controls built from descriptions, remembered, disabled with a reason."""
 
 from __future__ import annotations
 
@@ -123,7 +123,7 @@ def test_the_preferences_page_has_what_the_fallback_has() -> None:
         assert page[key].enum == [name for name, entry in CATALOGUE.items() if entry.kind == kind]
 
 
-def test_the_line_says_what_runs_where_and_how_long_it_takes(dock: Dock) -> None:
+def test_the_line_shows_what_runs_where_and_how_long_it_takes(dock: Dock) -> None:
     dock.widget._preferences.remember_seconds(dock.widget.models.models(), 0.84)
     dock.widget.model_control.finder.returned.emit("cpu")
     assert dock.widget.bar.line.text() == "starter, CPU, about 0.8 s a slice"
@@ -138,7 +138,7 @@ def test_a_better_model_is_offered_for_download(qtbot: Any) -> None:
     assert wanted == [CATALOGUE["medsam_vit_b"]]
 
 
-def test_missing_weights_are_asked_for_before_the_run(
+def test_missing_weights_are_offered_before_the_run(
     dock: Dock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     asked: list[str] = []
@@ -159,7 +159,7 @@ def test_missing_weights_are_asked_for_before_the_run(
     assert dock.widget.bar.segment.isEnabled()
 
 
-def test_what_the_examples_make_expect_is_said(dock: Dock) -> None:
+def test_the_expected_dice_is_shown_after_a_run(dock: Dock) -> None:
     image, labels = stack(planes=4)
     dock.viewer.add_image(image, name="scan")
     dock.viewer.add_labels(some(labels, 1, 2), name="painted")
@@ -197,7 +197,7 @@ def test_nothing_is_clipped_in_a_narrow_dock(dock: Dock, width: int, qtbot: Any)
     dock.widget.hide()
 
 
-def test_the_outcome_is_remembered_for_the_estimate(dock: Dock) -> None:
+def test_the_time_of_a_slice_is_remembered(dock: Dock) -> None:
     image, labels = stack(planes=4)
     dock.viewer.add_image(image, name="scan")
     dock.viewer.add_labels(some(labels, 1), name="painted")
@@ -207,13 +207,13 @@ def test_the_outcome_is_remembered_for_the_estimate(dock: Dock) -> None:
     assert "a slice" in dock.widget.bar.line.text()
 
 
-def test_an_outcome_after_cancelling_changes_nothing(dock: Dock) -> None:
+def test_a_summary_after_cancelling_changes_nothing(dock: Dock) -> None:
     dock.settle()
     dock.widget.run.runner.returned.emit(RunSummary(3, 1.0, "cpu", ()))
     assert dock.widget.bar.message.text() == ""
 
 
-def test_an_own_file_is_shown_by_its_name(qtbot: Any, tmp_path: Path) -> None:
+def test_a_custom_checkpoint_is_shown_by_its_name(qtbot: Any, tmp_path: Path) -> None:
     form = ModelForm()
     qtbot.addWidget(form)
     path = str(tmp_path / "mine.pth")

@@ -1,4 +1,4 @@
-"""A published network beside a window that software OpenGL has drawn; in processes of their own, since it may crash."""
+"""A published network beside a window drawn by software OpenGL, in a process that may crash."""
 
 from __future__ import annotations
 

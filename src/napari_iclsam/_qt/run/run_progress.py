@@ -7,7 +7,7 @@ from collections import Counter
 
 from napari_iclsam.core.prediction import Progress, Stage
 
-PREPARATION_SLICES = 4
+PREPARATION_SLICES = 12
 """Fitting a task counts as so many slices: with the starter models it takes about as long."""
 
 _STAGE_SPAN: dict[Stage, tuple[float, float]] = {

@@ -1,4 +1,4 @@
-"""Which slices come up to be checked, and in which order."""
+"""Which slices come up for review, and in which order."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ def test_the_worst_label_decides(filled: Dock, monkeypatch: pytest.MonkeyPatch) 
     assert known(filled).estimates == wanted
 
 
-def test_what_was_painted_is_not_asked_for(filled: Dock) -> None:
+def test_painted_slices_do_not_come_up(filled: Dock) -> None:
     filled.segment()
     doubt = filled.widget.review.queue.next(filled.widget.query.image.layer)
     assert doubt is not None
@@ -88,7 +88,7 @@ def test_what_is_segmented_again_comes_up_again(filled: Dock) -> None:
     assert press(filled) == first
 
 
-def test_single_images_are_not_asked_for(dock: Dock) -> None:
+def test_single_images_do_not_come_up(dock: Dock) -> None:
     image, labels = stack(planes=3)
     dock.viewer.add_image(image[0], name="a")
     dock.viewer.add_image(image[1], name="b")
