@@ -143,11 +143,11 @@ def main() -> None:
     tour.settle()
     tour.picture("filled")
     for title in ("Models", "Settings"):
-        tour.click(tour.dock.sections[title].button)
-    tour.dock.sections["Examples"].button.click()
+        tour.click(tour.dock.form.sections[title].button)
+    tour.dock.form.sections["Examples"].button.click()
     tour.picture("settings")
     for title in ("Models", "Settings", "Examples"):
-        tour.dock.sections[title].button.click()
+        tour.dock.form.sections[title].button.click()
     tour.run(bar.segment, "finished", halfway="running")
     result = next(layer for layer in viewer.layers if layer.name.endswith("[ICL-SAM]"))
     tour.click(bar.check)
@@ -157,9 +157,9 @@ def main() -> None:
     print(bar.improve.text(), flush=True)
     tour.run(bar.improve, "corrected")
     tour.click(tour.dock.examples.buttons.model_input)
-    tour.wait(lambda: bool(tour.dock.model_input.icl_text.text()))
-    tour.dock.model_input.grab().save(str(tour.folder / "model_sees.png"))
-    tour.dock.model_input.close()
+    tour.wait(lambda: bool(tour.dock.form.model_input.icl_text.text()))
+    tour.dock.form.model_input.grab().save(str(tour.folder / "model_sees.png"))
+    tour.dock.form.model_input.close()
     broken = viewer.layers["brain"].data.astype(np.float32)
     broken[20, 0, 0] = np.nan
     viewer.layers["brain"].data = broken

@@ -12,6 +12,7 @@ import pytest
 import torch
 from napari.components import ViewerModel
 
+from napari_iclsam._qt.run.segmenter_store import SegmenterStore
 from napari_iclsam._qt.run.session import Session
 from napari_iclsam._qt.widget import ICLSAMWidget
 from napari_iclsam.core.encoder.cache import EmbeddingCache
@@ -60,7 +61,7 @@ def small(networks: Networks) -> Callable[[], Session]:
     def make(models: ModelChoice, settings: Settings) -> ICLSAM:
         return ICLSAM(settings=settings, networks=networks, cache=EmbeddingCache(None))
 
-    return lambda: Session(make=make)
+    return lambda: Session(SegmenterStore(make=make))
 
 
 class Dock:

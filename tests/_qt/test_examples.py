@@ -107,7 +107,7 @@ def test_a_double_click_goes_to_the_slice(filled: Dock) -> None:
 
 
 def test_what_the_model_sees_is_shown(filled: Dock, qtbot: Any) -> None:
-    preview = filled.widget.model_input
+    preview = filled.widget.form.model_input
     filled.widget.examples.buttons.model_input.click()
     qtbot.waitUntil(lambda: bool(preview.icl_text.text()), timeout=20_000)
     assert preview.isVisible()

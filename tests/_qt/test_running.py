@@ -17,6 +17,7 @@ import pytest
 
 from napari_iclsam._qt.background.process_state import without_garbage_collection
 from napari_iclsam._qt.background.runner import Runner
+from napari_iclsam._qt.run.segmenter_store import SegmenterStore
 from napari_iclsam._qt.run.session import Session
 from napari_iclsam.core.networks import Networks
 from napari_iclsam.core.segmenter import ICLSAM
@@ -213,7 +214,7 @@ def test_a_preview_shows_at_once_and_replaces_no_result(dock: Dock, networks: Ne
     finds_all = copy.deepcopy(networks)
     finds_all.icl.out_conv.conv.bias.add_(100)
     dock.widget.run.session = Session(
-        make=lambda _, settings: ICLSAM(settings=settings, networks=finds_all)
+        SegmenterStore(make=lambda _, settings: ICLSAM(settings=settings, networks=finds_all))
     )
     image, labels = stack(planes=8)
     dock.viewer.add_image(image, name="scan")

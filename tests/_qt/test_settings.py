@@ -15,10 +15,9 @@ from qtpy.QtWidgets import QCheckBox, QComboBox, QDoubleSpinBox, QLabel, QSpinBo
 from napari_iclsam._qt.forms.model_form import ModelForm
 from napari_iclsam._qt.forms.settings_panel import SettingsPanel
 from napari_iclsam._qt.preferences import Preferences
-from napari_iclsam._qt.run.request import Request
 from napari_iclsam._qt.run.run_bar import in_time
 from napari_iclsam._qt.run.run_step import RunSummary
-from napari_iclsam._qt.run.session import Session
+from napari_iclsam._qt.run.segmenter_store import SegmenterStore
 from napari_iclsam.core.encoder.cache import EmbeddingCache
 from napari_iclsam.core.model_choice import ModelChoice
 from napari_iclsam.core.segmenter import ICLSAM
@@ -182,7 +181,7 @@ def test_nothing_is_clipped_in_a_narrow_dock(dock: Dock, width: int, qtbot: Any)
     dock.viewer.add_image(image, name="an image with a rather long name that does not fit")
     dock.viewer.add_labels(some(labels, 1), name="labels with a rather long name that does not fit")
     dock.settle()
-    for section in dock.widget.sections.values():
+    for section in dock.widget.form.sections.values():
         section.button.setChecked(True)
     dock.widget.setParent(None)
     dock.widget.resize(width, 900)
@@ -231,11 +230,9 @@ def test_paper_mode_does_not_go_on_in_the_precision_of_auto_mode() -> None:
             models.sam, icl=models.icl, device="cpu", settings=settings, cache=EmbeddingCache()
         )
 
-    session = Session(make=make)
+    store = SegmenterStore(make=make)
     for settings in (Settings(), Settings(seed=1), Settings(mode="paper")):
-        segmenter = session.segmenter_for(
-            Request(ModelChoice("starter", "starter", "cpu"), settings, (), {}, ())
-        )
+        segmenter = store.get(ModelChoice("starter", "starter", "cpu"), settings)
         assert segmenter.settings == settings
     assert made == ["auto", "paper"]
     assert segmenter.networks.icl_dtype == torch.float32

@@ -10,26 +10,19 @@ from napari.utils.notifications import show_error
 from qtpy.QtCore import QTimer
 from qtpy.QtWidgets import QVBoxLayout, QWidget
 
-from napari_iclsam._qt.dialogs.model_input_dialog import ModelInputDialog
 from napari_iclsam._qt.forms.dock_form import DockForm
-from napari_iclsam._qt.forms.examples_form import ExamplesForm
 from napari_iclsam._qt.forms.model_control import ModelControl
-from napari_iclsam._qt.forms.model_form import ModelForm
 from napari_iclsam._qt.forms.query_defaults import QueryDefaults
-from napari_iclsam._qt.forms.query_form import QueryForm
 from napari_iclsam._qt.forms.remembered import RememberedForms
-from napari_iclsam._qt.forms.result_form import ResultForm
-from napari_iclsam._qt.forms.section import Section
-from napari_iclsam._qt.forms.settings_panel import SettingsPanel
 from napari_iclsam._qt.preferences import Preferences
 from napari_iclsam._qt.review.review_control import ReviewControl
 from napari_iclsam._qt.run.plan import Plan, Planner
 from napari_iclsam._qt.run.run_bar import RunBar
 from napari_iclsam._qt.run.run_control import RunControl
+from napari_iclsam._qt.run.segmenter_store import SegmenterStore
 from napari_iclsam._qt.run.session import Session
 from napari_iclsam._qt.run.task_files import TaskFiles
 from napari_iclsam._qt.viewer.dock_watch import DockWatch
-from napari_iclsam._qt.viewer.example import Example
 from napari_iclsam._qt.viewer.results import Results
 from napari_iclsam._qt.viewer.watch import ViewerWatch
 
@@ -67,17 +60,17 @@ class ICLSAMWidget(QWidget):
         self.open_up()
 
     def _make_forms(self) -> None:
-        self.examples = ExamplesForm(self._viewer)
-        self.query = QueryForm()
-        self.output = ResultForm()
-        self.models = ModelForm()
-        self.settings = SettingsPanel()
+        self.form = DockForm(self._viewer)
+        self.examples = self.form.examples
+        self.query = self.form.query
+        self.output = self.form.output
+        self.models = self.form.models
+        self.settings = self.form.settings
         self.bar = RunBar()
-        self.model_input = ModelInputDialog(self)
 
     def _make_controls(self) -> None:
         self.results = Results(self._viewer)
-        session = Session(self._preferences.cache_bytes)
+        session = Session(SegmenterStore(self._preferences.cache_bytes))
         self.planner = Planner(self._viewer, self.examples, self.query)
         self.run = RunControl(session, self.results, self.bar, self)
         self.review = ReviewControl(self._viewer, self.results, self.examples, self.query, self.bar)
@@ -88,23 +81,15 @@ class ICLSAMWidget(QWidget):
         self._layers_pause = QTimer(self, singleShot=True, interval=_LAYERS_PAUSE)
 
     def _lay_out(self) -> None:
-        self.sections = {
-            "Examples": Section("Examples", self.examples),
-            "Segment": Section("Segment", self.query),
-            "Result": Section("Result", self.output, expanded=False),
-            "Models": Section("Models", self.models, expanded=False),
-            "Settings": Section("Settings", self.settings, expanded=False),
-        }
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
-        layout.addWidget(DockForm(list(self.sections.values())), 1)
+        layout.addWidget(self.form, 1)
         layout.addWidget(self.bar)
         self.setMinimumWidth(_WIDTH)
 
     def _connect_forms(self) -> None:
         self.examples.changed.connect(self._on_examples_changed)
         self.examples.failed.connect(self.model_control.show_failure)
-        self.examples.model_input_requested.connect(self._on_model_input_requested)
         self.query.changed.connect(self._update)
         self.query.image.picked.connect(self._on_query_image_picked)
         self.output.changed.connect(self._update)
@@ -146,8 +131,7 @@ class ICLSAMWidget(QWidget):
         self._layers_pause.stop()
         for part in (self.run, self.model_control, self.task_files):
             part.close()
-        self.examples.close_down()
-        self.model_input.close_down()
+        self.form.close_down()
 
     def segment(self) -> None:
         """Segment what the forms show; a run that is on is superseded."""
@@ -210,6 +194,3 @@ class ICLSAMWidget(QWidget):
     def _on_corrections_taken(self) -> None:
         self._defaults.follow()
         self.segment()
-
-    def _on_model_input_requested(self, example: Example) -> None:
-        self.model_input.show_example(example, self.models.models().icl, self.settings.settings())

@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
+from napari.components import ViewerModel
 from qtpy.QtCore import QEvent, QObject, Qt
 from qtpy.QtWidgets import QAbstractSpinBox, QComboBox, QFrame, QScrollArea, QVBoxLayout, QWidget
 
+from napari_iclsam._qt.dialogs.model_input_dialog import ModelInputDialog
+from napari_iclsam._qt.forms.examples_form import ExamplesForm
+from napari_iclsam._qt.forms.model_form import ModelForm
+from napari_iclsam._qt.forms.query_form import QueryForm
+from napari_iclsam._qt.forms.result_form import ResultForm
 from napari_iclsam._qt.forms.section import Section
+from napari_iclsam._qt.forms.settings_panel import SettingsPanel
+from napari_iclsam._qt.viewer.example import Example
 
 
 class DockForm(QScrollArea):
@@ -15,16 +21,50 @@ class DockForm(QScrollArea):
 
     Parameters
     ----------
-    sections : sequence of Section
+    viewer : ViewerModel
+
+    Attributes
+    ----------
+    examples : ExamplesForm
+    query : QueryForm
+    output : ResultForm
+    models : ModelForm
+    settings : SettingsPanel
+    sections : dict of str to Section
+        By title.
+    model_input : ModelInputDialog
+        Shows an example as the chosen models get it.
     """
 
-    def __init__(self, sections: Sequence[Section]) -> None:
+    def __init__(self, viewer: ViewerModel) -> None:
         super().__init__(widgetResizable=True)
+        self.examples = ExamplesForm(viewer)
+        self.query = QueryForm()
+        self.output = ResultForm()
+        self.models = ModelForm()
+        self.settings = SettingsPanel()
+        self.sections = {
+            "Examples": Section("Examples", self.examples),
+            "Segment": Section("Segment", self.query),
+            "Result": Section("Result", self.output, expanded=False),
+            "Models": Section("Models", self.models, expanded=False),
+            "Settings": Section("Settings", self.settings, expanded=False),
+        }
+        self.model_input = ModelInputDialog(self)
+        self._lay_out()
+        self.examples.model_input_requested.connect(self._on_model_input_requested)
+
+    def close_down(self) -> None:
+        """Stop reading."""
+        self.examples.close_down()
+        self.model_input.close_down()
+
+    def _lay_out(self) -> None:
         form = QWidget()
         column = QVBoxLayout(form)
         column.setContentsMargins(2, 2, 2, 2)
         column.setSpacing(4)
-        for section in sections:
+        for section in self.sections.values():
             column.addWidget(section)
         column.addStretch()
         self.setFrameShape(QFrame.Shape.NoFrame)
@@ -39,3 +79,6 @@ class DockForm(QScrollArea):
         if event.type() == QEvent.Type.Wheel:
             return not watched.hasFocus()
         return bool(super().eventFilter(watched, event))
+
+    def _on_model_input_requested(self, example: Example) -> None:
+        self.model_input.show_example(example, self.models.models().icl, self.settings.settings())

@@ -8,6 +8,7 @@ from napari.utils.notifications import show_error
 from qtpy.QtCore import QObject, Signal
 from qtpy.QtWidgets import QWidget
 
+from napari_iclsam._qt.background.device import find_device_steps
 from napari_iclsam._qt.background.runner import Runner
 from napari_iclsam._qt.dialogs.weights_dialog import obtain
 from napari_iclsam._qt.forms import model_form
@@ -16,7 +17,6 @@ from napari_iclsam._qt.preferences import Preferences
 from napari_iclsam._qt.run.request import Request
 from napari_iclsam._qt.run.run_bar import RunBar
 from napari_iclsam._qt.run.run_step import RunSummary
-from napari_iclsam._qt.run.session import find_device_steps
 from napari_iclsam.weights.catalogue import Weights
 from napari_iclsam.weights.download import MissingWeights
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Generator
+from collections.abc import Generator
 from typing import TYPE_CHECKING, Any
 
 from numpy.typing import NDArray
@@ -15,21 +15,17 @@ from napari_iclsam._qt.background.process_state import (
 from napari_iclsam._qt.run.request import Job, Request, SliceNumber
 from napari_iclsam._qt.run.run_progress import RunProgress
 from napari_iclsam._qt.run.run_step import RunStep, RunSummary
+from napari_iclsam._qt.run.segmenter_store import SegmenterStore
 from napari_iclsam._qt.viewer.label_styles import compile_colors
 from napari_iclsam.core.images.intensity import check_image
 from napari_iclsam.core.images.planes import PlaneError
 from napari_iclsam.core.images.support import SupportSet
-from napari_iclsam.core.model_choice import ModelChoice
 from napari_iclsam.core.prediction import Prediction, Progress
-from napari_iclsam.core.recipe import resolve
-from napari_iclsam.core.settings import Settings
 from napari_iclsam.core.steps import mapped
 
 if TYPE_CHECKING:
     from napari_iclsam.core.segmenter import ICLSAM
     from napari_iclsam.core.task import Task
-
-MakeSegmenter = Callable[[ModelChoice, Settings], "ICLSAM"]
 
 
 class Session:
@@ -37,17 +33,11 @@ class Session:
 
     Parameters
     ----------
-    cache_bytes : int, optional
-        How much the cache of embeddings may hold on disk.
-    make : callable, optional
-        Makes a segmenter of models and settings; by default of the models' names.
+    segmenters : SegmenterStore
     """
 
-    def __init__(self, cache_bytes: int | None = None, make: MakeSegmenter | None = None) -> None:
-        self._cache_bytes = cache_bytes
-        self._make = self._make_by_name if make is None else make
-        self._models: ModelChoice | None = None
-        self._segmenter: ICLSAM | None = None
+    def __init__(self, segmenters: SegmenterStore) -> None:
+        self._segmenters = segmenters
         self._task: Task | None = None
         self._fitted_by: ICLSAM | None = None
 
@@ -61,7 +51,7 @@ class Session:
         """
         progress = RunProgress(request.total)
         yield _step(progress, "Loading the models")
-        segmenter = self.segmenter_for(request)
+        segmenter = self._segmenters.get(request.models, request.settings)
         # before networks are loaded: faulty examples are reported at once
         support = request.read_support()
         with without_garbage_collection():
@@ -82,20 +72,6 @@ class Session:
     def forget_task(self) -> None:
         """Fit the next task anew, whatever its examples."""
         self._task = None
-
-    def segmenter_for(self, request: Request) -> ICLSAM:
-        """Return the segmenter of a request; the last one's networks go on where they can."""
-        from napari_iclsam.core.segmenter import ICLSAM  # (torch)
-
-        old = self._segmenter
-        settings = request.settings
-        if old is None or self._models != request.models or not _same_precision(old, settings):
-            self._segmenter = self._make(request.models, settings)
-            self._models = request.models
-        elif old.settings != settings:
-            self._segmenter = ICLSAM(settings=settings, cache=old.cache, networks=old.networks)
-        assert self._segmenter is not None
-        return self._segmenter
 
     def _task_steps(
         self, segmenter: ICLSAM, request: Request, support: SupportSet, progress: RunProgress
@@ -120,32 +96,6 @@ class Session:
         self._task = task
         self._fitted_by = segmenter
         return task
-
-    def _make_by_name(self, models: ModelChoice, settings: Settings) -> ICLSAM:
-        from napari_iclsam.core.encoder.cache import DISK_LIMIT, EmbeddingCache, default_folder
-        from napari_iclsam.core.segmenter import ICLSAM
-
-        if self._segmenter is None:
-            limit = self._cache_bytes or DISK_LIMIT
-            cache = EmbeddingCache(default_folder(), disk_limit=limit)
-        else:
-            cache = self._segmenter.cache
-        return ICLSAM(
-            models.sam, icl=models.icl, device=models.device, settings=settings, cache=cache
-        )
-
-
-def find_device_steps(name: str) -> Generator[None, None, str]:
-    """Find out, in the worker, what a device such as "auto" is on this computer.
-
-    This imports all that a run needs, too: the first run begins sooner.
-    """
-    yield
-    with without_garbage_collection():
-        import napari_iclsam.core.segmenter  # noqa: F401 (takes a second)
-        from napari_iclsam.core.encoder.device import choose_device
-
-    return str(choose_device(name))
 
 
 def _job_steps(
@@ -205,11 +155,6 @@ def _read_preview(request: Request) -> NDArray[Any] | None:
         return check_image(slices[request.preview.number])
     except (ValueError, TypeError):
         return None
-
-
-def _same_precision(segmenter: ICLSAM, settings: Settings) -> bool:
-    """Return whether networks that were loaded for a segmenter serve other settings, too."""
-    return resolve(segmenter.settings).half_precision == resolve(settings).half_precision
 
 
 def _is_same(a: SupportSet, b: SupportSet) -> bool:
