@@ -1,4 +1,4 @@
-"""Use the dock by mouse, from the sample to a corrected second run, and take the pictures of ``docs/images``.
+"""Use the dock by mouse, from sample to corrected result, and take pictures for ``docs/images``.
 
 ``xvfb-run -a -s "-screen 0 1400x900x24" python docs/tour.py FOLDER``; prints how long the event
 loop had to wait.
@@ -80,17 +80,12 @@ class Tour:
         self.heart.waits.clear()
         began, bar = time.monotonic(), self.dock.bar
         self.click(button)
-        self.wait(lambda: self.dock.runner.is_busy, 10)
+        self.wait(lambda: self.dock.run.runner.is_busy, 10)
         if halfway:
-            self.wait(
-                lambda: (
-                    bar.progress.maximum() > 0
-                    and bar.progress.value() > 0.4 * bar.progress.maximum()
-                )
-            )
+            self.wait(lambda: bar.progress.value() > 0.4 * bar.progress.maximum())
             self.heart.report(f"{name}, first part")
             self.picture(halfway)
-        self.wait(lambda: not self.dock.runner.is_busy)
+        self.wait(lambda: not self.dock.run.runner.is_busy)
         self.heart.report(f"{name}, {time.monotonic() - began:.0f} s, {bar.message.text()}")
         self.picture(name)
 
@@ -116,13 +111,13 @@ class Tour:
     def _on_canvas(self, layer: Any, canvas: Any, point: np.ndarray) -> QPoint:
         """Where a point of the shown plane is on the canvas."""
         world = np.array(layer.data_to_world((*self.viewer.dims.current_step[:1], *point)))[-2:]
-        centre = np.array(self.viewer.camera.center)[-2:]
-        y, x = (world - centre) * self.viewer.camera.zoom + np.array(canvas.size) / 2
+        center = np.array(self.viewer.camera.center)[-2:]
+        y, x = (world - center) * self.viewer.camera.zoom + np.array(canvas.size) / 2
         return QPoint(round(x), round(y))
 
 
 def mistakes(result: Any, truth: Any, plane: int) -> list[tuple[np.ndarray, np.ndarray]]:
-    """Return the ends of strokes through the two largest parts of a plane that should be the first label."""
+    """Return the ends of strokes through the two largest missed parts of the first label."""
     missed, _ = ndimage.label((truth.data[plane] == 1) & (result.data[plane] != 1))
     points = [
         np.argwhere(missed == part) for part in np.argsort(-np.bincount(missed.ravel())[1:])[:2] + 1
@@ -149,11 +144,11 @@ def main() -> None:
     tour.settle()
     tour.picture("filled")
     for title in ("Models", "Settings"):
-        tour.click(tour.dock.sections[title].button)
-    tour.dock.sections["Examples"].button.click()
+        tour.click(tour.dock.form.sections[title].button)
+    tour.dock.form.sections["Examples"].button.click()
     tour.picture("settings")
     for title in ("Models", "Settings", "Examples"):
-        tour.dock.sections[title].button.click()
+        tour.dock.form.sections[title].button.click()
     tour.run(bar.segment, "finished", halfway="running")
     result = next(layer for layer in viewer.layers if layer.name.endswith("[ICL-SAM]"))
     tour.click(bar.check)
@@ -162,10 +157,10 @@ def main() -> None:
         tour.paint(result, start, end)
     print(bar.improve.text(), flush=True)
     tour.run(bar.improve, "corrected")
-    tour.click(tour.dock.examples.look)
-    tour.wait(lambda: bool(tour.dock.preview.icl_text.text()))
-    tour.dock.preview.grab().save(str(tour.folder / "model_sees.png"))
-    tour.dock.preview.close()
+    tour.click(tour.dock.examples.buttons.model_input)
+    tour.wait(lambda: bool(tour.dock.form.model_input.icl_text.text()))
+    tour.dock.form.model_input.grab().save(str(tour.folder / "model_sees.png"))
+    tour.dock.form.model_input.close()
     broken = viewer.layers["brain"].data.astype(np.float32)
     broken[20, 0, 0] = np.nan
     viewer.layers["brain"].data = broken

@@ -24,6 +24,7 @@ WITHOUT_TORCH = {
     "core/images/__init__.py",
     "core/images/crops.py",
     "core/images/intensity.py",
+    "core/images/overlay.py",
     "core/images/planes.py",
     "core/images/support.py",
     "core/images/thinness.py",
@@ -129,3 +130,16 @@ def test_only_the_dock_widget_knows_napari_and_qt_when_imported(path: Path) -> N
     assert NAPARI_AND_QT.isdisjoint(
         imported_at_once(ast.parse(path.read_text(encoding="utf-8")).body)
     )
+
+
+def test_a_request_for_a_run_knows_neither_napari_nor_qt_nor_torch() -> None:
+    program = f"""
+import sys
+import napari_iclsam._qt.run.request, napari_iclsam._qt.run.run_step
+loaded = {HEAVY | NAPARI_AND_QT} & set(sys.modules)
+assert not loaded, loaded
+"""
+    result = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=False, timeout=120
+    )
+    assert result.returncode == 0, result.stderr

@@ -1,16 +1,19 @@
-"""A viewer with the dock in it, small networks, and ways to wait that end as soon as they can."""
+"""The dock on a viewer without a window, small networks, and ways to wait that end early."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+import threading
+from collections.abc import Callable, Generator, Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
+from napari.components import ViewerModel
 
-from napari_iclsam._qt.request import Session
+from napari_iclsam._qt.run.segmenter_store import SegmenterStore
+from napari_iclsam._qt.run.session import Session
 from napari_iclsam._qt.widget import ICLSAMWidget
 from napari_iclsam.core.encoder.cache import EmbeddingCache
 from napari_iclsam.core.model_choice import ModelChoice
@@ -57,21 +60,16 @@ def small(networks: Networks) -> Callable[[], Session]:
     def make(models: ModelChoice, settings: Settings) -> ICLSAM:
         return ICLSAM(settings=settings, networks=networks, cache=EmbeddingCache(None))
 
-    return lambda: Session(make=make)
-
-
-@pytest.fixture
-def viewer(make_napari_viewer_proxy: Callable[..., Any]) -> Any:
-    return make_napari_viewer_proxy()
+    return lambda: Session(SegmenterStore(make=make))
 
 
 class Dock:
-    """The dock in a viewer, as a test uses it."""
+    """The dock, as a test uses it. The viewer may have a window, or be a model only."""
 
-    def __init__(self, viewer: Any, qtbot: Any) -> None:
-        _, self.widget = viewer.window.add_plugin_dock_widget("napari-iclsam")
-        assert isinstance(self.widget, ICLSAMWidget)
-        self.viewer, self._qtbot = viewer, qtbot
+    def __init__(self, viewer: Any, widget: ICLSAMWidget, qtbot: Any) -> None:
+        self.viewer = viewer
+        self.widget = widget
+        self._qtbot = qtbot
 
     def settle(self) -> None:
         """Wait until nothing is read any more."""
@@ -89,7 +87,7 @@ class Dock:
 
     def finish(self) -> None:
         """Wait for the end of the run."""
-        self._qtbot.waitUntil(lambda: not self.widget.runner.is_busy, timeout=120_000)
+        self._qtbot.waitUntil(lambda: not self.widget.run.runner.is_busy, timeout=120_000)
 
     def result(self) -> Any:
         """Return the newest result layer."""
@@ -97,24 +95,40 @@ class Dock:
         assert names, self.widget.bar.message.text()
         return self.viewer.layers[names[-1]]
 
+    def slices_done(self) -> int:
+        """Return how many slices the progress bar counts."""
+        return int(self.widget.bar.progress.format().split()[0])
+
+    def close(self) -> None:
+        """Close the dock and wait until no worker runs."""
+        widget = self.widget
+        runners = (
+            widget.run.runner,
+            widget.examples.reader,
+            widget.examples.opener,
+            widget.model_control.finder,
+            widget.task_files.runner,
+        )
+        workers = [runner._worker for runner in runners if runner._worker is not None]
+        widget.close_down()
+        self._qtbot.waitUntil(
+            lambda: not any(worker.is_running for worker in workers), timeout=60_000
+        )
+
 
 @pytest.fixture
-def dock(viewer: Any, qtbot: Any, small: Callable[[], Session]) -> Iterator[Dock]:
-    dock = Dock(viewer, qtbot)
-    dock.widget.session = small()
+def viewer() -> ViewerModel:
+    return ViewerModel()
+
+
+@pytest.fixture
+def dock(viewer: ViewerModel, qtbot: Any, small: Callable[[], Session]) -> Iterator[Dock]:
+    widget = ICLSAMWidget(viewer)
+    qtbot.addWidget(widget)
+    dock = Dock(viewer, widget, qtbot)
+    widget.run.session = small()
     yield dock
-    runners = [
-        dock.widget.runner,
-        dock.widget.examples.reader,
-        dock.widget._finder,
-        dock.widget._filer,
-    ]
-    workers = [runner._worker for runner in runners]
-    dock.widget.close_down()
-    qtbot.waitUntil(
-        lambda: not any(worker is not None and worker.is_running for worker in workers),
-        timeout=60_000,
-    )
+    dock.close()
 
 
 def stack(planes: int = 8, height: int = 40, width: int = 48) -> tuple[np.ndarray, np.ndarray]:
@@ -136,3 +150,47 @@ def some(labels: np.ndarray, *planes: int, axis: int = 0) -> np.ndarray:
         where = (slice(None),) * axis + (plane,)
         kept[where] = labels[where]
     return kept
+
+
+class Gate:
+    """Holds a run after each slice, the preview aside, until it is let through."""
+
+    def __init__(self, session: Session) -> None:
+        self._steps = session.steps
+        self._pass = threading.Semaphore(0)
+        self.started = 0
+
+    def steps(self, request: Any) -> Generator[Any, None, Any]:
+        self.started += 1
+        steps = self._steps(request)
+        while True:
+            try:
+                step = next(steps)
+            except StopIteration as end:
+                return end.value
+            yield step
+            if step.prediction is not None and step.done:
+                assert self._pass.acquire(timeout=60)
+
+    def let(self, planes: int) -> None:
+        self._pass.release(planes)
+
+
+@pytest.fixture
+def gate(dock: Dock) -> Iterator[Gate]:
+    image, labels = stack(planes=8)
+    dock.viewer.add_image(image, name="scan")
+    dock.viewer.add_labels(some(labels, 2, 4), name="painted")
+    dock.settle()
+    gate = Gate(dock.widget.run.session)
+    dock.widget.run.session = gate
+    yield gate
+    gate.let(100)
+
+
+def press(dock: Dock, qtbot: Any, planes: int = 1) -> None:
+    """Press Segment and wait for so many slices."""
+    before = dock.widget.run.live
+    dock.widget.bar.segment.click()
+    qtbot.waitUntil(lambda: dock.widget.run.live not in (None, before), timeout=60_000)
+    qtbot.waitUntil(lambda: dock.slices_done() >= planes, timeout=60_000)

@@ -13,8 +13,9 @@ from napari.utils.colormaps import DirectLabelColormap
 from qtpy.QtCore import QMimeData, QPoint, QPointF, Qt, QUrl
 from qtpy.QtGui import QDragEnterEvent, QDropEvent
 
-from napari_iclsam._qt.reading import seen_steps
-from napari_iclsam._qt.request import Pair, Session
+from napari_iclsam._qt.background.model_input import model_input_steps
+from napari_iclsam._qt.run.request import Pair
+from napari_iclsam._qt.run.session import Session
 from napari_iclsam.core.settings import Settings
 from napari_iclsam.core.task_file import read_task
 from tests._qt.conftest import NAMES, Dock, some, stack
@@ -66,7 +67,7 @@ def test_unticked_examples_are_not_used(filled: Dock) -> None:
     assert filled.result().metadata["napari_iclsam"]["examples"] == 2
 
 
-def test_without_a_tick_the_button_says_what_to_do(filled: Dock) -> None:
+def test_without_a_tick_the_tooltip_tells_what_to_do(filled: Dock) -> None:
     for n in range(3):
         filled.widget.examples.table.item(n).setCheckState(Qt.CheckState.Unchecked)
     assert not filled.widget.bar.segment.isEnabled()
@@ -76,7 +77,7 @@ def test_without_a_tick_the_button_says_what_to_do(filled: Dock) -> None:
 def test_a_removed_example_does_not_come_back_by_itself(filled: Dock) -> None:
     form = filled.widget.examples
     form.table.setCurrentRow(0)
-    form.remove.click()
+    form.buttons.remove.click()
     filled.viewer.layers["painted"].paint((5, 20, 20), 1)
     filled.settle()
     assert titles(filled) == ["scan, axis 0 2", "scan, axis 0 4", "scan, axis 0 5"]
@@ -84,7 +85,7 @@ def test_a_removed_example_does_not_come_back_by_itself(filled: Dock) -> None:
 
 def test_the_slice_on_screen_is_added_by_hand(filled: Dock) -> None:
     filled.viewer.dims.set_current_step(0, 3)
-    filled.widget.examples.add.click()
+    filled.widget.examples.buttons.add.click()
     filled.settle()
     assert titles(filled)[-1] == "scan, axis 0 3"
 
@@ -92,9 +93,9 @@ def test_the_slice_on_screen_is_added_by_hand(filled: Dock) -> None:
 def test_the_order_can_be_changed(filled: Dock) -> None:
     form = filled.widget.examples
     form.table.setCurrentRow(2)
-    form.up.click()
+    form.buttons.up.click()
     assert titles(filled) == ["scan, axis 0 1", "scan, axis 0 4", "scan, axis 0 2"]
-    form.down.click()
+    form.buttons.down.click()
     assert titles(filled) == ["scan, axis 0 1", "scan, axis 0 2", "scan, axis 0 4"]
 
 
@@ -106,8 +107,8 @@ def test_a_double_click_goes_to_the_slice(filled: Dock) -> None:
 
 
 def test_what_the_model_sees_is_shown(filled: Dock, qtbot: Any) -> None:
-    preview = filled.widget.preview
-    filled.widget.examples.look.click()
+    preview = filled.widget.form.model_input
+    filled.widget.examples.buttons.model_input.click()
     qtbot.waitUntil(lambda: bool(preview.icl_text.text()), timeout=20_000)
     assert preview.isVisible()
     assert "40 × 48" in preview.sam_text.text()
@@ -125,7 +126,7 @@ def test_an_example_is_shown_as_the_chosen_model_sees_it(
     image = np.random.default_rng(0).integers(0, 255, (height, 120, 3)).astype(np.uint8)
     labels = np.zeros((height, 120), np.uint8)
     labels[:, 60:] = 7
-    steps = seen_steps(Pair(image, labels), icl, Settings())
+    steps = model_input_steps(Pair(image, labels), icl, Settings())
     next(steps)
     with pytest.raises(StopIteration) as end:
         next(steps)
@@ -172,7 +173,7 @@ def test_a_colleague_segments_with_a_task_file_and_no_labels(
     filled.settle()
     filled.widget.settings.controls["seed"].setValue(7)
     path = tmp_path / "brain.iclsam"
-    filled.widget.save_task(str(path))
+    filled.widget.task_files.save(str(path))
     qtbot.waitUntil(path.exists, timeout=20_000)
     saved = read_task(path)
     assert len(saved.support) == 3
@@ -199,8 +200,8 @@ def test_a_colleague_segments_with_a_task_file_and_no_labels(
 def test_a_damaged_task_file_is_refused_in_words(dock: Dock, tmp_path: Path, qtbot: Any) -> None:
     path = tmp_path / "broken.iclsam"
     path.write_bytes(b"no zip")
-    with qtbot.waitSignal(dock.widget._filer.failed, timeout=20_000) as caught:
-        dock.widget.open_task(str(path))
+    with qtbot.waitSignal(dock.widget.task_files.runner.failed, timeout=20_000) as caught:
+        dock.widget.task_files.open(str(path))
     assert "is not a complete task file" in str(caught.args[0])
 
 

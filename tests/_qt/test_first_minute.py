@@ -1,4 +1,4 @@
-"""From layers to a result: what a newcomer does, in a real viewer."""
+"""From layers to a result: what a newcomer does."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ def test_the_result_keeps_names_and_colors_of_the_labels(filled: Dock) -> None:
     assert result.data.dtype == painted.data.dtype
 
 
-def test_the_result_says_what_made_it(filled: Dock) -> None:
+def test_the_result_keeps_what_made_it(filled: Dock) -> None:
     filled.segment()
     made = filled.result().metadata["napari_iclsam"]
     assert made["models"] == {"sam": "small_sam", "icl": "small_icl"}
@@ -104,22 +104,22 @@ def test_planes_appear_one_by_one(filled: Dock, qtbot: Any) -> None:
             result = filled.result()
             seen.append(sum(bool(result.data[plane].any()) for plane in (0, 1, 3, 5, 7)))
 
-    filled.widget.runner.stepped.connect(note)
+    filled.widget.run.runner.stepped.connect(note)
     filled.segment()
-    filled.widget.runner.stepped.disconnect(note)
+    filled.widget.run.runner.stepped.disconnect(note)
     assert seen == [1, 2, 3, 4, 5]
 
 
 def test_the_slice_on_view_is_shown_before_the_examples_are_cross_validated(filled: Dock) -> None:
     filled.viewer.dims.set_current_step(0, 5)
     steps: list[Any] = []
-    filled.widget.runner.stepped.connect(steps.append)
+    filled.widget.run.runner.stepped.connect(steps.append)
     filled.segment()
-    filled.widget.runner.stepped.disconnect(steps.append)
+    filled.widget.run.runner.stepped.disconnect(steps.append)
     messages = [step.message for step in steps]
     predictions = [step for step in steps if step.prediction is not None]
-    positions = filled.widget._planner.targets()[0].positions
-    assert positions[predictions[0].plane] == (5,)
+    positions = filled.widget.planner.query_slices()[0].positions
+    assert positions[predictions[0].slice_number.number] == (5,)
     assert messages.index(predictions[0].message) < min(
         n for n, m in enumerate(messages) if m.startswith("Cross-validating")
     )

@@ -1,4 +1,4 @@
-"""What can be segmented: planes of stacks however they lie, ranges, further axes, colors, resolutions, layers."""
+"""What can be segmented: slices of any orientation, ranges, further axes, colors, levels."""
 
 from __future__ import annotations
 
@@ -78,9 +78,9 @@ def test_the_current_slice_is_the_one_on_screen_after_rolling(
     choose(dock, "current")
     dock.viewer.dims.order = order
     dock.viewer.dims.set_current_step(axis, 7)
-    targets = dock.widget._planner.targets()
+    targets = dock.widget.planner.query_slices()
     assert [target.positions for target in targets] == [((7,),)]
-    assert targets[0].cut.others == (axis,)
+    assert targets[0].orientation.stack_axes == (axis,)
     dock.segment()
     assert np.any(dock.result().data.take(7, axis))
 
@@ -100,10 +100,10 @@ def test_in_four_dimensions_the_leading_axis_is_held_or_iterated(dock: Dock) -> 
     assert further.itemText(0) == "t: as shown now"
     further.setCurrentIndex(0)
     further.activated.emit(0)
-    assert [t.positions for t in dock.widget._planner.targets()] == [((1, 0), (1, 1), (1, 3))]
+    assert [t.positions for t in dock.widget.planner.query_slices()] == [((1, 0), (1, 1), (1, 3))]
     further.setCurrentIndex(1)
     further.activated.emit(1)
-    assert sum(len(t.positions) for t in dock.widget._planner.targets()) == 7
+    assert sum(len(t.positions) for t in dock.widget.planner.query_slices()) == 7
     dock.segment()
     assert dock.result().data.shape == series.shape
     np.testing.assert_array_equal(dock.result().data[1, 2], painted[1, 2])
@@ -130,7 +130,7 @@ def test_color_images_are_segmented(dock: Dock) -> None:
     assert filled_planes(dock.result()) == [0, 1, 2, 3]
 
 
-def test_of_a_multiscale_image_the_level_of_the_labels_is_taken_and_said(dock: Dock) -> None:
+def test_of_a_multiscale_image_the_level_of_the_labels_is_taken_and_shown(dock: Dock) -> None:
     image, labels = stack(planes=4, height=80, width=96)
     coarse = image[:, ::2, ::2]
     dock.viewer.add_image([image, coarse], name="pyramid", multiscale=True, scale=(2, 0.5, 0.5))

@@ -24,7 +24,7 @@ def filled(dock: Dock) -> Dock:
 
 
 def write_to(dock: Dock, target: str) -> None:
-    combo = dock.widget.output.target
+    combo = dock.widget.output.destination
     index = combo.findData(target)
     assert combo.model().item(index).isEnabled(), combo.model().item(index).toolTip()
     combo.setCurrentIndex(index)
@@ -84,7 +84,7 @@ def test_corrected_planes_survive_an_update(filled: Dock) -> None:
     assert "Kept as you corrected them: 1." in filled.widget.bar.message.text()
 
 
-def test_corrected_planes_are_replaced_when_told_to(filled: Dock) -> None:
+def test_corrected_planes_are_replaced_on_request(filled: Dock) -> None:
     filled.segment()
     result = filled.result()
     before = result.data[3].copy()
@@ -133,13 +133,13 @@ class Boxed:
             except StopIteration as end:
                 return end.value
             if step.prediction is not None:
-                boxes = {1: np.array([[5, 6, 20, 25 + step.plane]])}
+                boxes = {1: np.array([[5, 6, 20, 25 + step.slice_number.number]])}
                 step = replace(step, prediction=replace(step.prediction, boxes=boxes))
             yield step
 
 
 def test_boxes_lie_around_their_pixels_on_their_plane(filled: Dock) -> None:
-    filled.widget.session = Boxed(filled.widget.session)
+    filled.widget.run.session = Boxed(filled.widget.run.session)
     filled.widget.output.extras["boxes"].setChecked(True)
     filled.segment()
     boxes = filled.viewer.layers["scan [ICL-SAM] boxes"]

@@ -14,57 +14,14 @@ from typing import Any
 
 import numpy as np
 import pytest
-from qtpy.QtCore import QThreadPool
 
-from napari_iclsam._qt.request import Session, _no_collection
-from napari_iclsam._qt.runner import Runner
+from napari_iclsam._qt.background.process_state import without_garbage_collection
+from napari_iclsam._qt.background.runner import Runner
+from napari_iclsam._qt.run.segmenter_store import SegmenterStore
+from napari_iclsam._qt.run.session import Session
 from napari_iclsam.core.networks import Networks
 from napari_iclsam.core.segmenter import ICLSAM
-from tests._qt.conftest import Dock, some, stack
-
-
-class Gate:
-    """Holds a run before each plane, the preview aside, until it is let through."""
-
-    def __init__(self, session: Session) -> None:
-        self._steps = session.steps
-        self._pass = threading.Semaphore(0)
-        self.started = 0
-
-    def steps(self, request: Any) -> Generator[Any, None, Any]:
-        self.started += 1
-        steps = self._steps(request)
-        while True:
-            try:
-                step = next(steps)
-            except StopIteration as end:
-                return end.value
-            yield step
-            if step.prediction is not None and step.done:
-                assert self._pass.acquire(timeout=60)
-
-    def let(self, planes: int) -> None:
-        self._pass.release(planes)
-
-
-@pytest.fixture
-def gate(dock: Dock) -> Iterator[Gate]:
-    image, labels = stack(planes=8)
-    dock.viewer.add_image(image, name="scan")
-    dock.viewer.add_labels(some(labels, 2, 4), name="painted")
-    dock.settle()
-    gate = Gate(dock.widget.session)
-    dock.widget.session = gate
-    yield gate
-    gate.let(100)
-
-
-def press(dock: Dock, qtbot: Any, planes: int = 1) -> None:
-    """Press Segment and wait for so many planes."""
-    before = dock.widget._live
-    dock.widget.bar.segment.click()
-    qtbot.waitUntil(lambda: dock.widget._live not in (None, before), timeout=60_000)
-    qtbot.waitUntil(lambda: dock.widget.bar.progress.value() >= planes, timeout=60_000)
+from tests._qt.conftest import Dock, Gate, press, some, stack
 
 
 def test_cancel_keeps_what_is_done(dock: Dock, gate: Gate, qtbot: Any) -> None:
@@ -100,7 +57,7 @@ def test_what_is_painted_while_it_runs_stays(
 def test_segmenting_again_supersedes_the_run(dock: Dock, gate: Gate, qtbot: Any) -> None:
     press(dock, qtbot)
     dock.widget.bar.segment.click()
-    assert dock.widget.runner.is_running
+    assert dock.widget.run.runner.is_running
     gate.let(100)
     dock.finish()
     assert gate.started == 2
@@ -120,69 +77,17 @@ def test_removing_the_image_and_the_labels_does_not_stop_the_run(
     assert not dock.widget.bar.segment.isEnabled()
 
 
-def test_renaming_layers_and_turning_dimensions_does_no_harm(
-    dock: Dock, gate: Gate, qtbot: Any
-) -> None:
-    press(dock, qtbot)
-    dock.viewer.layers["scan"].name = "other"
-    dock.viewer.layers["painted"].name = "strokes"
-    dock.viewer.dims.order = (1, 0, 2)
-    dock.viewer.dims.ndisplay = 3
-    dock.viewer.dims.ndisplay = 2
-    gate.let(100)
-    dock.finish()
-    assert all(dock.result().data[plane].any() for plane in range(8))
-    assert dock.widget.examples.image.currentText() == "other"
-    assert dock.widget.examples.table.item(0).text().startswith("other, ")
-
-
 def test_deleting_the_result_stops_the_run(dock: Dock, gate: Gate, qtbot: Any) -> None:
     press(dock, qtbot)
     dock.viewer.layers.remove("scan [ICL-SAM]")
-    assert not dock.widget.runner.is_running
+    assert not dock.widget.run.runner.is_running
     gate.let(100)
     dock.finish()
     assert "scan [ICL-SAM]" not in dock.viewer.layers
     assert dock.widget.bar.message.text() == "Stopped: the result layer was deleted."
 
 
-def test_closing_the_widget_ends_the_worker_and_the_viewer_lives_on(
-    dock: Dock, gate: Gate, qtbot: Any
-) -> None:
-    press(dock, qtbot)
-    worker = dock.widget.runner._worker
-    dock.viewer.window.remove_dock_widget(dock.widget)
-    gate.let(100)
-    qtbot.waitUntil(lambda: not worker.is_running, timeout=60_000)
-    assert QThreadPool.globalInstance().waitForDone(60_000)
-    dock.viewer.layers["painted"].paint((5, 20, 20), 1)
-    dock.viewer.add_image(np.zeros((4, 4)))
-    dock.viewer.layers.clear()
-
-
-@pytest.mark.parametrize("show", [True, False], ids=["shown", "hidden"])
-def test_closing_the_window_ends_the_worker(
-    make_napari_viewer_proxy: Callable[..., Any],
-    qtbot: Any,
-    small: Callable[[], Session],
-    show: bool,
-) -> None:
-    viewer = make_napari_viewer_proxy(show=show)
-    dock = Dock(viewer, qtbot)
-    dock.widget.session = small()
-    image, labels = stack(planes=8)
-    viewer.add_image(image, name="scan")
-    viewer.add_labels(some(labels, 2, 4), name="painted")
-    dock.settle()
-    dock.widget.bar.segment.click()
-    worker = dock.widget.runner._worker
-    viewer.close()
-    assert worker.abort_requested
-    qtbot.waitUntil(lambda: not worker.is_running, timeout=60_000)
-    assert QThreadPool.globalInstance().waitForDone(60_000)
-
-
-def test_an_error_is_said_in_words_and_the_widget_stays_usable(
+def test_an_error_is_shown_in_words_and_the_widget_stays_usable(
     dock: Dock, qtbot: Any, capture: list[str]
 ) -> None:
     image, labels = stack(planes=4)
@@ -255,9 +160,7 @@ def test_an_expected_error_is_handed_over_and_an_unexpected_one_is_not_swallowed
     assert [str(error) for error in failed] == ["too small"]
 
 
-def test_what_stays_is_made_without_a_pass_of_the_garbage_collector_and_garbage_is_found_later() -> (
-    None
-):
+def test_no_garbage_is_collected_within_and_all_of_it_is_found_later() -> None:
     class Node:
         pass
 
@@ -268,7 +171,7 @@ def test_what_stays_is_made_without_a_pass_of_the_garbage_collector_and_garbage_
 
     gc.callbacks.append(note)
     try:
-        with _no_collection():
+        with without_garbage_collection():
             kept = [[n] for n in range(200_000)]
             circle = Node()
             circle.itself = circle  # type: ignore[attr-defined]
@@ -287,13 +190,13 @@ def test_what_stays_is_made_without_a_pass_of_the_garbage_collector_and_garbage_
 def test_compiling_colors_leaves_the_worker_as_many_threads_as_the_user_allows() -> None:
     code = """
 import threading, torch
-from napari_iclsam._qt import layers
-from napari_iclsam._qt.request import _threads_kept
+from napari_iclsam._qt.viewer.label_styles import compile_colors
+from napari_iclsam._qt.background.process_state import with_thread_count_kept
 from napari_iclsam.core.images.support import LabelStyle
 counts = []
 def work():
-    with _threads_kept():
-        layers.prepare_colors({1: LabelStyle("", (1, 0, 0, 1))})
+    with with_thread_count_kept():
+        compile_colors({1: LabelStyle("", (1, 0, 0, 1))})
     counts.append(torch.get_num_threads())
 thread = threading.Thread(target=work)
 thread.start()
@@ -310,8 +213,8 @@ print(counts)
 def test_a_preview_shows_at_once_and_replaces_no_result(dock: Dock, networks: Networks) -> None:
     finds_all = copy.deepcopy(networks)
     finds_all.icl.out_conv.conv.bias.add_(100)
-    dock.widget.session = Session(
-        make=lambda _, settings: ICLSAM(settings=settings, networks=finds_all)
+    dock.widget.run.session = Session(
+        SegmenterStore(make=lambda _, settings: ICLSAM(settings=settings, networks=finds_all))
     )
     image, labels = stack(planes=8)
     dock.viewer.add_image(image, name="scan")
@@ -320,10 +223,10 @@ def test_a_preview_shows_at_once_and_replaces_no_result(dock: Dock, networks: Ne
     previews: list[tuple[int, np.ndarray]] = []
 
     def note(step: Any) -> None:
-        if step.is_first_look:
-            previews.append((step.plane, dock.result().data.copy()))
+        if step.is_preview:
+            previews.append((step.slice_number.number, dock.result().data.copy()))
 
-    dock.widget.runner.stepped.connect(note)
+    dock.widget.run.runner.stepped.connect(note)
     dock.segment()
     plane, shown = previews.pop()
     where = [0, 1, 3, 5, 6, 7][plane]
@@ -332,7 +235,7 @@ def test_a_preview_shows_at_once_and_replaces_no_result(dock: Dock, networks: Ne
     dock.result().data[where, 0, 0] = (
         9  # no brush has been there, so the run is free to write over it
     )
-    dock.widget.session._task = None  # as if the examples had changed
+    dock.widget.run.session.forget_task()  # as if the examples had changed
     dock.segment()
     assert previews.pop()[1][where, 0, 0] == 9
     assert dock.result().data[where, 0, 0] != 9

@@ -1,11 +1,10 @@
-"""Settings, models and states: controls built from their description, remembered, disabled with a reason."""
+"""Settings and models: controls built from descriptions, remembered, disabled with a reason."""
 
 from __future__ import annotations
 
 import json
 import os
 import shutil
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -13,12 +12,12 @@ import pytest
 import torch
 from qtpy.QtWidgets import QCheckBox, QComboBox, QDoubleSpinBox, QLabel, QSpinBox
 
-from napari_iclsam._qt import widget as widget_module
-from napari_iclsam._qt.model_form import ModelForm
+from napari_iclsam._qt.forms.model_form import ModelForm
+from napari_iclsam._qt.forms.settings_panel import SettingsPanel
 from napari_iclsam._qt.preferences import Preferences
-from napari_iclsam._qt.request import Outcome, Request, Session
-from napari_iclsam._qt.run_bar import in_time
-from napari_iclsam._qt.settings_panel import SettingsPanel
+from napari_iclsam._qt.run.run_bar import in_time
+from napari_iclsam._qt.run.run_step import RunSummary
+from napari_iclsam._qt.run.segmenter_store import SegmenterStore
 from napari_iclsam.core.encoder.cache import EmbeddingCache
 from napari_iclsam.core.model_choice import ModelChoice
 from napari_iclsam.core.segmenter import ICLSAM
@@ -123,22 +122,22 @@ def test_the_preferences_page_has_what_the_fallback_has() -> None:
         assert page[key].enum == [name for name, entry in CATALOGUE.items() if entry.kind == kind]
 
 
-def test_the_line_says_what_runs_where_and_how_long_it_takes(dock: Dock) -> None:
+def test_the_line_shows_what_runs_where_and_how_long_it_takes(dock: Dock) -> None:
     dock.widget._preferences.remember_seconds(dock.widget.models.models(), 0.84)
-    dock.widget._on_device_found("cpu")
+    dock.widget.model_control.finder.returned.emit("cpu")
     assert dock.widget.bar.line.text() == "starter, CPU, about 0.8 s a slice"
 
 
 def test_a_better_model_is_offered_for_download(qtbot: Any) -> None:
     form, wanted = ModelForm(), []
     qtbot.addWidget(form)
-    form.download_wanted.connect(wanted.append)
+    form.download_requested.connect(wanted.append)
     assert form.download.text().startswith("Download MedSAM ViT-B (375 MB)")
     form.download.click()
     assert wanted == [CATALOGUE["medsam_vit_b"]]
 
 
-def test_missing_weights_are_asked_for_before_the_run(
+def test_missing_weights_are_offered_before_the_run(
     dock: Dock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     asked: list[str] = []
@@ -147,7 +146,7 @@ def test_missing_weights_are_asked_for_before_the_run(
         asked.extend(each.name for each in wanted)
         return False
 
-    monkeypatch.setattr(widget_module, "obtain", refuse)
+    monkeypatch.setattr("napari_iclsam._qt.forms.model_control.obtain", refuse)
     image, labels = stack(planes=4)
     dock.viewer.add_image(image, name="scan")
     dock.viewer.add_labels(some(labels, 1), name="painted")
@@ -155,11 +154,11 @@ def test_missing_weights_are_asked_for_before_the_run(
     dock.widget.models.show_models(ModelChoice("mobile_sam", "starter_icl", "cpu"))
     dock.widget.bar.segment.click()
     assert asked == ["mobile_sam"]
-    assert not dock.widget.runner.is_running
+    assert not dock.widget.run.runner.is_running
     assert dock.widget.bar.segment.isEnabled()
 
 
-def test_what_the_examples_make_expect_is_said(dock: Dock) -> None:
+def test_the_expected_dice_is_shown_after_a_run(dock: Dock) -> None:
     image, labels = stack(planes=4)
     dock.viewer.add_image(image, name="scan")
     dock.viewer.add_labels(some(labels, 1, 2), name="painted")
@@ -182,7 +181,7 @@ def test_nothing_is_clipped_in_a_narrow_dock(dock: Dock, width: int, qtbot: Any)
     dock.viewer.add_image(image, name="an image with a rather long name that does not fit")
     dock.viewer.add_labels(some(labels, 1), name="labels with a rather long name that does not fit")
     dock.settle()
-    for section in dock.widget.sections.values():
+    for section in dock.widget.form.sections.values():
         section.button.setChecked(True)
     dock.widget.setParent(None)
     dock.widget.resize(width, 900)
@@ -197,7 +196,7 @@ def test_nothing_is_clipped_in_a_narrow_dock(dock: Dock, width: int, qtbot: Any)
     dock.widget.hide()
 
 
-def test_the_outcome_is_remembered_for_the_estimate(dock: Dock) -> None:
+def test_the_time_of_a_slice_is_remembered(dock: Dock) -> None:
     image, labels = stack(planes=4)
     dock.viewer.add_image(image, name="scan")
     dock.viewer.add_labels(some(labels, 1), name="painted")
@@ -207,31 +206,19 @@ def test_the_outcome_is_remembered_for_the_estimate(dock: Dock) -> None:
     assert "a slice" in dock.widget.bar.line.text()
 
 
-def test_an_outcome_after_cancelling_changes_nothing(dock: Dock) -> None:
+def test_a_summary_after_cancelling_changes_nothing(dock: Dock) -> None:
     dock.settle()
-    dock.widget._on_finished(Outcome(3, 1.0, "cpu", ()))
+    dock.widget.run.runner.returned.emit(RunSummary(3, 1.0, "cpu", ()))
     assert dock.widget.bar.message.text() == ""
 
 
-def test_an_own_file_is_shown_by_its_name(qtbot: Any, tmp_path: Path) -> None:
+def test_a_custom_checkpoint_is_shown_by_its_name(qtbot: Any, tmp_path: Path) -> None:
     form = ModelForm()
     qtbot.addWidget(form)
     path = str(tmp_path / "mine.pth")
     form.show_models(ModelChoice(path, "starter_icl", "cpu"))
     assert form.models() == ModelChoice(path, "starter_icl", "cpu")
     assert form.sam.currentText() == "mine.pth"
-
-
-def test_the_plugin_is_reached_from_the_menu_of_layers(
-    make_napari_viewer_proxy: Callable[..., Any],
-) -> None:
-    from napari._app_model import get_app_model
-
-    make_napari_viewer_proxy()
-    titles = {
-        item.command.title for item in get_app_model().menus.get_menu("napari/layers/segment")
-    }
-    assert any("ICL-SAM" in title for title in titles)
 
 
 def test_paper_mode_does_not_go_on_in_the_precision_of_auto_mode() -> None:
@@ -243,11 +230,9 @@ def test_paper_mode_does_not_go_on_in_the_precision_of_auto_mode() -> None:
             models.sam, icl=models.icl, device="cpu", settings=settings, cache=EmbeddingCache()
         )
 
-    session = Session(make=make)
+    store = SegmenterStore(make=make)
     for settings in (Settings(), Settings(seed=1), Settings(mode="paper")):
-        segmenter = session._segmenter_of(
-            Request(ModelChoice("starter", "starter", "cpu"), settings, (), {}, ())
-        )
+        segmenter = store.get(ModelChoice("starter", "starter", "cpu"), settings)
         assert segmenter.settings == settings
     assert made == ["auto", "paper"]
     assert segmenter.networks.icl_dtype == torch.float32

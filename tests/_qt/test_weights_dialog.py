@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from napari_iclsam._qt import weights_dialog
-from napari_iclsam._qt.weights_dialog import WeightsDialog, obtain, readable
+from napari_iclsam._qt.dialogs import weights_dialog
+from napari_iclsam._qt.dialogs.weights_dialog import WeightsDialog, obtain, readable
 from napari_iclsam.weights import folders
 from napari_iclsam.weights.catalogue import CATALOGUE, Weights
 from napari_iclsam.weights.download import DownloadCancelled
@@ -184,7 +184,7 @@ def test_a_failure_is_a_sentence_and_can_be_tried_again(weights: Weights, qtbot:
     assert dialog.path is None
 
 
-def test_a_file_installed_manually_is_checked_and_copied(
+def test_a_manual_install_is_checked_and_copied(
     weights: Weights, qtbot: QtBot, tmp_path: Path
 ) -> None:
     dialog = shown(WeightsDialog(weights), qtbot)
@@ -217,7 +217,7 @@ def test_offline_only_a_file_can_be_used(
     assert dialog.file_button.isEnabled()
 
 
-def test_only_missing_weights_are_asked_for(
+def test_only_missing_weights_are_offered(
     weights: Weights, qtbot: QtBot, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     asked: list[str] = []

@@ -1,4 +1,7 @@
-"""What is remembered between sessions: napari's Preferences, where it has a page for plugins, and a file of our own."""
+"""What is remembered between sessions: in napari's Preferences, and in a file of the plugin.
+
+Older versions of napari have no page for plugins; then all is in the file.
+"""
 
 from __future__ import annotations
 
@@ -36,7 +39,7 @@ class Preferences:
         self._values = _read(self._file)
 
     def apply(self) -> None:
-        """Make this process use the folder and obey the ban on downloads."""
+        """Let this process use the folder, and download nothing if that is switched off."""
         use_home(str(self._get("cache_folder")))
         if self._get("offline"):
             os.environ.setdefault(OFFLINE, "1")
@@ -54,7 +57,7 @@ class Preferences:
         )
 
     def remember_models(self, models: ModelChoice) -> None:
-        """Keep models and device. A file of one's own is not offered by the page, so it is kept in the file."""
+        """Keep models and device."""
         for key, value in (("models", models.sam), ("icl", models.icl), ("device", models.device)):
             self._set(key, value)
 
@@ -89,17 +92,24 @@ class Preferences:
     def _set(self, key: str, value: Any) -> None:
         own = self._values.setdefault("own", {})
         own.pop(key, None)
-        if self._page is None or not hasattr(self._page, key):
+        if not self._set_on_page(key, value):
             own[key] = value
-        else:
-            try:
-                setattr(self._page, key, value)
-            except ValueError:  # not one of the choices of the page
-                own[key] = value
         self._write()
+
+    def _set_on_page(self, key: str, value: Any) -> bool:
+        """Keep a value on the page; return whether the page takes it."""
+        if self._page is None or not hasattr(self._page, key):
+            return False
+        try:
+            setattr(self._page, key, value)
+        except ValueError:
+            # a custom checkpoint is not one of the choices that the page offers
+            return False
+        return True
 
     def _write(self) -> None:
         """Write the file whole or not at all; a disk that cannot be written to only forgets."""
+        # renaming is atomic: two windows may write
         part = self._file.with_suffix(".part")
         try:
             self._file.parent.mkdir(parents=True, exist_ok=True)
@@ -111,11 +121,9 @@ class Preferences:
 
 def _folder() -> Path:
     named = os.environ.get(HOME)
-    return (
-        Path(named).expanduser()
-        if named
-        else Path(platformdirs.user_config_dir(PLUGIN, appauthor=False))
-    )
+    if named:
+        return Path(named).expanduser()
+    return Path(platformdirs.user_config_dir(PLUGIN, appauthor=False))
 
 
 def _page() -> Any:

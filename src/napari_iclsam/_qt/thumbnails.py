@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,19 +11,12 @@ from qtpy.QtCore import Qt
 from qtpy.QtGui import QColor, QImage, QPainter, QPixmap
 
 from napari_iclsam.core.images.intensity import as_rgb8
-from napari_iclsam.core.images.support import LabelStyle
 
 SIDE = 56
 """Of a thumbnail, in pixels."""
 
-_COLORS = (
-    (230, 80, 60),
-    (60, 160, 230),
-    (90, 200, 90),
-    (240, 190, 60),
-    (180, 110, 220),
-    (80, 210, 200),
-)
+_DETAIL = 2 * SIDE
+"""Pixels that are kept of the longer side: enough for a screen with double resolution."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -47,54 +39,46 @@ class Picture:
     ids: tuple[int, ...]
 
 
-def picture(image: NDArray[Any], labels: NDArray[Any], side: int = 2 * SIDE) -> Picture:
-    """Make a small picture of a plane, at most ``side`` pixels high and wide. What is not finite is black."""
-    step = max(1, -(-max(labels.shape) // side))
+def picture(image: NDArray[Any], labels: NDArray[Any]) -> Picture:
+    """Return a small picture of a slice. Pixels that are not finite are black.
+
+    Parameters
+    ----------
+    image : ndarray, (H, W) or (H, W, 3 or 4)
+    labels : ndarray, (H, W), integer
+    """
+    height, width = labels.shape
+    step = max(1, -(-max(height, width) // _DETAIL))
     small = image[::step, ::step]
     if np.issubdtype(small.dtype, np.floating):
         small = np.nan_to_num(small, posinf=0, neginf=0)
-    ids = tuple(int(i) for i in np.unique(labels) if i)
     return Picture(
-        as_rgb8(small),
-        np.asarray(labels[::step, ::step], np.int32),
-        (labels.shape[0], labels.shape[1]),
-        ids,
+        rgb=as_rgb8(small),
+        labels=np.asarray(labels[::step, ::step], np.int32),
+        size=(height, width),
+        # thin objects may be lost in the small labels
+        ids=tuple(np.unique(labels[labels != 0]).tolist()),
     )
-
-
-def color_of(label: int, styles: Mapping[int, LabelStyle]) -> tuple[int, int, int]:
-    """Return red, green, blue of a label in [0, 255]: its own color, else one of a few."""
-    style = styles.get(label)
-    if style is not None and style.color is not None:
-        red, green, blue = (round(255 * c) for c in style.color[:3])
-        return red, green, blue
-    return _COLORS[label % len(_COLORS)]
-
-
-def overlay(
-    rgb: NDArray[np.uint8], labels: NDArray[Any], styles: Mapping[int, LabelStyle]
-) -> NDArray[np.uint8]:
-    """Return a picture with labels on it, half transparent."""
-    mixed = rgb.astype(np.float32)
-    for label in np.unique(labels):
-        if label:
-            where = labels == label
-            mixed[where] = 0.45 * mixed[where] + 0.55 * np.array(
-                color_of(int(label), styles), np.float32
-            )
-    return mixed.astype(np.uint8)
 
 
 def pixmap(rgb: NDArray[np.uint8], side: int, *, smooth: bool = True) -> QPixmap:
-    """Return a picture in the middle of a square."""
+    """Return a picture in the middle of a transparent square.
+
+    Parameters
+    ----------
+    rgb : ndarray, (H, W, 3), uint8
+    side : int
+        Of the square, in pixels.
+    smooth : bool
+        Interpolate, or show pixels as squares.
+    """
     rgb = np.ascontiguousarray(rgb)
     height, width = rgb.shape[:2]
+    # Qt does not own the array's memory: the copy does
     image = QImage(rgb.data, width, height, 3 * width, QImage.Format.Format_RGB888).copy()
-    mode = (
-        Qt.TransformationMode.SmoothTransformation
-        if smooth
-        else Qt.TransformationMode.FastTransformation
-    )
+    mode = Qt.TransformationMode.FastTransformation
+    if smooth:
+        mode = Qt.TransformationMode.SmoothTransformation
     scaled = image.scaled(side, side, Qt.AspectRatioMode.KeepAspectRatio, mode)
     square = QPixmap(side, side)
     square.fill(QColor(0, 0, 0, 0))

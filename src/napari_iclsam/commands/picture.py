@@ -7,26 +7,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
 from napari_iclsam.core.images.intensity import as_rgb8
-
-COLORS = (
-    (230, 80, 60),
-    (70, 130, 240),
-    (90, 190, 90),
-    (240, 190, 60),
-    (170, 100, 210),
-    (80, 200, 210),
-)
-"""Red, green, blue of the first labels; of further ones over again."""
+from napari_iclsam.core.images.overlay import default_color, overlay
 
 _TILE, _GAP, _TEXT = 220, 6, 22
 """Pixels: the longer side of a tile, the space between tiles, the height of a line of text."""
-
-_OPACITY = 0.5
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -42,6 +30,7 @@ class Column:
 def write_picture(path: Path, columns: Sequence[Column], names: Mapping[int, str]) -> None:
     """Write rows of image, truth and result as a PNG file, with a legend of the labels."""
     height, width = columns[0].image.shape[:2]
+    colors = {label: default_color(label) for label in names}
     factor = _TILE / max(height, width)
     tile = round(width * factor), round(height * factor)
     rows = (("image", None), ("truth", "truth"), ("result", "result"))
@@ -56,7 +45,7 @@ def write_picture(path: Path, columns: Sequence[Column], names: Mapping[int, str
             drawn = (
                 as_rgb8(column.image)
                 if field is None
-                else _over(column.image, getattr(column, field), names)
+                else overlay(as_rgb8(column.image), getattr(column, field), colors)
             )
             canvas.paste(Image.fromarray(drawn).resize(tile), (x, _TEXT + m * (tile[1] + _GAP)))
     for m, (name, _) in enumerate(rows):
@@ -64,19 +53,8 @@ def write_picture(path: Path, columns: Sequence[Column], names: Mapping[int, str
             (left - 8, _TEXT + m * (tile[1] + _GAP) + tile[1] / 2), name, "black", font, anchor="rm"
         )
     x = left
-    for n, name in enumerate(names.values()):
-        draw.rectangle((x, size[1] - 17, x + 12, size[1] - 5), fill=COLORS[n % len(COLORS)])
+    for label, name in names.items():
+        draw.rectangle((x, size[1] - 17, x + 12, size[1] - 5), fill=colors[label])
         draw.text((x + 18, size[1] - _TEXT / 2), name, "black", font, anchor="lm")
         x += 40 + round(draw.textlength(name, font))
     canvas.save(path)
-
-
-def _over(image: NDArray[Any], labels: NDArray[Any], names: Mapping[int, str]) -> NDArray[np.uint8]:
-    """Color the labels of an image."""
-    picture = as_rgb8(image).astype(float)
-    for n, label in enumerate(names):
-        inside = labels == label
-        picture[inside] = (1 - _OPACITY) * picture[inside] + _OPACITY * np.array(
-            COLORS[n % len(COLORS)]
-        )
-    return picture.astype(np.uint8)

@@ -8,6 +8,7 @@ from typing import Any, TypeVar
 import numpy as np
 
 Step = TypeVar("Step")
+Changed = TypeVar("Changed")
 Result = TypeVar("Result")
 
 
@@ -21,8 +22,8 @@ def drain(steps: Generator[Any, None, Result]) -> Result:
 
 
 def mapped(
-    steps: Generator[Step, None, Result], change: Callable[[Step], Step]
-) -> Generator[Step, None, Result]:
+    steps: Generator[Step, None, Result], change: Callable[[Step], Changed]
+) -> Generator[Changed, None, Result]:
     """Run a generator, change each value that it yields, and return what it returns."""
     while True:
         try:

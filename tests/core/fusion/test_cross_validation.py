@@ -219,13 +219,13 @@ def of_two_experts(count: int, *, first: str, second: str) -> list[HeldOut]:
     rng = np.random.default_rng(count)
     made = []
     for _ in range(count):
-        truth = torch.from_numpy(rng.random((1, 400)) < 0.3)
+        truth = torch.from_numpy(rng.random((1, 8000)) < 0.3)
         sure = torch.where(truth, 2.0, -2.0).double()
-        parts = [torch.from_numpy(rng.standard_normal((1, 400)))]
+        parts = [torch.from_numpy(rng.standard_normal((1, 8000)))]
         for kind in (first, second):
             for _ in range(2):
-                noise = torch.from_numpy(rng.standard_normal((1, 400)))
-                parts.append({"right": sure + noise / 4, "noise": noise, "opposite": -sure}[kind])
+                noise = torch.from_numpy(rng.standard_normal((1, 8000)))
+                parts.append({"right": sure + 1.5 * noise, "noise": noise, "opposite": noise - sure / 4}[kind])
         made.append(HeldOut(log_odds(*parts), parts[0] > 0, truth))
     return made
 

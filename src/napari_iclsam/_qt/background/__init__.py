@@ -1,0 +1,1 @@
+"""Work in other threads than that of the window."""

@@ -1,0 +1,390 @@
+"""The examples: which layers they come from, the table, and what was found in words."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from functools import partial
+from typing import Any
+
+from napari.components import ViewerModel
+from napari.layers import Labels, Layer
+from qtpy.QtCore import QTimer, Signal
+from qtpy.QtWidgets import QFormLayout, QLabel, QVBoxLayout, QWidget
+
+from napari_iclsam._qt.background.reading import (
+    FilePair,
+    Pictures,
+    ScannedLabels,
+    picture_steps,
+    read_files_steps,
+    scan_steps,
+)
+from napari_iclsam._qt.background.runner import Runner
+from napari_iclsam._qt.forms.example_buttons import ExampleButtons
+from napari_iclsam._qt.forms.layer_combo import LayerCombo
+from napari_iclsam._qt.forms.support_table import Row, SupportTable
+from napari_iclsam._qt.run.request import Pair
+from napari_iclsam._qt.viewer import layers
+from napari_iclsam._qt.viewer.example import Example, FileExample, LayerExample
+from napari_iclsam._qt.viewer.labelled_slices import MOST, LabelledSlices
+from napari_iclsam._qt.viewer.slice_stacks import SliceOrientation
+from napari_iclsam.core.images.support import LabelStyle, SupportSet
+
+_PAUSE = 200
+"""Milliseconds without a stroke of the brush after which labels are read again."""
+
+_TASK_SUFFIX = ".iclsam"
+
+
+class ExamplesForm(QWidget):
+    """A form of examples that fills itself from the layers of the viewer.
+
+    Attributes
+    ----------
+    changed : Signal()
+        Other examples, or other layers.
+    failed : Signal(object)
+        An error of reading, for the user.
+    open_requested, save_requested : Signal()
+        The user wants to open or save a task file.
+    task_dropped : Signal(object)
+        The path of a task file that was dropped on the table.
+    model_input_requested : Signal(object)
+        The user wants to see an example as it is given to the models.
+    image, labels : LayerCombo
+    table : SupportTable
+    buttons : ExampleButtons
+    """
+
+    changed = Signal()
+    failed = Signal(object)
+    open_requested = Signal()
+    save_requested = Signal()
+    task_dropped = Signal(object)
+    model_input_requested = Signal(object)
+
+    def __init__(self, viewer: ViewerModel, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self._viewer = viewer
+        self._labelled = LabelledSlices(viewer)
+        self._scanning: dict[int, Layer] = {}
+        # keys of examples that the user has removed, and of those that the user has added
+        self._dismissed: set[Any] = set()
+        self._added: set[Any] = set()
+        self._is_pair_picked = False
+        self.reader = Runner(self)
+        self.opener = Runner(self)
+        self._pause = QTimer(self, singleShot=True, interval=_PAUSE)
+        self.image = LayerCombo("The image that the examples are taken from.")
+        self.labels = LayerCombo("The labels that somebody painted on it.")
+        self.summary = QLabel(wordWrap=True)
+        self.table = SupportTable()
+        self.buttons = ExampleButtons()
+        self._lay_out()
+        self._connect_reading()
+        self._connect_table()
+
+    def _lay_out(self) -> None:
+        form = QFormLayout()
+        form.setContentsMargins(0, 0, 0, 0)
+        form.setSpacing(3)
+        form.addRow("Image", self.image)
+        form.addRow("Labels", self.labels)
+        layout = QVBoxLayout(self)
+        layout.setContentsMargins(4, 0, 4, 0)
+        layout.setSpacing(3)
+        layout.addLayout(form)
+        for widget in (self.summary, self.table, self.buttons):
+            layout.addWidget(widget)
+
+    def _connect_reading(self) -> None:
+        self._pause.timeout.connect(self._on_pause_ended)
+        self.reader.returned.connect(self._on_read)
+        self.reader.failed.connect(self._on_reading_failed)
+        self.opener.returned.connect(self._on_files_read)
+        self.opener.failed.connect(self.failed)
+        self.image.picked.connect(self._on_layer_picked)
+        self.labels.picked.connect(self._on_layer_picked)
+
+    def _connect_table(self) -> None:
+        self.table.changed.connect(self._on_table_changed)
+        self.table.removed.connect(self._on_row_removed)
+        self.table.files_dropped.connect(self._on_files_dropped)
+        self.table.itemSelectionChanged.connect(self._update_buttons)
+        self.table.itemDoubleClicked.connect(self._on_double_clicked)
+        self.buttons.add.clicked.connect(self._on_add_clicked)
+        self.buttons.remove.clicked.connect(self.table.remove_selected)
+        self.buttons.up.clicked.connect(self._on_up_clicked)
+        self.buttons.down.clicked.connect(self._on_down_clicked)
+        self.buttons.model_input.clicked.connect(self._on_model_input_clicked)
+        self.buttons.open.clicked.connect(self.open_requested)
+        self.buttons.save.clicked.connect(self.save_requested)
+
+    def close_down(self) -> None:
+        """Stop reading."""
+        self._pause.stop()
+        self.reader.close()
+        self.opener.close()
+
+    @property
+    def is_reading(self) -> bool:
+        """Whether labels are being read: what is found may change."""
+        return self._pause.isActive() or bool(self._scanning)
+
+    def update_layers(self) -> None:
+        """Follow the layers of the viewer."""
+        labels = [layer for layer in reversed(self._viewer.layers) if isinstance(layer, Labels)]
+        self.image.offer(layers.images_in(self._viewer))
+        self.labels.offer(labels)
+        if self.image.layer is None or self.labels.layer is None:
+            # a picked layer is gone: choose anew
+            self._is_pair_picked = False
+        self.table.refresh()
+        self._scan()
+
+    def forget(self, layer: Layer) -> None:
+        """Drop what belongs to a layer that is gone."""
+        self._labelled.forget(layer)
+        self.table.drop_layer(layer)
+
+    def note_changed(self, layer: Layer) -> None:
+        """Read a layer again soon: somebody paints in it, or its data were replaced."""
+        self._labelled.forget(layer)
+        # strokes follow each other: read when they pause
+        self._pause.start()
+
+    def ready_pairs(self) -> tuple[Pair, ...]:
+        """Return the ticked examples as a run reads them."""
+        return tuple(row.example.pair() for row in self.table.ticked())
+
+    def styles(self) -> dict[int, LabelStyle]:
+        """Return names and colors of the labels of the ticked examples.
+
+        The first example that has a label decides.
+        """
+        known: dict[int, LabelStyle] = {}
+        for row in self.table.ticked():
+            for label, style in row.styles.items():
+                known.setdefault(label, style)
+        return known
+
+    def orientation(self) -> SliceOrientation | None:
+        """Return the orientation in which the chosen labels are painted."""
+        labels = self.labels.layer
+        return None if labels is None else self._labelled.orientation(labels)
+
+    def reason_against_run(self) -> str:
+        """Return why there is no example, in words; empty if there is one."""
+        if self.is_reading:
+            return "The labels are being read."
+        if self.table.ticked():
+            return ""
+        if self.table.count():
+            return "No example is ticked: tick at least one."
+        return layers.misfit(self.image.layer, self.labels.layer) or (
+            "Nothing is painted yet: paint each kind of object with its own label on at least one "
+            "slice."
+        )
+
+    def add_examples(self, examples: Iterable[Example]) -> None:
+        """Put examples of the user's choice into the table; their pictures follow."""
+        chosen = list(examples)
+        for example in chosen:
+            self._added.add(example.key)
+            self._dismissed.discard(example.key)
+        self._put(chosen)
+
+    def replace_at(self, new: Sequence[LayerExample]) -> None:
+        """Add examples; others of the same slices of the same images go, since these are better."""
+        places = {example.place for example in new}
+        keys = {example.key for example in new}
+
+        def is_outdated(example: Example) -> bool:
+            if not isinstance(example, LayerExample) or example.key in keys:
+                return False
+            return example.place in places
+
+        for example in self.table.drop_rows(is_outdated):
+            self._dismissed.add(example.key)
+            self._added.discard(example.key)
+        self.add_examples(new)
+
+    def redraw(self) -> None:
+        """Draw the pictures again: somebody painted in a result that serves as an example."""
+        pairs = {row.example.key: row.example.pair() for row in self.table.rows()}
+        # after scanning, the table is filled and drawn anyway
+        if pairs and not self._scanning:
+            self.reader.start(partial(picture_steps, pairs))
+
+    def add_support(self, name: str, support: SupportSet) -> None:
+        """Add the examples of a task file."""
+        examples = []
+        pairs = zip(support.images, support.labels, strict=True)
+        for number, (image, labels) in enumerate(pairs, start=1):
+            examples.append(FileExample(f"{name}, {number}", image, labels, support.styles))
+        self.add_examples(examples)
+
+    def _scan(self) -> None:
+        """Read the labels that were not read yet, then fill the table."""
+        unread = self._labelled.unread(self.labels.layer)
+        if not unread:
+            self._fill()
+            return
+        self._scanning = dict(enumerate(unread))
+        arrays = {number: layers.levels(each)[0] for number, each in self._scanning.items()}
+        self.reader.start(partial(scan_steps, arrays))
+        self._show_summary()
+        self.changed.emit()
+
+    def _fill(self) -> None:
+        """Choose layers, unless the user did, and show their labelled slices as examples."""
+        if not self._is_pair_picked:
+            pair = self._labelled.likely_pair(self.image.layer, self.labels.layer)
+            self.image.set_layer(pair.image)
+            self.labels.set_layer(pair.labels)
+        found = self._labelled.examples(self.image.layer, self.labels.layer)
+        wanted = self._added | {example.key for example in found}
+
+        def is_gone(example: Example) -> bool:
+            # examples of files depend on no layer, and stay
+            return isinstance(example, LayerExample) and example.key not in wanted
+
+        self.table.drop_rows(is_gone)
+        self._put([example for example in found if example.key not in self._dismissed])
+        self._show_summary()
+        self.changed.emit()
+
+    def _put(self, examples: Iterable[Example]) -> None:
+        self.table.put(map(Row, examples))
+        self.redraw()
+
+    def _show_summary(self) -> None:
+        """Show what was found, or what is missing."""
+        self.summary.setText(self._summary())
+        self._update_buttons()
+
+    def _summary(self) -> str:
+        if self.is_reading:
+            return "Reading the labels …"
+        rows = self.table.rows()
+        if not rows:
+            return self.reason_against_run()
+        return self._count_in_words(len(rows)) + _labels_in_words(rows)
+
+    def _count_in_words(self, rows: int) -> str:
+        """Return how many examples were found where."""
+        labels = self.labels.layer
+        orientation = self.orientation()
+        misfit = layers.misfit(self.image.layer, labels)
+        if labels is None or orientation is None or misfit:
+            return _count(rows, "example")
+        if orientation.axis is None:
+            return _count(rows, "labelled image")
+        names = layers.axis_names(labels, self._viewer.dims.axis_labels)
+        along = " and ".join(names[axis] for axis in orientation.stack_axes)
+        total = self._labelled.count(labels, orientation)
+        left_out = f", {MOST} of them taken" if total > MOST else ""
+        return f"{_count(total, 'labelled slice')} found along {along}{left_out}"
+
+    def _update_buttons(self) -> None:
+        self.buttons.allow(
+            add=not layers.misfit(self.image.layer, self.labels.layer),
+            edit=bool(self.table.selectedItems()),
+            inspect=self.table.count() > 0,
+            save=bool(self.table.ticked()),
+        )
+
+    def _on_pause_ended(self) -> None:
+        self._scan()
+
+    def _on_read(self, found: ScannedLabels | Pictures) -> None:
+        if isinstance(found, ScannedLabels):
+            for number, positions in found.of_array.items():
+                if number in self._scanning:
+                    self._labelled.remember(self._scanning[number], positions)
+            self._scanning = {}
+            self._fill()
+            return
+        pictured = []
+        for row in self.table.rows():
+            if row.example.key in found.of_key:
+                pictured.append(Row(row.example, found.of_key[row.example.key]))
+        self.table.put(pictured)
+        self._show_summary()
+
+    def _on_reading_failed(self, error: Exception) -> None:
+        # what cannot be read counts as empty, else it would be read again and again
+        for layer in self._scanning.values():
+            self._labelled.remember(layer, {})
+        self._scanning = {}
+        self._show_summary()
+        self.changed.emit()
+        self.failed.emit(error)
+
+    def _on_layer_picked(self) -> None:
+        self._is_pair_picked = True
+        self._scan()
+
+    def _on_table_changed(self) -> None:
+        self._show_summary()
+        self.changed.emit()
+
+    def _on_row_removed(self, key: Any) -> None:
+        self._dismissed.add(key)
+        self._added.discard(key)
+
+    def _on_double_clicked(self) -> None:
+        """Go to the slice of the example."""
+        row = self.table.current()
+        if row is not None and isinstance(row.example, LayerExample):
+            example = row.example
+            layers.go_to(self._viewer, example.labels, example.orientation, example.position)
+
+    def _on_add_clicked(self) -> None:
+        image = self.image.layer
+        labels = self.labels.layer
+        if image is None or labels is None or layers.misfit(image, labels):
+            return
+        orientation = layers.displayed_orientation(labels, self._viewer.dims.order)
+        shown = layers.position(labels, orientation, self._viewer.dims.point)
+        self.add_examples([self._labelled.example(image, labels, orientation, shown)])
+
+    def _on_up_clicked(self) -> None:
+        self.table.move_selected(-1)
+
+    def _on_down_clicked(self) -> None:
+        self.table.move_selected(1)
+
+    def _on_model_input_clicked(self) -> None:
+        row = self.table.current()
+        if row is not None:
+            self.model_input_requested.emit(row.example)
+
+    def _on_files_dropped(self, paths: Sequence[str]) -> None:
+        images = []
+        for path in paths:
+            if path.lower().endswith(_TASK_SUFFIX):
+                self.task_dropped.emit(path)
+            else:
+                images.append(path)
+        if images:
+            self.opener.start(partial(read_files_steps, images))
+
+    def _on_files_read(self, pairs: tuple[FilePair, ...]) -> None:
+        self.add_examples(FileExample(pair.name, pair.image, pair.labels) for pair in pairs)
+
+
+def _labels_in_words(rows: Iterable[Row]) -> str:
+    """Return which labels the examples have, with their names."""
+    names = {}
+    for row in rows:
+        for label, style in row.styles.items():
+            names[label] = style.name
+    if not names:
+        return ""
+    listed = ", ".join(f"{label} {names[label]}".strip() for label in sorted(names))
+    return f": {'labels' if len(names) > 1 else 'label'} {listed}"
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number} {noun}{'' if number == 1 else 's'}"

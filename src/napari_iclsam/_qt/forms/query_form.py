@@ -1,0 +1,302 @@
+"""What to segment: which slices of which image."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from napari.layers import Layer
+from qtpy.QtCore import QSignalBlocker, Qt, Signal
+from qtpy.QtWidgets import (
+    QComboBox,
+    QHBoxLayout,
+    QLabel,
+    QListWidget,
+    QListWidgetItem,
+    QSpinBox,
+    QWidget,
+)
+
+from napari_iclsam._qt.forms.form_rows import form_rows
+from napari_iclsam._qt.forms.layer_combo import LayerCombo, shrinkable
+from napari_iclsam._qt.viewer.slice_stacks import Position, SliceOrientation
+
+Scope = Literal["rest", "all", "current", "range", "layers"]
+
+SCOPES: dict[Scope, str] = {
+    "rest": "Rest of the stack",
+    "all": "Whole stack",
+    "range": "Range of slices",
+    "current": "Current slice",
+    "layers": "Other image layers",
+}
+
+_OF_STACKS = ("rest", "all", "range")
+"""Scopes that a single image has not."""
+
+
+@dataclass(frozen=True, slots=True)
+class ImageAxes:
+    """What the form needs to know of an image.
+
+    Attributes
+    ----------
+    shape : tuple of int
+    names : tuple of str
+        Of the axes.
+    """
+
+    shape: tuple[int, ...]
+    names: tuple[str, ...]
+
+    @property
+    def is_flat(self) -> bool:
+        """Whether it is one slice."""
+        return len(self.shape) == 2
+
+
+class QueryForm(QWidget):
+    """A form: scope, axis, range, what to do with further axes, other layers.
+
+    Attributes
+    ----------
+    changed : Signal()
+        The user chose something else.
+    image : LayerCombo
+        The image to segment.
+    """
+
+    changed = Signal()
+
+    def __init__(self, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self._axes: ImageAxes | None = None
+        self._layers: list[Layer] = []
+        self._ticks_are_chosen = False
+        self._make_controls()
+        self._lay_out()
+        self.scope.activated.connect(self._on_chosen)
+        self.axis.activated.connect(self._on_axis_chosen)
+        self.further.activated.connect(self._on_chosen)
+        self.first.valueChanged.connect(self._on_first_changed)
+        self.last.valueChanged.connect(self._on_last_changed)
+        self.others.itemChanged.connect(self._on_ticked)
+
+    def _make_controls(self) -> None:
+        self.image = LayerCombo("The image to segment.")
+        self.scope = QComboBox(toolTip="Which slices to segment.")
+        for key, text in SCOPES.items():
+            self.scope.addItem(text, key)
+        self.axis = QComboBox(
+            toolTip="<p>The axis that slices are stacked along. Examples may lie along another.</p>"
+        )
+        self.first = QSpinBox(toolTip="First slice")
+        self.last = QSpinBox(toolTip="Last slice, included")
+        self.further = QComboBox(
+            toolTip="<p>What to do along the axes that are neither in a slice nor stacked.</p>"
+        )
+        self.others = QListWidget(
+            toolTip="<p>Tick the images to segment. Each gets a result of its own.</p>"
+        )
+        self.others.setMaximumHeight(96)
+        self.level = QLabel(wordWrap=True)
+        for combo in (self.scope, self.axis, self.further):
+            shrinkable(combo)
+
+    def _lay_out(self) -> None:
+        for spin in (self.first, self.last):
+            spin.setMinimumWidth(74)
+        self._range = QWidget()
+        span = QHBoxLayout(self._range)
+        span.setContentsMargins(0, 0, 0, 0)
+        span.setSpacing(3)
+        span.addWidget(self.first, 1)
+        span.addWidget(QLabel("–"))  # noqa: RUF001
+        span.addWidget(self.last, 1)
+        self._form = form_rows(self)
+        self._form.addRow("Image", self.image)
+        self._form.addRow("Segment", self.scope)
+        self._form.addRow("Along", self.axis)
+        self._form.addRow("Slices", self._range)
+        self._form.addRow("Others", self.further)
+        self._form.addRow(self.others)
+        self._form.addRow(self.level)
+
+    @property
+    def chosen(self) -> Scope:
+        """The scope."""
+        scope: Scope = self.scope.currentData()
+        return scope
+
+    def choose(self, scope: Scope) -> None:
+        """Choose a scope, without a signal."""
+        with QSignalBlocker(self.scope):
+            self.scope.setCurrentIndex(_row_of(scope))
+        self._update()
+
+    def show_image(self, axes: ImageAxes | None, axis: int | None = None) -> None:
+        """Show an image, stacked along an axis; by default along the one that was chosen."""
+        is_other = axes is None or axes != self._axes
+        self._axes = axes
+        if is_other or axis is not None:
+            self._show_axes(axis)
+        self._update()
+
+    def show_level(self, text: str) -> None:
+        """Show which level of a multiscale image is taken."""
+        self.level.setText(text)
+        self.level.setVisible(bool(text))
+
+    def offer(self, layers: Sequence[Layer], ticked: Collection[Layer] = ()) -> None:
+        """Offer other image layers, some of them ticked; what the user ticked stays as it is."""
+        kept = self.ticked_layers() if self._ticks_are_chosen else list(ticked)
+        self._layers = list(layers)
+        with QSignalBlocker(self.others):
+            self.others.clear()
+            for layer in self._layers:
+                item = QListWidgetItem(layer.name)
+                is_ticked = layer in kept
+                item.setCheckState(Qt.CheckState.Checked if is_ticked else Qt.CheckState.Unchecked)
+                self.others.addItem(item)
+        self._update()
+
+    def ticked_layers(self) -> list[Layer]:
+        """Return the other layers to segment."""
+        ticked = []
+        for place, layer in enumerate(self._layers):
+            if self.others.item(place).checkState() == Qt.CheckState.Checked:
+                ticked.append(layer)
+        return ticked
+
+    def orientation(self) -> SliceOrientation | None:
+        """Return the orientation of the slices to segment; None without an image."""
+        if self._axes is None:
+            return None
+        if self._axes.is_flat:
+            return SliceOrientation.of_last_axes(2)
+        return SliceOrientation.stacked_along(len(self._axes.shape), self.axis.currentIndex())
+
+    def positions(
+        self, orientation: SliceOrientation, shown: Position, examples: Collection[Position] = ()
+    ) -> list[Position]:
+        """Return the slices to segment.
+
+        Parameters
+        ----------
+        orientation : SliceOrientation
+        shown : Position
+            The slice that the viewer shows.
+        examples : collection of Position
+            What "rest" leaves out.
+        """
+        assert self._axes is not None
+        if self.chosen == "current" or not orientation.stack_axes:
+            # the position of a single image is empty
+            return [shown]
+        wanted = []
+        for position in orientation.positions(self._axes.shape):
+            if self._is_in_scope(position, shown) and not (
+                self.chosen == "rest" and position in examples
+            ):
+                wanted.append(position)
+        return wanted
+
+    def _is_in_scope(self, position: Position, shown: Position) -> bool:
+        """Return whether a slice lies in the range, and along further axes where it must."""
+        is_held = self.further.currentData() == "held"
+        if is_held and position[:-1] != shown[:-1]:
+            return False
+        if self.chosen == "range":
+            return bool(self.first.value() <= position[-1] <= self.last.value())
+        return True
+
+    def _show_axes(self, axis: int | None) -> None:
+        axes = self._axes
+        before = self.axis.currentIndex()
+        with QSignalBlocker(self.axis):
+            self.axis.clear()
+            if axes is not None and not axes.is_flat:
+                for name, size in zip(axes.names, axes.shape, strict=True):
+                    self.axis.addItem(f"{name} ({size} slices)")
+                if axis is None:
+                    stays = 0 <= before < len(axes.shape)
+                    axis = before if stays else len(axes.shape) - 3
+                self.axis.setCurrentIndex(axis)
+        self._show_range()
+
+    def _show_range(self) -> None:
+        orientation = self.orientation()
+        if self._axes is None or orientation is None or orientation.axis is None:
+            return
+        last = self._axes.shape[orientation.axis] - 1
+        for spin, value in ((self.first, 0), (self.last, last)):
+            with QSignalBlocker(spin):
+                spin.setRange(0, last)
+                spin.setValue(value)
+        names = ", ".join(self._axes.names[axis] for axis in orientation.stack_axes[:-1])
+        before = self.further.currentIndex()
+        with QSignalBlocker(self.further):
+            self.further.clear()
+            self.further.addItem(f"{names}: as shown now", "held")
+            self.further.addItem(f"{names}: all of them", "all")
+            # nothing was chosen before the first image
+            self.further.setCurrentIndex(max(before, 0))
+
+    def _update(self) -> None:
+        """Show what belongs to the scope, disable what is impossible."""
+        is_flat = self._axes is None or self._axes.is_flat
+        self._allow_scopes(is_flat=is_flat)
+        if is_flat and self.chosen in _OF_STACKS:
+            with QSignalBlocker(self.scope):
+                self.scope.setCurrentIndex(_row_of("current"))
+        current = "This image" if is_flat else SCOPES["current"]
+        self.scope.setItemText(_row_of("current"), current)
+        scope = self.chosen
+        is_of_stack = not is_flat and scope in _OF_STACKS
+        has_further = self._axes is not None and len(self._axes.shape) > 3
+        self._set_visible(self.image, visible=scope != "layers")
+        self._set_visible(self.axis, visible=is_of_stack)
+        self._set_visible(self._range, visible=is_of_stack and scope == "range")
+        self._set_visible(self.further, visible=is_of_stack and has_further)
+        self.others.setVisible(scope == "layers")
+
+    def _allow_scopes(self, *, is_flat: bool) -> None:
+        model = self.scope.model()
+        for row, scope in enumerate(SCOPES):
+            reason = ""
+            if scope == "layers" and not self._layers:
+                reason = "There is no other image layer."
+            elif scope in _OF_STACKS and is_flat:
+                reason = "The image is a single plane."
+            model.item(row).setEnabled(not reason)
+            model.item(row).setToolTip(reason)
+
+    def _set_visible(self, field: QWidget, *, visible: bool) -> None:
+        field.setVisible(visible)
+        self._form.labelForField(field).setVisible(visible)
+
+    def _on_chosen(self) -> None:
+        self._update()
+        self.changed.emit()
+
+    def _on_ticked(self) -> None:
+        self._ticks_are_chosen = True
+        self._on_chosen()
+
+    def _on_axis_chosen(self) -> None:
+        self._show_range()
+        self._on_chosen()
+
+    def _on_first_changed(self, value: int) -> None:
+        # the range is never empty
+        self.last.setMinimum(value)
+        self.changed.emit()
+
+    def _on_last_changed(self, value: int) -> None:
+        self.first.setMaximum(value)
+        self.changed.emit()
+
+
+def _row_of(scope: Scope) -> int:
+    return list(SCOPES).index(scope)

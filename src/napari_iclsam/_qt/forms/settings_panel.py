@@ -1,0 +1,119 @@
+"""One control for each field of the settings, built from their description."""
+
+from __future__ import annotations
+
+from typing import Any, TypeAlias
+
+from qtpy.QtCore import QSignalBlocker, Signal
+from qtpy.QtWidgets import (
+    QCheckBox,
+    QComboBox,
+    QDoubleSpinBox,
+    QPushButton,
+    QSpinBox,
+    QWidget,
+)
+
+from napari_iclsam._qt.forms.form_rows import form_rows
+from napari_iclsam.core.settings import Description, Settings, describe
+
+Control: TypeAlias = QCheckBox | QComboBox | QSpinBox | QDoubleSpinBox
+
+
+class SettingsPanel(QWidget):
+    """A form of `Settings`. What it shows is always valid.
+
+    Attributes
+    ----------
+    changed : Signal()
+        The user changed a value.
+    controls : dict of str to QWidget
+        By name of the field.
+    """
+
+    changed = Signal()
+
+    def __init__(self, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self.controls: dict[str, Control] = {}
+        form = form_rows(self)
+        for name, description in describe().items():
+            control = _control(description)
+            control.setToolTip(f"<p>{description.text}</p>")
+            control.setAccessibleName(name)
+            self.controls[name] = control
+            form.addRow(name.replace("_", " "), control)
+            form.labelForField(control).setToolTip(f"<p>{description.text}</p>")
+            _changed_signal(control).connect(self._on_changed)
+        self.reset = QPushButton(
+            "Reset to defaults", toolTip="Set all of these back to what they are at first."
+        )
+        self.reset.clicked.connect(self._on_reset_clicked)
+        form.addRow(self.reset)
+        self.show_settings(Settings())
+
+    def settings(self) -> Settings:
+        """Return what the form shows."""
+        return Settings(**{name: _value(control) for name, control in self.controls.items()})
+
+    def show_settings(self, settings: Settings) -> None:
+        """Show settings, without a signal."""
+        for name, control in self.controls.items():
+            with QSignalBlocker(control):
+                _show(control, getattr(settings, name))
+        self._update_reset()
+
+    def _on_changed(self) -> None:
+        self._update_reset()
+        self.changed.emit()
+
+    def _on_reset_clicked(self) -> None:
+        self.show_settings(Settings())
+        self.changed.emit()
+
+    def _update_reset(self) -> None:
+        self.reset.setEnabled(self.settings() != Settings())
+
+
+def _control(description: Description) -> Control:
+    """Return the control of a setting."""
+    if description.choices:
+        combo = QComboBox()
+        combo.addItems(description.choices)
+        return combo
+    if description.kind is bool:
+        return QCheckBox()
+    return _spin_box(description)
+
+
+def _spin_box(description: Description) -> QSpinBox | QDoubleSpinBox:
+    limits = description.limits
+    whole = description.kind is int
+    spin = QSpinBox() if whole else QDoubleSpinBox()
+    if limits is not None:
+        # Qt takes no fractions for a box of whole numbers
+        number = int if whole else float
+        spin.setRange(number(limits.low), number(limits.high))
+        spin.setSingleStep(number(limits.step))
+    return spin
+
+
+def _changed_signal(control: Control) -> Any:
+    if isinstance(control, QComboBox):
+        return control.currentTextChanged
+    return control.toggled if isinstance(control, QCheckBox) else control.valueChanged
+
+
+def _value(control: Control) -> Any:
+    if isinstance(control, QComboBox):
+        return control.currentText()
+    return control.isChecked() if isinstance(control, QCheckBox) else control.value()
+
+
+def _show(control: Control, value: Any) -> None:
+    if isinstance(control, QComboBox):
+        control.setCurrentText(value)
+    elif isinstance(control, QCheckBox):
+        control.setChecked(value)
+    else:
+        control.setValue(value)

@@ -1,0 +1,1 @@
+"""Which slices of a result to check, and how corrections become examples."""

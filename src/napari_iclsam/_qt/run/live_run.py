@@ -1,0 +1,114 @@
+"""A run as the viewer shows it: each prediction is written as soon as it is there."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from napari.layers import Labels, Layer
+
+from napari_iclsam._qt.run.request import Job, Request
+from napari_iclsam._qt.run.run_step import RunStep
+from napari_iclsam._qt.viewer.example import LayerExample
+from napari_iclsam._qt.viewer.result_style import ResultStyle
+from napari_iclsam._qt.viewer.result_writer import ResultWriter
+from napari_iclsam._qt.viewer.results import Results
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class JobImage:
+    """The layer whose slices a job segments.
+
+    Attributes
+    ----------
+    image : Layer
+    level : int
+        Of a multiscale image.
+    examples : tuple of LayerExample
+        Examples on this image whose labels belong into its result.
+    """
+
+    image: Layer
+    level: int
+    examples: tuple[LayerExample, ...] = ()
+
+
+class LiveRun:
+    """A run that is on, with the layers that it writes into.
+
+    Parameters
+    ----------
+    request : Request
+    images : sequence of JobImage
+        By number of the job.
+    style : ResultStyle
+    results : Results
+    """
+
+    def __init__(
+        self, request: Request, images: Sequence[JobImage], style: ResultStyle, results: Results
+    ) -> None:
+        self.request = request
+        self._images = images
+        self._style = style
+        self._results = results
+        self._writers: dict[int, ResultWriter] = {}
+        # made now, while the worker begins: making and adding a layer each take a while
+        self._prepared: Labels | None = None
+        first = images[0]
+        if self._choose_layer(request.jobs[0]) is None:
+            self._prepared = results.make_layer(first.image, first.level, style)
+
+    def write(self, step: RunStep) -> None:
+        """Write the prediction of a step, if it has one."""
+        if step.prediction is None:
+            return
+        assert step.slice_number is not None
+        writer = self._writer(step.slice_number.job)
+        number = step.slice_number.number
+        # a preview is worse than what the whole method found in an earlier run
+        if not (step.is_preview and writer.has(number)):
+            writer.write(number, step.prediction)
+
+    def refresh(self) -> None:
+        """Show what was written."""
+        for writer in self._writers.values():
+            if writer.is_alive:
+                writer.refresh()
+
+    @property
+    def is_orphaned(self) -> bool:
+        """Whether the layer that was written into last is no longer in the viewer."""
+        if not self._writers:
+            return False
+        return not self._writers[max(self._writers)].is_alive
+
+    @property
+    def kept(self) -> int:
+        """Number of slices that stay as a person corrected them."""
+        return sum(len(writer.kept) for writer in self._writers.values())
+
+    def _writer(self, job_number: int) -> ResultWriter:
+        if job_number not in self._writers:
+            self._writers[job_number] = self._open_writer(self.request.jobs[job_number])
+        return self._writers[job_number]
+
+    def _open_writer(self, job: Job) -> ResultWriter:
+        on = self._images[job.number]
+        labels = self._choose_layer(job)
+        if labels is None:
+            labels = self._prepared or self._results.make_layer(on.image, on.level, self._style)
+            self._results.add_layer(labels)
+        self._prepared = None
+        writer = ResultWriter(self._results, labels, on.image, on.level, job.slices, self._style)
+        for example in on.examples:
+            known = example.pair().labels
+            # an example that was a correction is in the result already
+            if example.labels is not labels and isinstance(known, np.ndarray):
+                writer.copy(example.image_position, known)
+        return writer
+
+    def _choose_layer(self, job: Job) -> Labels | None:
+        on = self._images[job.number]
+        return self._results.choose_layer(on.image, on.level, job.slices, self._style)

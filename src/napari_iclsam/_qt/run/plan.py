@@ -1,0 +1,204 @@
+"""Reads the forms: what is to be segmented, or why nothing can be, and the request of a run."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from napari.components import ViewerModel
+from napari.layers import Labels, Layer
+
+from napari_iclsam._qt.forms.examples_form import ExamplesForm
+from napari_iclsam._qt.forms.query_form import QueryForm
+from napari_iclsam._qt.run.live_run import JobImage
+from napari_iclsam._qt.run.request import Job, Request, SliceNumber
+from napari_iclsam._qt.viewer import layers
+from napari_iclsam._qt.viewer.example import LayerExample
+from napari_iclsam._qt.viewer.label_styles import color_map
+from napari_iclsam._qt.viewer.result_style import ResultOptions, ResultStyle
+from napari_iclsam._qt.viewer.slice_stacks import Position, SliceOrientation, SliceStack
+from napari_iclsam.core.images.support import LabelStyle
+from napari_iclsam.core.model_choice import ModelChoice
+from napari_iclsam.core.settings import Settings
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class QuerySlices:
+    """Slices of an image to segment.
+
+    Attributes
+    ----------
+    image : Layer
+    level : int
+        Of a multiscale image.
+    orientation : SliceOrientation
+    positions : tuple of Position
+    """
+
+    image: Layer
+    level: int
+    orientation: SliceOrientation
+    positions: tuple[Position, ...]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Plan:
+    """A request, the layers that its jobs are about, and how results look."""
+
+    request: Request
+    images: tuple[JobImage, ...]
+    style: ResultStyle
+
+
+class Planner:
+    """Reads the forms of examples and query."""
+
+    def __init__(self, viewer: ViewerModel, examples: ExamplesForm, query: QueryForm) -> None:
+        self._viewer = viewer
+        self._examples = examples
+        self._query = query
+
+    def query_slices(self) -> list[QuerySlices]:
+        """Return the slices to segment, image by image."""
+        query = self._query
+        if query.chosen == "layers":
+            return [self._all_slices(layer) for layer in query.ticked_layers()]
+        image = query.image.layer
+        orientation = query.orientation()
+        if image is None or orientation is None:
+            return []
+        level = self.level(image)
+        order = self._viewer.dims.order
+        if query.chosen == "current":
+            # dimensions may be rolled: the slice on screen may lie otherwise
+            orientation = layers.displayed_orientation(image, order)
+        shown = layers.position(image, orientation, self._viewer.dims.point, level)
+        taken = [each.image_position for each in self.examples_on(image, orientation)]
+        positions = query.positions(orientation, shown, taken)
+        return [QuerySlices(image, level, orientation, tuple(positions))]
+
+    def count(self) -> int:
+        """Return the number of slices to segment."""
+        return sum(len(each.positions) for each in self.query_slices())
+
+    def level(self, image: Layer) -> int:
+        """Return the level of an image to work on."""
+        labels = self._examples.labels.layer
+        fits = labels is not None and not layers.misfit(image, labels)
+        return layers.level_of(image, labels if fits else None)
+
+    def examples_on(self, image: Layer, orientation: SliceOrientation) -> list[LayerExample]:
+        """Return the ticked examples that are slices of an image in this orientation."""
+        found = []
+        for row in self._examples.table.ticked():
+            example = row.example
+            if not isinstance(example, LayerExample):
+                continue
+            if example.image is image and example.image_orientation == orientation:
+                found.append(example)
+        return found
+
+    def reason_against_run(self, options: ResultOptions) -> str:
+        """Return why nothing can be segmented, in words; empty if it can."""
+        query = self._query
+        reason = self._examples.reason_against_run()
+        if reason:
+            return reason
+        if query.chosen == "layers" and not query.ticked_layers():
+            return "No other image layer is ticked."
+        if query.chosen != "layers" and query.image.layer is None:
+            return "There is no image to segment: open one."
+        if not self.count():
+            return "All slices are examples: choose 'Whole stack', or untick some examples."
+        return self.reason_against_filling() if options.destination == "fill" else ""
+
+    def reason_against_filling(self) -> str:
+        """Return why the user's labels cannot be filled; empty if they can."""
+        labels = self._examples.labels.layer
+        if labels is None:
+            return "There are no labels to fill."
+        if not isinstance(labels.data, np.ndarray):
+            return "These labels cannot be written to: they are not an array in memory."
+        for each in self.query_slices():
+            if layers.shape(each.image, each.level)[-labels.ndim :] != layers.shape(labels):
+                misfit = layers.misfit(each.image, labels)
+                return misfit or "The labels fit another level of the image."
+        return ""
+
+    def plan(self, models: ModelChoice, settings: Settings, options: ResultOptions) -> Plan:
+        """Read everything. To be called when there is no `reason_against_run`."""
+        styles = self._examples.styles()
+        jobs: list[Job] = []
+        images: list[JobImage] = []
+        for each in self.query_slices():
+            if each.positions:
+                array = layers.levels(each.image)[each.level]
+                slices = SliceStack(array, each.orientation, each.positions)
+                jobs.append(Job(len(jobs), each.image.name, slices))
+                images.append(JobImage(each.image, each.level, self._examples_to_copy(each)))
+        style = self._result_style(options, styles)
+        preview = None
+        # what is filled stays: a preview in it could not be replaced
+        if jobs and style.labels_to_fill is None:
+            preview = self._nearest_slice(jobs[0], images[0])
+        pairs = self._examples.ready_pairs()
+        request = Request(models, settings, pairs, styles, tuple(jobs), preview)
+        return Plan(request, tuple(images), style)
+
+    def _examples_to_copy(self, slices: QuerySlices) -> tuple[LayerExample, ...]:
+        """Return the examples that complete a result: those of the slices that are left out."""
+        if self._query.chosen != "rest":
+            return ()
+        return tuple(self.examples_on(slices.image, slices.orientation))
+
+    def _result_style(
+        self, options: ResultOptions, styles: Mapping[int, LabelStyle]
+    ) -> ResultStyle:
+        layer = self._examples.labels.layer
+        labels = layer if isinstance(layer, Labels) else None
+        # labels of the examples may come from other layers, or files
+        dtype = None if labels is None else np.dtype(labels.dtype)
+        return ResultStyle(
+            options,
+            styles,
+            _type_for(dtype, max(styles, default=1)),
+            self._color_map(styles),
+            labels,
+        )
+
+    def _nearest_slice(self, job: Job, on: JobImage) -> SliceNumber:
+        """Return the slice of a job that lies nearest to what the viewer shows."""
+        slices = job.slices
+        point = self._viewer.dims.point
+        shown = layers.position(on.image, slices.orientation, point, on.level)
+        distances = np.abs(np.array(slices.positions) - np.array(shown)).sum(axis=1)
+        return SliceNumber(job.number, int(np.argmin(distances)))
+
+    def _color_map(self, styles: Mapping[int, LabelStyle]) -> Any:
+        """Return the color map of the labels that the examples come from.
+
+        Taking it as it is keeps all colors, and spares napari the compilation of a new one, which
+        takes a second.
+        """
+        for row in self._examples.table.ticked():
+            if isinstance(row.example, LayerExample):
+                return row.example.labels.colormap
+        return color_map(styles)
+
+    def _all_slices(self, image: Layer) -> QuerySlices:
+        """Return all slices of an image, which lie like the examples if it has as many axes."""
+        level = self.level(image)
+        orientation = self._examples.orientation()
+        if orientation is None or orientation.ndim != image.ndim:
+            orientation = SliceOrientation.of_last_axes(image.ndim)
+        positions = orientation.positions(layers.shape(image, level))
+        return QuerySlices(image, level, orientation, tuple(positions))
+
+
+def _type_for(dtype: np.dtype[Any] | None, largest: int) -> np.dtype[Any]:
+    """Return the type of the user's labels if all labels fit into it, else int32."""
+    if dtype is not None and np.issubdtype(dtype, np.integer) and np.iinfo(dtype).max >= largest:
+        return dtype
+    return np.dtype(np.int32)

@@ -1,0 +1,115 @@
+"""What a run is to do, as values. Knows neither Qt nor napari."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from napari_iclsam._qt.viewer.slice_stacks import SliceStack
+from napari_iclsam.core.images.support import LabelStyle, SupportSet
+from napari_iclsam.core.model_choice import ModelChoice
+from napari_iclsam.core.settings import Settings
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Pair:
+    """One example: stacks of one slice, which are read in the worker, or arrays in memory.
+
+    Attributes
+    ----------
+    image : SliceStack or ndarray, (H, W) or (H, W, 3 or 4)
+    labels : SliceStack or ndarray, (H, W), integer
+    """
+
+    image: SliceStack | NDArray[Any]
+    labels: SliceStack | NDArray[Any]
+
+    def read_image(self) -> NDArray[Any]:
+        """Return the image in memory."""
+        return _read(self.image)
+
+    def read_labels(self) -> NDArray[Any]:
+        """Return the labels in memory."""
+        return _read(self.labels)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Job:
+    """Slices of one image to segment.
+
+    Attributes
+    ----------
+    number : int
+        In the order of the jobs of a run.
+    name : str
+        Of the image.
+    slices : SliceStack
+    """
+
+    number: int
+    name: str
+    slices: SliceStack
+
+
+@dataclass(frozen=True, slots=True)
+class SliceNumber:
+    """One slice of a run.
+
+    Attributes
+    ----------
+    job : int
+        Number of the job.
+    number : int
+        Among the slices of the job.
+    """
+
+    job: int
+    number: int
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Request:
+    """All that a run needs: nothing is read from the viewer while it runs.
+
+    Attributes
+    ----------
+    models : ModelChoice
+    settings : Settings
+    pairs : tuple of Pair
+    styles : mapping of int to LabelStyle
+    jobs : tuple of Job
+    preview : SliceNumber, optional
+        The slice to segment first, by the in-context model alone: the one that the user sees.
+    """
+
+    models: ModelChoice
+    settings: Settings
+    pairs: tuple[Pair, ...]
+    styles: Mapping[int, LabelStyle]
+    jobs: tuple[Job, ...]
+    preview: SliceNumber | None = None
+
+    @property
+    def total(self) -> int:
+        """Number of slices to segment."""
+        return sum(len(job.slices) for job in self.jobs)
+
+    def read_support(self) -> SupportSet:
+        """Read the examples and check them. Called in the worker.
+
+        Raises
+        ------
+        ValueError, TypeError
+            See `SupportSet.of`.
+        """
+        images = [pair.read_image() for pair in self.pairs]
+        labels = [pair.read_labels() for pair in self.pairs]
+        return SupportSet.of(images, labels, self.styles)
+
+
+def _read(source: SliceStack | NDArray[Any]) -> NDArray[Any]:
+    return np.asarray(source[0]) if isinstance(source, SliceStack) else source

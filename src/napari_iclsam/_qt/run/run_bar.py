@@ -1,0 +1,178 @@
+"""The buttons that act, the progress of a run, messages, and the line on what will run where."""
+
+from __future__ import annotations
+
+from qtpy.QtCore import QTimer, Signal
+from qtpy.QtWidgets import (
+    QHBoxLayout,
+    QLabel,
+    QProgressBar,
+    QPushButton,
+    QSizePolicy,
+    QVBoxLayout,
+    QWidget,
+)
+
+from napari_iclsam._qt.review.review_queue import ReviewItem
+from napari_iclsam._qt.run.run_step import RunStep
+
+_DEVICES = {"cpu": "CPU", "cuda": "graphics card", "mps": "graphics card", "auto": ""}
+
+_REPAINT = 250
+"""Milliseconds between two repaints of a run's progress.
+
+Where OpenGL is drawn by software, each repaint of the dock composes the whole window anew, and
+takes processor time from the worker.
+"""
+
+_BAR_STEPS = 1000
+
+_SEGMENT_STYLE = "QPushButton { font-weight: bold; padding: 6px; }"
+
+
+class RunBar(QWidget):
+    """Segment, Cancel, check, use corrections; progress; messages.
+
+    Attributes
+    ----------
+    segment_requested, cancel_requested, check_requested, improve_requested : Signal()
+    """
+
+    segment_requested = Signal()
+    cancel_requested = Signal()
+    check_requested = Signal()
+    improve_requested = Signal()
+
+    def __init__(self, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self._pending: RunStep | None = None
+        self._repaint = QTimer(self, singleShot=True, interval=_REPAINT)
+        self._repaint.timeout.connect(self._on_repaint_due)
+        self._make_controls()
+        self._lay_out()
+        self.show_idle("")
+
+    def _make_controls(self) -> None:
+        self.line = QLabel(wordWrap=True)
+        self.line.setToolTip(
+            "<p>Models, device, and how long a slice takes here. Change them under Models.</p>"
+        )
+        self.segment = QPushButton("Segment")
+        self.segment.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
+        self.segment.setStyleSheet(_SEGMENT_STYLE)
+        self.cancel = QPushButton("Cancel", toolTip="<p>Stop. What is done stays.</p>")
+        self.check = QPushButton("Check slices")
+        self.improve = QPushButton("Use corrected slices as examples")
+        # a bar without a known end is animated: it would repaint all the time
+        self.progress = QProgressBar(textVisible=True, maximum=_BAR_STEPS)
+        self.message = QLabel(wordWrap=True)
+        self.segment.clicked.connect(self.segment_requested)
+        self.cancel.clicked.connect(self.cancel_requested)
+        self.check.clicked.connect(self.check_requested)
+        self.improve.clicked.connect(self.improve_requested)
+
+    def _lay_out(self) -> None:
+        buttons = QHBoxLayout()
+        buttons.addWidget(self.segment, 1)
+        buttons.addWidget(self.cancel)
+        layout = QVBoxLayout(self)
+        layout.setContentsMargins(4, 2, 4, 4)
+        layout.setSpacing(3)
+        layout.addWidget(self.line)
+        layout.addLayout(buttons)
+        for widget in (self.check, self.improve, self.progress, self.message):
+            layout.addWidget(widget)
+
+    def show_models(self, names: str, device: str, seconds: float | None) -> None:
+        """Show what will run where, and how long a slice takes, if that is known."""
+        parts = [names, _DEVICES.get(device.split(":", maxsplit=1)[0], device)]
+        if seconds is not None:
+            parts.append(f"about {in_time(seconds)} a slice")
+        self.line.setText(", ".join(filter(None, parts)))
+
+    def show_reason(self, reason: str, slices: int) -> None:
+        """Allow segmenting so many slices, unless there is a reason against it."""
+        self.segment.setEnabled(not reason)
+        count = "this slice" if slices == 1 else f"{slices} slices"
+        self.segment.setToolTip(f"<p>{reason or f'Segment {count}.'}</p>")
+
+    def show_review(self, item: ReviewItem | None) -> None:
+        """Offer to go to the slice that is to be reviewed next, if there is one."""
+        self.check.setEnabled(item is not None)
+        if item is None:
+            self.check.setText("Check slices")
+            tooltip = (
+                "When a stack has been segmented, its slices come up here once each, the most "
+                "doubtful first."
+            )
+        else:
+            self.check.setText(f"Check {item.title}: Dice about {item.estimate:.2f}")
+            tooltip = (
+                "Go to the slice that most needs a look: the estimate follows from the "
+                "probabilities of the in-context model and from how well the examples segmented "
+                "each other. Correct the slice, or press again for the next one."
+            )
+        self.check.setToolTip(f"<p>{tooltip}</p>")
+
+    def show_corrections(self, slices: int) -> None:
+        """Allow using corrections, if there are any."""
+        self.improve.setEnabled(slices > 0)
+        if slices == 0:
+            self.improve.setText("Use corrected slices as examples")
+            tooltip = "Correct a slice of the result with the brush first."
+        else:
+            count = "1 corrected slice" if slices == 1 else f"{slices} corrected slices"
+            self.improve.setText(f"Use {count} as examples")
+            tooltip = (
+                "Add exactly the slices of the result that you changed by hand to the examples, "
+                "and segment again."
+            )
+        self.improve.setToolTip(f"<p>{tooltip}</p>")
+
+    def show_started(self, total: int) -> None:
+        """Show that a run of so many slices begins."""
+        self.cancel.setEnabled(True)
+        self.segment.setText("Segment again")
+        self.progress.setVisible(True)
+        self._draw(RunStep("Starting", 0, total))
+
+    def show_step(self, step: RunStep) -> None:
+        """Show a step of a run, soon: of several in a short time, the last."""
+        self._pending = step
+        if not self._repaint.isActive():
+            self._on_repaint_due()
+
+    def show_idle(self, message: str) -> None:
+        """Show that nothing runs, and how the last run ended."""
+        self._pending = None
+        self._repaint.stop()
+        self.cancel.setEnabled(False)
+        self.segment.setText("Segment")
+        self.progress.setValue(0)
+        self.progress.setVisible(False)
+        self.message.setText(message)
+
+    def _draw(self, step: RunStep) -> None:
+        self._pending = None
+        # steps that come in the meantime are drawn as one
+        self._repaint.start()
+        self.progress.setValue(round(_BAR_STEPS * step.fraction))
+        self.progress.setFormat(f"{step.done} of {step.total}")
+        left = step.seconds_left
+        time_left = "" if left is None else f" · {in_time(left)} left"
+        self.message.setText(step.message + time_left)
+
+    def _on_repaint_due(self) -> None:
+        if self._pending is not None:
+            self._draw(self._pending)
+
+
+def in_time(seconds: float) -> str:
+    """Return a time as a user reads it."""
+    if seconds < 10:
+        return f"{seconds:.1f} s"
+    if seconds < 60:
+        return f"{seconds:.0f} s"
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02}:{rest:02} h" if hours else f"{minutes}:{rest:02} min"

@@ -1,0 +1,65 @@
+"""What a run hands over while it works and when it ends. Knows neither Qt nor napari."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from napari_iclsam._qt.run.request import SliceNumber
+from napari_iclsam.core.prediction import Prediction
+
+
+@dataclass(frozen=True, slots=True)
+class RunStep:
+    """A step of a run.
+
+    Attributes
+    ----------
+    message : str
+        The step in words, for the user.
+    done, total : int
+        Slices.
+    fraction : float
+        Part of the whole run that is done, in [0, 1], preparation included.
+    seconds : float, optional
+        Mean time of a slice in this run; None before the first one is done.
+    slice_number : SliceNumber, optional
+        Of which slice the prediction is.
+    prediction : Prediction, optional
+    is_preview : bool
+        Whether the prediction is a preview, which the slice's own prediction follows.
+    """
+
+    message: str
+    done: int = 0
+    total: int = 0
+    fraction: float = 0.0
+    seconds: float | None = None
+    slice_number: SliceNumber | None = None
+    prediction: Prediction | None = field(default=None, repr=False)
+    is_preview: bool = False
+
+    @property
+    def seconds_left(self) -> float | None:
+        """Time that the remaining slices take; None before the first one is done."""
+        return None if self.seconds is None else self.seconds * (self.total - self.done)
+
+
+@dataclass(frozen=True, slots=True)
+class RunSummary:
+    """How a run went.
+
+    Attributes
+    ----------
+    slices : int
+        Number of slices that were segmented.
+    seconds : float, optional
+        Mean time of a slice.
+    device : str
+    sentences : tuple of str
+        What the user should know: expected quality, what was not found.
+    """
+
+    slices: int
+    seconds: float | None
+    device: str
+    sentences: tuple[str, ...]

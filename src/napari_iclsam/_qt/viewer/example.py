@@ -1,0 +1,134 @@
+"""An example: a slice of an image and of its labels, or a pair that came from a file."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from napari.layers import Layer
+from numpy.typing import NDArray
+
+from napari_iclsam._qt.run.request import Pair
+from napari_iclsam._qt.viewer import layers
+from napari_iclsam._qt.viewer.label_styles import styles_of
+from napari_iclsam._qt.viewer.slice_stacks import Position, SliceOrientation, SliceStack
+from napari_iclsam.core.images.support import LabelStyle
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class LayerExample:
+    """A slice of an image layer and of a labels layer.
+
+    Attributes
+    ----------
+    image, labels : Layer
+    orientation : SliceOrientation
+        In the labels.
+    position : Position
+        Of the slice in the labels.
+    lead : Position
+        Indices along the axes that only the image has, in front.
+    level : int
+        Of a multiscale image.
+    """
+
+    image: Layer
+    labels: Layer
+    orientation: SliceOrientation
+    position: Position = ()
+    lead: Position = ()
+    level: int = 0
+
+    @property
+    def key(self) -> tuple[Any, ...]:
+        """What makes two examples the same one."""
+        # names are not unique, and change
+        layer_ids = (id(self.image), id(self.labels))
+        return (*layer_ids, self.orientation, self.position, self.lead, self.level)
+
+    @property
+    def image_orientation(self) -> SliceOrientation:
+        """The orientation of the slice in the image."""
+        return self.orientation.with_leading_axes(self.image.ndim - self.labels.ndim)
+
+    @property
+    def image_position(self) -> Position:
+        """The position of the slice in the image."""
+        return (*self.lead, *self.position)
+
+    @property
+    def place(self) -> tuple[Any, ...]:
+        """What makes two examples show the same slice, whatever their labels."""
+        return (id(self.image), self.image_orientation, self.image_position)
+
+    def title(self) -> str:
+        """Return which slice of what it is."""
+        names = layers.axis_names(self.labels)
+        parts = [self.image.name]
+        if self.position:
+            along = zip(self.orientation.stack_axes, self.position, strict=True)
+            parts += [f"{names[axis]} {index}" for axis, index in along]
+        return ", ".join(parts)
+
+    def depends_on(self, layer: Layer) -> bool:
+        """Tell whether the example goes when a layer goes."""
+        return layer is self.image or layer is self.labels
+
+    def styles(self, ids: tuple[int, ...]) -> Mapping[int, LabelStyle]:
+        """Return names and colors of labels."""
+        return styles_of(self.labels, ids)
+
+    def pair(self) -> Pair:
+        """Return what a run reads. Labels in memory are copied: they may be painted meanwhile."""
+        image = SliceStack(
+            layers.levels(self.image)[self.level], self.image_orientation, (self.image_position,)
+        )
+        labels = SliceStack(layers.levels(self.labels)[0], self.orientation, (self.position,))
+        if isinstance(labels.array, np.ndarray):
+            return Pair(image, np.array(labels[0]))
+        return Pair(image, labels)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class FileExample:
+    """A pair that came from a file.
+
+    Attributes
+    ----------
+    name : str
+    image, labels : ndarray
+    known_styles : mapping of int to LabelStyle
+        Names and colors of its labels.
+    """
+
+    name: str
+    image: NDArray[Any]
+    labels: NDArray[Any]
+    known_styles: Mapping[int, LabelStyle] = field(default_factory=dict)
+
+    @property
+    def key(self) -> tuple[Any, ...]:
+        """What makes two examples the same one."""
+        return (id(self.image), id(self.labels))
+
+    def title(self) -> str:
+        """Return where it comes from."""
+        return self.name
+
+    def depends_on(self, layer: Layer) -> bool:
+        """Tell whether the example goes when a layer goes: never."""
+        return False
+
+    def styles(self, ids: tuple[int, ...]) -> Mapping[int, LabelStyle]:
+        """Return names and colors of labels, as far as they are known."""
+        known = self.known_styles
+        return {label: known[label] for label in ids if label in known}
+
+    def pair(self) -> Pair:
+        """Return what a run reads."""
+        return Pair(self.image, self.labels)
+
+
+Example = LayerExample | FileExample

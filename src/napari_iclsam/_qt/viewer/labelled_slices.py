@@ -1,0 +1,145 @@
+"""What people painted in the viewer: on which slices, and which image it belongs to."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+from weakref import WeakKeyDictionary
+
+from napari.components import ViewerModel
+from napari.layers import Labels, Layer
+
+from napari_iclsam._qt.viewer import layers
+from napari_iclsam._qt.viewer.example import LayerExample
+from napari_iclsam._qt.viewer.slice_stacks import (
+    LabelledPositions,
+    Position,
+    SliceOrientation,
+    likely_orientation,
+    spread_out,
+)
+
+MOST = 16
+"""So many labelled slices are taken by themselves; more are one click away."""
+
+
+class LayerPair(NamedTuple):
+    """An image and labels, as far as there are any."""
+
+    image: Layer | None
+    labels: Layer | None
+
+
+class LabelledSlices:
+    """The labelled slices of the labels layers of a viewer, as far as they were read."""
+
+    def __init__(self, viewer: ViewerModel) -> None:
+        self._viewer = viewer
+        self._found: WeakKeyDictionary[Layer, LabelledPositions] = WeakKeyDictionary()
+
+    def remember(self, labels: Layer, found: LabelledPositions) -> None:
+        """Keep what reading a layer has found."""
+        self._found[labels] = found
+
+    def forget(self, labels: Layer) -> None:
+        """Drop what is known of a layer."""
+        self._found.pop(labels, None)
+
+    def unread(self, chosen: Layer | None) -> list[Layer]:
+        """Return the labels layers that are still to be read; results only if they are chosen."""
+        return [each for each in self._candidates(chosen) if each not in self._found]
+
+    def count(self, labels: Layer, orientation: SliceOrientation) -> int:
+        """Return the number of labelled slices of a layer."""
+        return len(self._found[labels][orientation])
+
+    def orientation(self, labels: Layer) -> SliceOrientation | None:
+        """Return the orientation in which a layer is painted; None if nothing is known."""
+        found = self._found.get(labels)
+        if not found:
+            return None
+        displayed = layers.displayed_orientation(labels, self._viewer.dims.order)
+        return likely_orientation(found, displayed)
+
+    def likely_pair(self, image: Layer | None, labels: Layer | None) -> LayerPair:
+        """Return the image and the labels in which somebody painted.
+
+        These are the labels with the fewest labelled slices: few are examples, many are a truth or
+        somebody's result. Where none fit an image, the given layers are returned, or what there is
+        instead of none.
+        """
+        images = layers.images_in(self._viewer)
+        candidates = self._candidates(labels)
+        fitting: list[LayerPair] = []
+        for each in candidates:
+            partner = layers.most_similar_name(each, images)
+            if partner is not None and not layers.is_result(each):
+                fitting.append(LayerPair(partner, each))
+        if fitting:
+            return min(fitting, key=self._rank)
+        # nothing fits: show layers all the same, and the form tells why
+        if image is None and images:
+            image = images[0]
+        if labels is None and candidates:
+            labels = candidates[-1]
+        return LayerPair(image, labels)
+
+    def examples(self, image: Layer | None, labels: Layer | None) -> list[LayerExample]:
+        """Return the labelled slices of two layers, at most `MOST`; of 2D layers, all pairs."""
+        if image is None or labels is None or layers.misfit(image, labels):
+            return []
+        if labels.ndim == 2 and image.ndim == 2:
+            return self._flat_examples(image, labels)
+        orientation = self.orientation(labels)
+        if orientation is None:
+            return []
+        chosen = spread_out(self._found[labels][orientation], MOST)
+        return [self.example(image, labels, orientation, position) for position in chosen]
+
+    def example(
+        self, image: Layer, labels: Layer, orientation: SliceOrientation, position: Position
+    ) -> LayerExample:
+        """Return a slice of a labels layer as an example.
+
+        Along the axes that only the image has, it lies where the viewer is.
+        """
+        level = layers.level_of(image, labels)
+        lead: Position = ()
+        if image.ndim > labels.ndim:
+            last_axes = SliceOrientation.of_last_axes(image.ndim)
+            shown = layers.position(image, last_axes, self._viewer.dims.point, level)
+            lead = shown[: image.ndim - labels.ndim]
+        return LayerExample(image, labels, orientation, position, lead, level)
+
+    def _flat_examples(self, image: Layer, labels: Layer) -> list[LayerExample]:
+        """Return all pairs of 2D layers of the viewer, the given one first."""
+        painted = [each for each in self._candidates(labels) if self._fewest(each)]
+        # images and labels that were added together are in the same order
+        images = layers.images_in(self._viewer)[::-1]
+        pairs: list[tuple[Layer, Layer]] = []
+        if labels in painted:
+            pairs.append((image, labels))
+            painted.remove(labels)
+        if image in images:
+            images.remove(image)
+        pairs += layers.pair_by_name(images, painted)
+        flat = SliceOrientation.of_last_axes(2)
+        return [self.example(*pair, flat, ()) for pair in pairs]
+
+    def _rank(self, pair: LayerPair) -> tuple[bool, int]:
+        assert pair.labels is not None
+        count = self._fewest(pair.labels)
+        return (count == 0, count)
+
+    def _fewest(self, labels: Layer) -> int:
+        """Return the number of labelled slices, in the orientation that has fewest."""
+        found = self._found.get(labels, {})
+        return min(map(len, found.values()), default=0)
+
+    def _candidates(self, chosen: Layer | None) -> list[Layer]:
+        """Return the labels layers that may hold examples: those of people, and the chosen."""
+        candidates = []
+        for layer in self._viewer.layers:
+            is_painted = layer is chosen or not layers.is_result(layer)
+            if is_painted and isinstance(layer, Labels) and layer.ndim >= 2:
+                candidates.append(layer)
+        return candidates

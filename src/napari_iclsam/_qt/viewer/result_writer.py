@@ -1,0 +1,132 @@
+"""Predictions written into layers of the viewer, slice by slice; what a person painted stays."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import Any
+
+import numpy as np
+from napari.layers import Labels, Layer
+from numpy.typing import NDArray
+
+from napari_iclsam._qt.viewer import layers
+from napari_iclsam._qt.viewer.extra_layers import ExtraLayers
+from napari_iclsam._qt.viewer.result_style import ResultStyle
+from napari_iclsam._qt.viewer.results import ResultRecord, Results
+from napari_iclsam._qt.viewer.slice_stacks import Position, SliceStack
+from napari_iclsam.core.prediction import Prediction
+
+
+class ResultWriter:
+    """Writes the predictions of one job.
+
+    Parameters
+    ----------
+    results : Results
+    labels : Labels
+        In the viewer.
+    image : Layer
+    level : int
+        Of a multiscale image.
+    slices : SliceStack
+    style : ResultStyle
+
+    Attributes
+    ----------
+    kept : set of Position
+        Slices that stay as a person corrected them.
+    """
+
+    def __init__(
+        self,
+        results: Results,
+        labels: Labels,
+        image: Layer,
+        level: int,
+        slices: SliceStack,
+        style: ResultStyle,
+    ) -> None:
+        self.labels = labels
+        self.kept: set[Position] = set()
+        self._viewer = results.viewer
+        self._image = image
+        self._slices = slices
+        self._style = style
+        self._record: ResultRecord | None = None
+        if labels is not style.labels_to_fill:
+            self._record = results.open_record(labels, image, level, slices.orientation)
+        # only what was corrected before the run is replaced, not what is painted meanwhile
+        self._replaceable: set[Position] = set()
+        if self._record is not None and style.options.replace_corrections:
+            self._replaceable.update(self._record.corrected(labels))
+        self._extras = ExtraLayers(self._viewer, labels, image, level, style)
+        self._is_stale = False
+
+    @property
+    def is_alive(self) -> bool:
+        """Whether the layer to write into is still in the viewer."""
+        return self.labels in self._viewer.layers
+
+    def has(self, number: int) -> bool:
+        """Return whether a slice was written before."""
+        record = self._record
+        return record is not None and self._slices.positions[number] in record.written
+
+    def copy(self, position: Position, labels: NDArray[Any]) -> None:
+        """Put an example's own labels where they belong."""
+        record = self._record
+        if record is not None and not self._is_kept(record, position):
+            self._write(record, position, labels)
+
+    def write(self, number: int, prediction: Prediction) -> None:
+        """Write the prediction of one slice; `refresh` shows it."""
+        position = self._slices.positions[number]
+        record = self._record
+        if record is None:
+            self._fill(position, prediction.labels)
+        elif self._is_kept(record, position):
+            self.kept.add(position)
+        else:
+            self._write(record, position, prediction.labels)
+            if prediction.estimated_dice:
+                record.estimates[position] = min(prediction.estimated_dice.values())
+        self._note_provenance(prediction)
+        index = self._slices.orientation.index(position)
+        self._extras.write_maps(index, prediction)
+        self._extras.write_boxes(self._slices.orientation, position, prediction.boxes)
+
+    def refresh(self) -> None:
+        """Show what was written since the last time."""
+        if self._is_stale:
+            self.labels.refresh()
+            self._is_stale = False
+        self._extras.refresh()
+
+    def _is_kept(self, record: ResultRecord, position: Position) -> bool:
+        """Return whether a person has painted a slice, and it is not to be replaced."""
+        if position in self._replaceable:
+            return False
+        return record.is_corrected(self.labels, position)
+
+    def _write(self, record: ResultRecord, position: Position, labels: NDArray[Any]) -> None:
+        self.labels.data[self._slices.orientation.index(position)] = labels
+        self._is_stale = True
+        record.note_written(self.labels, position)
+        self._replaceable.discard(position)
+
+    def _fill(self, position: Position, labels: NDArray[Any]) -> None:
+        """Write only where the user painted nothing."""
+        orientation = self._slices.orientation
+        # the user's labels may lack axes of the image, in front
+        index = orientation.index(position)[orientation.ndim - self.labels.ndim :]
+        present = np.asarray(self.labels.data[index])
+        self.labels.data[index] = np.where(present == 0, labels, present)
+        self._is_stale = True
+
+    def _note_provenance(self, prediction: Prediction) -> None:
+        # plain values: metadata may be saved with the layer
+        provenance = asdict(prediction.provenance)
+        provenance["image"] = self._image.name
+        names = {label: style.name for label, style in self._style.styles.items()}
+        provenance["labels"] = names
+        self.labels.metadata[layers.PROVENANCE] = provenance

@@ -1,0 +1,174 @@
+"""The result layers of a viewer: what was written, and what a person has changed since."""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+from weakref import WeakKeyDictionary
+
+import numpy as np
+from napari.components import ViewerModel
+from napari.layers import Labels, Layer
+
+from napari_iclsam._qt.viewer import layers
+from napari_iclsam._qt.viewer.label_styles import features_of
+from napari_iclsam._qt.viewer.overlays import overlays_added_later
+from napari_iclsam._qt.viewer.result_style import ResultStyle
+from napari_iclsam._qt.viewer.slice_stacks import Position, SliceOrientation, SliceStack
+
+
+@dataclass(slots=True)
+class ResultRecord:
+    """What was written into a labels layer, slice by slice, and what happened to it since.
+
+    Attributes
+    ----------
+    image : Layer
+    level : int
+        Of a multiscale image.
+    orientation : SliceOrientation
+    written : dict of Position to int
+        Checksum of each slice as it was written.
+    touched : set of Position
+        Slices that were painted since.
+    taken : dict of Position to int
+        Checksum of each slice as it was when it became an example.
+    estimates : dict of Position to float
+        Estimated Dice of each slice as it was written: that of its worst label.
+    reviewed : set of Position
+        Slices that the user was led to, to check them, since they were written.
+    """
+
+    image: Layer
+    level: int
+    orientation: SliceOrientation
+    written: dict[Position, int] = field(default_factory=dict)
+    touched: set[Position] = field(default_factory=set)
+    taken: dict[Position, int] = field(default_factory=dict)
+    estimates: dict[Position, float] = field(default_factory=dict)
+    reviewed: set[Position] = field(default_factory=set)
+
+    def checksum(self, labels: Labels, position: Position) -> int:
+        """Return the checksum of a slice of the layer as it is now."""
+        return zlib.crc32(np.ascontiguousarray(labels.data[self.orientation.index(position)]).data)
+
+    def note_written(self, labels: Labels, position: Position) -> None:
+        """Note that a slice was written just now: it is neither corrected nor reviewed."""
+        self.written[position] = self.checksum(labels, position)
+        self.estimates.pop(position, None)
+        self.touched.discard(position)
+        self.reviewed.discard(position)
+
+    def is_corrected(self, labels: Labels, position: Position) -> bool:
+        """Return whether a slice was painted and differs from what was written."""
+        if position not in self.touched:
+            return False
+        # a stroke that was undone leaves the slice as it was
+        return self.written.get(position) != self.checksum(labels, position)
+
+    def corrected(self, labels: Labels) -> list[Position]:
+        """Return the slices that were painted and differ from what was written."""
+        return [each for each in sorted(self.touched) if self.is_corrected(labels, each)]
+
+    def new_corrections(self, labels: Labels) -> list[Position]:
+        """Return the corrected slices that are no examples yet, or were changed since."""
+        new = []
+        for position in self.corrected(labels):
+            if self.taken.get(position) != self.checksum(labels, position):
+                new.append(position)
+        return new
+
+    def note_taken(self, labels: Labels, positions: Iterable[Position]) -> None:
+        """Note that slices are examples as they are now."""
+        for position in positions:
+            self.taken[position] = self.checksum(labels, position)
+
+
+class Results:
+    """The result layers of a viewer and their records."""
+
+    def __init__(self, viewer: ViewerModel) -> None:
+        self.viewer = viewer
+        # a layer that was deleted is forgotten
+        self._records: WeakKeyDictionary[Layer, ResultRecord] = WeakKeyDictionary()
+
+    def record(self, layer: Layer) -> ResultRecord | None:
+        """Return what was written into a layer; None if it is no result of this session."""
+        return self._records.get(layer)
+
+    def of_image(self, image: Layer | None) -> list[Labels]:
+        """Return the results of an image that are still in the viewer."""
+        return [layer for layer in self.viewer.layers if self._is_of(layer, image)]
+
+    def note_painted(self, layer: Labels, history: Any) -> None:
+        """Note which slices of a result a person has painted."""
+        record = self._records.get(layer)
+        if record is not None:
+            record.touched |= layers.painted_positions(history, record.orientation)
+
+    def corrections(self, image: Layer | None) -> dict[Labels, list[Position]]:
+        """Return the corrected slices of an image's results that are no examples yet."""
+        found = {}
+        for labels in self.of_image(image):
+            new = self._records[labels].new_corrections(labels)
+            if new:
+                found[labels] = new
+        return found
+
+    def choose_layer(
+        self, image: Layer, level: int, slices: SliceStack, style: ResultStyle
+    ) -> Labels | None:
+        """Return the layer that slices of an image are written into; None if it takes a new one."""
+        if style.labels_to_fill is not None:
+            return style.labels_to_fill
+        if style.options.destination != "update":
+            return None
+        labels = self._previous(image, layers.shape(image, level))
+        if labels is None:
+            return None
+        record = self._records[labels]
+        along_same_axis = record.orientation == slices.orientation
+        if along_same_axis or style.options.replace_corrections:
+            return labels
+        # slices along another axis would run through corrections
+        return None if record.corrected(labels) else labels
+
+    def make_layer(self, image: Layer, level: int, style: ResultStyle) -> Labels:
+        """Make an empty result of an image, outside the viewer."""
+        colors = {} if style.colormap is None else {"colormap": style.colormap}
+        return Labels(
+            np.zeros(layers.shape(image, level), style.dtype),
+            name=f"{image.name} [ICL-SAM]",
+            metadata={layers.PROVENANCE: {"image": image.name}},
+            features=features_of(style.styles) or None,
+            **layers.spatial(image, level),
+            **colors,
+        )
+
+    def add_layer(self, labels: Labels) -> None:
+        """Show a new result on top."""
+        with overlays_added_later(labels):
+            self.viewer.add_layer(labels)
+
+    def open_record(
+        self, labels: Labels, image: Layer, level: int, orientation: SliceOrientation
+    ) -> ResultRecord:
+        """Return the record of a layer; a new one if there is none of this orientation."""
+        record = self._records.get(labels)
+        if record is None or record.orientation != orientation:
+            record = ResultRecord(image, level, orientation)
+            self._records[labels] = record
+        return record
+
+    def _previous(self, image: Layer, size: Sequence[int]) -> Labels | None:
+        """Return the newest result of an image that is still in the viewer and has this shape."""
+        for layer in reversed(self.viewer.layers):
+            if self._is_of(layer, image) and layers.shape(layer) == tuple(size):
+                return layer
+        return None
+
+    def _is_of(self, layer: Layer, image: Layer | None) -> bool:
+        record = self._records.get(layer)
+        return record is not None and record.image is image

@@ -1,0 +1,114 @@
+"""Which slices come up for review, and in which order."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+from napari_iclsam._qt.viewer.results import ResultRecord
+from tests._qt.conftest import SPACE, Dock, some, stack
+from tests._qt.test_query import choose
+
+
+@pytest.fixture
+def filled(dock: Dock) -> Dock:
+    image, labels = stack(planes=6)
+    dock.viewer.add_image(image, name="scan", **SPACE)
+    dock.viewer.add_labels(some(labels, 2, 4), name="painted", **SPACE)
+    dock.settle()
+    return dock
+
+
+def known(dock: Dock) -> ResultRecord:
+    written = dock.widget.results.record(dock.result())
+    assert written is not None
+    return written
+
+
+def shown(dock: Dock) -> int:
+    return int(dock.viewer.dims.current_step[0])
+
+
+def press(dock: Dock) -> int:
+    """Press the button and return the slice that is shown then."""
+    assert dock.widget.bar.check.isEnabled()
+    dock.widget.bar.check.click()
+    return shown(dock)
+
+
+def test_there_is_nothing_to_check_before_a_run(filled: Dock) -> None:
+    assert not filled.widget.bar.check.isEnabled()
+    assert "When a stack has been segmented" in filled.widget.bar.check.toolTip()
+
+
+def test_slices_come_up_once_each_the_most_doubtful_first(filled: Dock) -> None:
+    filled.segment()
+    estimates = dict(known(filled).estimates)
+    assert {position for (position,) in estimates} == {0, 1, 3, 5}, (
+        "the examples are known to be right"
+    )
+    wanted = sorted(estimates, key=lambda position: estimates[position])
+    text = filled.widget.bar.check.text()
+    assert text == f"Check slice {wanted[0][0]}: Dice about {estimates[wanted[0]]:.2f}"
+    assert [(press(filled),) for _ in wanted] == wanted
+    assert not filled.widget.bar.check.isEnabled()
+    assert filled.viewer.layers.selection.active.name == filled.result().name
+
+
+def test_the_worst_label_decides(filled: Dock, monkeypatch: pytest.MonkeyPatch) -> None:
+    def estimates(log_odds: Any, corrections: Any) -> list[float]:
+        return [0.9, 0.3]
+
+    monkeypatch.setattr("napari_iclsam.core.task.estimate_dice", estimates)
+    filled.segment()
+    found = {(plane,): set(np.unique(filled.result().data[plane])) - {0} for plane in (0, 1, 3, 5)}
+    wanted = {p: min({1: 0.9, 2: 0.3}[i] for i in labels) for p, labels in found.items() if labels}
+    assert wanted
+    assert known(filled).estimates == wanted
+
+
+def test_painted_slices_do_not_come_up(filled: Dock) -> None:
+    filled.segment()
+    doubt = filled.widget.review.queue.next(filled.widget.query.image.layer)
+    assert doubt is not None
+    filled.result().paint((*doubt.position, 3, 3), 2)
+    other = filled.widget.review.queue.next(filled.widget.query.image.layer)
+    assert other is not None
+    assert other.position != doubt.position
+    assert other.title in filled.widget.bar.check.text()
+
+
+def test_what_is_segmented_again_comes_up_again(filled: Dock) -> None:
+    filled.segment()
+    first = press(filled)
+    assert press(filled) != first
+    filled.segment()
+    assert press(filled) == first
+
+
+def test_single_images_do_not_come_up(dock: Dock) -> None:
+    image, labels = stack(planes=3)
+    dock.viewer.add_image(image[0], name="a")
+    dock.viewer.add_image(image[1], name="b")
+    dock.viewer.add_labels(labels[0], name="a labels")
+    dock.settle()
+    choose(dock, "layers")
+    dock.segment()
+    assert known(dock).estimates
+    assert not dock.widget.bar.check.isEnabled()
+
+
+def test_a_preview_is_no_result_to_check(filled: Dock) -> None:
+    seen: list[int] = []
+
+    def note(step: Any) -> None:
+        if step.is_preview:
+            filled.widget.run.redraw()
+            seen.append(len(known(filled).estimates))
+
+    filled.widget.run.runner.stepped.connect(note)
+    filled.segment()
+    filled.widget.run.runner.stepped.disconnect(note)
+    assert seen == [0]
