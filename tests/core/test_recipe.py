@@ -33,6 +33,8 @@ DECIDED_BY_MODE = {
     "input_size": ("by detail", "nearest"),
     "cell_center": (0.5, 0.0),
     "box_thin_masks": (True, False),
+    "max_experts": (4, 1),
+    "use_neighbors": (True, False),
     "fusion": ("log-odds", "published"),
     "half_precision": (True, False),
 }

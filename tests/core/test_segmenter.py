@@ -17,14 +17,15 @@ from numpy.typing import NDArray
 from napari_iclsam.core.encoder.cache import EmbeddingCache
 from napari_iclsam.core.encoder.runner import PromptableRunner
 from napari_iclsam.core.fusion.outputs import ExpertOutput, StageOutputs
-from napari_iclsam.core.fusion.weights import STARTER_WEIGHTS, published_weights
+from napari_iclsam.core.fusion.weights import STARTER_WEIGHTS, default_weights, published_weights
 from napari_iclsam.core.images.support import SupportSet
 from napari_iclsam.core.inference import StageTimer
-from napari_iclsam.core.networks import ModelFacts, Networks
+from napari_iclsam.core.networks import LoadedSam, ModelFacts, Networks
 from napari_iclsam.core.prediction import Prediction, Progress
 from napari_iclsam.core.segmenter import ICLSAM
 from napari_iclsam.core.settings import Settings
 from napari_iclsam.core.task import Task
+from napari_iclsam.models.starter_sam import StarterSam
 
 Make = Callable[..., ICLSAM]
 Scene = Callable[..., Any]
@@ -392,6 +393,88 @@ def test_the_model_says_which_fusion_weights_hold_without_cross_validation(
     starter = networks_with["fusion_default"] == "starter"
     expected = STARTER_WEIGHTS if starter else published_weights(2)
     assert segmenter.fit(images, labels).weights == (expected,) * len(IDS)
+
+
+class TestTwoExperts:
+    """Two promptable models with different weights, fused."""
+
+    @pytest.fixture
+    def two(self, networks: Networks) -> Networks:
+        torch.manual_seed(11)
+        second = LoadedSam(
+            StarterSam(96).eval().requires_grad_(False),
+            facts=ModelFacts("other_sam", "c", "MIT", fusion_default="published"),
+        )
+        return replace(networks, sams=(*networks.sams, second))
+
+    def fit(self, two: Networks, scene: Scene, count: int, **settings: Any) -> Task:
+        scenes = [scene(seed=seed) for seed in range(count)]
+        segmenter = ICLSAM(networks=two, settings=Settings(**settings), cache=EmbeddingCache(None))
+        return segmenter.fit([s[0] for s in scenes], [s[1] for s in scenes])
+
+    def test_they_fit_and_predict_and_the_result_names_both(
+        self, two: Networks, scene: Scene
+    ) -> None:
+        task = self.fit(two, scene, 2, cross_validate=True)
+        assert task.fusion.experts == (0, 1)
+        assert all(weights.experts == 2 for weights in task.weights)
+        assert [len(of_pair) for of_pair in task.context.examples.embeddings] == [2, 2]
+        assert tuple(task.cross_validated) == IDS
+        prediction = task.predict(scene(seed=5)[0])
+        assert_sound(prediction, (48, 48))
+        assert prediction.labels.any()
+        made = prediction.provenance
+        assert made.models == {"sam": "small_sam", "icl": "small_icl", "sam2": "other_sam"}
+        assert made.checksums == {"sam": "a", "icl": "b", "sam2": "c"}
+        assert made.licenses["sam2"] == "MIT"
+        assert two.sam_name == "small_sam+other_sam"
+
+    def test_without_cross_validation_both_count_alike(self, two: Networks, scene: Scene) -> None:
+        task = self.fit(two, scene, 2, cross_validate=False)
+        assert task.weights == (default_weights(["starter", "published"], 2),) * len(IDS)
+
+    def test_the_second_matters(self, networks: Networks, two: Networks, scene: Scene) -> None:
+        query = scene(seed=5)[0]
+        one, both = (
+            self.fit(each, scene, 2, cross_validate=False).predict(query)
+            for each in (networks, two)
+        )
+        assert np.array_equal(one.sam_labels, both.sam_labels)
+        assert not np.array_equal(one.probabilities[1], both.probabilities[1])
+
+    def test_paper_mode_runs_the_first_alone(
+        self, networks: Networks, two: Networks, scene: Scene
+    ) -> None:
+        query = scene(seed=5)[0]
+        one, both = (
+            self.fit(each, scene, 2, mode="paper").predict(query) for each in (networks, two)
+        )
+        assert_equal(one, both)
+
+    def test_paper_mode_names_the_first_alone(self, two: Networks, scene: Scene) -> None:
+        made = self.fit(two, scene, 2, mode="paper").provenance
+        assert made.models == {"sam": "small_sam", "icl": "small_icl"}
+
+    def test_a_stack_of_planes(self, two: Networks, scene: Scene) -> None:
+        task = self.fit(two, scene, 2, cross_validate=False)
+        planes = np.stack([scene(seed=seed)[0] for seed in (5, 6)])
+        labels = task.predict_stack(planes)
+        for plane, found in zip(planes, labels, strict=True):
+            assert (found == task.predict(plane).labels).all()
+
+    def test_one_that_does_not_help_is_not_run(
+        self, two: Networks, scene: Scene, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(
+            "napari_iclsam.core.segmenter.helpful_experts", lambda cases, defaults: (1,)
+        )
+        task = self.fit(two, scene, 2, cross_validate=True)
+        assert task.fusion.experts == (1,)
+        assert all(weights.experts == 1 for weights in task.weights)
+        (runner,) = task.context.runners.experts.runners
+        assert runner.network is two.sams[1].network
+        assert len(task.context.probes) == 1
+        assert_sound(task.predict(scene(seed=5)[0]), (48, 48))
 
 
 def test_old_names_of_arguments_and_attributes_warn_and_work(
