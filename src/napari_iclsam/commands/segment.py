@@ -209,8 +209,6 @@ def run(task: Task, query: Query, output: Path, job: _Job) -> Outcome:
 
 def _run_labelled_stack(stack: StackTask, query: Query, outcome: Outcome) -> Outcome:
     """Segment the stack that the examples are planes of; labelled planes stay as they are."""
-    for number, labels in stack.given().items():
-        outcome.keep_labels(labels, number)
 
     def keep(step: Progress) -> None:
         if step.stage == "done" and step.prediction is not None:

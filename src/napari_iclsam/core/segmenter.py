@@ -128,6 +128,11 @@ class ICLSAM:
             self._networks = self._source.load()
         return self._networks
 
+    @property
+    def uses_neighbors(self) -> bool:
+        """Whether the labelled planes of a stack tell of the planes beside; see `fit_stack`."""
+        return self._recipe.use_neighbors
+
     def fit(self, images: Sequence[NDArray[Any]], labels: Sequence[NDArray[Any]]) -> Task:
         """Fit a task to examples.
 

@@ -129,8 +129,6 @@ class StackTask:
             If a plane has pixels that are not finite, or cannot be read; it says which.
         """
         labels = np.zeros(self.stack.volume.shape[:3], np.int32)
-        for number, given in self.given().items():
-            labels[self._key(number)] = given
         for progress in self.steps(planes):
             if progress.prediction is not None:
                 assert progress.plane is not None
@@ -145,10 +143,14 @@ class StackTask:
         """Segment the stack step by step.
 
         Steps with stage "done" carry the first answer for a plane, as soon as it is known; steps
-        with stage "settled" carry the final one, when all are. Labelled planes are left out.
+        with stage "settled" carry the final one, when all are. Labelled planes come first, as they
+        were given.
         """
         wanted = plane_indices(self.stack.count, planes)
         order = nearest_first(self.stack.planes, wanted)
+        yield from self._given_steps(wanted)
+        if not order:
+            return
         store = EvidenceStore((self.stack.count, *self.stack.size), self.support.ids)
         try:
             contexts = self._prepare(store)
@@ -156,6 +158,28 @@ class StackTask:
             yield from self._settle_steps(store, contexts, order)
         finally:
             store.close()
+
+    def _given_steps(self, wanted: Iterable[int]) -> Generator[Progress, None, None]:
+        """Give back the labels of labelled planes as they are."""
+        given = self.given()
+        known = [number for number in wanted if number in given]
+        for done, number in enumerate(known, start=1):
+            prediction = self._given_prediction(given[number])
+            message = f"Slice {number} is labelled"
+            yield Progress("done", message, done, len(known), number, prediction)
+
+    def _given_prediction(self, labels: NDArray[np.int32]) -> Prediction:
+        empty = np.zeros_like(labels)
+        return Prediction(
+            labels=labels,
+            probabilities={i: (labels == i).astype(np.float32) for i in self.support.ids},
+            confidence={},
+            icl_labels=empty,
+            sam_labels=empty,
+            boxes={},
+            seconds={},
+            provenance=self.task.provenance,
+        )
 
     def _prepare(self, store: EvidenceStore) -> dict[int, LabelContext]:
         """Learn what the labelled planes tell of each label."""

@@ -136,7 +136,8 @@ class Planner:
             if each.positions:
                 array = layers.levels(each.image)[each.level]
                 slices = SliceStack(array, each.orientation, each.positions)
-                jobs.append(Job(len(jobs), each.image.name, slices))
+                spacing = _spacing(each.image, each.level, each.orientation)
+                jobs.append(Job(len(jobs), each.image.name, slices, spacing))
                 images.append(JobImage(each.image, each.level, self._examples_to_copy(each)))
         style = self._result_style(options, styles)
         preview = None
@@ -202,3 +203,18 @@ def _type_for(dtype: np.dtype[Any] | None, largest: int) -> np.dtype[Any]:
     if dtype is not None and np.issubdtype(dtype, np.integer) and np.iinfo(dtype).max >= largest:
         return dtype
     return np.dtype(np.int32)
+
+
+def _spacing(
+    image: Layer, level: int, orientation: SliceOrientation
+) -> tuple[float, float, float] | None:
+    """Return the distance of slices, rows and columns of a stack in an image; None of other arrays."""
+    if orientation.axis is None or orientation.ndim > len(image.scale):
+        return None
+    full = layers.shape(image, 0)
+    shown = layers.shape(image, level)
+    scale = [float(abs(value)) for value in image.scale[-orientation.ndim :]]
+    steps = []
+    for axis in (orientation.axis, orientation.rows, orientation.columns):
+        steps.append(scale[axis] * full[axis] / shown[axis])
+    return None if min(steps) <= 0 else (steps[0], steps[1], steps[2])

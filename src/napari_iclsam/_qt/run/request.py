@@ -48,11 +48,14 @@ class Job:
     name : str
         Of the image.
     slices : SliceStack
+    spacing : tuple of float, optional
+        Distance of slices, rows and columns.
     """
 
     number: int
     name: str
     slices: SliceStack
+    spacing: tuple[float, float, float] | None = None
 
 
 @dataclass(frozen=True, slots=True)

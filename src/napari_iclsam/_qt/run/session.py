@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Generator
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from numpy.typing import NDArray
@@ -12,6 +12,7 @@ from napari_iclsam._qt.background.process_state import (
     with_thread_count_kept,
     without_garbage_collection,
 )
+from napari_iclsam._qt.run.example_stack import ExampleStack, example_stack_of
 from napari_iclsam._qt.run.request import Job, Request, SliceNumber
 from napari_iclsam._qt.run.run_progress import RunProgress
 from napari_iclsam._qt.run.run_step import RunStep, RunSummary
@@ -54,19 +55,25 @@ class Session:
         segmenter = self._segmenters.get(request.models, request.settings)
         # before networks are loaded: faulty examples are reported at once
         support = request.read_support()
+        stack = None
+        if segmenter.uses_neighbors:
+            stack = example_stack_of(request)
+        if stack is not None:
+            support = stack.on_one_scale(support)
         with without_garbage_collection():
             segmenter.networks  # noqa: B018 (loads them)
         with without_garbage_collection(), with_thread_count_kept():
             compile_colors(support.styles)
-        task = yield from self._task_steps(segmenter, request, support, progress)
-        absences: Counter[int] = Counter()
+        preview = _read_preview(request, stack)
+        task = yield from self._task_steps(segmenter, request, support, preview, progress)
+        absences: Absences = {}
         for job in request.jobs:
-            yield from _job_steps(task, job, progress, absences)
+            yield from _job_steps(_located_steps(task, stack, job), job, progress, absences)
         return RunSummary(
             progress.done,
             progress.seconds,
             task.provenance.device,
-            (*_expected_quality(task), *_absent_labels(support, absences, progress.done)),
+            (*_expected_quality(task), *_absent_labels(support, absences)),
         )
 
     def forget_task(self) -> None:
@@ -74,7 +81,12 @@ class Session:
         self._task = None
 
     def _task_steps(
-        self, segmenter: ICLSAM, request: Request, support: SupportSet, progress: RunProgress
+        self,
+        segmenter: ICLSAM,
+        request: Request,
+        support: SupportSet,
+        preview: NDArray[Any] | None,
+        progress: RunProgress,
     ) -> Generator[RunStep, None, Task]:
         """Return the last task if it is this one, else fit it."""
         task = self._task
@@ -91,39 +103,70 @@ class Session:
                 progress, fitted.message, request.preview, fitted.prediction, is_preview=True
             )
 
-        steps = segmenter.fit_steps(support, _read_preview(request))
+        steps = segmenter.fit_steps(support, preview)
         task = yield from mapped(steps, as_run_step)
         self._task = task
         self._fitted_by = segmenter
         return task
 
 
+Absences = dict[tuple[int, int], set[int]]
+"""By job and number of a slice: the labels that were not found in it."""
+
+
 def _job_steps(
-    task: Task, job: Job, progress: RunProgress, absences: Counter[int]
+    steps: Generator[Progress, None, None], job: Job, progress: RunProgress, absences: Absences
 ) -> Generator[RunStep, None, None]:
-    """Segment the slices of one image; count in how many of them a label was not found."""
+    """Segment the slices of one image; note in which of them a label was not found."""
     progress.start_job()
-    for found in _located_steps(task, job):
+    for found in steps:
         if found.prediction is None:
             message = f"Segmenting slice {progress.done + 1} of {progress.total}"
+            if found.stage == "settle":
+                message = "Comparing neighboring slices"
             yield _step(progress, message)
             continue
-        progress.count_slice()
-        for label, boxes in found.prediction.boxes.items():
-            absences[label] += not len(boxes)
+        if found.stage == "done":
+            progress.count_slice()
         assert found.plane is not None
+        absences[job.number, found.plane] = _absent_in(found.prediction)
         message = f"Slice {progress.done} of {progress.total} is done"
         yield _step(progress, message, SliceNumber(job.number, found.plane), found.prediction)
 
 
-def _located_steps(task: Task, job: Job) -> Generator[Progress, None, None]:
+def _absent_in(prediction: Prediction) -> set[int]:
+    """Return the labels that are not in a slice."""
+    return {label for label in prediction.probabilities if not (prediction.labels == label).any()}
+
+
+def _located_steps(
+    task: Task, stack: ExampleStack | None, job: Job
+) -> Generator[Progress, None, None]:
     """Segment the slices of a job; an error names the image and the position of the slice."""
     try:
-        yield from task.stack_steps(job.slices)
+        if stack is None:
+            yield from task.stack_steps(job.slices)
+        else:
+            yield from _stack_steps(task, stack, job)
     except PlaneError as error:
-        position = ", ".join(map(str, job.slices.positions[error.plane]))
+        at = job.slices.positions[error.plane] if stack is None else (error.plane,)
+        position = ", ".join(map(str, at))
         place = f"{job.name}, slice {position}" if position else job.name
         raise ValueError(f"{place}: {error.reason}") from error
+
+
+def _stack_steps(task: Task, stack: ExampleStack, job: Job) -> Generator[Progress, None, None]:
+    """Segment slices of the stack that the examples are slices of; number them as the job does."""
+    from napari_iclsam.core.stack_task import LabelledStack, StackTask
+
+    labelled = LabelledStack(stack.volume, 0, stack.pairs, job.spacing)
+    planes = stack.planes_of(job)
+    number_of = {plane: number for number, plane in enumerate(planes)}
+    for step in StackTask(task, labelled).steps(planes):
+        if step.plane is None:
+            yield step
+        else:
+            yield replace(step, plane=number_of[step.plane])
 
 
 def _step(
@@ -146,15 +189,16 @@ def _step(
     )
 
 
-def _read_preview(request: Request) -> NDArray[Any] | None:
+def _read_preview(request: Request, stack: ExampleStack | None) -> NDArray[Any] | None:
     """Read the slice of the preview; None if it is no image, which is said when its turn comes."""
     if request.preview is None:
         return None
     slices = request.jobs[request.preview.job].slices
     try:
-        return check_image(slices[request.preview.number])
+        image = check_image(slices[request.preview.number])
     except (ValueError, TypeError):
         return None
+    return image if stack is None else stack.volume.scale.to_uint8(image)
 
 
 def _is_same(a: SupportSet, b: SupportSet) -> bool:
@@ -169,10 +213,10 @@ def _expected_quality(task: Task) -> list[str]:
     return sentences
 
 
-def _absent_labels(support: SupportSet, absences: Counter[int], slices: int) -> list[str]:
-    """Return a sentence on the labels that were found in none of so many slices."""
+def _absent_labels(support: SupportSet, absences: Absences) -> list[str]:
+    """Return a sentence on the labels that were found in no slice."""
     absent = []
     for label in support.ids:
-        if slices and absences[label] == slices:
+        if absences and all(label in missing for missing in absences.values()):
             absent.append(support.name(label))
     return [f"Nothing found of: {', '.join(absent)}."] if absent else []

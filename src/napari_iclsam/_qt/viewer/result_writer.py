@@ -92,8 +92,10 @@ class ResultWriter:
                 record.estimates[position] = min(prediction.estimated_dice.values())
         self._note_provenance(prediction)
         index = self._slices.orientation.index(position)
-        self._extras.write_maps(index, prediction)
-        self._extras.write_boxes(self._slices.orientation, position, prediction.boxes)
+        # a settled slice has no maps of its own: those of its first answer stay
+        if prediction.confidence:
+            self._extras.write_maps(index, prediction)
+            self._extras.write_boxes(self._slices.orientation, position, prediction.boxes)
 
     def refresh(self) -> None:
         """Show what was written since the last time."""
