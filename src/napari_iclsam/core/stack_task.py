@@ -12,7 +12,13 @@ from numpy.typing import NDArray
 from scipy import special
 
 from napari_iclsam.core.images.intensity import LUMINANCE
-from napari_iclsam.core.images.planes import ArrayLike, plane, plane_indices, stack_axis
+from napari_iclsam.core.images.planes import (
+    ArrayLike,
+    PlaneError,
+    plane,
+    plane_indices,
+    stack_axis,
+)
 from napari_iclsam.core.images.support import SupportSet
 from napari_iclsam.core.prediction import Prediction, Progress
 from napari_iclsam.core.task import Task
@@ -80,8 +86,17 @@ class LabelledStack:
         return axis_of_spacing(self.count, self.spacing, self.kind)
 
     def grey(self, number: int) -> NDArray[np.uint8]:
-        """Return the grey values (H, W) of a plane."""
-        image = np.asarray(plane(self.volume, self.axis, number))
+        """Return the grey values (H, W) of a plane.
+
+        Raises
+        ------
+        PlaneError
+            If it is not a plane of finite numbers.
+        """
+        try:
+            image = np.asarray(plane(self.volume, self.axis, number))
+        except (ValueError, TypeError) as error:
+            raise PlaneError(number, str(error)) from error
         if image.ndim == 3:
             image = image[..., :3].astype(np.float32) @ LUMINANCE
         return image.astype(np.uint8)
