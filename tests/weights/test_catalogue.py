@@ -8,7 +8,16 @@ import sys
 
 import pytest
 
-from napari_iclsam.weights.catalogue import ALIASES, CATALOGUE, Kind, Weights, lookup, names
+from napari_iclsam.weights.catalogue import (
+    ALIASES,
+    CATALOGUE,
+    EXPERTS,
+    Kind,
+    Weights,
+    expert_names,
+    lookup,
+    names,
+)
 from napari_iclsam.weights.download import find
 
 ENTRIES = pytest.mark.parametrize("entry", CATALOGUE.values(), ids=CATALOGUE.keys())
@@ -58,11 +67,38 @@ def test_no_two_entries_share_a_file() -> None:
 
 
 def test_defaults_are_bundled_and_not_for_research_only() -> None:
-    for kind in ("sam", "icl"):
-        default = lookup(names(kind)[0], kind)
-        assert default == lookup("starter", kind)
+    assert lookup(names("icl")[0], "icl") == lookup("starter", "icl")
+    assert lookup("starter", "sam").name == expert_names("starter")[0]
+    defaults = [lookup(name, "sam") for name in expert_names("starter")]
+    assert names("sam")[0] in expert_names("starter")
+    for default in (lookup("starter", "icl"), lookup("starter", "sam"), *defaults):
         assert default.bundled
         assert not default.research_only
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [
+        ("starter", ("lite_medsam", "starter_sam")),
+        ("starter_sam", ("starter_sam",)),
+        ("medsam", ("medsam",)),
+        ("lite_medsam+starter_sam", ("lite_medsam", "starter_sam")),
+        ("starter_sam + sam_vit_b", ("starter_sam", "sam_vit_b")),
+        ("/home/me/a+b.safetensors", ("/home/me/a+b.safetensors",)),
+        ("starter_sam+no_such_model", ("starter_sam+no_such_model",)),
+        ("no_such_model", ("no_such_model",)),
+    ],
+)
+def test_a_name_stands_for_one_promptable_model_or_several(
+    name: str, expected: tuple[str, ...]
+) -> None:
+    assert expert_names(name) == expected
+
+
+def test_models_that_are_used_together_are_promptable() -> None:
+    for together in EXPERTS.values():
+        assert len(set(together)) == len(together) > 1
+        assert all(lookup(name).kind == "sam" for name in together)
 
 
 def test_only_universeg_is_for_research_only() -> None:
