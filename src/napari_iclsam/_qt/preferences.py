@@ -20,7 +20,7 @@ from napari_iclsam.weights.folders import HOME, use_home
 PLUGIN = "napari-iclsam"
 
 _DEFAULTS: dict[str, Any] = {
-    "models": "starter_sam",
+    "models": "starter",
     "icl": "starter_icl",
     "device": "auto",
     "cache_folder": "",

@@ -206,7 +206,7 @@ class ICLSAM:
         """
         axis = check_stack(volume, labels, axis)
         planes = labelled_planes_of(labels, axis, empty_planes)
-        scaled = ScaledVolume.of(volume, axis, planes)
+        scaled = ScaledVolume.of(volume, axis, planes, range(volume.shape[axis]))
         support = SupportSet.of(
             [plane(scaled, axis, number) for number in planes],
             [plane(labels, axis, number) for number in planes],

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterable, Iterator, Mapping
+from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
@@ -36,6 +36,42 @@ from napari_iclsam.core.volume.settle import SettledPlane, join_labels, settle
 
 Spacing = tuple[float, float, float]
 """Distance of planes, rows and columns, in any one unit."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class VolumePart:
+    """Some neighboring planes of a volume, read one by one.
+
+    Attributes
+    ----------
+    volume : ArrayLike
+    axis : int
+        The axis that the planes are stacked along.
+    first, stop : int
+        The first plane, and the one after the last.
+    """
+
+    volume: ArrayLike
+    axis: int
+    first: int
+    stop: int
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Shape of the part."""
+        shape = list(self.volume.shape)
+        shape[self.axis] = self.stop - self.first
+        return tuple(shape)
+
+    @property
+    def dtype(self) -> Any:
+        """That of the volume."""
+        return self.volume.dtype
+
+    def __getitem__(self, key: Any) -> Any:
+        """Read one plane, as `napari_iclsam.core.images.planes.plane` does."""
+        number = self.first + key[self.axis]
+        return self.volume[(*key[: self.axis], number, *key[self.axis + 1 :])]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -166,13 +202,18 @@ class StackTask:
         yield from self._given_steps(wanted)
         if not order:
             return
-        store = EvidenceStore((self.stack.count, *self.stack.size), self.support.ids)
+        # planes beyond these neither are asked for nor tell anything
+        first = min(*order, *self.stack.planes)
+        last = max(*order, *self.stack.planes)
+        part = self.stack.part(first, last + 1)
+        steps = _StackRun(self.task, part).steps([number - first for number in order])
         try:
-            contexts = self._prepare(store)
-            yield from self._first_steps(store, contexts, order)
-            yield from self._settle_steps(store, contexts, order)
+            for step in steps:
+                yield step if step.plane is None else replace(step, plane=step.plane + first)
+        except PlaneError as error:
+            raise PlaneError(error.plane + first, error.reason) from error
         finally:
-            store.close()
+            steps.close()
 
     def _given_steps(self, wanted: Iterable[int]) -> Generator[Progress, None, None]:
         """Give back the labels of labelled planes as they are."""
@@ -196,11 +237,39 @@ class StackTask:
             provenance=self.task.provenance,
         )
 
+    def _key(self, number: int) -> tuple[slice | int, ...]:
+        return (slice(None),) * self.stack.axis + (number,)
+
+
+class _StackRun:
+    """One run over a stack: first answers, then all planes settled.
+
+    Parameters
+    ----------
+    task : Task
+    stack : LabelledStack
+    """
+
+    def __init__(self, task: Task, stack: LabelledStack) -> None:
+        self.task = task
+        self.stack = stack
+        self._labels = task.support.ids
+
+    def steps(self, order: Sequence[int]) -> Generator[Progress, None, None]:
+        """Segment planes, in this order."""
+        store = EvidenceStore((self.stack.count, *self.stack.size), self._labels)
+        try:
+            contexts = self._prepare(store)
+            yield from self._first_steps(store, contexts, order)
+            yield from self._settle_steps(store, contexts, order)
+        finally:
+            store.close()
+
     def _prepare(self, store: EvidenceStore) -> dict[int, LabelContext]:
         """Learn what the labelled planes tell of each label."""
         contexts = {}
-        for label in self.support.ids:
-            masks = [self.support.mask(self.stack.pairs[p], label) for p in self.stack.planes]
+        for label in self._labels:
+            masks = [self.task.support.mask(self.stack.pairs[p], label) for p in self.stack.planes]
             labelled = LabelledPlanes(self.stack.planes, np.stack(masks))
             if labelled.holding:
                 read = partial(self._evidence, store, label)
@@ -208,7 +277,7 @@ class StackTask:
         return contexts
 
     def _first_steps(
-        self, store: EvidenceStore, contexts: Mapping[int, LabelContext], order: tuple[int, ...]
+        self, store: EvidenceStore, contexts: Mapping[int, LabelContext], order: Sequence[int]
     ) -> Generator[Progress, None, None]:
         """Segment planes as images, and answer each by what is known of the one beside it."""
         states: dict[tuple[int, int], PlaneState] = {}
@@ -244,12 +313,12 @@ class StackTask:
         return answer.log_odds
 
     def _settle_steps(
-        self, store: EvidenceStore, contexts: Mapping[int, LabelContext], order: tuple[int, ...]
+        self, store: EvidenceStore, contexts: Mapping[int, LabelContext], order: Sequence[int]
     ) -> Generator[Progress, None, None]:
         """Decide all planes together, once their evidence is there."""
         total = len(order)
         wanted = set(order)
-        yield Progress("settle", "Settling the stack", total, total)
+        yield Progress("settle", "Comparing neighboring slices", total, total)
         settled = {
             label: settle(context, partial(self._evidence, store, label))
             for label, context in contexts.items()
@@ -258,7 +327,7 @@ class StackTask:
             number = next(iter(by_label.values())).plane
             if number in wanted:
                 prediction = self._settled_prediction(store, number, by_label)
-                message = f"Slice {number} is settled"
+                message = "Comparing neighboring slices"
                 yield Progress("settled", message, total, total, number, prediction)
 
     def _settled_prediction(
@@ -267,7 +336,7 @@ class StackTask:
         """Return the prediction of a plane that is settled; labels without a labelled plane are as first answered."""
         log_odds = {}
         estimates = {}
-        for label in self.support.ids:
+        for label in self._labels:
             evidence = self._evidence(store, label, number)
             plane_of_label = by_label.get(label)
             log_odds[label] = (
@@ -297,16 +366,13 @@ class StackTask:
         )
 
     def _notes(self, labels: NDArray[np.int32]) -> tuple[str, ...]:
-        absent = [self.support.name(i) for i in self.support.ids if not (labels == i).any()]
+        absent = [self.task.support.name(i) for i in self._labels if not (labels == i).any()]
         return (f"Judged to be absent: {', '.join(absent)}.",) if absent else ()
 
     def _evidence(self, store: EvidenceStore, label: int, number: int) -> Any:
         if not store.has_grey(number):
             store.put_grey(number, self.stack.grey(number))
         return store.evidence(number, label)
-
-    def _key(self, number: int) -> tuple[slice | int, ...]:
-        return (slice(None),) * self.stack.axis + (number,)
 
 
 def _log_odds_of(prediction: Prediction) -> dict[int, NDArray[np.float32]]:

@@ -11,7 +11,15 @@ from napari_iclsam._qt.dialogs.weights_dialog import readable
 from napari_iclsam._qt.forms.form_rows import form_rows
 from napari_iclsam._qt.forms.layer_combo import shrinkable
 from napari_iclsam.core.model_choice import ModelChoice
-from napari_iclsam.weights.catalogue import CATALOGUE, Kind, Weights, lookup, names
+from napari_iclsam.weights.catalogue import (
+    CATALOGUE,
+    EXPERTS,
+    Kind,
+    Weights,
+    expert_names,
+    lookup,
+    names,
+)
 from napari_iclsam.weights.download import status
 
 DEVICES = {
@@ -27,7 +35,10 @@ _CUSTOM = "\0custom"
 _CHECKPOINTS = "Checkpoints (*.pth *.pt *.safetensors)"
 
 _BETTER = ("medsam_vit_b", "mobile_sam", "sam_vit_b")
-"""Promptable models to offer, best known first, where only the starter is here."""
+"""Promptable models to offer, best known first, where only those of the package are here."""
+
+_STARTERS = (*EXPERTS, "starter_sam", "lite_medsam")
+"""Promptable models of the package."""
 
 
 class ModelForm(QWidget):
@@ -104,7 +115,7 @@ class ModelForm(QWidget):
         if missing:
             return missing[0]
         better = [CATALOGUE[name] for name in _BETTER]
-        if self.sam.currentData() != "starter_sam" or any(map(_is_here, better)):
+        if self.sam.currentData() not in _STARTERS or any(map(_is_here, better)):
             return None
         return better[0]
 
@@ -150,9 +161,17 @@ class ModelForm(QWidget):
 def title(name: str, kind: Kind) -> str:
     """Return what to call a model in one or two words."""
     entry = _entry(name, kind)
+    if kind == "sam" and _together(name):
+        return "starter"
     if entry is None:
         return Path(name).name
     return "starter" if entry.name.startswith("starter") else entry.title
+
+
+def _together(name: str) -> str:
+    """Return the common name of promptable models that are used together; empty of a single one."""
+    parts = expert_names(name)
+    return next((common for common, each in EXPERTS.items() if each == parts), "")
 
 
 def _entry(name: str, kind: Kind) -> Weights | None:
@@ -176,13 +195,18 @@ def _fill(combo: QComboBox, kind: Kind, chosen: str) -> None:
     entry = _entry(chosen, kind)
     with QSignalBlocker(combo):
         combo.clear()
+        if kind == "sam":
+            for together, parts in EXPERTS.items():
+                titles = " and ".join(CATALOGUE[part].title for part in parts)
+                combo.addItem(f"{together.capitalize()}: {titles}", together)
         for name in names(kind):
             weights = CATALOGUE[name]
             text = weights.title
             if not _is_here(weights):
                 text += f" (not here, {readable(weights.about_size)})"
             combo.addItem(text, name)
-        if entry is None:
+        if entry is None and not (kind == "sam" and _together(chosen)):
             combo.addItem(Path(chosen).name, chosen)
         combo.addItem("Custom checkpoint…", _CUSTOM)
-        combo.setCurrentIndex(combo.findData(chosen if entry is None else entry.name))
+        known = _together(chosen) if kind == "sam" else ""
+        combo.setCurrentIndex(combo.findData(known or (chosen if entry is None else entry.name)))

@@ -54,7 +54,10 @@ def example_stack_of(request: Request) -> ExampleStack | None:
         # one slice with two sets of labels: which of them holds is not known
         return None
     volume = _whole(first.array, first.orientation)
-    return ExampleStack(ScaledVolume.of(volume, 0, tuple(pairs)), pairs)
+    wanted: list[int] = []
+    for job in request.jobs:
+        wanted += ExampleStack.planes_of(job)
+    return ExampleStack(ScaledVolume.of(volume, 0, pairs, wanted), pairs)
 
 
 def _are_of(stack: SliceStack, others: Sequence[SliceStack]) -> bool:

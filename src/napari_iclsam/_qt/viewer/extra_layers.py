@@ -63,6 +63,9 @@ class ExtraLayers:
                 for label, values in maps[extra].items():
                     name = name_of(label, self._style.styles)
                     self._write(f"{title} {name}", Image, index, values)
+        if not prediction.boxes:
+            # of a settled slice: no model has segmented it by itself
+            return
         label_maps = {"icl": prediction.icl_labels, "sam": prediction.sam_labels}
         for extra, title in _LABEL_TITLES.items():
             if self._is_wanted(extra):

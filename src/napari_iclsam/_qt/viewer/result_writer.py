@@ -92,9 +92,9 @@ class ResultWriter:
                 record.estimates[position] = min(prediction.estimated_dice.values())
         self._note_provenance(prediction)
         index = self._slices.orientation.index(position)
-        # a settled slice has no maps of its own: those of its first answer stay
-        if prediction.confidence:
-            self._extras.write_maps(index, prediction)
+        self._extras.write_maps(index, prediction)
+        # a settled slice has no boxes of its own: those of its first answer stay
+        if prediction.boxes:
             self._extras.write_boxes(self._slices.orientation, position, prediction.boxes)
 
     def refresh(self) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Any
 
@@ -30,11 +31,25 @@ class ScaledVolume:
     scale: GreyScale
 
     @classmethod
-    def of(cls, volume: ArrayLike, axis: int, labelled: tuple[int, ...]) -> ScaledVolume:
-        """Estimate the scale of a volume from a sample of its planes, the labelled ones among them."""
-        count = volume.shape[axis]
-        sampled = (plane(volume, axis, number) for number in sampled_planes(count, labelled))
-        return cls(volume, axis, estimate_grey_scale(sampled))
+    def of(
+        cls, volume: ArrayLike, axis: int, labelled: Collection[int], wanted: Collection[int]
+    ) -> ScaledVolume:
+        """Estimate the scale of a volume from a sample of its planes.
+
+        Parameters
+        ----------
+        volume : numpy, dask or zarr array
+        axis : int
+        labelled : collection of int
+            Planes that are among the sample.
+        wanted : collection of int
+            Planes that the others of the sample are drawn from, evenly spaced.
+        """
+        known = sorted({*labelled, *wanted})
+        places = {number: place for place, number in enumerate(known)}
+        sample = sampled_planes(len(known), [places[number] for number in labelled])
+        planes = (plane(volume, axis, known[place]) for place in sample)
+        return cls(volume, axis, estimate_grey_scale(planes))
 
     @property
     def shape(self) -> tuple[int, ...]:
