@@ -132,10 +132,17 @@ def test_appearance_tells_a_bright_object_from_its_surroundings(straight_tube: D
 
 
 def test_presence_needs_neither_neighbours_nor_estimate_alone() -> None:
-    sure = PresenceEvidence(True, False, 0.5, 1.0, 0.9, 2.0, 0.0)
-    gone = PresenceEvidence(False, True, 3.0, 0.0, 0.0, -2.0, -4.0)
+    sure = PresenceEvidence(True, False, False, 0.5, 1.0, 0.9, 2.0, 0.0)
+    gone = PresenceEvidence(False, True, False, 3.0, 0.0, 0.0, -2.0, -4.0)
     assert presence_score(sure) > 2
     assert presence_score(gone) < -2
+
+
+def test_distance_tells_less_where_one_plane_alone_is_labelled() -> None:
+    one = PresenceEvidence(False, False, True, 3.0, 1.0, 0.9, 1.0, 0.0)
+    several = replace(one, only_plane=False)
+    near = replace(one, distance=0.0)
+    assert presence_score(near) > presence_score(one) > presence_score(several)
 
 
 def test_single_doubtful_plane_follows_its_neighbours() -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import replace
 
 import numpy as np
-from numpy.typing import NDArray
 
 from napari_iclsam.core.volume.label_context import (
     LabelContext,
@@ -13,6 +12,7 @@ from napari_iclsam.core.volume.label_context import (
     ReadEvidence,
     sweep_planes,
 )
+from napari_iclsam.core.volume.overlap import dice_overlap
 from napari_iclsam.core.volume.strengths import Strengths, candidates, choose_strengths
 
 _MOST = 4
@@ -75,10 +75,4 @@ def _score_left_out(
             last = message.log_odds
         assert last is not None
         total = total + last
-    return _dice(total > 0, context.labelled.mask(plane))
-
-
-def _dice(found: NDArray[np.bool_], truth: NDArray[np.bool_]) -> float:
-    """Return the Dice coefficient; the truth is not empty."""
-    both = int(np.count_nonzero(found & truth))
-    return 2 * both / (int(np.count_nonzero(found)) + int(np.count_nonzero(truth)))
+    return dice_overlap(total > 0, context.labelled.mask(plane))

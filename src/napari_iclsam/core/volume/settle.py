@@ -17,6 +17,7 @@ from napari_iclsam.core.volume.label_context import (
     sweep_planes,
     total_log_odds,
 )
+from napari_iclsam.core.volume.overlap import dice_overlap
 from napari_iclsam.core.volume.presence import PresenceEvidence, presence_score, smooth_presence
 from napari_iclsam.core.volume.threshold import threshold_of_expected_dice
 
@@ -129,9 +130,10 @@ def presence_evidence(
     return PresenceEvidence(
         enclosed=len(beside) == 2 and all(holding),
         beside_empty=not all(holding),
+        only_plane=len(labelled.planes) == 1,
         distance=away * context.axis.step / max(labelled.radius(), 0.5),
         area=int(np.count_nonzero(mask)) / max(labelled.area(plane), 1.0),
-        overlap=_dice(mask, context.image_log_odds(evidence) > 0),
+        overlap=dice_overlap(mask, context.image_log_odds(evidence) > 0),
         estimate=estimate,
         relative_estimate=0.0 if usual is None else estimate - usual,
     )
@@ -140,12 +142,6 @@ def presence_evidence(
 def _log_odds_of_estimate(evidence: PlaneEvidence) -> float:
     """Return the log-odds of the estimated Dice, within those of .02 and .98."""
     return float(special.logit(np.clip(evidence.estimated_dice, 0.02, 0.98)))
-
-
-def _dice(one: NDArray[np.bool_], other: NDArray[np.bool_]) -> float:
-    """Return the Dice coefficient of two masks; 0 if both are empty."""
-    both = int(np.count_nonzero(one & other))
-    return 2 * both / max(1, int(np.count_nonzero(one)) + int(np.count_nonzero(other)))
 
 
 def join_labels(log_odds: Mapping[int, NDArray[np.float32]]) -> NDArray[np.int32]:
@@ -185,9 +181,10 @@ def need_of_check(
         Probability p that the plane holds the object.
     """
     doubt = 1 - abs(2 * presence - 1)
-    decided, seen = log_odds > 0, image > 0
-    total = int(np.count_nonzero(decided)) + int(np.count_nonzero(seen))
-    disagreement = 1 - 2 * int(np.count_nonzero(decided & seen)) / total if total else 0.0
+    decided = log_odds > 0
+    seen = image > 0
+    anything = bool(decided.any() or seen.any())
+    disagreement = 1 - dice_overlap(decided, seen) if anything else 0.0
     return float(max(doubt, presence * disagreement))
 
 

@@ -7,6 +7,7 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from napari_iclsam.core.volume.labelled_planes import Axis, LabelledPlanes
+from napari_iclsam.core.volume.overlap import dice_overlap
 from napari_iclsam.core.volume.strengths import Strengths
 
 _EDGE = 0.2
@@ -66,12 +67,6 @@ def shape_log_odds(
     assert above is not None
     away = min(plane - below, above - plane) * axis.step
     width = np.hypot(_EDGE * labelled.radius(), strengths.drift * away)
-    agreement = _dice(labelled.mask(below), labelled.mask(above))
+    agreement = dice_overlap(labelled.mask(below), labelled.mask(above))
     prior = np.clip(distance / max(width, 0.5), -_LIMIT, _LIMIT)
     return np.asarray(strengths.shape * agreement * prior, dtype=np.float32)
-
-
-def _dice(one: NDArray[np.bool_], other: NDArray[np.bool_]) -> float:
-    """Return the Dice coefficient of two masks of which one at least is not empty."""
-    both = np.count_nonzero(one & other)
-    return 2 * both / (np.count_nonzero(one) + np.count_nonzero(other))
