@@ -439,7 +439,8 @@ class TestTwoExperts:
             self.fit(each, scene, 2, cross_validate=False).predict(query)
             for each in (networks, two)
         )
-        assert np.array_equal(one.sam_labels, both.sam_labels)
+        for label in IDS:
+            assert np.array_equal(one.confidence[label], both.confidence[label])
         assert not np.array_equal(one.probabilities[1], both.probabilities[1])
 
     def test_paper_mode_runs_the_first_alone(
@@ -454,6 +455,16 @@ class TestTwoExperts:
     def test_paper_mode_names_the_first_alone(self, two: Networks, scene: Scene) -> None:
         made = self.fit(two, scene, 2, mode="paper").provenance
         assert made.models == {"sam": "small_sam", "icl": "small_icl"}
+
+    def test_of_more_than_are_fused_the_first_ones_run(
+        self, two: Networks, scene: Scene
+    ) -> None:
+        many = replace(two, sams=two.sams * 3)
+        task = self.fit(many, scene, 2, cross_validate=False)
+        assert len(task.context.runners.experts) == 4
+        assert all(weights.experts == 4 for weights in task.weights)
+        assert set(task.provenance.models) == {"icl", "sam", "sam2", "sam3", "sam4"}
+        assert_sound(task.predict(scene(seed=5)[0]), (48, 48))
 
     def test_a_stack_of_planes(self, two: Networks, scene: Scene) -> None:
         task = self.fit(two, scene, 2, cross_validate=False)

@@ -286,7 +286,8 @@ class ICLSAM:
         """Return the fusion weights of each label before any are cross-validated."""
         if self._recipe.fusion != "log-odds":
             return [published_weights(len(examples))] * len(examples.support.ids)
-        kinds = [sam.facts.fusion_default for sam in self.networks.sams]
+        sams = self.networks.sams[: self._recipe.max_experts]
+        kinds = [sam.facts.fusion_default for sam in sams]
         default = default_weights(kinds, len(examples))
         if kinds == ["published"]:
             return [default] * len(examples.support.ids)
@@ -314,7 +315,7 @@ class ICLSAM:
     def _provenance(self, support: SupportSet) -> Provenance:
         networks = self.networks
         facts = {"icl": networks.icl_facts}
-        for number, sam in enumerate(networks.sams, start=1):
+        for number, sam in enumerate(networks.sams[: self._recipe.max_experts], start=1):
             facts["sam" if number == 1 else f"sam{number}"] = sam.facts
         return Provenance(
             version=version(),
