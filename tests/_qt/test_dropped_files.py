@@ -10,7 +10,7 @@ import pytest
 import tifffile
 from PIL import Image
 
-from napari_iclsam._qt.reading import FilePair, open_pairs_steps
+from napari_iclsam._qt.background.reading import FilePair, read_files_steps
 
 IMAGE = np.random.default_rng(0).integers(0, 255, (24, 32), np.uint8)
 LABELS = np.zeros((24, 32), np.uint8)
@@ -19,7 +19,7 @@ LABELS[14:20, 6:20] = 2
 
 
 def opened(paths: Sequence[Path]) -> tuple[FilePair, ...]:
-    steps = open_pairs_steps([str(path) for path in paths])
+    steps = read_files_steps([str(path) for path in paths])
     while True:
         try:
             next(steps)

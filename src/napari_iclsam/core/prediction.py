@@ -91,6 +91,8 @@ class Prediction:
         How good each label that was found probably is (see
         `napari_iclsam.core.quality.dice_estimate`): above all, which planes of a stack to check
         first. Empty in paper mode, without SAM, and of a first look.
+    all_estimates : mapping of int to float
+        As ``estimated_dice``, of labels that were not found, too: low where one is probably absent.
     presence : mapping of int to float
         Of a plane of a stack with labelled planes, once it is settled: how likely each label is in
         it, in [0, 1].
@@ -108,6 +110,7 @@ class Prediction:
     provenance: Provenance
     notes: tuple[str, ...] = ()
     estimated_dice: Mapping[int, float] = field(default_factory=dict)
+    all_estimates: Mapping[int, float] = field(default_factory=dict)
     presence: Mapping[int, float] = field(default_factory=dict)
     need_of_check: float = 0.0
 

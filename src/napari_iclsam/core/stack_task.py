@@ -121,18 +121,22 @@ class LabelledStack:
             return Axis(self.count, kind=self.kind)
         return axis_of_spacing(self.count, self.spacing, self.kind)
 
-    def grey(self, number: int) -> NDArray[np.uint8]:
-        """Return the grey values (H, W) of a plane.
+    def part(self, first: int, stop: int) -> LabelledStack:
+        """Return the stack from one plane up to another, which holds all labelled planes."""
+        pairs = {number - first: pair for number, pair in self.pairs.items()}
+        volume = VolumePart(self.volume, self.axis, first, stop)
+        return replace(self, volume=volume, pairs=pairs)
 
-        Raises
-        ------
-        PlaneError
-            If it is not a plane of finite numbers.
+    def grey(self, number: int) -> NDArray[np.uint8]:
+        """Return the grey values (H, W) of a plane; zeros where it cannot be read.
+
+        Such a plane tells nothing of the planes beside. That it is faulty is raised when it is to
+        be segmented itself.
         """
         try:
             image = np.asarray(plane(self.volume, self.axis, number))
-        except (ValueError, TypeError) as error:
-            raise PlaneError(number, str(error)) from error
+        except (ValueError, TypeError):
+            return np.zeros(self.size, np.uint8)
         if image.ndim == 3:
             image = image[..., :3].astype(np.float32) @ LUMINANCE
         return image.astype(np.uint8)
@@ -288,7 +292,7 @@ class _StackRun:
                 continue
             number = progress.plane
             assert number is not None
-            store.put(number, _log_odds_of(prediction), prediction.estimated_dice)
+            store.put(number, _log_odds_of(prediction), prediction.all_estimates)
             log_odds = _log_odds_of(prediction)
             for label, context in contexts.items():
                 log_odds[label] = self._answer(store, context, label, number, states)

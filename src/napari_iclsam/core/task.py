@@ -258,6 +258,7 @@ class Task:
             provenance=self.provenance,
             notes=self._notes(outputs),
             estimated_dice={i: dice for i, dice in estimates.items() if (labels == i).any()},
+            all_estimates=estimates,
         )
 
     def _notes(self, outputs: StageOutputs) -> tuple[str, ...]:
