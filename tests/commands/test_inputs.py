@@ -36,12 +36,15 @@ def labels_in(name: str) -> Any:
 
 
 VOLUME = ("--support", "v.nii.gz", "v_labels.nii.gz")
+COPY = ("--support", "e.nii.gz", "v_labels.nii.gz")
+"""Of the examples alone: what is segmented is another file, so that no plane of it is labelled."""
 
 
 @pytest.fixture
 def volumes(folder: Path) -> Path:
     """Save the stack as a volume, its labels, and the volume stored sagittally."""
     save_volume("v.nii.gz")
+    save_volume("e.nii.gz")
     save_volume("v_labels.nii.gz", labels=True)
     save_volume("s.nii.gz", AS_SAGITTAL)
     return folder
@@ -52,7 +55,7 @@ def test_a_volume_stored_otherwise_gives_the_same_result(
     run: Callable[..., Ran], volumes: Path, axis: str
 ) -> None:
     ran = run(
-        "segment", *VOLUME, "--query", "v.nii.gz", "--query", "s.nii.gz", "--output", "out", "--axis", axis,
+        "segment", *COPY, "--query", "v.nii.gz", "--query", "s.nii.gz", "--output", "out", "--axis", axis,
         "--json", "r.json", *QUICK,
     )  # fmt: skip
     assert (ran.status, ran.err) == (0, "")
@@ -75,10 +78,25 @@ def test_planes_are_numbered_as_the_file_counts_them(
     numbers = []
     for name in ("v", "f"):
         output = ("--output", f"o{name}.nii.gz", "--json", f"{name}.json")
-        assert run("segment", *VOLUME, "--query", f"{name}.nii.gz", *output, *QUICK).status == 0
+        assert run("segment", *COPY, "--query", f"{name}.nii.gz", *output, *QUICK).status == 0
         (entry,) = json.loads(Path(f"{name}.json").read_text())["queries"]
         numbers.append({e["plane"]: e["dice"] for e in entry["labels"][0]["estimated_dice"]})
     assert {4 - plane: dice for plane, dice in numbers[0].items()} == numbers[1]
+
+
+def test_a_labelled_volume_stored_otherwise_gives_the_same_result(
+    run: Callable[..., Ran], volumes: Path
+) -> None:
+    save_volume("s_labels.nii.gz", AS_SAGITTAL, labels=True)
+    for name in ("v", "s"):
+        pair = ("--support", f"{name}.nii.gz", f"{name}_labels.nii.gz")
+        files = ("--query", f"{name}.nii.gz", "--output", f"o{name}.nii.gz")
+        ran = run("segment", *pair, *files, "--axis", "axial", *QUICK)
+        assert (ran.status, ran.err) == (0, "")
+    found, given = labels_in("ov.nii.gz"), labels_in("v_labels.nii.gz")
+    assert (labels_in("os.nii.gz") == found).all()
+    for plane in np.flatnonzero(given.any(axis=(0, 1))):
+        assert (found[:, :, plane] == given[:, :, plane]).all()
 
 
 def test_labels_in_another_orientation_are_the_same_examples(

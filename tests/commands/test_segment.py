@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -88,11 +89,43 @@ def test_a_stack_is_segmented_from_its_own_labelled_planes(
     assert entry["spacing"] == [3.0, 0.5, 0.5]
     assert entry["labels"][0]["pixels"] == int((written.array == 1).sum())
     assert {box["plane"] for label in entry["labels"] for box in label["boxes"]} <= set(range(5))
+    estimated = {e["plane"] for label in entry["labels"] for e in label["estimated_dice"]}
+    assert estimated == {1, 2, 4}  # the others are labelled
+    assert "check first: planes 1, 2, 4\n" in ran.out
+    given = tifffile.imread("stack_labels.tif")
+    assert (written.array[[0, 3]] == given[[0, 3]]).all()
+
+
+def test_another_stack_is_segmented_plane_by_plane(run: Callable[..., Ran], folder: Path) -> None:
+    shutil.copy("stack.tif", "other.tif")
+    ran = run(
+        "segment", "--support", "stack.tif", "stack_labels.tif", "--query", "other.tif", "--output", "out.tif",
+        "--json", "r.json", *QUICK,
+    )  # fmt: skip
+    assert (ran.status, ran.err) == (0, "")
+    (entry,) = json.loads(Path("r.json").read_text())["queries"]
     estimates = [
         (e["dice"], e["plane"]) for label in entry["labels"] for e in label["estimated_dice"]
     ]
     dice, plane = min(estimates)
     assert f"check first: planes {plane} (Dice about {dice:.2f}), " in ran.out
+
+
+def test_in_paper_mode_labelled_planes_are_examples_and_no_more(
+    run: Callable[..., Ran], folder: Path, networks: Networks
+) -> None:
+    ran = run(
+        "segment", "--support", "stack.tif", "stack_labels.tif", "--query", "stack.tif", "--output", "out.tif",
+        "--setting", "mode=paper",
+    )  # fmt: skip
+    assert (ran.status, ran.err) == (0, "")
+    volume, labels = tifffile.imread("stack.tif"), tifffile.imread("stack_labels.tif")
+    support = SupportSet.of([volume[n] for n in (0, 3)], [labels[n] for n in (0, 3)])
+    segmenter = ICLSAM(
+        settings=Settings(mode="paper"), networks=networks, cache=EmbeddingCache(None)
+    )
+    expected = segmenter.fit_support(support).predict_stack(volume)
+    assert (read_labels(Path("out.tif")).array == expected).all()
 
 
 @pytest.mark.parametrize("axis", [1, -1], ids=str)

@@ -314,9 +314,10 @@ class ICLSAM:
 
     def _provenance(self, support: SupportSet) -> Provenance:
         networks = self.networks
-        facts = {"icl": networks.icl_facts}
+        facts = {}
         for number, sam in enumerate(networks.sams[: self._recipe.max_experts], start=1):
             facts["sam" if number == 1 else f"sam{number}"] = sam.facts
+        facts["icl"] = networks.icl_facts
         return Provenance(
             version=version(),
             models={role: of_role.name for role, of_role in facts.items()},
