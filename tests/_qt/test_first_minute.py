@@ -107,7 +107,8 @@ def test_planes_appear_one_by_one(filled: Dock, qtbot: Any) -> None:
     filled.widget.run.runner.stepped.connect(note)
     filled.segment()
     filled.widget.run.runner.stepped.disconnect(note)
-    assert seen == [1, 2, 3, 4, 5]
+    # later steps settle the slices that are there
+    assert seen[:5] == [1, 2, 3, 4, 5]
 
 
 def test_the_slice_on_view_is_shown_before_the_examples_are_cross_validated(filled: Dock) -> None:
@@ -123,8 +124,10 @@ def test_the_slice_on_view_is_shown_before_the_examples_are_cross_validated(fill
     assert messages.index(predictions[0].message) < min(
         n for n, m in enumerate(messages) if m.startswith("Cross-validating")
     )
-    assert [step.done for step in predictions] == [0, 1, 2, 3, 4, 5]
-    np.testing.assert_array_equal(filled.result().data[5], predictions[4].prediction.labels)
+    assert [step.done for step in predictions] == [0, 1, 2, 3, 4, 5, *[5] * 5]
+    settled = [step for step in predictions if positions[step.slice_number.number] == (5,)]
+    assert len(settled) == 3
+    np.testing.assert_array_equal(filled.result().data[5], settled[-1].prediction.labels)
 
 
 def test_painting_another_slice_adds_an_example(filled: Dock) -> None:

@@ -22,7 +22,7 @@ from napari_iclsam.core.encoder.cache import EmbeddingCache
 from napari_iclsam.core.model_choice import ModelChoice
 from napari_iclsam.core.segmenter import ICLSAM
 from napari_iclsam.core.settings import Settings, describe
-from napari_iclsam.weights.catalogue import CATALOGUE
+from napari_iclsam.weights.catalogue import CATALOGUE, EXPERTS
 from tests._qt.conftest import Dock, some, stack
 
 KINDS = {bool: QCheckBox, int: QSpinBox, float: QDoubleSpinBox, str: QComboBox}
@@ -119,7 +119,9 @@ def test_the_preferences_page_has_what_the_fallback_has() -> None:
     page = manifest.contributions.configurations["general"].properties
     assert {key: value.default for key, value in page.items()} == _DEFAULTS
     for key, kind in (("models", "sam"), ("icl", "icl")):
-        assert page[key].enum == [name for name, entry in CATALOGUE.items() if entry.kind == kind]
+        together = list(EXPERTS) if kind == "sam" else []
+        names = [name for name, entry in CATALOGUE.items() if entry.kind == kind]
+        assert page[key].enum == [*together, *names]
 
 
 def test_the_line_shows_what_runs_where_and_how_long_it_takes(dock: Dock) -> None:
