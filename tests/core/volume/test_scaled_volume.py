@@ -22,7 +22,7 @@ def deep() -> NDArray[np.uint16]:
 
 
 def scaled(volume: Any, axis: int = 0, labelled: tuple[int, ...] = (0,)) -> ScaledVolume:
-    return ScaledVolume.of(volume, axis, labelled)
+    return ScaledVolume.of(volume, axis, labelled, range(volume.shape[axis]))
 
 
 def test_8_bit_planes_are_as_they_were(deep: NDArray[np.uint16]) -> None:
@@ -109,3 +109,17 @@ def test_of_many_planes_labelled_ones_are_sampled() -> None:
     volume[101] *= 1000
     other, labelled = scaled(volume, labelled=(0,)), scaled(volume, labelled=(101,))
     assert labelled.scale.high > 50 * other.scale.high
+
+
+def test_only_planes_that_are_labelled_or_wanted_are_sampled(deep: NDArray[np.uint16]) -> None:
+    asked: list[Any] = []
+
+    class Counted:
+        shape, dtype = deep.shape, deep.dtype
+
+        def __getitem__(self, key: Any) -> Any:
+            asked.append(key)
+            return deep[key]
+
+    ScaledVolume.of(Counted(), 0, (4,), (1, 2))
+    assert asked == [(1,), (2,), (4,)]
