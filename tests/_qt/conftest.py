@@ -194,3 +194,18 @@ def press(dock: Dock, qtbot: Any, planes: int = 1) -> None:
     dock.widget.bar.segment.click()
     qtbot.waitUntil(lambda: dock.widget.run.live not in (None, before), timeout=60_000)
     qtbot.waitUntil(lambda: dock.slices_done() >= planes, timeout=60_000)
+
+
+@pytest.fixture
+def capture() -> Iterator[list[str]]:
+    """Collect what napari notifies."""
+    from napari.utils.notifications import notification_manager
+
+    heard: list[str] = []
+
+    def hear(notification: Any) -> None:
+        heard.append(notification.message)
+
+    notification_manager.notification_ready.connect(hear)
+    yield heard
+    notification_manager.notification_ready.disconnect(hear)

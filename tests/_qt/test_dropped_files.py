@@ -10,7 +10,8 @@ import pytest
 import tifffile
 from PIL import Image
 
-from napari_iclsam._qt.background.reading import FilePair, read_files_steps
+from napari_iclsam._qt.background.dropped_files import DroppedFiles, read_files_steps
+from napari_iclsam.core.steps import drain
 
 IMAGE = np.random.default_rng(0).integers(0, 255, (24, 32), np.uint8)
 LABELS = np.zeros((24, 32), np.uint8)
@@ -18,21 +19,15 @@ LABELS[4:12, 6:20] = 1
 LABELS[14:20, 6:20] = 2
 
 
-def opened(paths: Sequence[Path]) -> tuple[FilePair, ...]:
-    steps = read_files_steps([str(path) for path in paths])
-    while True:
-        try:
-            next(steps)
-        except StopIteration as end:
-            pairs: tuple[FilePair, ...] = end.value
-            return pairs
+def opened(paths: Sequence[Path]) -> DroppedFiles:
+    return drain(read_files_steps([str(path) for path in paths]))
 
 
 def test_pairs_are_made_by_name(tmp_path: Path) -> None:
     for number in (1, 2, 10):
         Image.fromarray(IMAGE + np.uint8(number)).save(tmp_path / f"cell{number}.png")
         Image.fromarray(np.roll(LABELS, number)).save(tmp_path / f"cell{number}_mask.png")
-    pairs = opened(sorted(tmp_path.iterdir()))
+    pairs = opened(sorted(tmp_path.iterdir())).pairs
     assert [pair.name for pair in pairs] == ["cell1.png", "cell10.png", "cell2.png"]
     for pair in pairs:
         number = int(pair.name[4:-4])
@@ -45,7 +40,7 @@ def test_a_palette_keeps_all_its_classes(tmp_path: Path) -> None:
     picture = Image.frombytes("P", (32, 24), LABELS.tobytes())
     picture.putpalette([0, 0, 0, 128, 0, 0, 128, 0, 0])
     picture.save(tmp_path / "a_mask.png")
-    (pair,) = opened(list(tmp_path.iterdir()))
+    (pair,) = opened(list(tmp_path.iterdir())).pairs
     assert pair.labels.dtype == np.int32
     assert (pair.labels == LABELS).all()
 
@@ -56,9 +51,9 @@ def test_what_is_noticed_comes_with_the_pairs(tmp_path: Path) -> None:
         Image.fromarray((LABELS == 1).astype(np.uint8) * np.uint8(value)).save(
             tmp_path / f"{name}_mask.png"
         )
-    pairs = opened(list(tmp_path.iterdir()))
-    assert [np.unique(pair.labels).tolist() for pair in pairs] == [[0, 1], [0, 1]]
-    assert "taken as the same object" in pairs[0].notes[0]
+    dropped = opened(list(tmp_path.iterdir()))
+    assert [np.unique(pair.labels).tolist() for pair in dropped.pairs] == [[0, 1], [0, 1]]
+    assert "taken as the same object" in dropped.notes[0]
 
 
 @pytest.mark.parametrize(

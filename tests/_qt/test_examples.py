@@ -151,6 +151,21 @@ def test_dropped_pictures_become_examples(dock: Dock, tmp_path: Path, qtbot: Any
     assert dock.result().name == "query [ICL-SAM]"
 
 
+def test_what_was_noticed_of_dropped_files_is_shown(
+    dock: Dock, tmp_path: Path, qtbot: Any, capture: list[str]
+) -> None:
+    images, labels = stack(planes=2)
+    for name, value in (("a", 1), ("b", 255)):
+        iio.imwrite(tmp_path / f"{name}.png", images[0])
+        iio.imwrite(
+            tmp_path / f"{name}_mask.png", (labels[0] > 0).astype(np.uint8) * np.uint8(value)
+        )
+    dock.settle()
+    drop(dock, sorted(tmp_path.glob("*.png")))
+    qtbot.waitUntil(lambda: dock.widget.examples.table.count() == 2, timeout=20_000)
+    assert any("taken as the same object" in message for message in capture), capture
+
+
 def test_dropped_pictures_without_labels_are_refused_in_words(
     dock: Dock, tmp_path: Path, qtbot: Any
 ) -> None:

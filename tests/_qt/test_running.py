@@ -9,7 +9,7 @@ import subprocess
 import sys
 import threading
 import weakref
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Generator
 from typing import Any
 
 import numpy as np
@@ -105,21 +105,6 @@ def test_an_error_is_shown_in_words_and_the_widget_stays_usable(
     dock.viewer.layers["scan"].data = np.nan_to_num(broken)
     dock.segment()
     assert dock.widget.bar.message.text().startswith("Done: 2 slices")
-
-
-@pytest.fixture
-def capture() -> Iterator[list[str]]:
-    """Collect what napari notifies."""
-    from napari.utils.notifications import notification_manager
-
-    heard: list[str] = []
-
-    def hear(notification: Any) -> None:
-        heard.append(notification.message)
-
-    notification_manager.notification_ready.connect(hear)
-    yield heard
-    notification_manager.notification_ready.disconnect(hear)
 
 
 def test_of_several_waiting_runs_only_the_last_begins(qtbot: Any) -> None:

@@ -8,15 +8,15 @@ from typing import Any
 
 from napari.components import ViewerModel
 from napari.layers import Labels, Layer
+from napari.utils.notifications import show_info
 from qtpy.QtCore import QTimer, Signal
 from qtpy.QtWidgets import QFormLayout, QLabel, QVBoxLayout, QWidget
 
+from napari_iclsam._qt.background.dropped_files import DroppedFiles, read_files_steps
 from napari_iclsam._qt.background.reading import (
-    FilePair,
     Pictures,
     ScannedLabels,
     picture_steps,
-    read_files_steps,
     scan_steps,
 )
 from napari_iclsam._qt.background.runner import Runner
@@ -370,8 +370,11 @@ class ExamplesForm(QWidget):
         if images:
             self.opener.start(partial(read_files_steps, images))
 
-    def _on_files_read(self, pairs: tuple[FilePair, ...]) -> None:
-        self.add_examples(FileExample(pair.name, pair.image, pair.labels) for pair in pairs)
+    def _on_files_read(self, dropped: DroppedFiles) -> None:
+        # a fallback is never silent
+        for note in dropped.notes:
+            show_info(note)
+        self.add_examples(FileExample(pair.name, pair.image, pair.labels) for pair in dropped.pairs)
 
 
 def _labels_in_words(rows: Iterable[Row]) -> str:

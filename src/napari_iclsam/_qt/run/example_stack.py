@@ -39,7 +39,7 @@ class ExampleStack:
 
 
 def example_stack_of(request: Request) -> ExampleStack | None:
-    """Return the stack of a request, if all its examples and jobs are slices of one, in one orientation."""
+    """Return the stack that all examples and jobs are slices of, in one orientation, if any."""
     stacks: list[SliceStack] = [job.slices for job in request.jobs]
     examples: list[SliceStack] = []
     for pair in request.pairs:

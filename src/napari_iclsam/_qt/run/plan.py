@@ -208,7 +208,7 @@ def _type_for(dtype: np.dtype[Any] | None, largest: int) -> np.dtype[Any]:
 def _spacing(
     image: Layer, level: int, orientation: SliceOrientation
 ) -> tuple[float, float, float] | None:
-    """Return the distance of slices, rows and columns of a stack in an image; None of other arrays."""
+    """Return the distance of slices, rows and columns in an image; None if it is no stack."""
     if orientation.axis is None or orientation.ndim > len(image.scale):
         return None
     full = layers.shape(image, 0)
