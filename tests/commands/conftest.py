@@ -36,7 +36,11 @@ def networks() -> Networks:
         UniverSeg(1, (4, 4)).eval().requires_grad_(False),
     )
     return Networks(
-        (LoadedSam(sam, facts=ModelFacts("small_sam", "sha256:a", "MIT", fusion_default="starter")),),
+        (
+            LoadedSam(
+                sam, facts=ModelFacts("small_sam", "sha256:a", "MIT", fusion_default="starter")
+            ),
+        ),
         icl,
         icl_facts=ModelFacts("small_icl", "sha256:b", "CC0-1.0"),
     )

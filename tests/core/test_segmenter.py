@@ -456,9 +456,7 @@ class TestTwoExperts:
         made = self.fit(two, scene, 2, mode="paper").provenance
         assert made.models == {"sam": "small_sam", "icl": "small_icl"}
 
-    def test_of_more_than_are_fused_the_first_ones_run(
-        self, two: Networks, scene: Scene
-    ) -> None:
+    def test_of_more_than_are_fused_the_first_ones_run(self, two: Networks, scene: Scene) -> None:
         many = replace(two, sams=two.sams * 3)
         task = self.fit(many, scene, 2, cross_validate=False)
         assert len(task.context.runners.experts) == 4

@@ -108,9 +108,7 @@ class TestPrediction:
         monkeypatch.setattr(evidence_store, "_IN_MEMORY", 0)
         assert np.array_equal(stack.predict(), expected)
 
-    def test_only_the_planes_asked_for(
-        self, stack: StackTask, painted: NDArray[np.int32]
-    ) -> None:
+    def test_only_the_planes_asked_for(self, stack: StackTask, painted: NDArray[np.int32]) -> None:
         labels = stack.predict(planes=[3, 1, 0])
         assert labels[[0, 3]].any(axis=(1, 2)).all()
         assert np.array_equal(labels[1], painted[1])

@@ -44,10 +44,7 @@ def cases(count: int, *, good: str) -> list[HeldOut]:
     made = []
     for _ in range(count):
         truth = torch.from_numpy(rng.random((1, 400)) < 0.3)
-        odds = {
-            name: torch.from_numpy(rng.standard_normal((1, 400)))
-            for name in PARTS
-        }
+        odds = {name: torch.from_numpy(rng.standard_normal((1, 400))) for name in PARTS}
         odds[good] = torch.where(truth, 2.0, -2.0).double()
         made.append(HeldOut(log_odds(*odds.values()), odds["icl"] > 0, truth))
     return made
@@ -225,7 +222,11 @@ def of_two_experts(count: int, *, first: str, second: str) -> list[HeldOut]:
         for kind in (first, second):
             for _ in range(2):
                 noise = torch.from_numpy(rng.standard_normal((1, 8000)))
-                parts.append({"right": sure + 1.5 * noise, "noise": noise, "opposite": noise - sure / 4}[kind])
+                parts.append(
+                    {"right": sure + 1.5 * noise, "noise": noise, "opposite": noise - sure / 4}[
+                        kind
+                    ]
+                )
         made.append(HeldOut(log_odds(*parts), parts[0] > 0, truth))
     return made
 
@@ -276,6 +277,8 @@ def test_a_promptable_model_that_helps_one_of_two_labels_is_kept() -> None:
         of_two_experts(6, first="noise", second="right"),
         strict=True,
     ):
-        both = LogOdds(torch.cat([a.log_odds.parts, b.log_odds.parts], dim=1), torch.ones(5, 2).double())
+        both = LogOdds(
+            torch.cat([a.log_odds.parts, b.log_odds.parts], dim=1), torch.ones(5, 2).double()
+        )
         some.append(HeldOut(both, both.icl > 0, torch.cat([a.truth, b.truth])))
     assert helpful_experts(some, [TWO, TWO]) == (0, 1)

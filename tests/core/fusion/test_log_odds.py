@@ -188,7 +188,9 @@ def lines(width: int, side: int) -> NDArray[np.bool_]:
 def test_a_single_example_of_something_thin_raises_the_threshold(side: int) -> None:
     thin, thick = lines(side // 64, side), lines(side // 16, side)
     nothing = np.zeros_like(thin)
-    assert shifted_for_thin(STARTER_WEIGHTS, [thin]) == replace(STARTER_WEIGHTS, threshold_shift=0.5)
+    assert shifted_for_thin(STARTER_WEIGHTS, [thin]) == replace(
+        STARTER_WEIGHTS, threshold_shift=0.5
+    )
     assert shifted_for_thin(STARTER_WEIGHTS, [nothing, thin]).threshold_shift == 0.5
     assert shifted_for_thin(STARTER_WEIGHTS, [thick]) == STARTER_WEIGHTS
     assert shifted_for_thin(STARTER_WEIGHTS, [thin, thin]) == STARTER_WEIGHTS
