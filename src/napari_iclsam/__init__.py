@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from napari_iclsam.core.prediction import Prediction, Progress
     from napari_iclsam.core.segmenter import ICLSAM
     from napari_iclsam.core.settings import Settings
+    from napari_iclsam.core.stack_task import StackTask
     from napari_iclsam.core.task import Task
     from napari_iclsam.core.task_file import load_task
 
@@ -25,6 +26,7 @@ __all__ = [
     "Prediction",
     "Progress",
     "Settings",
+    "StackTask",
     "SupportSet",
     "Task",
     "__version__",
@@ -34,6 +36,7 @@ __all__ = [
 
 _HOMES = {
     "ICLSAM": "segmenter",
+    "StackTask": "stack_task",
     "Task": "task",
     "Prediction": "prediction",
     "Progress": "prediction",

@@ -11,7 +11,7 @@ from napari_iclsam.weights.catalogue import FusionDefault
 
 @dataclass(frozen=True, slots=True)
 class FusionWeights:
-    """Weights of the parts of one label; see `napari_iclsam.core.fusion.log_odds.LogOdds`.
+    """Weights of the parts of one label; see ``napari_iclsam.core.fusion.log_odds.LogOdds``.
 
     Attributes
     ----------
