@@ -1,0 +1,42 @@
+"""The benchmark of volumes: which planes are labelled, and interpolation between them."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import nibabel
+import numpy as np
+import pytest
+
+from benchmarks import volumes
+
+
+def test_labelled_planes_are_spread_over_those_that_hold_a_label() -> None:
+    truth = np.zeros((20, 4, 4), np.int32)
+    truth[4:13, 1, 1] = 1
+    assert volumes.labelled_planes(truth, 3) == [5, 8, 11]
+    assert volumes.labelled_planes(truth, 1) == [8]
+
+
+def test_interpolation_lies_between_the_outermost_labelled_planes() -> None:
+    mask = np.zeros((30, 30), bool)
+    mask[10:20, 10:20] = True
+    smaller = np.zeros_like(mask)
+    smaller[13:17, 13:17] = True
+    filled = volumes.interpolated({2: mask, 6: smaller}, 9)
+    assert not filled[[0, 1, 7, 8]].any()
+    assert mask.sum() > filled[4].sum() > smaller.sum()
+
+
+def test_a_volume_has_its_planes_along_the_first_axis(tmp_path: Path) -> None:
+    image = np.arange(24, dtype=np.int16).reshape(2, 3, 4)
+    labels = (image > 20).astype(np.uint8)
+    affine = np.diag([0.5, 2.0, 3.0, 1.0])
+    nibabel.save(nibabel.Nifti1Image(image, affine), tmp_path / "image.nii.gz")
+    nibabel.save(nibabel.Nifti1Image(labels, affine), tmp_path / "labels.nii.gz")
+    (tmp_path / "meta.json").write_text(json.dumps({"axis": 1, "labels": {"1": "object"}}))
+    volume = volumes.read_volume(tmp_path)
+    assert volume.image.shape == (3, 4, 2)
+    assert volume.spacing == pytest.approx((2.0, 3.0, 0.5))
+    assert (volume.truth > 0).sum() == labels.sum()
