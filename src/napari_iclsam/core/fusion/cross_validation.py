@@ -48,6 +48,10 @@ _THRESHOLD_SHIFTS = (0.0, -1.5, -1.0, -0.5, 0.5, 1.0, 1.5)
 _ENOUGH_FOR_SHIFTS = 4
 """Examples of a label from which on threshold shifts are searched."""
 
+_WORTH_KEEPING = 0.002
+"""Dice that a promptable model must gain for some label, or it is dropped: less is noise, and each
+model costs time in every query. On the training sets dropping costs .002 in the mean."""
+
 _ENOUGH_TO_DROP = 4
 """Examples of each label from which on a promptable model may be dropped."""
 
@@ -169,7 +173,7 @@ def helpful_experts(cases: Sequence[HeldOut], defaults: Sequence[FusionWeights])
         # one after the other: two models that say the same may each be spared, but not both
         others = tuple(other for other in kept if other != expert)
         # a model without which nothing changes is kept: only harm speaks against it
-        if others and _gain(cases, defaults, kept, others) < 0:
+        if others and _gain(cases, defaults, kept, others) < _WORTH_KEEPING:
             kept = others
     return kept
 
