@@ -75,6 +75,8 @@ def fit_context(
         fit_probe(examples.of_expert(expert), masks, runners.recipe)
         for expert in range(len(runners.experts))
     )
+    # which examples are shown then depends on the query, so nothing can be encoded before it
+    # comes
     if len(examples) > runners.recipe.max_examples:
         return FittedContext(runners, examples, probes, None)
     encoded = encode_support(runners.in_context, examples, encoded)
@@ -92,6 +94,8 @@ def run_models(
             probe.confidence(embedding)
             for probe, embedding in zip(context.probes, query.embeddings, strict=True)
         ]
+        # there is one in-context model and it takes one guidance: no promptable model is
+        # preferred
         mean_confidence = torch.stack(confidence).mean(dim=0)
         segmented = segment_query(context, query, mean_confidence)
         boxes = find_boxes(segmented.probabilities, query.shape, recipe)
@@ -102,6 +106,7 @@ def run_models(
             context.runners.experts.runners, query.embeddings, confidence, strict=True
         ):
             probabilities = segmented.probabilities
+            # each decoder is guided by the map of its own features, not by the mean
             sam = refine_with_sam(runner, embedding, probabilities, own, boxes, recipe)
             outputs.append(ExpertOutput(own, sam))
     return StageOutputs(segmented.probabilities, tuple(outputs), boxes, segmented.full_image)
@@ -114,6 +119,7 @@ def segment_query(
     runner = context.runners.in_context
     recipe = context.runners.recipe
     encoded = context.encoded
+    # guidance fades with the number of examples shown (Hu et al. 2024), not with those there are
     pairs = len(context.examples)
     if encoded is None:
         nearest = nearest_examples(context.examples, query.embedding, recipe.max_examples)

@@ -25,6 +25,8 @@ def without_gradients(steps: Generator[Step, None, Result]) -> Generator[Step, N
         while True:
             with torch.inference_mode():
                 try:
+                    # inference mode is of the thread: it must not be on while the caller has its
+                    # turn
                     step = next(steps)
                 except StopIteration as end:
                     return end.value  # type: ignore[no-any-return]

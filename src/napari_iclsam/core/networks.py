@@ -129,9 +129,11 @@ class NetworkSource:
             If one of them is unknown.
         """
         device = choose_device(choice.device)
+        # a wrong name is told at once and not after minutes of loading
         describe(choice.icl, "icl")
         sams = []
         for name in expert_names(choice.sam):
+            # small encoders lose more by conversions than they win
             large = describe(name, "sam").large
             sams.append((name, choose_precision(precision, device, large=large)))
         icl_dtype = choose_precision(precision, device, large=True)
@@ -178,5 +180,6 @@ def _lasting_name(name: str, built: Built) -> str:
     """Return a name under which a network is found again, whatever the working folder: a file's whole path."""
     if built.weights.name in CATALOGUE:
         return built.weights.name
+    # a task is opened from other folders, too: a relative path would lead nowhere
     prefix = "" if Path(name).expanduser().is_file() else name.partition(":")[0] + ":"
     return prefix + str(built.path.resolve())

@@ -138,6 +138,7 @@ class Task:
             If it is not one plane of finite numbers, or has the same value everywhere. (Empty planes of a stack are
             no error: nothing is found in them.)
         """
+        # an error of single images alone: a stack may have blank planes
         check_contrast(check_image(image))
         return drain(self.steps(image))
 
@@ -173,6 +174,7 @@ class Task:
         axis = stack_axis(volume.shape, axis)
         labels = np.zeros(volume.shape[:3], np.int32)
         for progress in self.stack_steps(volume, axis, planes=planes):
+            # the steps in between carry messages alone
             if progress.prediction is not None:
                 assert progress.plane is not None
                 labels[(slice(None),) * axis + (progress.plane,)] = progress.prediction.labels
@@ -203,6 +205,7 @@ class Task:
         self, volume: ArrayLike, axis: int, wanted: tuple[int, ...]
     ) -> Generator[Progress, None, None]:
         total = len(wanted)
+        # closed at once when a run is cancelled: its thread would go on reading
         with closing(read_ahead(volume, axis, wanted)) as images:
             queries = self.context.runners.experts.embed_planes(images)
             for done, plane in enumerate(wanted):
@@ -213,6 +216,7 @@ class Task:
                 try:
                     with timer.stage("embed"):
                         query = next(queries)
+                # what is wrong with a plane is of use only with its number
                 except (ValueError, TypeError) as error:
                     raise PlaneError(plane, str(error)) from error
                 located = partial(replace, done=done, total=total, plane=plane)
@@ -233,6 +237,7 @@ class Task:
     def _fuse(self, outputs: StageOutputs) -> _Fused:
         rule = self.context.runners.recipe.fusion
         if rule == "in-context model alone":
+            # estimates are of log-odds, which these rules do not compute
             return _Fused(resize(outputs.icl, outputs.size) - 0.5, [])
         if rule == "published":
             icl = icl_score(outputs.icl, outputs.size)
@@ -243,6 +248,7 @@ class Task:
 
     def _prediction(self, outputs: StageOutputs, fused: _Fused, timer: StageTimer) -> Prediction:
         ids = self.support.ids
+        # once for both, so that labels and probabilities never contradict each other
         scores = decided(fused.scores)
         labels = label_map(scores, ids)
         full_image = resize(outputs.full_image, outputs.size) - 0.5
@@ -271,6 +277,7 @@ class Task:
 
 def decided(scores: Tensor) -> Tensor:
     """Return scores, zero where they are no more than `UNDECIDED`."""
+    # a probability shown as 0.5 beside a label would look like an error
     return F.hardshrink(scores, UNDECIDED)
 
 

@@ -65,6 +65,7 @@ class SavedTask:
 def save_task(task: Task, path: str | Path) -> None:
     """Save what a fitted task was made of; see `write_task`."""
     names = task.provenance.models
+    # in the order of their roles: the first model's embeddings choose examples and places
     sams = [name for role, name in names.items() if role.startswith("sam")]
     models = ModelChoice("+".join(sams) or "starter", names["icl"] or "starter")
     write_task(SavedTask(task.support, task.settings, models), path)
@@ -94,9 +95,11 @@ def write_task(saved: SavedTask, path: str | Path) -> None:
         "settings": saved.settings.to_dict(),
         "pairs": len(support),
         "fingerprint": support.fingerprint(),
+        # TIFF knows neither booleans nor each byte order, and the fingerprint depends on them
         "dtypes": [image.dtype.str for image in support.images],
         "styles": {str(label): asdict(style) for label, style in support.styles.items()},
     }
+    # beside the file, since a rename is atomic within one file system alone
     part = path.with_name(f"{path.name}.{uuid.uuid4().hex[:8]}.part")
     try:
         with zipfile.ZipFile(part, "x", zipfile.ZIP_DEFLATED) as archive:
@@ -106,6 +109,7 @@ def write_task(saved: SavedTask, path: str | Path) -> None:
                 archive.writestr(f"{n}.labels.tif", _to_tiff(labels))
         part.replace(path)
     finally:
+        # after an error the earlier file of that name is still whole
         part.unlink(missing_ok=True)
 
 
@@ -151,11 +155,13 @@ def load_task(
 
 def _read(archive: zipfile.ZipFile, path: Path) -> SavedTask:
     for name in archive.namelist():
+        # nothing is unpacked here, but others may unpack the file
         if _leads_outside(name):
             raise ValueError(
                 f"{path} is not read: it holds a path that leads outside itself ({name!r})."
             )
     index = json.loads(archive.read(_INDEX))
+    # before all else: what another format holds cannot be judged
     found = index.get("format") if isinstance(index, dict) else None
     if found != FORMAT:
         raise ValueError(
@@ -163,6 +169,7 @@ def _read(archive: zipfile.ZipFile, path: Path) -> SavedTask:
             "Update napari-iclsam, or save the task again with this version."
         )
     support = _read_support(archive, index)
+    # a result names the fingerprint of its examples: it must stay true
     if support.fingerprint() != index["fingerprint"]:
         raise ValueError(
             f"{path} was changed after it was saved: its images are not those it was saved with."
@@ -193,6 +200,7 @@ def _style(values: Mapping[str, Any]) -> LabelStyle:
 
 def _to_tiff(array: NDArray[Any]) -> bytes:
     buffer = io.BytesIO()
+    # TIFF has no booleans
     plain = array.view(np.uint8) if array.dtype == bool else array
     tifffile.imwrite(buffer, plain, photometric="rgb" if array.ndim == 3 else "minisblack")
     return buffer.getvalue()

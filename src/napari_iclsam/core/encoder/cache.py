@@ -33,6 +33,7 @@ _STALE = 3600.0
 
 def embedding_key(rgb: NDArray[np.uint8], weights: str, precision: str) -> str:
     """Return the key of an 8-bit RGB image under weights (their hash) at a precision: 64 hexadecimal digits."""
+    # the shape belongs to it: the same bytes may be images of different sides
     digest = hashlib.sha256(f"{weights}/{precision}/{rgb.shape}".encode())
     digest.update(np.ascontiguousarray(rgb).data)
     return digest.hexdigest()
@@ -75,6 +76,7 @@ class EmbeddingCache:
             if key in self._memory:
                 self._memory.move_to_end(key)
                 return self._memory[key]
+        # outside the lock: reading from disk must not hold up other threads
         features = self._read(key)
         if features is not None:
             self._remember(key, features)
@@ -82,6 +84,7 @@ class EmbeddingCache:
 
     def put(self, key: str, features: Features) -> None:
         """Keep the features of a key. A full or read-only disk is not an error: memory still holds them."""
+        # on the CPU, so that many embeddings do not fill the memory of a graphics card
         features = _map(features, lambda t: t.detach().cpu().contiguous())
         self._remember(key, features)
         if self.folder is not None:
@@ -109,6 +112,8 @@ class EmbeddingCache:
             self._memory[key] = features
             self._memory.move_to_end(key)
             while (
+                # what was put last stays even if it alone exceeds the limit: it is about to be
+                # used
                 len(self._memory) > 1
                 and sum(map(_size, self._memory.values())) > self._memory_limit
             ):
@@ -123,6 +128,7 @@ class EmbeddingCache:
             features = Features(tensors["embedding"], tensors.get("detail"))
         except FileNotFoundError:
             return None
+        # a broken file is of no use to anyone, and counts against the limit
         except (OSError, SafetensorError, KeyError):
             _remove(path)
             return None
@@ -136,6 +142,7 @@ class EmbeddingCache:
         tensors = {"embedding": features.embedding}
         if features.detail is not None:
             tensors["detail"] = features.detail
+        # in the same folder, since a rename is atomic within one file system alone
         handle, name = tempfile.mkstemp(suffix=".part", dir=self.folder)
         os.close(handle)
         try:
@@ -147,6 +154,7 @@ class EmbeddingCache:
     def _shrink_disk(self) -> None:
         files = sorted(self._files(), key=lambda entry: entry[2])
         excess = sum(size for _, size, _ in files) - self._disk_limit
+        # the newest file stays whatever its size: it has just been written
         for path, size, _ in files[:-1]:
             if excess <= 0:
                 break
@@ -160,6 +168,7 @@ class EmbeddingCache:
             return
         for path in self.folder.glob("*.part"):
             with suppress(OSError):
+                # a younger one may have a writer in another process
                 if time.time() - path.stat().st_mtime >= age:
                     path.unlink()
 
@@ -196,6 +205,7 @@ def _map(features: Features, function: Callable[[torch.Tensor], torch.Tensor]) -
 
 def on_device(features: Features, device: torch.device) -> Features:
     """Return features in float32 on a device, in one memory layout whether they were computed now or kept."""
+    # kernels may round otherwise in another layout: results must not depend on the cache
     return _map(features, lambda t: t.to(device, torch.float32).contiguous())
 
 
@@ -207,6 +217,7 @@ def split_batch(features: Features) -> list[Features]:
 
 
 def _item(number: int, batch: torch.Tensor) -> torch.Tensor:
+    # a view would keep the whole batch in memory as long as one of its images is cached
     return batch[number : number + 1].clone()
 
 

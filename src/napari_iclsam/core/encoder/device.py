@@ -24,6 +24,7 @@ def choose_device(name: str = "auto") -> torch.device:
         return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
     try:
         device = torch.device(name)
+        # a name may be valid and its device absent: only using it shows that
         torch.zeros(1, device=device)
     except (RuntimeError, AssertionError, NotImplementedError, ImportError) as error:
         raise ValueError(
@@ -80,6 +81,7 @@ def choose_precision(name: Precision, device: torch.device, *, large: bool) -> t
 
 def _cpu() -> Mapping[str, object]:
     """Return what the processor can do; nothing is known to PyTorch older than 2.10."""
+    # where nothing is known, float32 is the safe choice
     ask = getattr(torch.cpu, "get_capabilities", dict)
     return cast(Mapping[str, object], ask())
 

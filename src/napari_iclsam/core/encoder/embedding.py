@@ -30,6 +30,7 @@ class Embedding:
     @property
     def cells(self) -> Tensor:
         """The features of the cells that lie on the image, without padding: (F, rows, columns)."""
+        # what the encoder computes of zeros beside the image says nothing of the image
         return self.frame.crop_grid(self.features.embedding[0])
 
 

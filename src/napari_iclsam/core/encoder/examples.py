@@ -39,6 +39,7 @@ class Examples:
         return Examples(
             self.support.subset(pairs),
             tuple(self.images[pair] for pair in pairs),
+            # before anything is embedded, as for a first look, there are none to choose from
             tuple(self.embeddings[pair] for pair in pairs) if self.embeddings else (),
         )
 
@@ -57,6 +58,7 @@ class Examples:
 
     def masks(self, pair: int) -> NDArray[np.bool_]:
         """Return the mask of each label in one pair, (L, H, W)."""
+        # labels that the pair does not hold as well: all pairs have the same L
         return np.stack([self.support.mask(pair, label) for label in self.support.ids])
 
     def all_masks(self) -> list[NDArray[np.bool_]]:

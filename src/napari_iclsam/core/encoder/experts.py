@@ -32,6 +32,7 @@ class Experts:
     @property
     def images_at_once(self) -> int:
         """How many images are best embedded in one call."""
+        # the one that takes fewest decides, since all embed the same batch
         return min(runner.images_at_once for runner in self.runners)
 
     def subset(self, chosen: Sequence[int]) -> Experts:
@@ -63,10 +64,12 @@ class Experts:
             try:
                 while len(batch) < self.images_at_once:
                     batch.append(to_rgb8(check_image(next(planes))))
+            # the last batch may be smaller
             except StopIteration:
                 ended = True
             except Exception as raised:  # noqa: BLE001 (raised below)
                 error = raised
+            # planes before a broken one are good: they come first, and the error in its place
             yield from self.embed_batch(batch)
             if error is not None:
                 raise error

@@ -87,6 +87,7 @@ class PromptableRunner:
         encoder = self._encoder_key()
         keys = [embedding_key(rgb, encoder, self.precision) for rgb in images]
         found = {key: self.cache.get(key) for key in keys}
+        # by key, so that planes that are equal are embedded once
         missing = {key: rgb for key, rgb in zip(keys, images, strict=True) if found[key] is None}
         found |= self._encode(missing)
         embedded = []
@@ -100,8 +101,10 @@ class PromptableRunner:
         parts = []
         for start in range(0, len(prompts), PROMPTS_AT_ONCE):
             part = prompts.part(start, start + PROMPTS_AT_ONCE)
+            # the decoder's weights are float32 whatever the precision: autocast alone lowers it
             with computing_in(getattr(torch, self.precision), self.device):
                 decoded = self.promptable.decode(embedding.features, part)
+            # maxima and sums follow, in which half precision would lose digits
             parts.append(decoded.logits.float())
         return torch.cat(parts)
 
@@ -119,10 +122,12 @@ class PromptableRunner:
         """Make the encoder's input of an image, (1, 3, s, s)."""
         frame = self.frame(rgb)
         pixels = frame.to_square(rgb, self.promptable.resampling)
+        # padded after normalising: SAM was trained with padding that is zero then
         return frame.pad(self.promptable.normalise(pixels.to(self.device)))
 
     def _encoder_key(self) -> str:
         """Tell this encoder from others: by its weights, their preprocessing and the size of its input."""
+        # networks without a file, as in tests, have no checksum to be given
         checksum = self.checksum or _checksum(self.network)
         preprocessing = getattr(self.network, "preprocessing", "")
         return f"{checksum}/{preprocessing}/{self.promptable.image_size}"
@@ -134,5 +139,6 @@ def _checksum(module: nn.Module) -> str:
     for name, tensor in module.state_dict().items():
         digest.update(f"{name}/{tensor.dtype}/{tuple(tensor.shape)}".encode())
         values = tensor.detach().cpu().contiguous().reshape(-1)
+        # as bytes, since NumPy has no bfloat16
         digest.update(values.view(torch.uint8).numpy().data)
     return digest.hexdigest()

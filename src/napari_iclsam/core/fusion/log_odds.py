@@ -58,6 +58,8 @@ class LogOdds:
         parts = self.parts[:, label].flatten(1)
         if not gate_by_agreement:
             return parts
+        # what does not agree is replaced by the in-context model's, not dropped: the sum keeps
+        # its scale
         return torch.lerp(parts[:1], parts, self.agreement[:, label, None])
 
 
@@ -67,6 +69,7 @@ def foreground_log_odds(masks: Sequence[NDArray[np.bool_]]) -> list[float]:
     The probe is fitted with balanced classes: this is what its log-odds lack.
     """
     shares = np.mean([of_pair.mean(axis=(1, 2)) for of_pair in masks], axis=0)
+    # a label that fills all or nothing of the examples would make them infinite
     clipped = np.clip(shares, 1e-4, 1 - 1e-4)
     log_odds: list[float] = np.log(clipped / (1 - clipped)).tolist()
     return log_odds
@@ -81,17 +84,20 @@ def log_odds_of(outputs: StageOutputs, foreground: Sequence[float]) -> LogOdds:
     foreground : sequence of float
         Of `foreground_log_odds`, label by label.
     """
+    # clipped to +-6.9: a network that is wholly sure would outvote all other parts
     icl = resize(outputs.icl, outputs.size).logit(1e-3)
     prior = torch.tensor(foreground, dtype=icl.dtype, device=icl.device)[:, None, None, None]
     full = torch.ones(len(icl), device=icl.device)
     parts = [icl]
     agreement = [full]
     for expert in outputs.experts:
+        # the probe learnt from balanced classes and so overrates what is rare
         confidence = expert.confidence.logit(1e-3) + prior
         mask = expert.sam > 0
         with_icl = _ramp(_overlap(mask, icl > 0), _ICL_AGREEMENT)
         with_map = _ramp(_overlap(mask, _best_mask(confidence)), _MAP_AGREEMENT)
         parts += [expert.sam.clamp(-_LIMIT, _LIMIT), confidence]
+        # one confirmation suffices: each alone has failures that the other does not share
         agreement += [torch.maximum(with_icl, with_map), full]
     return LogOdds(torch.stack(parts), torch.stack(agreement))
 
@@ -108,7 +114,10 @@ def fuse_log_odds(log_odds: LogOdds, weights: Sequence[FusionWeights]) -> Tensor
     scores = []
     for label, of_label in enumerate(weights):
         fused = weighted_sum(log_odds, label, of_label)
+        # a threshold for each image, since its own probabilities tell what is to be expected in
+        # it
         threshold = lower_edge(best_bin(histogram(fused))) + of_label.threshold_shift
+        # subtracted, so that labels compete by how far they lie above their thresholds
         scores.append((fused - threshold[:, None]).reshape(log_odds.icl.shape[1:]))
     return torch.stack(scores)
 
@@ -149,6 +158,7 @@ def _overlap(a: Tensor, b: Tensor) -> Tensor:
     """Return the Dice of masks (L, 1, H, W) label by label, (L,); 0 if both are empty: then nothing agrees."""
     both = (a & b).sum(dim=(1, 2, 3))
     total = a.sum(dim=(1, 2, 3)) + b.sum(dim=(1, 2, 3))
+    # at least one, so that two empty masks give 0 instead of NaN
     return 2 * both / total.clamp_min(1)
 
 

@@ -49,6 +49,8 @@ class StageOutputs:
     @property
     def size(self) -> tuple[int, int]:
         """Height and width of the query in pixels."""
+        # the in-context model's maps are of another size: only those of the promptable ones lie
+        # on the image
         return self.sam.shape[-2], self.sam.shape[-1]
 
     @property

@@ -20,6 +20,8 @@ def icl_score(probabilities: Tensor, size: tuple[int, int]) -> Tensor:
     A flat map keeps its sign: there is no contrast to measure it by.
     """
     half = torch.full((1, 1, 1, 1), 0.5, device=probabilities.device)
+    # standardised before it is resized, as the published code does: resizing changes the
+    # deviation
     score = _with_sign_where_flat(standardise(probabilities, half), probabilities - 0.5)
     return resize(score, size)
 
@@ -58,4 +60,5 @@ def label_map(scores: Tensor, ids: Sequence[int]) -> NDArray[np.int32]:
     """Return the label of the largest score (L, 1, H, W) of each pixel, 0 where none is positive, (H, W)."""
     best, index = scores[:, 0].max(dim=0)
     labels = torch.tensor(ids, dtype=torch.int32, device=scores.device)[index]
+    # background has no score of its own: it is where no label is sure of itself
     return torch.where(best > 0, labels, torch.zeros_like(labels)).cpu().numpy()

@@ -20,7 +20,9 @@ def histogram(log_odds: Tensor, among: Tensor | None = None) -> Tensor:
     """Count log-odds (R, n) in bins of `BIN_WIDTH`, (R, B), all or those ``among`` (n,) which are meant."""
     bins = round(2 * _LIMIT / BIN_WIDTH)
     rows = len(log_odds)
+    # clamped, so that what is beyond the limit counts in the outermost bins and not outside
     index = ((log_odds + _LIMIT) / BIN_WIDTH).long().clamp(0, bins - 1)
+    # rows follow each other in one index: a single bincount serves all of them
     index += bins * torch.arange(rows, device=log_odds.device)[:, None]
     if among is not None:
         index = index[:, among]
@@ -30,6 +32,7 @@ def histogram(log_odds: Tensor, among: Tensor | None = None) -> Tensor:
 def best_bin(counts: Tensor) -> Tensor:
     """Return from which bin on (R,) the foreground must reach for the largest expected Dice, given `histogram`."""
     lowest = round((_LOWEST + _LIMIT) / BIN_WIDTH)
+    # without a least threshold, an image of background alone would get a mask of its noise
     return expected_dice(counts).argmax(dim=1).clamp_min(lowest)
 
 
@@ -39,6 +42,7 @@ def expected_dice(counts: Tensor) -> Tensor:
     If each pixel is foreground with its probability p, that is about 2 sum_F p / (|F| + sum p) for
     a foreground F.
     """
+    # the middle of a bin stands for the log-odds in it
     centers = torch.arange(counts.shape[1], device=counts.device) + 0.5
     probabilities = torch.sigmoid(lower_edge(centers))
     area = sum_from(counts)
@@ -48,6 +52,7 @@ def expected_dice(counts: Tensor) -> Tensor:
 
 def sum_from(counts: Tensor) -> Tensor:
     """Sum counts (R, B) from each bin to the last, (R, B)."""
+    # flipped, since cumsum goes from the first to the last
     return counts.flip(1).cumsum(1).flip(1)
 
 

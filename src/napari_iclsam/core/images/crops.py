@@ -75,6 +75,7 @@ def find_region(mask: NDArray[np.bool_]) -> Region | None:
 
 def mean_size(regions: Sequence[Region]) -> float:
     """Return the geometric mean of the sizes."""
+    # by ratio: one large object must not decide for many small ones
     logarithms = [math.log(region.size) for region in regions]
     return math.exp(sum(logarithms) / len(logarithms))
 
@@ -82,6 +83,7 @@ def mean_size(regions: Sequence[Region]) -> float:
 def crop_size(size: float, region: Region | None) -> float:
     """Return the relative size of a crop: ``size``, or more if what lies in it needs more; at most 1."""
     needed = _MARGIN * region.size if region else 0.0
+    # an object larger than the mean would be cut off otherwise
     return min(1.0, max(size, needed))
 
 
@@ -100,6 +102,7 @@ def plan_crops(
         abs(around_found.row - around_expected.row),
         abs(around_found.column - around_expected.column),
     )
+    # a second look at the same place costs a run of the network and adds nothing
     if distance < _SAME_PLACE * around_found.size:
         return [around_found]
     return [around_expected] if reliable else [around_found, around_expected]
@@ -107,12 +110,15 @@ def plan_crops(
 
 def _crop_inside(region: Region, size: float) -> Crop:
     """Return a crop around a region, moved into the image where it would leave it."""
+    # the same move that `Crop.slices` makes, so that distances of crops are those that will be
+    # seen
     row = min(max(region.row, size / 2), 1 - size / 2)
     column = min(max(region.column, size / 2), 1 - size / 2)
     return Crop(row, column, size)
 
 
 def _span(center: float, size: float, pixels: int) -> slice:
+    # at least one pixel: the crop of a tiny object in a small image must not be empty
     length = min(pixels, max(1, round(size * pixels)))
     start = round(center * pixels - length / 2)
     start = min(max(start, 0), pixels - length)

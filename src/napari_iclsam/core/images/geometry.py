@@ -80,6 +80,7 @@ class Frame:
         Cells that lie in the padding only are zero.
         """
         height, width = self.scaled
+        # as in `grid_to_image`
         if (height, width) == (self.side, self.side):
             return resize(image_map, (grid, grid))
         rows, columns = self.cells(grid)
@@ -90,6 +91,7 @@ class Frame:
 
     def logits_to_image(self, logits: Tensor) -> Tensor:
         """Bring mask logits (B, C, g, g) over the square to the image as SAM does, in two bilinear steps."""
+        # cropped between both steps: padding must not bleed into the border of the image
         square = resize(logits, (self.side, self.side))
         height, width = self.scaled
         return resize(square[..., :height, :width], (self.height, self.width))
@@ -97,6 +99,7 @@ class Frame:
     def boxes_to_square(self, boxes: NDArray[np.int64]) -> Tensor:
         """Scale boxes (n, 4), x0 y0 x1 y1 in pixels of the image, to pixels of the square, float32."""
         height, width = self.scaled
+        # one scale for each direction: both sides of `scaled` are rounded
         scale = np.array([width / self.width, height / self.height] * 2)
         return torch.from_numpy((boxes * scale).astype(np.float32))
 

@@ -117,12 +117,14 @@ def in_field_of_view(image: NDArray[Any]) -> NDArray[np.bool_]:
 def _padding(image: NDArray[Any], seen: NDArray[np.bool_]) -> NDArray[np.bool_] | None:
     """Return the pixels of one value that pads the image, if there is one."""
     for extreme in (image[seen].min(), image[seen].max()):
+        # equal to the last digit: noise at the edge of the range is not
         at: NDArray[np.bool_] = seen & np.asarray(image == extreme)
         rest = seen & ~at
         if at.mean() < _PADDING_SHARE or rest.mean() < _PADDING_SHARE:
             continue
         low, high = np.percentile(image[rest], CLIPPED)
         gap = max(low - extreme, extreme - high)
+        # 0 is a grey value of its own in too many images to mean "no data" wherever it lies
         if gap > _GROSS_GAP * (high - low) > 0 and extreme != 0:
             return at
         least = _GAP_FROM_ZERO if extreme == 0 else _GAP
@@ -136,9 +138,11 @@ def _surrounds(
 ) -> bool:
     """Tell whether padding fills at least two corners of what was seen, around a part without dents and holes."""
     rows, columns = np.flatnonzero(seen.any(axis=1)), np.flatnonzero(seen.any(axis=0))
+    # two suffice: a part that reaches three borders leaves no more
     corners = padding[np.ix_(rows[[0, -1]], columns[[0, -1]])]
     if corners.sum() < 2:
         return False
+    # not all of it, since dark pixels inside may have the value of the padding
     return all(rest.sum() >= _FILLED * _spanned(along) for along in (rest, rest.T))
 
 
@@ -200,5 +204,6 @@ def unit_channels(
     if channels == 3:
         return np.ascontiguousarray(values.transpose(2, 0, 1))
     if channel == "luminance":
+        # as grey images have three equal channels, they stay what they are
         return (values @ LUMINANCE)[None]
     return np.ascontiguousarray(values[None, ..., ("red", "green", "blue").index(channel)])

@@ -81,6 +81,7 @@ def read_ahead(
 
     At most two are in memory. An error in reading is raised when its plane's turn comes.
     """
+    # one thread: more would read ahead of what memory is meant to hold
     with ThreadPoolExecutor(1, "napari-iclsam reads") as reader:
         reading = [reader.submit(plane, volume, axis, number) for number in numbers[:1]]
         for following in range(1, len(numbers) + 1):
@@ -102,6 +103,7 @@ def plane_indices(count: int, planes: Any) -> tuple[int, ...]:
     """
     if planes is None:
         return tuple(range(count))
+    # `operator.index` refuses 1.5, which `int` would round
     indices = tuple(index(p) for p in planes)
     outside = [p for p in indices if not 0 <= p < count]
     if outside:

@@ -91,6 +91,7 @@ def _overlaps(length: int, new: int) -> _Line:
     first = np.floor(start).astype(np.int64)
     pixels = first + np.arange(int(scale) + 3)
     overlap = np.minimum(end, pixels + 1) - np.maximum(start, pixels)
+    # OpenCV drops them as well, and results are to be equal bit for bit
     overlap[overlap <= _IGNORED] = 0
     covered = np.minimum(scale, length - start)
     weights = (overlap / covered).astype(np.float32)
@@ -102,6 +103,7 @@ def _enlarged(rgb: NDArray[np.uint8], size: tuple[int, int]) -> NDArray[np.uint8
     height, width = size
     wide = _weighted_sum(rgb, _halves(rgb.shape[1], width), axis=1)
     rows = _halves(rgb.shape[0], height)
+    # shifted in three steps, as OpenCV does: the rounding follows from it
     upper, lower = (wide[rows.pixels[:, tap]] >> 4 for tap in (0, 1))
     first = (upper * rows.weights[:, 0, None, None]) >> 16
     second = (lower * rows.weights[:, 1, None, None]) >> 16
@@ -116,6 +118,7 @@ def _halves(length: int, new: int) -> _Line:
     first = np.floor(index * (length / new)).astype(np.int64)
     beyond = ((index + 1) - (first + 1) * enlargement).astype(np.float32)
     share = np.where(beyond > 0, beyond - np.floor(beyond), 0).astype(np.float32)
+    # behind the last pixel there is no second one
     share[first >= length - 1] = 0
     weights = np.stack([1 - share, share], axis=1) * np.float32(_FIXED_POINT)
     pixels = np.stack([first, first + 1], axis=1).clip(max=length - 1)

@@ -79,6 +79,7 @@ class SupportSet:
             _check_pair(n, *pair)
             for n, pair in enumerate(zip(images, labels, strict=True), start=1)
         ]
+        # of the set as a whole: a label may be absent from some examples
         ids = sorted({int(i) for _, lab in pairs for i in np.unique(lab)} - {0})
         if not ids:
             raise ValueError(
@@ -121,6 +122,7 @@ class SupportSet:
     def fingerprint(self) -> str:
         """Return the SHA-256 of all pixels and labels, in order."""
         digest = hashlib.sha256()
+        # dtype and shape belong to it: the same bytes may be other images
         for array in (*self.images, *self.labels):
             digest.update(f"{array.dtype.str}{array.shape}".encode())
             digest.update(np.ascontiguousarray(array).data)
@@ -137,6 +139,7 @@ def _check_pair(
             f"Example {number}: image and labels must have the same height and width; got image {image.shape[:2]} and "
             f"labels {labels.shape}."
         )
+    # a mask is a label image with the one label 1
     if labels.dtype == bool:
         labels = labels.astype(np.uint8)
     if not np.issubdtype(labels.dtype, np.integer):
@@ -149,6 +152,7 @@ def _check_pair(
             f"Example {number}: labels must be 0 (background) or positive and below 2**31; got values from {low} to "
             f"{high}."
         )
+    # an example without any label may be blank: it shows where nothing is
     if high > 0:
         check_contrast(image, f"image of example {number}")
     return _frozen(image), _frozen(labels.astype(np.int32))
@@ -156,5 +160,6 @@ def _check_pair(
 
 def _frozen(array: NDArray[Any]) -> NDArray[Any]:
     copy = np.array(array)
+    # a task must not change when its user goes on painting
     copy.flags.writeable = False
     return copy

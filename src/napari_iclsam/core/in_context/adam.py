@@ -30,6 +30,7 @@ class Adam:
     def step(self, rate: float) -> None:
         """Change the parameters by their gradients; one without a gradient stays as it is."""
         self._steps += 1
+        # both means start at zero and are too small at first
         mean_bias = 1 - _MEAN_DECAY**self._steps
         square_bias = 1 - _SQUARE_DECAY**self._steps
         for parameter, mean, square in zip(self._parameters, self._mean, self._square, strict=True):

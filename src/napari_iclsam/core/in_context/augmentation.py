@@ -43,11 +43,13 @@ def draw_object_crops(rng: Rng, masks: Sequence[NDArray[np.bool_]]) -> list[Pixe
     known = [region for region in regions if region]
     if len(known) < len(masks):
         return None
+    # uniform in the logarithm: twice as large is as likely as half as large
     factor = float(np.exp(rng.uniform(*np.log(CROP_FACTORS))))
     size = mean_size(known) * factor
     if size > _LARGEST_CROP:
         return None
     sizes = [crop_size(size, region) for region in known]
+    # in a real query the object is not known: what places its crops errs in size and place
     sizes[0] *= float(np.exp(rng.normal(0, 0.15)))
     moved = rng.normal(0, 0.12, 2) * sizes[0]
     centers = [(region.row, region.column) for region in known]
@@ -63,6 +65,7 @@ def draw_part(rng: Rng, mask: NDArray[np.bool_], size: float) -> PixelSlices:
     height, width = mask.shape
     row, column = rng.random(2)
     foreground = np.flatnonzero(mask)
+    # not always: the network must also learn what a part without the object looks like
     if len(foreground) and rng.random() < 0.8:
         pixel = foreground[rng.integers(len(foreground))]
         center = np.array([pixel // width / height, pixel % width / width])
@@ -95,9 +98,11 @@ class Transform:
 
     def apply(self, images: Tensor, masks: Tensor) -> tuple[Tensor, Tensor]:
         """Transform images (n, C, s, s) in [0, 1] and masks (n, 1, s, s); images are then scaled to [0, 1]."""
+        # clamped, since a power of what is slightly below zero is not a number
         moved = self._read(images).clamp(0, 1) ** self.gamma + self.noise
         low = moved.amin((1, 2, 3), keepdim=True)
         high = moved.amax((1, 2, 3), keepdim=True)
+        # as the inputs of the network are, see `in_context_input`
         scaled = (moved - low) / (high - low).clamp_min(1e-6)
         return scaled, (self._read(masks) > 0.5).float()
 
@@ -111,6 +116,7 @@ def draw_transform(rng: Rng, images: Tensor) -> Transform:
     """Draw affine and elastic deformation, gamma and noise for images (n, C, s, s)."""
     count, size = len(images), images.shape[-1]
     matrices = torch.from_numpy(_draw_affine(rng, count))
+    # drawn by NumPy and on the CPU: one seed gives the same episodes on each device
     points = F.affine_grid(matrices, [count, 1, size, size], align_corners=False)
     points = points + _draw_displacement(rng, count, size)
     noise = torch.from_numpy(rng.standard_normal(tuple(images.shape), dtype=np.float32))
@@ -135,6 +141,7 @@ def _draw_affine(rng: Rng, count: int) -> NDArray[np.float32]:
     largest = rng.choice([0.1, 0.3])
     angle = rng.uniform(-largest, largest, count)
     factors = np.exp(rng.uniform(-0.15, 0.15, (count, 2)))
+    # no mirroring: a model that saw mirrored organs told worse where they lie
     first = np.stack([np.cos(angle), -np.sin(angle)], axis=-1)
     second = np.stack([np.sin(angle), np.cos(angle)], axis=-1)
     rotation = np.stack([first, second], axis=1) * factors[:, None]

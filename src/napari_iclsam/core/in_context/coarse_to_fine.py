@@ -133,6 +133,8 @@ def full_image_side(sizes: Sequence[int], masks: Sequence[Masks], recipe: Recipe
     if recipe.input_size == "nearest":
         return nearest_size(sizes, shapes_of(masks))
     cropped = _crop_sizes(_regions(masks), _CROP_FACTORS[-1], recipe)
+    # what crops outline later needs only to be found here, so that a smaller and faster input
+    # will do
     losses = [FIND if label in cropped else OUTLINE for label in range(len(masks))]
     return smallest_sufficient_size(sizes, masks, losses)
 
@@ -170,6 +172,7 @@ def preview(
     """
     chosen = evenly_spaced(len(examples), runner.recipe.max_examples)
     encoded = encode_full_images(runner, examples.subset(chosen))
+    # guidance comes from embeddings, for which a preview does not wait
     unguided = torch.zeros((len(examples.support.ids), 1, *rgb.shape[:2]), device=runner.device)
     return encoded, torch.sigmoid(_segment_full_image(runner, encoded, rgb, unguided))
 
@@ -202,8 +205,10 @@ def nearest_examples(examples: Examples, query: Embedding, count: int) -> Exampl
     """
     embeddings = (query, *examples.of_expert(0))
     means = torch.stack([embedding.cells.mean(dim=(-2, -1)) for embedding in embeddings])
+    # what all images share says nothing of which are alike
     directions = F.normalize(means - means[1:].mean(dim=0), dim=1)
     similarities = directions[1:] @ directions[0]
+    # in the order of the set, so that equal choices give equal sums
     return examples.subset(sorted(torch.topk(similarities, count).indices.tolist()))
 
 
@@ -233,6 +238,7 @@ def _crop_sizes(
         if not known:
             continue
         size = factor * mean_size(known)
+        # crops of nearly the whole image cost a run and show nothing new
         if sum(crop_size(size, region) for region in known) <= _FULL * len(known):
             sizes[label] = size
     return sizes
@@ -255,6 +261,7 @@ def _support_crops(
     column = float(np.mean([region.column for region in known]))
     crops = []
     for rgb, mask, region in zip(examples.images, masks, regions, strict=True):
+        # an example without the label shows what its usual place looks like without it
         center = region or Region(row, column, 0.0)
         crop = Crop(center.row, center.column, crop_size(size, region))
         inside = crop.slices((mask.shape[0], mask.shape[1]))
@@ -271,6 +278,7 @@ def _encode_stage(
 ) -> CropStage:
     """Encode the crops of a stage: the last at the size that its masks need, one that prepares it at the smallest."""
     masks = [[crop.mask for crop in of_label] for of_label in crops.values()]
+    # a stage that only prepares the next needs no detail
     side = min(runner.network.image_sizes)
     if last:
         side = smallest_sufficient_size(runner.network.image_sizes, masks, [OUTLINE] * len(masks))
@@ -285,6 +293,7 @@ def _segment_full_image(
     runner: InContextRunner, encoded: EncodedSupport, rgb: NDArray[np.uint8], guidance: Tensor
 ) -> Tensor:
     """Return the logits of L labels in the full image, (L, 1, s, s)."""
+    # one image for all labels, which differ by their masks and their guidance
     image = runner.input_of(rgb, encoded.side, rescale=runner.recipe.rescale_query)
     images = image.expand(len(guidance), -1, -1, -1)
     return runner.segment(encoded.contexts, images, guidance)
@@ -302,7 +311,9 @@ class _LogitSum:
         scale = min(1.0, _CANVAS / max(shape))
         height = max(1, round(scale * shape[0]))
         width = max(1, round(scale * shape[1]))
+        # a copy, since the sum grows in place and the logits are used again
         self.total = resize(full_image, (height, width)).clone()
+        # the full image covers each pixel once, so that no division by zero is possible
         self.count = torch.ones_like(self.total)
 
     def add(self, label: int, crop: Crop, logits: Tensor) -> None:
@@ -334,6 +345,7 @@ def _segment_crops(
     for stage in encoded.crop_stages:
         planned = {}
         for label, size in stage.sizes.items():
+            # of all stages so far, so that the second stage builds on the first
             found = find_foreground(logit_sum.mean_of(label))
             reliable = encoded.templates[label].reliable
             planned[label] = plan_crops(size, found, expected[label], reliable=reliable)
@@ -373,12 +385,15 @@ def _segment_turn(
 
 def find_foreground(logits: Tensor) -> Region | None:
     """Return where logits (h, w) show foreground, without its small components; None if they show none."""
+    # components are found on the CPU, where large images take long, and a box needs no single
+    # pixels
     step = math.ceil(max(logits.shape) / _LATTICE)
     sampled = logits[step // 2 :: step, step // 2 :: step]
     threshold = lower_edge(best_bin(histogram(sampled.flatten()[None])))
     mask = (sampled >= threshold).cpu().numpy()
     components, _ = ndimage.label(mask)
     probabilities = torch.sigmoid(sampled).cpu().numpy() * mask
+    # by probability and not by area: a large, doubtful component is no reason to move a crop
     sums = np.bincount(components.ravel(), probabilities.ravel())
     large = (sums >= _COMPONENT * sums.max())[components]
     return find_region(mask & large)

@@ -110,6 +110,7 @@ def fine_tune(
     rng = np.random.default_rng(runner.recipe.seed)
     sampler = EpisodeSampler.of(runner, examples)
     with timer.stage("fine_tune"), torch.inference_mode(False), torch.enable_grad():
+        # a copy: other tasks use the same network
         network = copy.deepcopy(cast(nn.Module, runner.network)).requires_grad_(True)
         optimiser = Adam(list(network.parameters()))
     tuned = replace(runner, network=cast(InContextNetwork, network))
@@ -120,6 +121,7 @@ def fine_tune(
         yield Progress("fine_tune", message, len(examples), len(examples))
         with timer.stage("fine_tune"), torch.inference_mode(False), torch.enable_grad():
             _descend(training, sampler.draw(rng), optimiser, learning_rate(step))
+    # it is only run from here on
     network.requires_grad_(False)
     return tuned
 
@@ -135,9 +137,11 @@ def _descend(runner: InContextRunner, episodes: Episodes, optimiser: Adam, rate:
     context = runner.encode(episodes.images, episodes.masks)
     logits = runner.logits(context, episodes.query, None)
     segmentation_loss(logits, episodes.target).backward()
+    # two episodes a step are noisy: one of them must not throw the network off
     norm = nn.utils.clip_grad_norm_(network.parameters(), 1)
     if norm.isfinite():
         optimiser.step(rate)
+    # also where the step was left out, or its gradients would be added to the next ones
     network.zero_grad()
 
 
@@ -181,6 +185,7 @@ class EpisodeSampler:
             inputs, targets = transform.apply(inputs, targets)
             images.append(inputs)
             masks.append(targets)
+        # the query comes first among the pairs of an episode
         every = torch.stack(images)
         truth = torch.stack(masks)
         return Episodes(every[:, 0], truth[:, 0], every[:, 1:], truth[:, 1:])
@@ -199,6 +204,7 @@ class EpisodeSampler:
     def draw_crops(self, rng: Rng, masks: Sequence[NDArray[np.bool_]]) -> list[PixelSlices]:
         """Draw what is shown of each pair: a crop around its object, a finer part, or all."""
         wanted = self.runner.recipe.coarse_to_fine and all(mask.any() for mask in masks)
+        # crop stages see such crops, and only where the recipe has crop stages
         if wanted and rng.random() < _OBJECT_CROPS:
             crops = draw_object_crops(rng, masks)
             if crops:
@@ -213,6 +219,7 @@ def draw_pairs(rng: Rng, masks: Masks) -> list[int]:
     """Draw the query and its support, of which one holds the label: the query itself, if no other does."""
     holders = rng.permutation(_holders(masks)).tolist()
     query = holders[0]
+    # a support without the label would teach to ignore the support
     known = holders[min(1, len(holders) - 1)]
     empty = [pair for pair in range(len(masks)) if pair not in holders]
     if empty and rng.random() < _EMPTY_QUERIES:
@@ -230,5 +237,6 @@ def _makes_episodes(masks: Masks) -> bool:
     """Return whether two examples hold the label, or one shows something thin."""
     holders = _holders(masks)
     if len(holders) == 1:
+        # one compact object would be its own support: nothing but copying is learnt from it
         return is_thin(masks[holders[0]])
     return len(holders) > 1

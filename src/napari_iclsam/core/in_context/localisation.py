@@ -74,6 +74,7 @@ def fit_template(
     patches = [_patch_around(grid, region) for grid, region in zip(grids, known, strict=True)]
     spectra = torch.stack([_spectrum(patch) for patch in patches])
     template = _template(spectra.sum(dim=0) / len(known), known)
+    # whether places are to be trusted depends on the task: hearts lie alike, lesions do not
     errors = _leave_one_out_errors(grids, spectra, known)
     reliable = bool(errors) and bool(np.median(errors) < _RELIABLE)
     return replace(template, reliable=reliable)
@@ -86,6 +87,7 @@ def localise(templates: Mapping[int, ObjectTemplate], query: Embedding) -> dict[
     features f of the query about p, e of the examples about their objects, Gaussian weights w, and
     m where the examples' objects lie; places are relative to the image's height and width.
     """
+    # the query's transform serves all labels
     spectrum = _spectrum(_unit_features(query))
     return {label: _best_place(spectrum, template) for label, template in templates.items()}
 
@@ -101,6 +103,7 @@ def _leave_one_out_errors(
     errors = []
     for left_out in range(0, count, math.ceil(count / _LOCALISED)):
         others = [region for index, region in enumerate(regions) if index != left_out]
+        # the transform is linear: leaving one out is a difference, no new transform
         template = _template((total - spectra[left_out]) / (count - 1), others)
         place = _best_place(_spectrum(grids[left_out]), template)
         true = regions[left_out]
@@ -111,18 +114,22 @@ def _leave_one_out_errors(
 
 def _unit_features(embedding: Embedding) -> Tensor:
     """Return an image's features less their mean, of length one, on a grid of fixed size: (F, 32, 32)."""
+    # one grid for all shapes, so that places are relative to height and width
     cells = F.adaptive_avg_pool2d(embedding.cells.float()[None], _CELLS)[0]
+    # what all cells of an image share would correlate everywhere
     return F.normalize(cells - cells.mean(dim=(-2, -1), keepdim=True), dim=0)
 
 
 def _patch_around(cells: Tensor, region: Region) -> Tensor:
     """Return the weighted features around a region, which is in the middle, (F, 33, 33)."""
     steps = torch.arange(-_REACH, _REACH + 1, device=cells.device)
+    # not narrower than a cell, or the template of a small object would be a single one
     spread = max(0.6, _SPREAD * _CELLS * region.size)
     gaussian = torch.exp(-0.5 * (steps / spread) ** 2)
     weights = gaussian[:, None] * gaussian
     top = min(_CELLS - 1, int(_CELLS * region.row))
     left = min(_CELLS - 1, int(_CELLS * region.column))
+    # objects at the border: beyond the image is nothing, which correlates with nothing
     padded = F.pad(cells, (_REACH,) * 4)
     patch = padded[:, top : top + len(steps), left : left + len(steps)]
     return patch * weights / weights.sum()
@@ -136,6 +143,7 @@ def _template(spectrum: Tensor, regions: Sequence[Region]) -> ObjectTemplate:
 
 def _spectrum(cells: Tensor) -> Tensor:
     """Return the Fourier transform of (F, h, w), padded with zeros to twice the cells, (F, 64, 33)."""
+    # without padding, what leaves the image at one side would come in at the other
     spectrum: Tensor = torch.fft.rfft2(cells, s=(2 * _CELLS, 2 * _CELLS))
     return spectrum
 
@@ -144,6 +152,7 @@ def _best_place(query: Tensor, template: ObjectTemplate) -> Region:
     """Return the best place in a query, given its spectrum: the cross-correlation is a product there."""
     product = (query * template.spectrum.conj()).sum(dim=0)
     correlation = torch.fft.irfft2(product, s=(2 * _CELLS, 2 * _CELLS))
+    # the object is in the middle of its patch and the transform counts from the corner
     correlation = correlation.roll((_REACH, _REACH), (0, 1))[:_CELLS, :_CELLS]
     centers = (torch.arange(_CELLS, device=correlation.device) + 0.5) / _CELLS
     moved = (centers[:, None] - template.row) ** 2 + (centers - template.column) ** 2

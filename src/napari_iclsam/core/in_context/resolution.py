@@ -34,6 +34,7 @@ def nearest_size(sizes: Sequence[int], shapes: Sequence[tuple[int, int]]) -> int
     By ratio; the size of an image of H x W is sqrt(H W), as it will be resized to a square.
     """
     pixels = max(height * width for height, width in shapes)
+    # by ratio: half the size is as far away as twice the size
     return min(sizes, key=lambda side: abs(math.log(side * side / pixels)))
 
 
@@ -63,6 +64,7 @@ def smallest_sufficient_size(
         Of each label.
     """
     sizes = sorted(sizes)
+    # the largest is slow and for thin objects alone
     own = nearest_size(sizes[:-1] or sizes, shapes_of(masks))
     first = max(0, sizes.index(own) - 1)
     candidates = [size for size in sizes[first:] if size <= 2 * own]
@@ -84,6 +86,7 @@ def _suffices(
 
 def detail_lost_by_halving(masks: Masks, size: int) -> float:
     """Return the share of the masks' area that changes if they are halved and enlarged again."""
+    # empty masks have no detail to lose
     shown = [resize_mask(mask, (size, size)) for mask in masks if mask.any()]
     if not shown:
         return 0.0

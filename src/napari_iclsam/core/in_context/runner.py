@@ -106,6 +106,7 @@ class InContextRunner:
         logits = []
         for axes, context in zip(self._copies, contexts, strict=True):
             mirrored = self.logits(context, images.flip(axes), guidance.flip(axes))
+            # mirrored back, so that the copies lie on each other
             logits.append(mirrored.flip(axes))
         return torch.stack(logits).mean(dim=0)
 
@@ -118,11 +119,13 @@ class InContextRunner:
             some = context if len(images) <= at_once else select_tasks(context, chosen)
             guided = None if guidance is None else guidance[chosen]
             with computing_in(self.dtype, self.device):
+                # the mean over stages and copies would lose digits in half precision
                 parts.append(self.network(images[chosen], some, guided).float())
         return torch.cat(parts)
 
     def _tasks_at_once(self, images: Tensor) -> int:
         if self.device.type != "cpu":
+            # it pays on a processor alone to take few tasks at once
             return len(images)
         return max(TASKS_AT_ONCE, SMALL_TASKS // (images.shape[-2] * images.shape[-1]))
 
@@ -162,6 +165,7 @@ def select_tasks(context: Context, tasks: Sequence[int] | slice) -> Context:
 def _select(part: Any, tasks: list[int] | slice) -> Any:
     if isinstance(part, Tensor):
         return part[tasks]
+    # by field, since the contexts of both networks are nested in different ways
     selected = {field.name: _select(getattr(part, field.name), tasks) for field in fields(part)}
     return replace(part, **selected)
 
@@ -169,6 +173,7 @@ def _select(part: Any, tasks: list[int] | slice) -> Any:
 def _to_unit_range(values: Tensor) -> Tensor:
     """Scale by the smallest and largest value to [0, 1]; zeros if they are equal."""
     low, high = values.min(), values.max()
+    # a blank part of an image, as a crop may show one
     if not high > low:
         return torch.zeros_like(values)
     return (values - low) / (high - low)

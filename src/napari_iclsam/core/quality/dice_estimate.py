@@ -55,15 +55,18 @@ def correction_of(log_odds: Sequence[LogOdds], label: int, dice: Sequence[float]
     for of_example, reached in zip(log_odds, dice, strict=True):
         expected = _expected(of_example)[label]
         errors.append(_to_log_odds(torch.tensor(reached)) - expected + _OVERCONFIDENCE)
+    # shrunk towards zero: one held-out example is no proof of a bias
     return float(sum(errors)) / (len(errors) + _PRIOR_EXAMPLES)
 
 
 def _expected(log_odds: LogOdds) -> Tensor:
     """Return the log-odds of the Dice that follows from the in-context model's probabilities, of each label, (L,)."""
+    # of the in-context model alone: its order of images is right, see benchmarks/RESULTS.md
     counts = histogram(log_odds.icl.flatten(1))
     best = best_bin(counts)[:, None]
     return _to_log_odds(expected_dice(counts).gather(1, best)[:, 0])
 
 
 def _to_log_odds(dice: Tensor) -> Tensor:
+    # a single example of Dice 0 or 1 would otherwise make the mean infinite
     return dice.clamp(1 - _CERTAIN, _CERTAIN).logit()

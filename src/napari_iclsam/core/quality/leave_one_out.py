@@ -42,6 +42,7 @@ class Check:
     def sentences(self) -> list[str]:
         """Say in plain words what to expect and whether SAM helps here."""
         lines = [self._sentence(label, score) for label, score in self.scores.items()]
+        # the weakest label decides: the advice is for it
         if min(score.fused for score in self.scores.values()) < _GOOD:
             lines.append(
                 "More examples, above all of images that look different, are the surest way to a better result."
@@ -98,8 +99,10 @@ def leave_one_out(
             "check", f"Segmenting example {pair + 1} of {count} by the others", pair, count
         )
         labels = _labels_to_score(support, pair)
+        # an example whose labels no other one holds cannot be segmented by them
         if not labels:
             continue
+        # fitted anew, so that weights and fine-tuning have not seen the example either
         prediction = fit(support.without(pair)).predict(support.images[pair])
         for label in labels:
             scores[label].append(_score(prediction, label, support.mask(pair, label)))

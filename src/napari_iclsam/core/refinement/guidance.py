@@ -56,6 +56,7 @@ def standardise(values: Tensor, center: Tensor) -> Tensor:
     """Return (values - center) / std(values), the sample's over the last two axes; zeros where values are flat."""
     std = values.std(dim=(-2, -1), keepdim=True)
     largest = values.abs().amax(dim=(-2, -1), keepdim=True)
+    # relative to the values, since rounding alone gives a constant map a tiny deviation
     flat = std <= 1e-6 * largest.clamp_min(1e-6)
     divisor = torch.where(flat, torch.ones_like(std), std)
     return torch.where(flat, torch.zeros_like(values), (values - center) / divisor)

@@ -132,11 +132,13 @@ def fit_pixel_classifier(
         Of the drawing of pixels, trees and features.
     """
     members, classes = _find_classes(masks)
+    # one color image among grey ones makes color a feature of all
     channels = max(count_channels(rgb) for rgb in images)
     count = len(members)
     pixels = np.sum([np.bincount(own, minlength=count) for own in classes], axis=0)
     if count == 1:
         return PixelClassifier(None, channels, members, np.ones(1))
+    # one generator for all images: the draw depends on the seed and the order of the set alone
     rng = np.random.default_rng(seed)
     quota = max(1, _PIXELS // (len(images) * count))
     samples = []
@@ -188,6 +190,7 @@ def _sample_balanced(
     for number in np.unique(classes):
         pixels = np.flatnonzero(classes == number)
         chosen.append(rng.permutation(pixels)[:quota])
+    # in the order of memory, for quick reading
     return np.sort(np.concatenate(chosen))
 
 

@@ -60,6 +60,7 @@ def feature_maps(channels: NDArray[np.float32]) -> Iterator[NDArray[np.float32]]
     ndarray, (H, W), float32
     """
     for channel in channels:
+        # of the image itself and not of the support: brightness differs from image to image
         mean = channel.mean()
         spread = channel.std() + np.float32(_NOISE)
         for sigma in SIGMAS:

@@ -74,9 +74,11 @@ def fit_probe(
     targets = np.concatenate(_cell_classes(embeddings, masks, recipe.cell_center), axis=1)
     if len(samples) > recipe.probe_cells:
         rng = np.random.default_rng(recipe.seed)
+        # sorted: the order of sums, and so the last digits, stays that of the images
         chosen = np.sort(rng.choice(len(samples), recipe.probe_cells, replace=False))
         samples = samples[chosen]
         targets = targets[:, chosen]
+    # one against the rest for each label, since labels may overlap in a cell
     fits = np.stack([_fit_label(samples, target) for target in targets])
     device = embeddings[0].features.embedding.device
     weights = torch.from_numpy(fits[:, :-1]).to(device, torch.float32)
@@ -114,12 +116,14 @@ def _read_cells(
     for cells, scaled, pixels in zip(frame.cells(grid), frame.scaled, mask.shape, strict=True):
         cell_size = (frame.side / grid) * (pixels / scaled)
         positions = (np.arange(cells) + cell_center) * cell_size
+        # the last cell may reach into the padding
         indices.append(np.minimum(positions.astype(int), pixels - 1))
     return mask[np.ix_(*indices)].ravel()
 
 
 def _fit_label(samples: NDArray[np.float32], target: NDArray[np.bool_]) -> NDArray[np.float64]:
     """Return the weights and, last, the intercept."""
+    # a regression needs both classes; a flat map guides nothing
     if target.all() or not target.any():
         return np.zeros(samples.shape[1] + 1)
     model = LogisticRegression(C=1.0, class_weight="balanced", max_iter=300)

@@ -25,6 +25,7 @@ def find_boxes(probabilities: Tensor, size: tuple[int, int], recipe: Recipe) -> 
     boxes = []
     for mask in masks:
         opened = open_until_shrunk(mask)
+        # opening erases a vessel of a few pixels, which would be left without any prompt
         if recipe.box_thin_masks and not opened.any():
             opened = mask
         boxes.append(boxes_of(opened, recipe.min_component, recipe.max_boxes))
@@ -40,6 +41,7 @@ def open_until_shrunk(mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
     area = int(mask.sum())
     eroded = mask
     times = 0
+    # in proportion to the area: one step hardly changes a large mask
     while times == 0 or int(eroded.sum()) > _SHRINK_TO * area:
         eroded = ndimage.binary_erosion(eroded, _SQUARE)
         times += 1
@@ -68,6 +70,7 @@ def boxes_of(mask: NDArray[np.bool_], min_component: float, max_boxes: int) -> B
     if count == 0:
         return np.zeros((0, 4), np.int64)
     areas = np.bincount(components.ravel())[1:]
+    # stable, so that of equal components the upper one comes first everywhere
     order = np.argsort(-areas, kind="stable")
     smallest = min_component * areas[order[0]]
     others = sorted(index for index in order[1:max_boxes] if areas[index] > smallest)

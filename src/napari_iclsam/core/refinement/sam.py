@@ -58,6 +58,7 @@ def refine_with_sam(
     labels = np.repeat(np.arange(len(boxes)), [len(of_label) for of_label in boxes])
     if not len(labels) or not recipe.refine:
         return refined
+    # boxes of all labels go through the decoder together: one call costs less than many
     owners = torch.from_numpy(labels).to(probabilities.device)
     grid = runner.promptable.grid
     in_square = frame.boxes_to_square(np.concatenate(boxes)).to(probabilities.device)
@@ -100,6 +101,7 @@ def mask_prompts(
     Tensor, (N, 1, side, side)
         Logits over the square input.
     """
+    # both clamps: the first keeps the logarithm finite, the second is the range of the prompts
     logits = torch.logit(probabilities.clamp(1e-4, 1 - 1e-4)).clamp(BACKGROUND, -BACKGROUND)
     # what lies outside the image becomes zero, and so background
     in_square = frame.image_to_grid(logits - BACKGROUND, side) + BACKGROUND
@@ -112,6 +114,7 @@ def _inside(boxes: Tensor, square: int, side: int) -> Tensor:
     """Return which pixels of ``side`` x ``side`` over the square lie in each box and its margin, (N, 1, side, side)."""
     pixel = square / side
     centers = (torch.arange(side, device=boxes.device) + 0.5) * pixel
+    # a pixel at least, so that the prompt of a tiny box is not empty
     margin = _BOX_MARGIN * (boxes[:, 2:] - boxes[:, :2]) + pixel
     low = boxes[:, :2] - margin
     high = boxes[:, 2:] + margin

@@ -41,6 +41,7 @@ class Appearance:
 
     def log_odds(self, grey: NDArray[np.uint8]) -> NDArray[np.float32]:
         """Return log-odds (H, W) of grey values, a little smoothed against noise, within +-2."""
+        # single pixels are noise more often than objects
         values = ndimage.gaussian_filter(self.table[grey // _BIN_WIDTH], 0.7)
         return np.asarray(np.clip(values, -_LIMIT, _LIMIT), dtype=np.float32)
 
@@ -48,12 +49,14 @@ class Appearance:
 def learn_appearance(labelled: LabelledPlanes, read_grey: ReadGrey) -> Appearance:
     """Learn the grey values of an object and of its surroundings (a ring as wide as its radius)."""
     inside, around = np.zeros(_BINS), np.zeros(_BINS)
+    # tissue far off never competes with the object: only what it might be taken for counts
     reach = max(_REACH, labelled.radius())
     for plane in labelled.holding:
         mask = labelled.mask(plane)
         bins = read_grey(plane) // _BIN_WIDTH
         distance = ndimage.distance_transform_edt(~mask)
         ring = (distance > 0) & (distance <= reach)
+        # shares and not counts: each plane has one vote, however large the object is in it
         inside += _shares(bins[mask])
         around += _shares(bins[ring])
     table = _log_density(inside) - _log_density(around)
@@ -72,5 +75,6 @@ def _shares(bins: NDArray[np.uint8]) -> NDArray[np.float64]:
 
 def _log_density(counts: NDArray[np.float64]) -> NDArray[np.float64]:
     """Smooth a histogram and take logarithms."""
+    # a grey value that was never seen is unlikely, not impossible
     smooth = ndimage.gaussian_filter1d(counts, _SMOOTHING) + _FLOOR
     return np.asarray(np.log(smooth / smooth.sum()))

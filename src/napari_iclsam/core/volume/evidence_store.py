@@ -33,6 +33,8 @@ class EvidenceStore:
         self._estimates: dict[int, Mapping[int, float]] = {}
         self._folder: tempfile.TemporaryDirectory[str] | None = None
         full = (len(labels), *shape)
+        # int64, since the product of a large stack exceeds 32 bits, NumPy's default on some
+        # systems
         if np.prod(full, dtype=np.int64) > _IN_MEMORY:
             self._folder = tempfile.TemporaryDirectory(prefix="napari-iclsam-stack-")
         self._log_odds = self._allocate("log_odds", full, np.int8)
@@ -48,6 +50,7 @@ class EvidenceStore:
         """Keep what the 2-D method found in a plane, label by label."""
         for index, label in enumerate(self._labels):
             steps = np.round(log_odds[label] / _STEP)
+            # symmetric, so that foreground and background saturate alike
             self._log_odds[index, plane] = np.clip(steps, -127, 127).astype(np.int8)
         self._estimates[plane] = dict(estimates)
 
@@ -68,6 +71,7 @@ class EvidenceStore:
         index = self._labels.index(label)
         log_odds = self._log_odds[index, plane].astype(np.float32) * np.float32(_STEP)
         estimates = self._estimates.get(plane)
+        # not segmented tells nothing; segmented without the label tells that it was not found
         estimate = 0.5 if estimates is None else estimates.get(label, 0.0)
         return PlaneEvidence(log_odds, np.asarray(self._grey[plane]), estimate)
 

@@ -45,6 +45,7 @@ class FirstAnswer:
 def state_of_labelled(context: LabelContext, plane: int, evidence: PlaneEvidence) -> PlaneState:
     """Return the state of a labelled plane, from which propagation starts."""
     mask = context.labelled.mask(plane)
+    # what a person has labelled is certain: neither image nor neighbours weigh in
     return PlaneState(mask.astype(np.float32), context.grey(evidence))
 
 
@@ -64,9 +65,11 @@ def answer_first(
     """
     grey = context.grey(evidence)
     own = context.own_log_odds(plane, evidence)
+    # zero log-odds tell nothing: without a neighbour the plane's own evidence decides
     message = np.zeros_like(own)
     if inward is not None:
         message = propagate(inward.probability, inward.grey, grey, context.matching)
+        # without fading, an object would never end
         message = message - np.float32(context.strengths.fade)
     probability = special.expit(message + own)
     log_odds = total_log_odds(context, plane, evidence, message)

@@ -68,9 +68,11 @@ def estimate_grey_scale(planes: Iterable[NDArray[Any]]) -> GreyScale:
     """
     samples = []
     for plane in planes:
+        # such planes have a common scale already
         if plane.dtype == np.uint8:
             return GreyScale(0.0, 255.0)
         values = _thinned(plane)
+        # blank planes, at the ends of a scan, would pull the percentiles to their one value
         if len(values) and values.min() < values.max():
             samples.append(values)
     if not samples:
@@ -84,6 +86,7 @@ def estimate_grey_scale(planes: Iterable[NDArray[Any]]) -> GreyScale:
 
 def _thinned(plane: NDArray[Any]) -> NDArray[np.float64]:
     """Return evenly spread finite values of a plane, flat."""
+    # percentiles need no more, and whole planes of a large volume would fill the memory
     step = max(1, plane.size // _SAMPLED_PIXELS)
     values = plane.ravel()[::step].astype(np.float64)
     return np.asarray(values[np.isfinite(values)])
@@ -96,6 +99,7 @@ def _without_padding(values: NDArray[np.float64]) -> NDArray[np.float64]:
     share = 1 - len(others) / len(values)
     if share < _PADDING_SHARE or not len(others):
         return values
+    # not the largest: one hot pixel would make any gap look small
     spread = np.percentile(others, 99) - others.min()
     if others.min() - lowest > _PADDING_GAP * spread:
         return np.asarray(others)

@@ -93,6 +93,8 @@ class LabelContext:
         shape = shape_log_odds(self.labelled, plane, self.axis, strengths)
         if is_blank(evidence):
             return shape
+        # weighted, because the parts are not independent: added as they are, they would be too
+        # sure
         image = strengths.image * self.image_log_odds(evidence)
         appearance = strengths.appearance * self.appearance.log_odds(self.grey(evidence))
         return np.asarray(image + appearance + shape, dtype=np.float32)
@@ -123,6 +125,7 @@ def prepare_label(
     """
     _check_labelled(labelled, axis)
     height, width = labelled.masks.shape[1:]
+    # two sweeps over a volume of full planes would take too much memory and time
     factor = reduction_factor((height, width))
 
     def read_grey(plane: int) -> NDArray[np.uint8]:
@@ -132,6 +135,7 @@ def prepare_label(
     appearance = learn_appearance(reduced, read_grey)
     spread = np.linspace(0, axis.count - 2, min(axis.count - 1, _NOISE_PAIRS)).round().astype(int)
     noise = estimate_noise([(read_grey(int(plane)), read_grey(int(plane) + 1)) for plane in spread])
+    # in pixels of the working grid, as all other lengths here
     reduced_axis = replace(axis, step=axis.step / factor)
     return LabelContext(
         reduced,
@@ -196,9 +200,11 @@ def sweep_planes(
             )
         own = None
         if plane in context.labelled.planes:
+            # the sweep starts anew here: what came before does not outweigh a person
             probability = context.labelled.mask(plane).astype(np.float32)
         else:
             own = context.own_log_odds(plane, evidence)
+            # before the first labelled plane nothing is known, so nothing is carried along
             if message is not None:
                 probability = special.expit(message + own)
         source = grey
@@ -221,6 +227,7 @@ def total_log_odds(
     if is_blank(evidence):
         return enlarge_plane(message + own, context.factor, evidence.grey.shape)
     weight = np.float32(context.strengths.image)
+    # the image's part is taken out here and added at full size, where its edges are sharp
     others = message + own - weight * context.image_log_odds(evidence)
     image = np.nan_to_num(evidence.log_odds.astype(np.float32))
     image = np.clip(image, -_IMAGE_LIMIT, _IMAGE_LIMIT)

@@ -43,6 +43,7 @@ def axis_of_spacing(
     plane, row, column = (float(value) for value in spacing)
     if min(plane, row, column) <= 0:
         raise ValueError(f"The spacing must be positive in all three directions; got {spacing}.")
+    # the geometric mean, since pixels need not be square
     return Axis(count, plane / float(np.sqrt(row * column)), kind)
 
 

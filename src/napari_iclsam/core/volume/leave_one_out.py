@@ -50,6 +50,7 @@ def _planes_to_leave_out(context: LabelContext) -> list[int]:
     for before, plane, after in zip(
         labelled.planes, labelled.planes[1:], labelled.planes[2:], strict=False
     ):
+        # with both neighbours labelled as well there is nothing to carry along
         if plane in labelled.holding and after - before > 2:
             found.append(plane)
     chosen = np.linspace(0, len(found) - 1, min(len(found), _MOST)).round().astype(int)
@@ -66,10 +67,13 @@ def _score_left_out(
     assert above is not None
 
     def read_any(index: int) -> PlaneEvidence:
+        # the 2-D method was fitted to this plane: its usual evidence would be too good
         return read_held_out(index) if index == plane else read(index)
 
     left = replace(context, labelled=rest)
     total = left.own_log_odds(plane, read_any(plane))
+    # from both sides to the plane: sweeps start at labelled planes, what lies beyond them tells
+    # nothing
     for planes in (range(below, plane + 1), range(above, plane - 1, -1)):
         for message in sweep_planes(left, planes, read_any):
             last = message.log_odds

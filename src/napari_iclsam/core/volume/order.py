@@ -35,5 +35,6 @@ def distance_to_labelled(plane: int, labelled: Collection[int]) -> int:
 
 def inward_neighbour(plane: int, labelled: Collection[int]) -> int:
     """Return the plane beside an unlabelled one, on the way to the nearest labelled plane."""
+    # by number as well, so that the choice at equal distance is always the same
     nearest = min(labelled, key=lambda known: (abs(plane - known), known))
     return plane + (1 if nearest > plane else -1)

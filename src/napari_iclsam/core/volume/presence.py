@@ -97,8 +97,10 @@ def smooth_presence(
     backward algorithm (Rabiner 1989) with messages in log-odds. In planes without a score (NaN),
     neighbours decide.
     """
+    # zero log-odds where a plane has no score
     own = np.nan_to_num(_TRUST * scores)
     for plane in labelled.planes:
+        # large but finite, since differences of infinities are not numbers
         own[plane] = _SURE if plane in labelled.holding else -_SURE
     stay = _STAY[axis.kind]
     forward = _messages(own, stay)
@@ -111,5 +113,6 @@ def _messages(own: NDArray[np.float64], stay: float) -> NDArray[np.float64]:
     messages = np.zeros(len(own))
     for plane in range(1, len(own)):
         before = own[plane - 1] + messages[plane - 1]
+        # in logarithms: products of many probabilities would vanish
         messages[plane] = np.logaddexp(before + stay, 0) - np.logaddexp(before, stay)
     return messages

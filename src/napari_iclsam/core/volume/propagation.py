@@ -43,6 +43,7 @@ class Matching:
 
 def search_radius(step: float) -> int:
     """Return the search radius in pixels; objects move farther between thick planes."""
+    # limited, since time grows with the square of the radius
     return int(np.clip(round(1 + step), 2, 4))
 
 
@@ -53,7 +54,9 @@ def estimate_noise(pairs: list[tuple[NDArray[np.uint8], NDArray[np.uint8]]]) -> 
     """
     differences = []
     for one, other in pairs:
+        # in int16: a difference of uint8 would wrap around
         difference = np.abs(one.astype(np.int16) - other.astype(np.int16))
+        # padding and saturated pixels are equal in both planes and would hide the noise
         differences.append(difference[difference > 0])
     values = np.concatenate(differences) if differences else np.zeros(0)
     if not len(values):
@@ -90,6 +93,7 @@ def propagate(
         Log-odds.
     """
     log_odds = np.full(probability.shape, special.logit(_LEAST), np.float32)
+    # objects are small in their planes: searching all of it would take many times as long
     region = _region_to_search(probability, matching.radius + _PATCH)
     if region is None:
         return log_odds
@@ -99,6 +103,7 @@ def propagate(
         target[region].astype(np.float32),
         matching,
     )
+    # limited, so that a plane's own evidence can still turn the decision
     log_odds[region] = special.logit(np.clip(fused, _LEAST, 1 - _LEAST))
     return log_odds
 

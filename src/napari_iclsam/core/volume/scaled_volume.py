@@ -45,9 +45,11 @@ class ScaledVolume:
         wanted : collection of int
             Planes that the others of the sample are drawn from, evenly spaced.
         """
+        # only these: planes that nobody wants are not read
         known = sorted({*labelled, *wanted})
         places = {number: place for place, number in enumerate(known)}
         sample = sampled_planes(len(known), [places[number] for number in labelled])
+        # a generator: one plane of the sample is in memory at a time
         planes = (plane(volume, axis, known[place]) for place in sample)
         return cls(volume, axis, estimate_grey_scale(planes))
 
@@ -69,4 +71,5 @@ class ScaledVolume:
         ValueError, TypeError
             If it is not a plane of finite numbers.
         """
+        # checked before scaling, which would turn NaN into a grey value without a word
         return self.scale.to_uint8(check_image(np.asarray(self.volume[key])))

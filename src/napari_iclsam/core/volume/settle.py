@@ -82,6 +82,7 @@ def settle(context: LabelContext, read: ReadEvidence) -> Iterator[SettledPlane]:
         message = _unpacked(beside[plane])
         found = presence_evidence(context, plane, evidence, message, usual)
         scores[plane] = presence_score(found)
+    # presence is decided for all planes at once: objects begin and end, they do not flicker
     presence = smooth_presence(scores, context.labelled, context.axis)
     for plane in sorted(beside):
         yield _decide(context, plane, read(plane), _unpacked(beside[plane]), float(presence[plane]))
@@ -97,6 +98,7 @@ def usual_estimate(context: LabelContext, read: ReadEvidence) -> float | None:
     beside = {plane + side for plane in held for side in (-1, 1)} - set(context.labelled.planes)
     inside = sorted(plane for plane in beside if 0 <= plane < context.axis.count)
     estimates = [_log_odds_of_estimate(read(plane)) for plane in inside]
+    # without such planes nothing is usual, and the score goes without it
     return float(np.mean(estimates)) if estimates else None
 
 
@@ -131,6 +133,7 @@ def presence_evidence(
         enclosed=len(beside) == 2 and all(holding),
         beside_empty=not all(holding),
         only_plane=len(labelled.planes) == 1,
+        # in radii: two thick planes away is far for a vessel and near for a liver
         distance=away * context.axis.step / max(labelled.radius(), 0.5),
         area=int(np.count_nonzero(mask)) / max(labelled.area(plane), 1.0),
         overlap=dice_overlap(mask, context.image_log_odds(evidence) > 0),
@@ -141,6 +144,7 @@ def presence_evidence(
 
 def _log_odds_of_estimate(evidence: PlaneEvidence) -> float:
     """Return the log-odds of the estimated Dice, within those of .02 and .98."""
+    # clipped, since nothing found has an estimate of 0 and infinite log-odds
     return float(special.logit(np.clip(evidence.estimated_dice, 0.02, 0.98)))
 
 
@@ -184,6 +188,7 @@ def need_of_check(
     decided = log_odds > 0
     seen = image > 0
     anything = bool(decided.any() or seen.any())
+    # two empty masks agree
     disagreement = 1 - dice_overlap(decided, seen) if anything else 0.0
     return float(max(doubt, presence * disagreement))
 
@@ -200,6 +205,7 @@ def _messages_from_both_sides(
                 continue
             before = packed.get(message.plane)
             total = message.log_odds if before is None else message.log_odds + _unpacked(before)
+            # a byte a pixel: float32 for all planes would be four times as much memory
             packed[message.plane] = _packed(total)
     return packed
 
@@ -215,13 +221,17 @@ def _decide(
     strengths = context.strengths
     log_odds = total_log_odds(context, plane, evidence, message)
     if presence > strengths.presence:
+        # only where it is present: the threshold would find something in each plane
         log_odds = log_odds - np.float32(threshold_of_expected_dice(log_odds))
+    # a plane without a single pixel does not hold the object, however likely it was
     present = presence > strengths.presence and bool((log_odds > 0).any())
     probability = float(special.expit(presence))
     check = need_of_check(log_odds, evidence.log_odds, probability)
     if is_blank(evidence):
+        # its image says nothing: the decision is the neighbours' alone
         check = 1.0
     if not present:
+        # below zero for certain, so that the mask is empty also after rounding
         log_odds = np.minimum(log_odds, np.float32(min(presence, -_QUANTUM)))
     return SettledPlane(plane, log_odds.astype(np.float32), probability, present, check)
 

@@ -25,7 +25,9 @@ def signed_distance(mask: NDArray[np.bool_]) -> NDArray[np.float32]:
     """
     if not mask.any():
         return np.full(mask.shape, -float(max(mask.shape)), np.float32)
+    # the border counts as background, or a full plane would have no edge at all
     padded = np.pad(mask, 1)
+    # half a pixel less: the edge lies between pixels, not at the center of one
     inside = ndimage.distance_transform_edt(padded) - 0.5
     outside = ndimage.distance_transform_edt(~padded) - 0.5
     distance = np.where(padded, inside, -outside)
@@ -66,7 +68,10 @@ def shape_log_odds(
     assert below is not None
     assert above is not None
     away = min(plane - below, above - plane) * axis.step
+    # two independent errors: of the outline in a labelled plane, and of the way from there
     width = np.hypot(_EDGE * labelled.radius(), strengths.drift * away)
+    # between masks side by side an interpolated object would vanish halfway
     agreement = dice_overlap(labelled.mask(below), labelled.mask(above))
+    # half a pixel at least: no outline is drawn more exactly
     prior = np.clip(distance / max(width, 0.5), -_LIMIT, _LIMIT)
     return np.asarray(strengths.shape * agreement * prior, dtype=np.float32)

@@ -77,7 +77,9 @@ def choose_strengths(scores: Mapping[Strengths, list[float]]) -> Strengths:
     if not count:
         return tried[0]
     gains = np.array([np.mean(scores[one]) - np.mean(scores[tried[0]]) for one in tried])
+    # few planes left out are little evidence: their gains are partly chance
     gains *= count / (count + _SHRINKAGE)
+    # a mean and not the best, which few planes tell by chance alone
     shares = np.exp((gains - gains.max()) / _TEMPERATURE)
     shares /= shares.sum()
     image = float(shares @ [one.image for one in tried])

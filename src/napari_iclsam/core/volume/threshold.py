@@ -20,10 +20,12 @@ def threshold_of_expected_dice(log_odds: NDArray[np.float32]) -> float:
     2 sum_F p / (|F| + sum p). It is tried for the largest log-odds first, down to a limit.
     """
     values = np.sort(log_odds[log_odds > 4 * _LOWEST], axis=None)[::-1]
+    # nothing here is likely enough to be the object
     if not len(values) or values[0] <= _LOWEST:
         return 0.0
     probability = special.expit(_TEMPER * values.astype(np.float64))
     found = np.cumsum(probability)
     expected = 2 * found / (np.arange(1, len(values) + 1) + found[-1])
     best = float(values[int(np.argmax(expected))])
+    # a little below, so that the pixel of the best threshold itself is foreground
     return float(np.clip(best - 1e-3, _LOWEST, 0.0))

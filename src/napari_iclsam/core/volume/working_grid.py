@@ -25,6 +25,7 @@ def reduce_plane(plane: NDArray[Any], factor: int) -> NDArray[np.float32]:
     if factor == 1:
         return values
     rows, columns = (-side % factor for side in plane.shape)
+    # repeated: zeros would darken the last blocks
     padded = np.pad(values, ((0, rows), (0, columns)), mode="edge")
     blocks = padded.reshape(padded.shape[0] // factor, factor, padded.shape[1] // factor, factor)
     return np.asarray(blocks.mean(axis=(1, 3)), dtype=np.float32)
@@ -36,6 +37,7 @@ def enlarge_plane(
     """Interpolate a reduced plane linearly to the full size (H, W)."""
     if factor == 1:
         return plane
+    # centers of pixels onto centers of blocks, or the result would be shifted by half a block
     rows = (np.arange(shape[0]) + 0.5) / factor - 0.5
     columns = (np.arange(shape[1]) + 0.5) / factor - 0.5
     places = np.meshgrid(rows, columns, indexing="ij")
@@ -51,6 +53,7 @@ def reduce_labelled(labelled: LabelledPlanes, factor: int) -> LabelledPlanes:
     for mask in labelled.masks:
         share = reduce_plane(mask, factor)
         reduced = share >= 0.5
+        # more than half of a thin object would vanish
         if 2 * np.count_nonzero(reduced) * factor**2 < np.count_nonzero(mask):
             reduced = share > 0
         masks.append(reduced)
