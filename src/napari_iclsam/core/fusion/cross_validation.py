@@ -172,7 +172,6 @@ def helpful_experts(cases: Sequence[HeldOut], defaults: Sequence[FusionWeights])
     for expert in every:
         # one after the other: two models that say the same may each be spared, but not both
         others = tuple(other for other in kept if other != expert)
-        # a model without which nothing changes is kept: only harm speaks against it
         if others and _gain(cases, defaults, kept, others) < _WORTH_KEEPING:
             kept = others
     return kept
