@@ -109,7 +109,12 @@ def run_models(
             # each decoder is guided by the map of its own features, not by the mean
             sam = refine_with_sam(runner, embedding, probabilities, own, boxes, recipe)
             outputs.append(ExpertOutput(own, sam))
-    return StageOutputs(segmented.probabilities, tuple(outputs), boxes, segmented.full_image)
+    return StageOutputs(
+        segmented.probabilities,
+        tuple(outputs),
+        boxes,
+        segmented.full_image,
+    )
 
 
 def segment_query(

@@ -95,9 +95,20 @@ class Networks:
         runners = []
         for sam in self.sams[: recipe.max_experts]:
             checksum = sam.facts.checksum
-            runner = PromptableRunner(sam.network, cache, self.device, sam.precision, checksum)
+            runner = PromptableRunner(
+                sam.network,
+                cache,
+                self.device,
+                sam.precision,
+                checksum,
+            )
             runners.append(runner)
-        in_context = InContextRunner(self.icl, self.device, self.icl_dtype, recipe)
+        in_context = InContextRunner(
+            self.icl,
+            self.device,
+            self.icl_dtype,
+            recipe,
+        )
         return Runners(Experts(tuple(runners)), in_context, recipe)
 
 
@@ -155,7 +166,13 @@ class NetworkSource:
         for name, dtype in self.sams:
             sam = build_sam(name, dtype, here=in_main_memory)
             precision = str(sam.dtype).removeprefix("torch.")
-            sams.append(LoadedSam(sam.module.to(self.device), precision, _facts(name, sam)))
+            sams.append(
+                LoadedSam(
+                    sam.module.to(self.device),
+                    precision,
+                    _facts(name, sam),
+                )
+            )
         icl = build_icl(self.icl, here=in_main_memory)
         return Networks(
             sams=tuple(sams),

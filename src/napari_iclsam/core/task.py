@@ -219,7 +219,12 @@ class Task:
                 # what is wrong with a plane is of use only with its number
                 except (ValueError, TypeError) as error:
                     raise PlaneError(plane, str(error)) from error
-                located = partial(replace, done=done, total=total, plane=plane)
+                located = partial(
+                    replace,
+                    done=done,
+                    total=total,
+                    plane=plane,
+                )
                 prediction = yield from mapped(self._segment_steps(query, timer), located)
                 message = f"Slice {done + 1} of {total} is done"
                 yield Progress("done", message, done + 1, total, plane, prediction)
@@ -241,7 +246,14 @@ class Task:
             return _Fused(resize(outputs.icl, outputs.size) - 0.5, [])
         if rule == "published":
             icl = icl_score(outputs.icl, outputs.size)
-            return _Fused(fuse(icl, sam_score(outputs.sam), self.weights), [])
+            return _Fused(
+                fuse(
+                    icl,
+                    sam_score(outputs.sam),
+                    self.weights,
+                ),
+                [],
+            )
         log_odds = log_odds_of(outputs, self.fusion.foreground)
         estimates = estimate_dice(log_odds, self.fusion.corrections)
         return _Fused(fuse_log_odds(log_odds, self.weights), estimates)

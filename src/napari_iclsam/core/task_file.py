@@ -67,7 +67,10 @@ def save_task(task: Task, path: str | Path) -> None:
     names = task.provenance.models
     # in the order of their roles: the first model's embeddings choose examples and places
     sams = [name for role, name in names.items() if role.startswith("sam")]
-    models = ModelChoice("+".join(sams) or "starter", names["icl"] or "starter")
+    models = ModelChoice(
+        "+".join(sams) or "starter",
+        names["icl"] or "starter",
+    )
     write_task(SavedTask(task.support, task.settings, models), path)
 
 
@@ -174,7 +177,10 @@ def _read(archive: zipfile.ZipFile, path: Path) -> SavedTask:
         raise ValueError(
             f"{path} was changed after it was saved: its images are not those it was saved with."
         )
-    models = ModelChoice(str(index["models"]), str(index["icl"]))
+    models = ModelChoice(
+        str(index["models"]),
+        str(index["icl"]),
+    )
     return SavedTask(support, Settings.from_dict(index["settings"]), models)
 
 
@@ -195,14 +201,21 @@ def _read_support(archive: zipfile.ZipFile, index: Mapping[str, Any]) -> Support
 def _style(values: Mapping[str, Any]) -> LabelStyle:
     # files of earlier versions spell it so
     color = values["color"] if "color" in values else values["colour"]
-    return LabelStyle(str(values["name"]), None if color is None else tuple(map(float, color)))
+    return LabelStyle(
+        str(values["name"]),
+        None if color is None else tuple(map(float, color)),
+    )
 
 
 def _to_tiff(array: NDArray[Any]) -> bytes:
     buffer = io.BytesIO()
     # TIFF has no booleans
     plain = array.view(np.uint8) if array.dtype == bool else array
-    tifffile.imwrite(buffer, plain, photometric="rgb" if array.ndim == 3 else "minisblack")
+    tifffile.imwrite(
+        buffer,
+        plain,
+        photometric="rgb" if array.ndim == 3 else "minisblack",
+    )
     return buffer.getvalue()
 
 

@@ -191,7 +191,14 @@ def _custom(path: Path, like: Weights | None) -> Weights:
     name = path.name
     if like is not None:
         title = f"{like.title} ({name})"
-        return replace(like, name=name, title=title, urls=(), size=None, checksum=None)
+        return replace(
+            like,
+            name=name,
+            title=title,
+            urls=(),
+            size=None,
+            checksum=None,
+        )
     return Weights(
         name=name,
         title=f"own file {name}",
@@ -232,7 +239,13 @@ def _build(name: str, kind: Kind, dtype: torch.dtype, *, here: bool) -> Built:
     module.eval().requires_grad_(False)
     # starter-sam is small, and faster without conversions.
     dtype = torch.float32 if found == "starter_sam" else dtype
-    return Built(module, weights, path, checksums.checksum(path), dtype)
+    return Built(
+        module,
+        weights,
+        path,
+        checksums.checksum(path),
+        dtype,
+    )
 
 
 def _require_kind(architecture: Architecture, kind: Kind, path: Path) -> None:
@@ -475,7 +488,10 @@ def _universeg(tensors: Mapping[str, Tensor]) -> UniverSeg:
     weights = [value for name, value in sorted(tensors.items()) if pattern.fullmatch(name)]
     # An image of C channels twice and a mask enter the first block.
     channels = (weights[0].shape[1] - 1) // 2
-    return UniverSeg(channels, [value.shape[0] for value in weights])
+    return UniverSeg(
+        channels,
+        [value.shape[0] for value in weights],
+    )
 
 
 class HalfPrecision(nn.Module):

@@ -415,7 +415,12 @@ def _attend_folded(heads: _Heads) -> Tensor:
     scaled = heads.q * heads.q.shape[-1] ** -0.5
     queries = torch.cat([scaled, heads.by_row, heads.by_column], dim=-1)
     keys = torch.cat([heads.k, of_all], dim=-1)
-    attended = F.scaled_dot_product_attention(queries, keys, heads.v, scale=1.0)
+    attended = F.scaled_dot_product_attention(
+        queries,
+        keys,
+        heads.v,
+        scale=1.0,
+    )
     return attended.transpose(1, 2)
 
 

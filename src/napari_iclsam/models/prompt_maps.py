@@ -76,7 +76,11 @@ def prompt_maps(grid: int, prompts: Prompts, like: Tensor) -> PromptMaps:
     if prompts.boxes is not None:
         boxes.copy_(box_maps(prompts.boxes.to(like), side))
     if prompts.points is not None and prompts.point_labels is not None:
-        drawn = point_maps(prompts.points.to(like), prompts.point_labels, side)
+        drawn = point_maps(
+            prompts.points.to(like),
+            prompts.point_labels,
+            side,
+        )
         points.copy_(drawn)
     if prompts.masks is not None:
         masks.copy_(mask_maps(prompts.masks.to(like), side))
@@ -137,7 +141,11 @@ def _regions(boxes: Tensor, points: Tensor, prompts: Prompts) -> Regions:
 
 def _cell_centers(side: int, like: Tensor) -> Tensor:
     """Return the centres of the cells along one side, in input pixels, (side,)."""
-    index = torch.arange(side, device=like.device, dtype=like.dtype)
+    index = torch.arange(
+        side,
+        device=like.device,
+        dtype=like.dtype,
+    )
     return _STRIDE * (index + 0.5)
 
 
@@ -240,7 +248,12 @@ def mask_maps(masks: Tensor, side: int) -> Tensor:
         Squashed logits, the four pixels of each cell as channels, and presence.
     """
     size = (2 * side, 2 * side)
-    masks = F.interpolate(masks, size, mode="bilinear", align_corners=False)
+    masks = F.interpolate(
+        masks,
+        size,
+        mode="bilinear",
+        align_corners=False,
+    )
     squashed = F.pixel_unshuffle(torch.tanh(masks / _SQUASH), 2)
     presence = torch.ones_like(squashed[:, :1])
     return torch.cat([squashed, presence], dim=1)

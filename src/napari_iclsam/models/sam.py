@@ -97,7 +97,13 @@ class GuidedTwoWayTransformer(TwoWayTransformer):  # type: ignore[misc]
             cells = block.norm4(attended.add_(image.cells))
             image = _Image(cells, position)
         attention = self.final_attn_token_to_image
-        attended = _tokens_to_image(attention, tokens + token_pe, image.placed, image.cells, bias)
+        attended = _tokens_to_image(
+            attention,
+            tokens + token_pe,
+            image.placed,
+            image.cells,
+            bias,
+        )
         return self.norm_final_attn(tokens + attended), image.cells
 
 
@@ -243,9 +249,18 @@ class GuidedMaskDecoder(MaskDecoder):  # type: ignore[misc]
         outputs = outputs.expand(count, -1, -1)
         tokens = torch.cat([outputs, sparse], dim=1)
         position = image_pe.expand(count, -1, -1, -1)
-        tokens, cells = self.transformer(embedding + dense, position, tokens, bias)
+        tokens, cells = self.transformer(
+            embedding + dense,
+            position,
+            tokens,
+            bias,
+        )
         weights = self.output_hypernetworks_mlps[0](tokens[:, _SINGLE_MASK])
-        logits = self._upscaled(cells, weights, embedding.shape[-2:])
+        logits = self._upscaled(
+            cells,
+            weights,
+            embedding.shape[-2:],
+        )
         iou = self.iou_prediction_head(tokens[:, 0])
         return Decoded(logits, iou[:, 0])
 
@@ -271,7 +286,13 @@ class GuidedMaskDecoder(MaskDecoder):  # type: ignore[misc]
         height, width = size
         x = _quartered(first, cells)
         shape = norm.weight.shape
-        x = F.layer_norm(x, shape, norm.weight, norm.bias, norm.eps)
+        x = F.layer_norm(
+            x,
+            shape,
+            norm.weight,
+            norm.bias,
+            norm.eps,
+        )
         x = activate(x)
         upscaled = finish(_quartered(second, x))
         logits: Tensor = upscaled.flatten(1, -2) @ weights[:, :, None]
@@ -288,7 +309,11 @@ def _quartered(convolution: nn.ConvTranspose2d, x: Tensor) -> Tensor:
     weight = convolution.weight.permute(2, 3, 1, 0)
     assert convolution.bias is not None
     bias = convolution.bias.repeat(4)
-    quarters = F.linear(x, weight.flatten(0, 2), bias)
+    quarters = F.linear(
+        x,
+        weight.flatten(0, 2),
+        bias,
+    )
     split: Tensor = quarters.unflatten(-1, weight.shape[:3])
     return split
 
@@ -323,8 +348,18 @@ class Sam(nn.Module):
         self.preprocessing = preprocessing
         self.image_encoder = image_encoder
         grid = (self.grid, self.grid)
-        self.prompt_encoder = PromptEncoder(256, grid, (image_size, image_size), mask_in_chans=16)
-        transformer = GuidedTwoWayTransformer(depth=2, embedding_dim=256, num_heads=8, mlp_dim=2048)
+        self.prompt_encoder = PromptEncoder(
+            256,
+            grid,
+            (image_size, image_size),
+            mask_in_chans=16,
+        )
+        transformer = GuidedTwoWayTransformer(
+            depth=2,
+            embedding_dim=256,
+            num_heads=8,
+            mlp_dim=2048,
+        )
         self.mask_decoder = GuidedMaskDecoder(transformer_dim=256, transformer=transformer)
         self.register_buffer("pixel_mean", _per_channel(_IMAGENET_MEAN), persistent=False)
         self.register_buffer("pixel_std", _per_channel(_IMAGENET_DEVIATION), persistent=False)
@@ -362,12 +397,22 @@ class Sam(nn.Module):
         points = None
         if prompts.points is not None:
             points = (prompts.points, prompts.point_labels)
-        sparse, dense = self.prompt_encoder(points, prompts.boxes, prompts.masks)
+        sparse, dense = self.prompt_encoder(
+            points,
+            prompts.boxes,
+            prompts.masks,
+        )
         bias = prompts.bias
         if bias is not None:
             bias = bias.expand(len(sparse), -1)
         position = self.prompt_encoder.get_dense_pe()
-        decoded: Decoded = self.mask_decoder(features.embedding, position, sparse, dense, bias)
+        decoded: Decoded = self.mask_decoder(
+            features.embedding,
+            position,
+            sparse,
+            dense,
+            bias,
+        )
         return decoded
 
 

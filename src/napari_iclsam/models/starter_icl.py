@@ -97,7 +97,14 @@ def _level(channels_in: int, channels_out: int) -> nn.Sequential:
     """Stack two normalised convolutions."""
     layers: list[nn.Module] = []
     for channels in (channels_in, channels_out):
-        layers.append(nn.Conv2d(channels, channels_out, 3, padding=1))
+        layers.append(
+            nn.Conv2d(
+                channels,
+                channels_out,
+                3,
+                padding=1,
+            )
+        )
         layers.append(nn.GroupNorm(_GROUPS, channels_out))
         layers.append(nn.LeakyReLU(SLOPE))
     return nn.Sequential(*layers)
@@ -148,7 +155,12 @@ class _Core(UniverSeg):
     def __init__(self, features: Sequence[int], meeting: Collection[int]) -> None:
         cells = PATCH**2
         channels = 3 * cells + _SIMILARITIES
-        super().__init__(channels, features, mask_channels=cells, groups=_GROUPS)
+        super().__init__(
+            channels,
+            features,
+            mask_channels=cells,
+            groups=_GROUPS,
+        )
         self.attention = nn.ModuleDict()
         for level in meeting:
             self.attention[str(level)] = _Attention(features[level])
@@ -175,7 +187,11 @@ class StarterIcl(nn.Module):
         self, features: Sequence[int] = (64, 64, 96, 128, 128), meeting: Collection[int] = (3, 4)
     ) -> None:
         super().__init__()
-        self.stem = _Pyramid(3 * PATCH**2, (24, 48, 64), 16)
+        self.stem = _Pyramid(
+            3 * PATCH**2,
+            (24, 48, 64),
+            16,
+        )
         self.core = _Core(features, meeting)
 
     def encode_support(self, images: Tensor, masks: Tensor) -> StarterContext:
@@ -242,8 +258,18 @@ class StarterIcl(nn.Module):
 def _positions(like: Tensor) -> Tensor:
     """Return x, y, their squares and their product for each cell of (N, D, h, w): (N, 5, h, w)."""
     count, _, height, width = like.shape
-    rows = torch.linspace(-1, 1, height, device=like.device)
-    columns = torch.linspace(-1, 1, width, device=like.device)
+    rows = torch.linspace(
+        -1,
+        1,
+        height,
+        device=like.device,
+    )
+    columns = torch.linspace(
+        -1,
+        1,
+        width,
+        device=like.device,
+    )
     y, x = torch.meshgrid(rows, columns, indexing="ij")
     values = torch.stack([x, y, x * x, y * y, x * y])
     return values.expand(count, -1, -1, -1)
@@ -314,7 +340,13 @@ class Merge(nn.Module):
         self.look = nn.Sequential(
             nn.Conv2d(channels, width, 3, padding=1),
             nn.LeakyReLU(SLOPE),
-            nn.Conv2d(width, width, 3, padding=2, dilation=2),
+            nn.Conv2d(
+                width,
+                width,
+                3,
+                padding=2,
+                dilation=2,
+            ),
             nn.LeakyReLU(SLOPE),
         )
         self.decide = nn.Conv2d(width, 2, 1)
@@ -404,7 +436,12 @@ class TwoScales(nn.Module):
         halved = self.network(_halved(query), support.coarse, guidance)
         coarse = _resized(halved, query.shape[-2:])
         similarity = self.network.similarity(query, support.fine)
-        fine = self.network(query, support.fine, guidance, similarity=similarity)
+        fine = self.network(
+            query,
+            support.fine,
+            guidance,
+            similarity=similarity,
+        )
         return ScaleOutputs(fine, coarse, similarity)
 
 

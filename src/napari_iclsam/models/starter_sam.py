@@ -116,7 +116,11 @@ class _Down(nn.Sequential):
 
     def __init__(self, channels_in: int, channels_out: int) -> None:
         halve = nn.Conv2d(channels_in, channels_out, 3, 2, 1)
-        super().__init__(_ChannelNorm(channels_in), nn.ReLU(), halve)
+        super().__init__(
+            _ChannelNorm(channels_in),
+            nn.ReLU(),
+            halve,
+        )
 
 
 class _Lateral(nn.Sequential):
@@ -146,7 +150,12 @@ def _downs(widths: Levels) -> nn.ModuleList:
 
 
 def _double(x: Tensor) -> Tensor:
-    return F.interpolate(x, scale_factor=2.0, mode="bilinear", align_corners=False)
+    return F.interpolate(
+        x,
+        scale_factor=2.0,
+        mode="bilinear",
+        align_corners=False,
+    )
 
 
 class Encoder(nn.Module):
@@ -253,7 +262,10 @@ class Decoder(nn.Module):
         coarse_keys = self.coarse_key(features.embedding)
         fine_keys = self.fine_key(features.detail)
         coarse = Regions(maps.inside, maps.around)
-        fine = Regions(_double(maps.inside), _double(maps.around))
+        fine = Regions(
+            _double(maps.inside),
+            _double(maps.around),
+        )
         return Similarity(
             coarse=_ridge_similarity(coarse_keys, coarse, owner),
             fine=_ridge_similarity(fine_keys, fine, owner),
@@ -384,7 +396,11 @@ class StarterSam(nn.Module):
             embedding_channels=self.embedding_channels,
             detail_channels=_DETAIL,
         )
-        self.decoder = Decoder(self.embedding_channels, _DETAIL, (32, 64, 96, 128))
+        self.decoder = Decoder(
+            self.embedding_channels,
+            _DETAIL,
+            (32, 64, 96, 128),
+        )
 
     def normalise(self, pixels: Tensor) -> Tensor:
         """Scale grey values.

@@ -98,7 +98,13 @@ class TinyVitEncoder(nn.Module):
         self.neck = nn.Sequential(
             nn.Conv2d(320, 256, 1, bias=False),
             LayerNorm2d(256),
-            nn.Conv2d(256, 256, 3, padding=1, bias=False),
+            nn.Conv2d(
+                256,
+                256,
+                3,
+                padding=1,
+                bias=False,
+            ),
             LayerNorm2d(256),
         )
 
@@ -134,7 +140,12 @@ def _keep_resolution(patch_embed: Any) -> None:
     """Exchange both 3 x 3 convolutions of stride 2 for 1 x 1 convolutions of stride 1."""
     for layer in (patch_embed.conv1, patch_embed.conv2):
         strided = layer.conv
-        layer.conv = nn.Conv2d(strided.in_channels, strided.out_channels, kernel_size=1, bias=False)
+        layer.conv = nn.Conv2d(
+            strided.in_channels,
+            strided.out_channels,
+            kernel_size=1,
+            bias=False,
+        )
 
 
 def _through_bottleneck(block: Any, x: Tensor) -> Tensor:

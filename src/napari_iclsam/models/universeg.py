@@ -111,7 +111,12 @@ class _Conv(nn.Module):
 
     def __init__(self, channels_in: int, channels_out: int, size: int = 3) -> None:
         super().__init__()
-        self.conv = nn.Conv2d(channels_in, channels_out, size, padding=size // 2)
+        self.conv = nn.Conv2d(
+            channels_in,
+            channels_out,
+            size,
+            padding=size // 2,
+        )
 
 
 class _Activated(_Conv):
@@ -123,7 +128,11 @@ class _Activated(_Conv):
 
     def activate(self, x: Tensor) -> Tensor:
         """Normalise and rectify the output of the convolution."""
-        return F.leaky_relu(self.norm(x), SLOPE, inplace=True)
+        return F.leaky_relu(
+            self.norm(x),
+            SLOPE,
+            inplace=True,
+        )
 
     def forward(self, x: Tensor) -> Tensor:
         return self.activate(self.conv(x))
@@ -138,7 +147,12 @@ class _Vmapped(nn.Module):
 class _CrossConv(nn.Module):
     def __init__(self, target: int, support: int, channels_out: int) -> None:
         super().__init__()
-        self.cross_conv = nn.Conv2d(target + support, channels_out, 3, padding=1)
+        self.cross_conv = nn.Conv2d(
+            target + support,
+            channels_out,
+            3,
+            padding=1,
+        )
 
 
 class CrossBlock(nn.Module):
@@ -259,7 +273,10 @@ class UniverSeg(nn.Module):
             outputs.append(output.movedim(2, -1))
 
         convolved = torch.cat(outputs, dim=1)
-        return SupportFeatures(mean.value(), convolved.movedim(-1, 2))
+        return SupportFeatures(
+            mean.value(),
+            convolved.movedim(-1, 2),
+        )
 
     def forward(
         self, query: Tensor, support: SupportFeatures, guidance: Tensor | None = None
@@ -309,7 +326,12 @@ class UniverSeg(nn.Module):
         cross_mean = support.cross_mean.repeat_interleave(queries, dim=0)
         u = block.target_output(half_u + cross_mean)
         # The support convolution is linear, too: that of the target's half is shared by all pairs.
-        shared = F.conv2d(half_u, vmapped.conv.weight, None, padding=1)
+        shared = F.conv2d(
+            half_u,
+            vmapped.conv.weight,
+            None,
+            padding=1,
+        )
         shared = shared.unflatten(0, (tasks, -1))
         collected = _Collected(guided=guided)
         halved = []
@@ -424,12 +446,22 @@ def _halve(pair: _Pair) -> _Pair:
 
 
 def _up(x: Tensor) -> Tensor:
-    return F.interpolate(x, scale_factor=2, mode="bilinear", align_corners=True)
+    return F.interpolate(
+        x,
+        scale_factor=2,
+        mode="bilinear",
+        align_corners=True,
+    )
 
 
 def _factor(guidance: Tensor, size: torch.Size) -> Tensor:
     """Return the factor of each pixel, (B, 1, h, w)."""
-    resized = F.interpolate(guidance, size=size, mode="bilinear", align_corners=False)
+    resized = F.interpolate(
+        guidance,
+        size=size,
+        mode="bilinear",
+        align_corners=False,
+    )
     return resized.exp()
 
 

@@ -97,7 +97,12 @@ class EmbeddingCache:
     def info(self) -> CacheInfo:
         """Count what is on disk."""
         sizes = [size for _, size, _ in self._files()]
-        return CacheInfo(self.folder, len(sizes), sum(sizes), self._disk_limit)
+        return CacheInfo(
+            self.folder,
+            len(sizes),
+            sum(sizes),
+            self._disk_limit,
+        )
 
     def clear(self) -> None:
         """Forget everything, in memory and on disk."""

@@ -76,7 +76,11 @@ class PromptableRunner:
 
     def frame(self, rgb: NDArray[np.uint8]) -> Frame:
         """Return where an image lies in the encoder's square input."""
-        return Frame(rgb.shape[0], rgb.shape[1], self.promptable.image_size)
+        return Frame(
+            rgb.shape[0],
+            rgb.shape[1],
+            self.promptable.image_size,
+        )
 
     def embed(self, rgb: NDArray[np.uint8]) -> Embedding:
         """Embed an 8-bit RGB image (H, W, 3), or take its embedding from the cache."""

@@ -60,7 +60,11 @@ class LogOdds:
             return parts
         # what does not agree is replaced by the in-context model's, not dropped: the sum keeps
         # its scale
-        return torch.lerp(parts[:1], parts, self.agreement[:, label, None])
+        return torch.lerp(
+            parts[:1],
+            parts,
+            self.agreement[:, label, None],
+        )
 
 
 def foreground_log_odds(masks: Sequence[NDArray[np.bool_]]) -> list[float]:
@@ -133,7 +137,11 @@ def coefficients(weights: Sequence[FusionWeights], like: Tensor) -> Tensor:
     rows = []
     for one in weights:
         rows.append([one.inverse_temperature * part for part in one.parts])
-    return torch.tensor(rows, dtype=like.dtype, device=like.device)
+    return torch.tensor(
+        rows,
+        dtype=like.dtype,
+        device=like.device,
+    )
 
 
 def shifted_for_thin(default: FusionWeights, masks: Sequence[NDArray[np.bool_]]) -> FusionWeights:

@@ -70,9 +70,23 @@ class Frame:
             return resize(grid_map, (self.height, self.width))
         rows, columns = self.cells(grid_map.shape[-1])
         unit = grid_map.shape[-1] / self.side
-        y = _sample_positions(self.height, height * unit / self.height, rows, grid_map)
-        x = _sample_positions(self.width, width * unit / self.width, columns, grid_map)
-        return _sample(grid_map[..., :rows, :columns], y, x)
+        y = _sample_positions(
+            self.height,
+            height * unit / self.height,
+            rows,
+            grid_map,
+        )
+        x = _sample_positions(
+            self.width,
+            width * unit / self.width,
+            columns,
+            grid_map,
+        )
+        return _sample(
+            grid_map[..., :rows, :columns],
+            y,
+            x,
+        )
 
     def image_to_grid(self, image_map: Tensor, grid: int) -> Tensor:
         """Resize a map over the image (B, C, h, w), of any size, bilinearly to the grid over the square (B, C, G, G).
@@ -131,4 +145,10 @@ def _sample(x: Tensor, rows: Tensor, columns: Tensor) -> Tensor:
         [columns.expand(len(rows), -1), rows[:, None].expand(-1, len(columns))], dim=-1
     )
     where = where.expand(len(x), -1, -1, -1)
-    return F.grid_sample(x, where, mode="bilinear", padding_mode="border", align_corners=False)
+    return F.grid_sample(
+        x,
+        where,
+        mode="bilinear",
+        padding_mode="border",
+        align_corners=False,
+    )

@@ -78,8 +78,16 @@ def _block_means(rgb: NDArray[np.uint8], size: tuple[int, int]) -> NDArray[np.ui
 def _shrunk(rgb: NDArray[np.uint8], size: tuple[int, int]) -> NDArray[np.uint8]:
     """Average areas that cover pixels in part: along rows first, then along columns, in float32."""
     height, width = size
-    narrow = _weighted_sum(rgb, _overlaps(rgb.shape[1], width), axis=1)
-    means = _weighted_sum(narrow, _overlaps(rgb.shape[0], height), axis=0)
+    narrow = _weighted_sum(
+        rgb,
+        _overlaps(rgb.shape[1], width),
+        axis=1,
+    )
+    means = _weighted_sum(
+        narrow,
+        _overlaps(rgb.shape[0], height),
+        axis=0,
+    )
     return np.asarray(np.rint(means)).astype(np.uint8)
 
 
@@ -101,7 +109,11 @@ def _overlaps(length: int, new: int) -> _Line:
 def _enlarged(rgb: NDArray[np.uint8], size: tuple[int, int]) -> NDArray[np.uint8]:
     """Average areas smaller than a pixel, each of which lies in two pixels at most, in fixed point."""
     height, width = size
-    wide = _weighted_sum(rgb, _halves(rgb.shape[1], width), axis=1)
+    wide = _weighted_sum(
+        rgb,
+        _halves(rgb.shape[1], width),
+        axis=1,
+    )
     rows = _halves(rgb.shape[0], height)
     # shifted in three steps, as OpenCV does: the rounding follows from it
     upper, lower = (wide[rows.pixels[:, tap]] >> 4 for tap in (0, 1))
@@ -130,6 +142,10 @@ def _weighted_sum(image: NDArray[Any], line: _Line, axis: int) -> NDArray[Any]:
     along = (-1, 1, 1) if axis == 0 else (1, -1, 1)
     total: NDArray[Any] = np.zeros((), line.weights.dtype)
     for tap in range(line.pixels.shape[1]):
-        values = np.take(image, line.pixels[:, tap], axis=axis)
+        values = np.take(
+            image,
+            line.pixels[:, tap],
+            axis=axis,
+        )
         total = total + values * line.weights[:, tap].reshape(along)
     return total

@@ -117,10 +117,20 @@ def draw_transform(rng: Rng, images: Tensor) -> Transform:
     count, size = len(images), images.shape[-1]
     matrices = torch.from_numpy(_draw_affine(rng, count))
     # drawn by NumPy and on the CPU: one seed gives the same episodes on each device
-    points = F.affine_grid(matrices, [count, 1, size, size], align_corners=False)
+    points = F.affine_grid(
+        matrices,
+        [count, 1, size, size],
+        align_corners=False,
+    )
     points = points + _draw_displacement(rng, count, size)
     noise = torch.from_numpy(rng.standard_normal(tuple(images.shape), dtype=np.float32))
-    gamma = np.exp(rng.normal(0, 0.2, (count, 1, 1, 1))).astype(np.float32)
+    gamma = np.exp(
+        rng.normal(
+            0,
+            0.2,
+            (count, 1, 1, 1),
+        )
+    ).astype(np.float32)
     return Transform(
         points=points.to(images.device),
         gamma=torch.from_numpy(gamma).to(images.device),
@@ -132,7 +142,12 @@ def _draw_displacement(rng: Rng, count: int, size: int) -> Tensor:
     """Draw an elastic deformation: displacements on a coarse grid, interpolated, (n, s, s, 2)."""
     cells = int(rng.integers(3, 10))
     coarse = torch.from_numpy(rng.standard_normal((count, 2, cells, cells), dtype=np.float32))
-    fine = F.interpolate(coarse, (size, size), mode="bicubic", align_corners=True)
+    fine = F.interpolate(
+        coarse,
+        (size, size),
+        mode="bicubic",
+        align_corners=True,
+    )
     return rng.uniform(0.01, 0.06) * fine.movedim(1, -1)
 
 
@@ -140,10 +155,20 @@ def _draw_affine(rng: Rng, count: int) -> NDArray[np.float32]:
     """Draw rotations, scales and shifts, as matrices (n, 2, 3)."""
     largest = rng.choice([0.1, 0.3])
     angle = rng.uniform(-largest, largest, count)
-    factors = np.exp(rng.uniform(-0.15, 0.15, (count, 2)))
+    factors = np.exp(
+        rng.uniform(
+            -0.15,
+            0.15,
+            (count, 2),
+        )
+    )
     # no mirroring: a model that saw mirrored organs told worse where they lie
     first = np.stack([np.cos(angle), -np.sin(angle)], axis=-1)
     second = np.stack([np.sin(angle), np.cos(angle)], axis=-1)
     rotation = np.stack([first, second], axis=1) * factors[:, None]
-    shift = rng.uniform(-0.1, 0.1, (count, 2, 1))
+    shift = rng.uniform(
+        -0.1,
+        0.1,
+        (count, 2, 1),
+    )
     return np.concatenate([rotation, shift], axis=2).astype(np.float32)

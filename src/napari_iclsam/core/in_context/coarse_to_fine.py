@@ -153,7 +153,14 @@ def encode_crops(
                 label: _support_crops(examples, masks[label], regions[label], size)
                 for label, size in sizes.items()
             }
-            stages.append(_encode_stage(runner, sizes, crops, last=factor == _CROP_FACTORS[-1]))
+            stages.append(
+                _encode_stage(
+                    runner,
+                    sizes,
+                    crops,
+                    last=factor == _CROP_FACTORS[-1],
+                )
+            )
     labels = sorted({label for stage in stages for label in stage.sizes})
     templates = {label: fit_template(examples.of_expert(0), regions[label]) for label in labels}
     return replace(encoded, crop_stages=tuple(stages), templates=templates)
@@ -263,7 +270,11 @@ def _support_crops(
     for rgb, mask, region in zip(examples.images, masks, regions, strict=True):
         # an example without the label shows what its usual place looks like without it
         center = region or Region(row, column, 0.0)
-        crop = Crop(center.row, center.column, crop_size(size, region))
+        crop = Crop(
+            center.row,
+            center.column,
+            crop_size(size, region),
+        )
         inside = crop.slices((mask.shape[0], mask.shape[1]))
         crops.append(_SupportCrop(rgb[inside], mask[inside]))
     return crops
@@ -281,12 +292,20 @@ def _encode_stage(
     # a stage that only prepares the next needs no detail
     side = min(runner.network.image_sizes)
     if last:
-        side = smallest_sufficient_size(runner.network.image_sizes, masks, [OUTLINE] * len(masks))
+        side = smallest_sufficient_size(
+            runner.network.image_sizes,
+            masks,
+            [OUTLINE] * len(masks),
+        )
     images = []
     for of_label in crops.values():
         inputs = [runner.input_of(crop.rgb, side) for crop in of_label]
         images.append(torch.cat(inputs))
-    return CropStage(sizes, side, runner.encode_support(torch.stack(images), masks))
+    return CropStage(
+        sizes,
+        side,
+        runner.encode_support(torch.stack(images), masks),
+    )
 
 
 def _segment_full_image(
@@ -294,7 +313,11 @@ def _segment_full_image(
 ) -> Tensor:
     """Return the logits of L labels in the full image, (L, 1, s, s)."""
     # one image for all labels, which differ by their masks and their guidance
-    image = runner.input_of(rgb, encoded.side, rescale=runner.recipe.rescale_query)
+    image = runner.input_of(
+        rgb,
+        encoded.side,
+        rescale=runner.recipe.rescale_query,
+    )
     images = image.expand(len(guidance), -1, -1, -1)
     return runner.segment(encoded.contexts, images, guidance)
 
@@ -348,7 +371,12 @@ def _segment_crops(
             # of all stages so far, so that the second stage builds on the first
             found = find_foreground(logit_sum.mean_of(label))
             reliable = encoded.templates[label].reliable
-            planned[label] = plan_crops(size, found, expected[label], reliable=reliable)
+            planned[label] = plan_crops(
+                size,
+                found,
+                expected[label],
+                reliable=reliable,
+            )
         for crops in _by_turn(planned):
             segmented = _segment_turn(runner, stage, query, crops, guidance)
             for (label, crop), crop_logits in zip(crops.items(), segmented, strict=True):
@@ -380,7 +408,11 @@ def _segment_turn(
         images.append(runner.input_of(query.rgb[rows, columns], stage.side))
         guides.append(resize(guidance[label : label + 1, :, rows, columns], size))
     contexts = stage.contexts_of(list(crops))
-    return runner.segment(contexts, torch.cat(images), torch.cat(guides))
+    return runner.segment(
+        contexts,
+        torch.cat(images),
+        torch.cat(guides),
+    )
 
 
 def find_foreground(logits: Tensor) -> Region | None:

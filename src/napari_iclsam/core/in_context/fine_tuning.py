@@ -120,7 +120,12 @@ def fine_tune(
         message = f"Fine-tuning on the examples: {step + 1} of {STEPS}"
         yield Progress("fine_tune", message, len(examples), len(examples))
         with timer.stage("fine_tune"), torch.inference_mode(False), torch.enable_grad():
-            _descend(training, sampler.draw(rng), optimiser, learning_rate(step))
+            _descend(
+                training,
+                sampler.draw(rng),
+                optimiser,
+                learning_rate(step),
+            )
     # it is only run from here on
     network.requires_grad_(False)
     return tuned
@@ -188,7 +193,12 @@ class EpisodeSampler:
         # the query comes first among the pairs of an episode
         every = torch.stack(images)
         truth = torch.stack(masks)
-        return Episodes(every[:, 0], truth[:, 0], every[:, 1:], truth[:, 1:])
+        return Episodes(
+            every[:, 0],
+            truth[:, 0],
+            every[:, 1:],
+            truth[:, 1:],
+        )
 
     def _inputs(self, rng: Rng, pairs: Sequence[int], masks: Masks) -> tuple[Tensor, Tensor]:
         """Crop pairs and make them the network's inputs, images (n, C, s, s) and masks (n, 1, s, s)."""

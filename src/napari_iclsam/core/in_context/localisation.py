@@ -122,7 +122,11 @@ def _unit_features(embedding: Embedding) -> Tensor:
 
 def _patch_around(cells: Tensor, region: Region) -> Tensor:
     """Return the weighted features around a region, which is in the middle, (F, 33, 33)."""
-    steps = torch.arange(-_REACH, _REACH + 1, device=cells.device)
+    steps = torch.arange(
+        -_REACH,
+        _REACH + 1,
+        device=cells.device,
+    )
     # not narrower than a cell, or the template of a small object would be a single one
     spread = max(0.6, _SPREAD * _CELLS * region.size)
     gaussian = torch.exp(-0.5 * (steps / spread) ** 2)
@@ -157,4 +161,8 @@ def _best_place(query: Tensor, template: ObjectTemplate) -> Region:
     centers = (torch.arange(_CELLS, device=correlation.device) + 0.5) / _CELLS
     moved = (centers[:, None] - template.row) ** 2 + (centers - template.column) ** 2
     row, column = divmod(int((correlation - moved).argmax()), _CELLS)
-    return Region((row + 0.5) / _CELLS, (column + 0.5) / _CELLS, 0.0)
+    return Region(
+        (row + 0.5) / _CELLS,
+        (column + 0.5) / _CELLS,
+        0.0,
+    )

@@ -63,9 +63,18 @@ class InContextRunner:
 
     def input_of(self, rgb: NDArray[np.uint8], side: int, *, rescale: bool = True) -> Tensor:
         """Make the network's input of an 8-bit RGB image, (1, C, s, s); see `in_context_input`."""
-        channels = unit_channels(rgb, self.network.image_channels, self.recipe.channel)
+        channels = unit_channels(
+            rgb,
+            self.network.image_channels,
+            self.recipe.channel,
+        )
         pixels = torch.from_numpy(channels).to(self.device)
-        return in_context_input(pixels, side, antialias=self.recipe.antialias, rescale=rescale)
+        return in_context_input(
+            pixels,
+            side,
+            antialias=self.recipe.antialias,
+            rescale=rescale,
+        )
 
     def encode_support(
         self, images: Tensor, masks: Sequence[Sequence[NDArray[np.bool_]]]
@@ -105,7 +114,11 @@ class InContextRunner:
         """
         logits = []
         for axes, context in zip(self._copies, contexts, strict=True):
-            mirrored = self.logits(context, images.flip(axes), guidance.flip(axes))
+            mirrored = self.logits(
+                context,
+                images.flip(axes),
+                guidance.flip(axes),
+            )
             # mirrored back, so that the copies lie on each other
             logits.append(mirrored.flip(axes))
         return torch.stack(logits).mean(dim=0)
@@ -150,7 +163,12 @@ def in_context_input(channels: Tensor, side: int, *, antialias: bool, rescale: b
     """
     values = _to_unit_range(channels[None])
     if antialias:
-        values = F.interpolate(values, (side, side), mode="bilinear", antialias=True)
+        values = F.interpolate(
+            values,
+            (side, side),
+            mode="bilinear",
+            antialias=True,
+        )
     else:
         values = resize(values, (side, side))
     return _to_unit_range(values) if rescale else values

@@ -105,13 +105,22 @@ def leave_one_out(
         # fitted anew, so that weights and fine-tuning have not seen the example either
         prediction = fit(support.without(pair)).predict(support.images[pair])
         for label in labels:
-            scores[label].append(_score(prediction, label, support.mask(pair, label)))
+            scores[label].append(
+                _score(
+                    prediction,
+                    label,
+                    support.mask(pair, label),
+                )
+            )
     means = {label: _mean(of_label) for label, of_label in scores.items() if of_label}
     if not means:
         raise ValueError(
             "No label occurs in two examples, so none can be segmented by another one."
         )
-    return Check(means, {label: support.name(label) for label in means})
+    return Check(
+        means,
+        {label: support.name(label) for label in means},
+    )
 
 
 def _labels_to_score(support: SupportSet, pair: int) -> list[int]:

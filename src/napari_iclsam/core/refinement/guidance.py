@@ -59,4 +59,8 @@ def standardise(values: Tensor, center: Tensor) -> Tensor:
     # relative to the values, since rounding alone gives a constant map a tiny deviation
     flat = std <= 1e-6 * largest.clamp_min(1e-6)
     divisor = torch.where(flat, torch.ones_like(std), std)
-    return torch.where(flat, torch.zeros_like(values), (values - center) / divisor)
+    return torch.where(
+        flat,
+        torch.zeros_like(values),
+        (values - center) / divisor,
+    )

@@ -218,5 +218,10 @@ def _grid_positions(length: int, step: float) -> NDArray[np.intp]:
 def _resize(grid: NDArray[np.float32], height: int, width: int) -> NDArray[np.float32]:
     """Interpolate values on a grid (L, h, w), from the first pixel to the last, to (L, H, W)."""
     planes = torch.from_numpy(np.ascontiguousarray(grid))[None]
-    resized = interpolate(planes, (height, width), mode="bilinear", align_corners=True)
+    resized = interpolate(
+        planes,
+        (height, width),
+        mode="bilinear",
+        align_corners=True,
+    )
     return np.asarray(resized[0].numpy(), np.float32)

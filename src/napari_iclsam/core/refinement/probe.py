@@ -75,7 +75,13 @@ def fit_probe(
     if len(samples) > recipe.probe_cells:
         rng = np.random.default_rng(recipe.seed)
         # sorted: the order of sums, and so the last digits, stays that of the images
-        chosen = np.sort(rng.choice(len(samples), recipe.probe_cells, replace=False))
+        chosen = np.sort(
+            rng.choice(
+                len(samples),
+                recipe.probe_cells,
+                replace=False,
+            )
+        )
         samples = samples[chosen]
         targets = targets[:, chosen]
     # one against the rest for each label, since labels may overlap in a cell

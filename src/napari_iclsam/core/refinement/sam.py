@@ -65,7 +65,13 @@ def refine_with_sam(
     bias = attention_bias(confidence, frame, grid, recipe.sam_guidance)[owners]
     masks = None
     if recipe.mask_prompt:
-        masks = mask_prompts(probabilities, frame, in_square, owners, side=4 * grid)
+        masks = mask_prompts(
+            probabilities,
+            frame,
+            in_square,
+            owners,
+            side=4 * grid,
+        )
     decoded = runner.decode(query, Prompts(in_square, bias, masks))
     for label in np.unique(labels):
         refined[label] = _maximum_on_image(decoded[owners == int(label)], frame)
@@ -107,7 +113,11 @@ def mask_prompts(
     in_square = frame.image_to_grid(logits - BACKGROUND, side) + BACKGROUND
     of_box = in_square[owners]
     inside = _inside(boxes, frame.side, side)
-    return torch.where(inside, of_box, torch.full_like(of_box, BACKGROUND))
+    return torch.where(
+        inside,
+        of_box,
+        torch.full_like(of_box, BACKGROUND),
+    )
 
 
 def _inside(boxes: Tensor, square: int, side: int) -> Tensor:

@@ -65,7 +65,10 @@ def learn_appearance(labelled: LabelledPlanes, read_grey: ReadGrey) -> Appearanc
         appearance.log_odds(read_grey(plane))[labelled.mask(plane)].mean()
         for plane in labelled.holding
     ]
-    return Appearance(appearance.table, float(np.mean(found)) if found else 0.0)
+    return Appearance(
+        appearance.table,
+        float(np.mean(found)) if found else 0.0,
+    )
 
 
 def _shares(bins: NDArray[np.uint8]) -> NDArray[np.float64]:

@@ -73,7 +73,11 @@ class EvidenceStore:
         estimates = self._estimates.get(plane)
         # not segmented tells nothing; segmented without the label tells that it was not found
         estimate = 0.5 if estimates is None else estimates.get(label, 0.0)
-        return PlaneEvidence(log_odds, np.asarray(self._grey[plane]), estimate)
+        return PlaneEvidence(
+            log_odds,
+            np.asarray(self._grey[plane]),
+            estimate,
+        )
 
     def close(self) -> None:
         """Delete what is on disk."""

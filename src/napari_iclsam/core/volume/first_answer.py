@@ -46,7 +46,10 @@ def state_of_labelled(context: LabelContext, plane: int, evidence: PlaneEvidence
     """Return the state of a labelled plane, from which propagation starts."""
     mask = context.labelled.mask(plane)
     # what a person has labelled is certain: neither image nor neighbours weigh in
-    return PlaneState(mask.astype(np.float32), context.grey(evidence))
+    return PlaneState(
+        mask.astype(np.float32),
+        context.grey(evidence),
+    )
 
 
 def answer_first(
@@ -68,7 +71,12 @@ def answer_first(
     # zero log-odds tell nothing: without a neighbour the plane's own evidence decides
     message = np.zeros_like(own)
     if inward is not None:
-        message = propagate(inward.probability, inward.grey, grey, context.matching)
+        message = propagate(
+            inward.probability,
+            inward.grey,
+            grey,
+            context.matching,
+        )
         # without fading, an object would never end
         message = message - np.float32(context.strengths.fade)
     probability = special.expit(message + own)

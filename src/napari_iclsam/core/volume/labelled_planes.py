@@ -44,7 +44,11 @@ def axis_of_spacing(
     if min(plane, row, column) <= 0:
         raise ValueError(f"The spacing must be positive in all three directions; got {spacing}.")
     # the geometric mean, since pixels need not be square
-    return Axis(count, plane / float(np.sqrt(row * column)), kind)
+    return Axis(
+        count,
+        plane / float(np.sqrt(row * column)),
+        kind,
+    )
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -86,7 +90,10 @@ class LabelledPlanes:
     def without(self, plane: int) -> LabelledPlanes:
         """Return the other labelled planes, for leaving one out."""
         kept = [index for index, known in enumerate(self.planes) if known != plane]
-        return LabelledPlanes(tuple(self.planes[index] for index in kept), self.masks[kept])
+        return LabelledPlanes(
+            tuple(self.planes[index] for index in kept),
+            self.masks[kept],
+        )
 
     def below(self, plane: int) -> int | None:
         """Return the nearest labelled plane before a plane."""

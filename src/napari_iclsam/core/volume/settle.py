@@ -85,7 +85,13 @@ def settle(context: LabelContext, read: ReadEvidence) -> Iterator[SettledPlane]:
     # presence is decided for all planes at once: objects begin and end, they do not flicker
     presence = smooth_presence(scores, context.labelled, context.axis)
     for plane in sorted(beside):
-        yield _decide(context, plane, read(plane), _unpacked(beside[plane]), float(presence[plane]))
+        yield _decide(
+            context,
+            plane,
+            read(plane),
+            _unpacked(beside[plane]),
+            float(presence[plane]),
+        )
 
 
 def usual_estimate(context: LabelContext, read: ReadEvidence) -> float | None:
@@ -233,7 +239,13 @@ def _decide(
     if not present:
         # below zero for certain, so that the mask is empty also after rounding
         log_odds = np.minimum(log_odds, np.float32(min(presence, -_QUANTUM)))
-    return SettledPlane(plane, log_odds.astype(np.float32), probability, present, check)
+    return SettledPlane(
+        plane,
+        log_odds.astype(np.float32),
+        probability,
+        present,
+        check,
+    )
 
 
 def _packed(log_odds: NDArray[np.float32]) -> NDArray[np.int8]:

@@ -41,7 +41,12 @@ def enlarge_plane(
     rows = (np.arange(shape[0]) + 0.5) / factor - 0.5
     columns = (np.arange(shape[1]) + 0.5) / factor - 0.5
     places = np.meshgrid(rows, columns, indexing="ij")
-    full = ndimage.map_coordinates(plane, places, order=1, mode="nearest")
+    full = ndimage.map_coordinates(
+        plane,
+        places,
+        order=1,
+        mode="nearest",
+    )
     return np.asarray(full, dtype=np.float32)
 
 
