@@ -3,10 +3,11 @@
 For each label of each set, K support pairs and the queries are drawn from different subjects (from
 different images where a set has one subject), among the images that contain the label. Each draw is
 a task of one label. Reported are the mean over labels within a set and over sets, of the in-context
-model alone (as it comes, and when it has got used to the support), SAM with the in-context model's
+model alone (as it comes, and after test-time fine-tuning), SAM with the in-context model's
 boxes, the fused result, SAM with boxes of the ground truth (tight, and each side moved by up to 10
 % of the box), what filling those boxes gives, the area under the ROC curve of the confidence map,
-what the fused result was estimated to reach and by how much that was wrong, and two trivial
+what the fused result was estimated to reach and by how much that was wrong, a random forest on filters
+of the pixels (as ilastik and Labkit fit), and two trivial
 baselines: everything is foreground, and a per-pixel logistic regression on color and position
 fitted to the same support.
 """
@@ -34,7 +35,9 @@ from sklearn.metrics import roc_auc_score
 
 from napari_iclsam import ICLSAM, Settings, Task, dice
 from napari_iclsam.core.encoder.cache import EmbeddingCache
+from napari_iclsam.core.fusion.threshold import best_bin, histogram, lower_edge
 from napari_iclsam.core.images.intensity import as_rgb8
+from napari_iclsam.core.refinement.pixel_classifier import PixelClassifier, fit_pixel_classifier
 from napari_iclsam.core.refinement.sam import refine_with_sam
 
 STAGES = {
@@ -51,6 +54,7 @@ STAGES = {
     "estimate_off": "estimate off by",
     "foreground": "all foreground",
     "pixels": "pixel regression",
+    "forest": "random forest",
 }
 
 
@@ -176,6 +180,14 @@ def pixel_features(image: NDArray[Any]) -> NDArray[np.float32]:
     return np.column_stack([rgb, y.ravel(), x.ravel()])
 
 
+@dataclass(frozen=True)
+class Peers:
+    """Classifiers of pixels, fitted to the same support."""
+
+    pixels: LogisticRegression
+    forest: PixelClassifier
+
+
 def fit_pixels(
     support: Sequence[Sample], label: int, rng: np.random.Generator
 ) -> LogisticRegression:
@@ -188,6 +200,20 @@ def fit_pixels(
     return LogisticRegression(class_weight="balanced").fit(features[some], target[some])
 
 
+def fit_forest(support: Sequence[Sample], label: int) -> PixelClassifier:
+    """Fit a random forest on filters of the pixels, as ilastik and Labkit do."""
+    images = [as_rgb8(sample.image) for sample in support]
+    masks = [(sample.mask == label)[None] for sample in support]
+    return fit_pixel_classifier(images, masks, seed=0)
+
+
+def segment_by_forest(forest: PixelClassifier, image: NDArray[Any]) -> NDArray[np.bool_]:
+    """Return the mask with the largest expected Dice."""
+    log_odds = torch.from_numpy(forest.log_odds(as_rgb8(image))[0])
+    threshold = lower_edge(best_bin(histogram(log_odds.flatten()[None])))
+    return np.asarray(log_odds >= threshold)
+
+
 def alone(segmenter: ICLSAM) -> ICLSAM:
     """Return a segmenter whose ``icl_labels`` are those of the in-context model alone.
 
@@ -197,14 +223,14 @@ def alone(segmenter: ICLSAM) -> ICLSAM:
     return ICLSAM(networks=segmenter.networks, settings=settings, cache=segmenter.cache)
 
 
-def score(
-    task: Task, plain: Task, pixels: LogisticRegression, query: Sample, label: int
-) -> dict[str, float]:
+def score(task: Task, plain: Task, peers: Peers, query: Sample, label: int) -> dict[str, float]:
     """Segment one query and score every stage that depends on the support.
 
     ``plain`` is a task of `alone`.
     """
-    truth, shape = query.mask == label, query.mask.shape
+    truth = query.mask == label
+    shape = truth.shape
+    by_pixel = peers.pixels.predict(pixel_features(query.image)).reshape(shape)
     prediction = task.predict(query.image)
     scores = {
         "icl": dice(plain.predict(query.image).icl_labels == 1, truth),
@@ -212,7 +238,8 @@ def score(
         "sam": dice(prediction.sam_labels == 1, truth),
         "fused": dice(prediction.labels == 1, truth),
         "foreground": dice(np.ones(shape, bool), truth),
-        "pixels": dice(pixels.predict(pixel_features(query.image)).reshape(shape), truth),
+        "pixels": dice(by_pixel, truth),
+        "forest": dice(segment_by_forest(peers.forest, query.image), truth),
     }
     if 1 in prediction.estimated_dice:
         scores["estimate"] = prediction.estimated_dice[1]
@@ -291,10 +318,11 @@ def score_draw(
     task = segmenter.fit(images, masks)
     plain = alone(segmenter).fit(images, masks)
     pixels = fit_pixels(drawn.support, drawn.label, rng)
+    peers = Peers(pixels, fit_forest(drawn.support, drawn.label))
     for query in drawn.queries:
         if id(query) not in boxes:
             boxes[id(query)] = score_boxes(task, query, drawn.label, rng)
-        yield score(task, plain, pixels, query, drawn.label) | boxes[id(query)]
+        yield score(task, plain, peers, query, drawn.label) | boxes[id(query)]
 
 
 def mean_of(results: Sequence[Result], stage: str) -> float:
