@@ -49,7 +49,9 @@ class Sample:
     def labels(self) -> NDArray[np.uint8]:
         """The truth in the planes of the examples, 0 in the others."""
         labels = np.zeros_like(self.truth)
-        labels[list(self.examples)] = self.truth[list(self.examples)]
+        # numpy takes a tuple for one index of several axes, a list for several planes.
+        planes = list(self.examples)
+        labels[planes] = self.truth[planes]
         return labels
 
 
@@ -73,38 +75,55 @@ def brain() -> Sample:
     except ModuleNotFoundError as error:
         raise _missing("nilearn", "brain") from error
     template = load_mni152_template(resolution=1)
-    planes = slice(30, 140, 2)  # of 1 mm: those that show the cerebrum
-    t1, grey, white = (
-        np.asarray(image.dataobj).T[planes, ::-1]  # the front of the head on top
-        for image in (
-            template,
-            load_mni152_gm_template(resolution=1),
-            load_mni152_wm_template(resolution=1),
-        )
-    )
-    rest = 1 - grey - white
-    truth = np.where(
-        (grey >= white) & (grey > rest), 1, np.where((white > grey) & (white > rest), 2, 0)
-    )
-    to_file = np.array(
-        [
-            [1, 0, 0, 0],
-            [0, -1, 0, template.shape[1] - 1],
-            [0, 0, planes.step, planes.start],
-            [0, 0, 0, 1.0],
-        ]
-    )
+    t1 = _cerebrum(template)
+    grey = _cerebrum(load_mni152_gm_template(resolution=1))
+    white = _cerebrum(load_mni152_wm_template(resolution=1))
+    eight_bits = np.round(255 * t1 / t1.max()).astype(np.uint8)
     return Sample(
         name="brain",
         title="Brain MRI: grey and white matter",
         source="MNI152 T1 template with its tissue maps, from nilearn",
-        image=np.ascontiguousarray(np.round(255 * t1 / t1.max()).astype(np.uint8)),
-        truth=np.ascontiguousarray(truth.astype(np.uint8)),
+        image=np.ascontiguousarray(eight_bits),
+        truth=np.ascontiguousarray(_more_probable(grey, white)),
         examples=(10, 26, 42),
         names={1: "grey matter", 2: "white matter"},
         spacing=(2.0, 1.0, 1.0),
         unit="mm",
-        affine=np.asarray(template.affine) @ to_file,
+        affine=np.asarray(template.affine) @ _to_file(template.shape[1]),
+    )
+
+
+_CEREBRUM = slice(30, 140, 2)
+"""Planes of the template, of 1 mm, that show the cerebrum; every second one."""
+
+
+def _cerebrum(image: Any) -> NDArray[Any]:
+    """Return planes (Z, H, W) of a NIfTI image, the front of the head on top."""
+    planes = np.asarray(image.dataobj).T[_CEREBRUM]
+    # The file's second axis leads to the front, the rows of a picture lead down.
+    return planes[:, ::-1]
+
+
+def _more_probable(grey: NDArray[Any], white: NDArray[Any]) -> NDArray[np.uint8]:
+    """Return labels of what is most probable: 1 grey matter, 2 white matter, 0 the rest."""
+    rest = 1 - grey - white
+    is_grey = (grey >= white) & (grey > rest)
+    is_white = (white > grey) & (white > rest)
+    truth = np.zeros(grey.shape, np.uint8)
+    truth[is_grey] = 1
+    truth[is_white] = 2
+    return truth
+
+
+def _to_file(rows: int) -> NDArray[np.float64]:
+    """Return the 4 x 4 matrix from voxels of `_cerebrum`, (x, y, z), to those of the file."""
+    return np.array(
+        [
+            [1, 0, 0, 0],
+            [0, -1, 0, rows - 1],
+            [0, 0, _CEREBRUM.step, _CEREBRUM.start],
+            [0, 0, 0, 1.0],
+        ]
     )
 
 
@@ -126,15 +145,15 @@ def cells() -> Sample:
     except ModuleNotFoundError as error:
         raise _missing("scikit-image", "cells") from error
     section = immunohistochemistry()
-    stain = ndimage.gaussian_filter(rgb2hed(section)[..., 2], sigma=4)
-    mask = np.pad(
-        stain > threshold_otsu(stain), _REACH, mode="edge"
-    )  # closing must not depend on the border
-    mask = ndimage.binary_closing(mask, _DISK)[_REACH:-_REACH, _REACH:-_REACH]
-    mask &= (
-        ndimage.gaussian_filter(section.mean(axis=2), sigma=2) < _WHITE
-    )  # the inside of a gland is empty
-    mask = ~_without_specks(~_without_specks(mask, 600), 60)
+    brown = rgb2hed(section)[..., 2]
+    stain = ndimage.gaussian_filter(brown, sigma=4)
+    mask = _closed(stain > threshold_otsu(stain))
+    # Closing fills the inside of a gland, too, which is empty.
+    brightness = ndimage.gaussian_filter(section.mean(axis=2), sigma=2)
+    mask &= brightness < _WHITE
+    # First specks of stain, then the holes that are specks of background.
+    background = ~_without_specks(mask, _SMALLEST_GLAND)
+    mask = ~_without_specks(background, _LARGEST_HOLE)
     return Sample(
         name="cells",
         title="Stained tissue: cells of glands",
@@ -154,16 +173,30 @@ _REACH = 9
 _WHITE = 195
 """Brightness, of 255, from which nothing is stained."""
 
+_SMALLEST_GLAND = 600
+"""Pixels up to which what is stained is no gland."""
+
+_LARGEST_HOLE = 60
+"""Pixels up to which a gap within a gland is filled."""
+
 _DISK = np.hypot(*np.indices((2 * _REACH + 1, 2 * _REACH + 1)) - _REACH) <= _REACH
 
 _TILES = 3
 """Tiles along each side."""
 
 
+def _closed(mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    # Beyond the border lies nothing for closing: what touches it would be eaten away.
+    padded = np.pad(mask, _REACH, mode="edge")
+    closed = ndimage.binary_closing(padded, _DISK)
+    return np.asarray(closed[_REACH:-_REACH, _REACH:-_REACH])
+
+
 def _without_specks(mask: NDArray[np.bool_], size: int) -> NDArray[np.bool_]:
     """Return a mask without its components of at most so many pixels."""
     components, _ = ndimage.label(mask)
     large = np.bincount(components.ravel()) > size
+    # Component 0 is the background, which is always large.
     large[0] = False
     return np.asarray(large[components])
 
@@ -172,9 +205,11 @@ def _tiles(image: NDArray[Any]) -> NDArray[Any]:
     """Cut a picture into tiles of one size, row by row, and stack them; what is left over at the end is dropped."""
     side = min(image.shape[:2]) // _TILES
     starts = range(0, _TILES * side, side)
-    return np.stack(
-        [image[top : top + side, left : left + side] for top in starts for left in starts]
-    )
+    tiles = []
+    for top in starts:
+        for left in starts:
+            tiles.append(image[top : top + side, left : left + side])
+    return np.stack(tiles)
 
 
 def _missing(package: str, sample: str) -> ModuleNotFoundError:

@@ -59,36 +59,44 @@ def demo(
         Open no window.
     overwrite : bool
     """
-    sample = {"brain": samples.brain, "cells": samples.cells}[name]
     labels_path = output / f"{name}_labels{'.nii.gz' if name == 'brain' else '.tif'}"
     picture_path = output / f"{name}.png"
+    # The files are checked before the sample is read, and both appear or neither.
     with written_together([labels_path, picture_path], overwrite=overwrite) as places:
-        what = sample()
-        others = [n for n in range(len(what.image)) if n not in what.examples]
-        wanted = others if every else _spread(others, _PLANES)
-        click.echo(f"{what.title} ({what.source})")
-        click.echo(
-            f"{len(what.examples)} labelled planes; segmenting {len(wanted)} of {len(others)} others."
-        )
+        sample = samples.brain() if name == "brain" else samples.cells()
+        wanted = _wanted(sample, every=every)
         start = time.perf_counter()
-        task = follow(model.segmenter().fit_steps(_support(what)), "Reading the examples")
-        result = _segment(task, what, wanted)
+        steps = model.segmenter().fit_steps(_support(sample))
+        task = follow(steps, "Reading the examples")
+        result = _segment(task, sample, wanted)
         seconds = time.perf_counter() - start
-        write_labels(places[labels_path], result, _space(what))
-        write_picture(places[picture_path], _columns(what, wanted, result), what.names)
-    _show_dice(what, wanted, result)
+        write_labels(places[labels_path], result, _space(sample))
+        columns = _columns(sample, wanted, result)
+        write_picture(places[picture_path], columns, sample.names)
+    _show_dice(sample, wanted, result)
     click.echo(f"{seconds:.0f} seconds, models loaded and examples read included.")
     say_models(task)
     click.echo(f"Labels: {labels_path}\nPicture: {picture_path}")
     _show_viewer(name, headless=headless)
 
 
-def _support(sample: samples.Sample) -> SupportSet:
-    planes = sample.examples
-    styles = {label: LabelStyle(name) for label, name in sample.names.items()}
-    return SupportSet.of(
-        [sample.image[n] for n in planes], [sample.truth[n] for n in planes], styles
+def _wanted(sample: samples.Sample, *, every: bool) -> list[int]:
+    """Choose the planes to segment, and say how many they are."""
+    # Planes whose labels were given would flatter the result.
+    others = [n for n in range(len(sample.image)) if n not in sample.examples]
+    wanted = others if every else _spread(others, _PLANES)
+    click.echo(f"{sample.title} ({sample.source})")
+    click.echo(
+        f"{len(sample.examples)} labelled planes; segmenting {len(wanted)} of {len(others)} others."
     )
+    return wanted
+
+
+def _support(sample: samples.Sample) -> SupportSet:
+    images = [sample.image[n] for n in sample.examples]
+    labels = [sample.truth[n] for n in sample.examples]
+    styles = {label: LabelStyle(name) for label, name in sample.names.items()}
+    return SupportSet.of(images, labels, styles)
 
 
 def _segment(task: Task, sample: samples.Sample, wanted: list[int]) -> NDArray[np.int32]:
@@ -105,14 +113,20 @@ def _segment(task: Task, sample: samples.Sample, wanted: list[int]) -> NDArray[n
 
 
 def _columns(sample: samples.Sample, wanted: list[int], result: NDArray[np.int32]) -> list[Column]:
-    drawn = _spread(wanted, _DRAWN)
-    return [Column(f"plane {n}", sample.image[n], sample.truth[n], result[n]) for n in drawn]
+    columns = []
+    for n in _spread(wanted, _DRAWN):
+        columns.append(Column(f"plane {n}", sample.image[n], sample.truth[n], result[n]))
+    return columns
 
 
 def _spread(planes: list[int], count: int) -> list[int]:
     """Choose planes evenly, each from the middle of its part."""
     count = min(count, len(planes))
-    return [planes[int((n + 0.5) * len(planes) / count)] for n in range(count)]
+    chosen = []
+    for n in range(count):
+        middle = (n + 0.5) * len(planes) / count
+        chosen.append(planes[int(middle)])
+    return chosen
 
 
 def _show_dice(sample: samples.Sample, wanted: list[int], result: NDArray[np.int32]) -> None:
@@ -125,16 +139,23 @@ def _show_dice(sample: samples.Sample, wanted: list[int], result: NDArray[np.int
     )
     for column in table.columns[1:]:
         column.justify = "right"
-    truth, found = sample.truth[wanted], result[wanted]
+    truth = sample.truth[wanted]
+    found = result[wanted]
     for label, name in sample.names.items():
-        planes = [
-            dice(f == label, t == label)
-            for f, t in zip(found, truth, strict=True)
-            if (t == label).any()
-        ]
-        values = (dice(found == label, truth == label), min(planes), max(planes))
+        whole = dice(found == label, truth == label)
+        planes = _dice_by_plane(found == label, truth == label)
+        values = (whole, min(planes), max(planes))
         table.add_row(f"{label} {name}", *(f"{value:.3f}" for value in values))
     Console().print(table)
+
+
+def _dice_by_plane(found: NDArray[np.bool_], truth: NDArray[np.bool_]) -> list[float]:
+    scores = []
+    for one, other in zip(found, truth, strict=True):
+        # With nothing to find, a single wrong pixel makes 0 of 1.
+        if other.any():
+            scores.append(dice(one, other))
+    return scores
 
 
 def _space(sample: samples.Sample) -> Space:
@@ -143,10 +164,13 @@ def _space(sample: samples.Sample) -> Space:
     if sample.affine is None:
         return Space("ZYX", dialect="imagej")
     shape = sample.truth.shape[::-1]
-    header = nibabel.Nifti1Image(np.zeros((1, 1, 1), np.uint8), sample.affine).header
+    # nibabel makes a header with an affine only together with pixels: one is enough.
+    voxel = np.zeros((1, 1, 1), np.uint8)
+    header = nibabel.Nifti1Image(voxel, sample.affine).header
     header.set_data_shape(shape)
     header.set_xyzt_units(sample.unit)
-    return Space("ZYX", sample.spacing, sample.unit, nifti=Nifti(sample.affine, header, shape))
+    nifti = Nifti(sample.affine, header, shape)
+    return Space("ZYX", sample.spacing, sample.unit, nifti=nifti)
 
 
 def _show_viewer(name: str, *, headless: bool) -> None:
@@ -164,8 +188,9 @@ def _show_viewer(name: str, *, headless: bool) -> None:
 
 def has_display() -> bool:
     """Tell whether windows can be opened here."""
+    # These platforms of Qt draw into memory: a window would wait for ever, unseen.
     if os.environ.get("QT_QPA_PLATFORM", "") in ("offscreen", "minimal"):
         return False
-    return sys.platform in ("win32", "darwin") or any(
-        os.environ.get(n) for n in ("DISPLAY", "WAYLAND_DISPLAY")
-    )
+    if sys.platform in ("win32", "darwin"):
+        return True
+    return any(os.environ.get(name) for name in ("DISPLAY", "WAYLAND_DISPLAY"))

@@ -16,7 +16,7 @@ from napari_iclsam.commands.placement import Placement, place, planes_of
 from napari_iclsam.core.images.intensity import check_image
 from napari_iclsam.core.images.support import SupportSet
 from napari_iclsam.core.volume.intensity import GreyScale, estimate_grey_scale, sampled_planes
-from napari_iclsam.files import FilePair, read_pair
+from napari_iclsam.files import FilePair, ImageFile, read_pair
 from napari_iclsam.files.label_sets import (
     LabelSet,
     NamedLabels,
@@ -82,6 +82,7 @@ class ReadExamples:
     def stack_of(self, path: Path) -> SourceStack | None:
         """Return the stack of a file that examples are planes of; None if there is none, or more than one."""
         found = [stack for stack in self.stacks if stack.is_file(path)]
+        # Two sets of labels of one stack may contradict each other: neither is taken.
         return found[0] if len(found) == 1 else None
 
 
@@ -111,6 +112,7 @@ def read_examples(pairs: Sequence[tuple[Path, Path]], reading: Reading) -> ReadE
         pair = read_pair(
             image_path, labels_path, reading.channel, ignore_affine=reading.ignore_affine
         )
+        # The notes about reading a file go before those about how it lies.
         gathered.notes += pair.notes
         _gather(pair, reading, gathered)
     labels = _understood(gathered.labels, reading)
@@ -124,10 +126,14 @@ def on_scale_of_stack(examples: ReadExamples, queries: Sequence[Path]) -> ReadEx
     if examples.window is not None or len(examples.stacks) != 1:
         return examples
     stack = examples.stacks[0]
-    same = len(stack.pairs) == len(examples.support) and all(map(stack.is_file, queries))
-    if not same or not stack.scale.low < stack.scale.high:
+    # One image from elsewhere has grey values that this stack's scale may not fit.
+    all_from_stack = len(stack.pairs) == len(examples.support)
+    if not all_from_stack or not all(map(stack.is_file, queries)):
         return examples
-    window = Window(stack.scale.low, stack.scale.high)
+    scale = stack.scale
+    if not scale.low < scale.high:  # a stack of one value has no scale
+        return examples
+    window = Window(scale.low, scale.high)
     support = with_window(examples.support, window)
     return replace(examples, support=support, window=window, on_scale_of_stack=True)
 
@@ -149,29 +155,53 @@ def on_one_scale(examples: ReadExamples, window: Window | None) -> ReadExamples:
 
 def _gather(pair: FilePair, reading: Reading, gathered: _Gathered) -> None:
     """Add the labelled planes of a pair."""
-    image, labels = pair.image, pair.labels
-    placement = place(image, reading.axis, gathered.reference)
-    if gathered.reference is None and can_turn(image) and image.space.nifti is not None:
-        gathered.reference = image.space.nifti.affine
-    if placement.note:
-        gathered.notes.append(f"{image.path.name}: {placement.note}")
+    image = pair.image
+    labels = pair.labels
+    placement = _placed(image, reading, gathered)
     images = planes_of(placement.apply(image.array, image), placement.axis)
+    # Labels lie on the grid of their image, so the image's turn is theirs.
     masks = planes_of(placement.apply(labels.array, image), placement.axis)
-    painted = [number for number, mask in enumerate(masks) if mask.any() or placement.axis is None]
+    painted = _painted(masks, placement)
     if placement.axis is not None:
         declared = _declared_empty(reading, placement, len(masks), painted)
-        gathered.stacks.append(_source_stack(image.path, images, painted, declared, gathered))
         painted = sorted({*painted, *declared})
+        first = len(gathered.images)
+        gathered.stacks.append(_source_stack(image.path, images, painted, first))
     if not painted:
         raise ValueError(
             f"{labels.path} is background everywhere: paint at least one object in one plane."
         )
     for number in painted:
-        in_file = placement.number_in_file(number)
-        plane = f"plane {in_file} of " if placement.axis is not None else ""
+        plane = _plane_in_words(number, placement)
         called = plane or "image "
         gathered.images.append(check_image(images[number], f"{called}{image.path}"))
         gathered.labels.append(NamedLabels(f"{plane}{labels.path.name}", masks[number]))
+
+
+def _placed(image: ImageFile, reading: Reading, gathered: _Gathered) -> Placement:
+    """Choose how an image's planes are taken, and note what is to be known of it."""
+    placement = place(image, reading.axis, gathered.reference)
+    # The first file that says how it lies is what all later ones are turned to.
+    if gathered.reference is None and can_turn(image) and image.space.nifti is not None:
+        gathered.reference = image.space.nifti.affine
+    if placement.note:
+        gathered.notes.append(f"{image.path.name}: {placement.note}")
+    return placement
+
+
+def _painted(masks: Sequence[NDArray[Any]], placement: Placement) -> list[int]:
+    """Return the numbers of the planes that are examples."""
+    # A picture of its own was chosen as an example, even if nothing is in it.
+    if placement.axis is None:
+        return [0]
+    return [number for number, mask in enumerate(masks) if mask.any()]
+
+
+def _plane_in_words(number: int, placement: Placement) -> str:
+    """Name a plane as its file counts it; empty for a picture of its own."""
+    if placement.axis is None:
+        return ""
+    return f"plane {placement.number_in_file(number)} of "
 
 
 def _declared_empty(
@@ -184,6 +214,7 @@ def _declared_empty(
     ValueError
         If there is no such plane, or it is painted.
     """
+    # Users count as the file does; a turn may have reversed the planes.
     by_number = {placement.number_in_file(number): number for number in range(count)}
     outside = [number for number in reading.empty_planes if number not in by_number]
     if outside:
@@ -201,20 +232,17 @@ def _declared_empty(
 
 
 def _source_stack(
-    path: Path,
-    images: Sequence[NDArray[Any]],
-    painted: Sequence[int],
-    declared: Sequence[int],
-    gathered: _Gathered,
+    path: Path, images: Sequence[NDArray[Any]], planes: Sequence[int], first: int
 ) -> SourceStack:
-    planes = sorted({*painted, *declared})
-    first = len(gathered.images)
+    """Describe a stack of which some planes are examples, the first of them the given number."""
+    # A scale needs no more than some planes, and a stack may have thousands.
     sample = [images[number] for number in sampled_planes(len(images), planes)]
     pairs = {number: first + index for index, number in enumerate(planes)}
     return SourceStack(path, pairs, estimate_grey_scale(sample))
 
 
 def _understood(labels: Sequence[NamedLabels], reading: Reading) -> LabelSet:
+    # Ignored first: joined into one object, a rim could no longer be told from it.
     kept = without_labels(labels, reading.ignored_labels)
     if reading.instances_as_one:
         return understood(as_one_object(kept))

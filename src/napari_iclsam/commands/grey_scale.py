@@ -55,8 +55,11 @@ def ct_window(images: Sequence[NDArray[Any]]) -> Window | None:
     values = _values(images)
     if values is None:
         return None
+    # Percentiles, for a single voxel of metal or noise is no tissue.
     dark, bright = np.percentile(values, (1, 99))
-    if not (_AIR[0] <= dark <= _AIR[1] and _DENSE[0] <= bright <= _DENSE[1]):
+    has_air = _AIR[0] <= dark <= _AIR[1]
+    is_dense = _DENSE[0] <= bright <= _DENSE[1]
+    if not (has_air and is_dense):
         return None
     low, high = np.percentile(values, CLIPPED)
     return Window(float(np.floor(low)), float(np.ceil(high)))
@@ -64,7 +67,9 @@ def ct_window(images: Sequence[NDArray[Any]]) -> Window | None:
 
 def with_window(support: SupportSet, window: Window) -> SupportSet:
     """Return examples whose images are scaled; those of 8 bits were scaled before."""
-    images = [image if image.dtype == np.uint8 else window.apply(image) for image in support.images]
+    images = []
+    for image in support.images:
+        images.append(image if image.dtype == np.uint8 else window.apply(image))
     return SupportSet.of(images, support.labels, support.styles)
 
 
@@ -72,6 +77,7 @@ def _values(images: Sequence[NDArray[Any]]) -> NDArray[Any] | None:
     """Gather grey values of images that may hold Hounsfield units, without padding."""
     gathered = []
     for image in images:
+        # Hounsfield units are below zero in air, and never colors.
         if image.ndim != 2 or not _may_be_signed(image.dtype):
             return None
         part = image[::_STEP, ::_STEP]
@@ -80,6 +86,7 @@ def _values(images: Sequence[NDArray[Any]]) -> NDArray[Any] | None:
 
 
 def _may_be_signed(dtype: np.dtype[Any]) -> bool:
-    return np.issubdtype(dtype, np.floating) or (
-        np.issubdtype(dtype, np.signedinteger) and dtype.itemsize > 1
-    )
+    if np.issubdtype(dtype, np.floating):
+        return True
+    # -1000, air, does not fit into 8 bits.
+    return np.issubdtype(dtype, np.signedinteger) and dtype.itemsize > 1

@@ -13,6 +13,18 @@ from napari_iclsam.files.orientation import WORLD_AXES
 Axis = int | str
 """Of a stack: a number, counted from 0, or the direction of its planes, a key of `WORLD_AXES`."""
 
+_TRUTH = {
+    "true": True,
+    "yes": True,
+    "on": True,
+    "1": True,
+    "false": False,
+    "no": False,
+    "off": False,
+    "0": False,
+}
+"""Words that people write for a setting that is on or off."""
+
 
 @dataclass(frozen=True, slots=True)
 class Reading:
@@ -73,9 +85,12 @@ def read_settings(mode: str | None, assignments: Sequence[str]) -> Settings:
     ValueError
         If a text is none, a name is unknown or a value is not allowed.
     """
-    known, values = describe(), {} if mode is None else {"mode": mode}
+    known = describe()
+    values: dict[str, Any] = {} if mode is None else {"mode": mode}
     for text in assignments:
-        name, equals, value = (part.strip() for part in text.partition("="))
+        left, equals, right = text.partition("=")
+        name = left.strip()
+        value = right.strip()
         if not equals or name not in known:
             raise ValueError(
                 f"--setting takes NAME=VALUE, the name one of {', '.join(known)}; got {text!r}."
@@ -86,20 +101,11 @@ def read_settings(mode: str | None, assignments: Sequence[str]) -> Settings:
 
 def _parse(name: str, text: str, description: Description) -> Any:
     """Convert the text of a setting to its type; `Settings` checks the limits."""
+    # bool("false") is True, so words are looked up.
     if description.kind is bool:
-        known = {
-            "true": True,
-            "yes": True,
-            "on": True,
-            "1": True,
-            "false": False,
-            "no": False,
-            "off": False,
-            "0": False,
-        }
-        if text.lower() not in known:
+        if text.lower() not in _TRUTH:
             raise ValueError(f"{name} must be true or false; got {text!r}.")
-        return known[text.lower()]
+        return _TRUTH[text.lower()]
     try:
         return description.kind(text)
     except ValueError as error:

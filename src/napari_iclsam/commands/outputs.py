@@ -28,6 +28,7 @@ def output_paths(output: Path, queries: Sequence[Path]) -> list[Path]:
     ValueError
         One file is named for several queries.
     """
+    # A folder may be called "results.tif": what exists goes before what the name says.
     if output.is_dir() or not suffix(output):
         return [output / f"{stem(query)}_labels{labels_suffix(query)}" for query in queries]
     if len(queries) > 1:
@@ -58,6 +59,7 @@ class PendingFiles:
 
     def publish(self, target: Path) -> None:
         """Let a file that is complete appear under its own name."""
+        # Made now, not before: a run that fails leaves no empty folder.
         target.parent.mkdir(parents=True, exist_ok=True)
         self.places[target].replace(target)
         self.published.append(target)
@@ -74,6 +76,7 @@ class PendingFiles:
         try:
             yield self.places[target]
         except OSError as error:
+            # One without a number is a message of ours, which names the file already.
             if error.errno is None:
                 raise
             why = error.strerror or os.strerror(error.errno)
@@ -109,14 +112,14 @@ def written_together(targets: Sequence[Path], *, overwrite: bool) -> Iterator[Pe
     """
     _check_targets(targets, overwrite=overwrite)
     with ExitStack() as stack:
-        folders = {
-            parent: stack.enter_context(_folder_beside(parent))
-            for parent in {t.parent for t in targets}
-        }
-        places = {
-            target: folders[target.parent] / f"{n}-{target.name}"
-            for n, target in enumerate(targets)
-        }
+        folders: dict[Path, Path] = {}
+        places: dict[Path, Path] = {}
+        for number, target in enumerate(targets):
+            if target.parent not in folders:
+                folder = stack.enter_context(_folder_beside(target.parent))
+                folders[target.parent] = folder
+            # The whole name is kept: writers choose the format by its suffix.
+            places[target] = folders[target.parent] / f"{number}-{target.name}"
         pending = PendingFiles(places)
         yield pending
         for target, place in places.items():
@@ -134,6 +137,7 @@ def _check_targets(targets: Sequence[Path], *, overwrite: bool) -> None:
             raise FileExistsError(
                 f"{target} exists already: give --overwrite to replace it, or another name."
             )
+    # a.tif and sub/a.tif have one name in a folder of results.
     names = [target.absolute() for target in targets]
     if len(set(names)) < len(names):
         twice = next(name for name in names if names.count(name) > 1)
@@ -142,10 +146,17 @@ def _check_targets(targets: Sequence[Path], *, overwrite: bool) -> None:
         )
 
 
+def _nearest_existing(folder: Path) -> Path:
+    if folder.exists():
+        return folder
+    return next(parent for parent in folder.absolute().parents if parent.exists())
+
+
 @contextmanager
 def _folder_beside(folder: Path) -> Iterator[Path]:
     """Make a temporary folder on the same disk as one that may not exist yet."""
-    existing = next(each for each in (folder, *folder.absolute().parents) if each.exists())
+    # A file can only be moved, not copied, into place within one disk.
+    existing = _nearest_existing(folder)
     if not existing.is_dir():
         raise NotADirectoryError(f"{existing} is a file: nothing can be written to {folder}.")
     try:

@@ -61,8 +61,10 @@ class Placement:
         """Turn labels back to lie as the file was read."""
         if self.turn.is_identity:
             return labels
-        full = labels.T.reshape([self.volume_shape[source] for source in self.turn.sources])
-        return self.turn.undo(full).T.reshape(self.shape)
+        # A turn needs all three axes, also those of size one that were dropped.
+        turned_shape = [self.volume_shape[source] for source in self.turn.sources]
+        volume = labels.T.reshape(turned_shape)
+        return self.turn.undo(volume).T.reshape(self.shape)
 
     def number_in_file(self, index: int) -> int:
         """Return the number of a plane as the file counts it."""
@@ -71,6 +73,7 @@ class Placement:
         return self.turned_shape[self.axis] - 1 - index
 
     def _runs_backwards(self, axis: int) -> bool:
+        # The array is (z, y, x), the turn (x, y, z).
         return self.turn.flips[2 - axis]
 
 
@@ -94,18 +97,11 @@ def place(file: ImageFile, axis: Axis, reference: NDArray[np.float64] | None) ->
     """
     if isinstance(axis, str):
         return _by_direction(file, axis)
+    # Without a place in the world there is nothing to turn by: planes stay as they are stored.
     if reference is None or not can_turn(file):
         along = stack_axis(file.array.shape, axis) if file.is_stack else None
         return Placement(along, Turn(), file.shape, file.shape)
-    assert file.space.nifti is not None
-    affine = file.space.nifti.affine
-    placement = _turned(file, turn_towards(affine, reference))
-    along = stack_axis(placement.turned_shape, axis) if len(placement.turned_shape) == 3 else None
-    if placement.turn.is_identity:
-        return replace(placement, axis=along)
-    ours, theirs = axis_names(affine), axis_names(reference)
-    note = f"Its planes were turned to lie as those of the examples ({ours} as {theirs}), and the result turned back."
-    return replace(placement, axis=along, note=note)
+    return _as_examples(file, axis, reference)
 
 
 def planes_of(array: NDArray[Any], axis: int | None) -> list[NDArray[Any]]:
@@ -115,6 +111,22 @@ def planes_of(array: NDArray[Any], axis: int | None) -> list[NDArray[Any]]:
     return [plane(array, axis, index) for index in range(array.shape[axis])]
 
 
+def _as_examples(file: ImageFile, axis: int, reference: NDArray[np.float64]) -> Placement:
+    """Turn a file that says how it lies to lie as the examples."""
+    assert file.space.nifti is not None
+    affine = file.space.nifti.affine
+    placement = _turned(file, turn_towards(affine, reference))
+    # The axis is counted after the turn, so that one number means one direction in all files.
+    shape = placement.turned_shape
+    along = stack_axis(shape, axis) if len(shape) == 3 else None
+    if placement.turn.is_identity:
+        return replace(placement, axis=along)
+    ours = axis_names(affine)
+    theirs = axis_names(reference)
+    note = f"Its planes were turned to lie as those of the examples ({ours} as {theirs}), and the result turned back."
+    return replace(placement, axis=along, note=note)
+
+
 def _by_direction(file: ImageFile, direction: str) -> Placement:
     if not can_turn(file):
         if file.is_stack:
@@ -122,9 +134,12 @@ def _by_direction(file: ImageFile, direction: str) -> Placement:
                 f"{file.path} does not say how it lies in a body, "
                 f"so {direction} planes are not known: give --axis a number."
             )
+        # A single plane has no direction to choose.
         return Placement(None, Turn(), file.shape, file.shape)
     assert file.space.nifti is not None
-    placement = _turned(file, turn_towards(file.space.nifti.affine, RADIOLOGICAL))
+    turn = turn_towards(file.space.nifti.affine, RADIOLOGICAL)
+    placement = _turned(file, turn)
+    # The world counts (x, y, z), the array (z, y, x).
     along = 2 - WORLD_AXES[direction] if len(placement.turned_shape) == 3 else None
     return replace(placement, axis=along)
 

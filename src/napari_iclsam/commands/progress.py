@@ -23,6 +23,7 @@ def follow(
     """Run steps to their end, show how far they are, and return what they return."""
     with _bar(bars.MofNCompleteColumn()) as progress:
         task = progress.add_task(title, total=None)
+        # A for loop would lose what the steps return.
         while True:
             try:
                 step = next(steps)
@@ -30,12 +31,10 @@ def follow(
                 return end.value  # type: ignore[no-any-return]
             if on_step is not None:
                 on_step(step)
-            total = (
-                step.total if step.total > 1 else None
-            )  # a single image has no count worth showing
-            progress.update(
-                task, completed=step.done, total=total, description=f"{title}: {step.message}"
-            )
+            # A single image has no count worth showing.
+            total = step.total if step.total > 1 else None
+            description = f"{title}: {step.message}"
+            progress.update(task, completed=step.done, total=total, description=description)
 
 
 @contextmanager
@@ -57,6 +56,7 @@ def transfer_bar(title: str) -> Iterator[Callable[[Transfer], None]]:
 
 def _bar(*columns: bars.ProgressColumn) -> bars.Progress:
     """Return a bar that vanishes when it is done, and is not there at all unless somebody watches."""
+    # The output may be piped into a file or a program.
     console = Console(stderr=True)
     return bars.Progress(
         bars.SpinnerColumn(),

@@ -78,24 +78,27 @@ def read_query(
     array = placement.apply(file.array, file)
     planes = planes_of(array, placement.axis)
     for number, plane in enumerate(planes):
-        in_file = placement.number_in_file(number)
-        check_image(
-            plane, f"image {path}" if placement.axis is None else f"plane {in_file} of {path}"
-        )
+        called = f"image {path}"
+        if placement.axis is not None:
+            called = f"plane {placement.number_in_file(number)} of {path}"
+        check_image(plane, called)
+    # Of the whole: single planes at the end of a stack often show nothing.
     is_blank = bool(array.min() == array.max())
     if not blank_allowed:
         check_contrast(array, f"image {path}")
     window = None if is_blank else _window_for(planes, reading, examples)
-    notes = [*file.notes, placement.note, _about_bits(array, window, examples)]
-    return Query(
-        path, file.space, placement, window, tuple(note for note in notes if note), is_blank
-    )
+    notes = list(file.notes)
+    for note in (placement.note, _about_bits(array, window, examples)):
+        if note:
+            notes.append(note)
+    return Query(path, file.space, placement, window, tuple(notes), is_blank)
 
 
 def read_again(query: Query, reading: Reading, examples: ReadExamples) -> NDArray[Any]:
     """Read a query: (H, W) or a stack, perhaps with colors, its planes as they are segmented."""
     file = _read(query.path, reading, examples)
     array = query.placement.apply(file.array, file)
+    # The first reading was dropped: a batch of stacks is not held in memory.
     return array if query.window is None else query.window.apply(array)
 
 
@@ -107,6 +110,7 @@ def labels_as_stored(query: Query, labels: NDArray[np.int32]) -> NDArray[np.int3
 def _read(path: Path, reading: Reading, examples: ReadExamples) -> ImageFile:
     """Read a file; slices that were saved as colors are slices if the examples have no colors."""
     file = read_image(path, reading.channel)
+    # Three slices and three colors may be stored alike; the examples tell which are meant.
     is_grey = all(image.ndim == 2 for image in examples.support.images)
     return as_stack(file) if file.storage.planar and is_grey else file
 
@@ -119,14 +123,18 @@ def _window_for(
         return reading.window
     if examples.on_scale_of_stack:
         return examples.window
-    return (
-        examples.window if examples.window is not None and ct_window(planes) is not None else None
-    )
+    # Photographs or MRI beside examples of CT do not share its unit.
+    if examples.window is None or ct_window(planes) is None:
+        return None
+    return examples.window
 
 
 def _about_bits(array: NDArray[Any], window: Window | None, examples: ReadExamples) -> str:
     """Say that the images of a task may have been scaled by a window that is missing here."""
+    # Of examples that were read here the window is known.
+    if not examples.of_task or window is not None:
+        return ""
     is_8bit = all(image.dtype == np.uint8 for image in examples.support.images)
-    if not examples.of_task or not is_8bit or array.dtype == np.uint8 or window is not None:
+    if not is_8bit or array.dtype == np.uint8:
         return ""
     return "The examples have 8 bits and this image has more: if they were made with --window, give it here, too."

@@ -55,6 +55,7 @@ class Outcome:
     def keep_labels(self, labels: NDArray[np.int32], plane: int | None) -> None:
         """Take in the labels of one plane."""
         axis = self.query.axis or 0
+        # An image without planes is filled as a whole, whatever its axes.
         key = (...,) if plane is None else (slice(None),) * axis + (plane,)
         self.labels[key] = labels
 
@@ -65,23 +66,30 @@ class Outcome:
             plane = self.query.placement.number_in_file(plane)
             self.needs[plane] = prediction.need_of_check
         self.estimates[plane] = prediction.estimated_dice
-        for note in prediction.notes:
-            self.notes.setdefault(note, []).extend(() if plane is None else (plane,))
+        self._note(prediction.notes, plane)
 
     def add(self, prediction: Prediction, plane: int | None = None) -> None:
         """Take in the prediction of one plane."""
         self.keep_labels(prediction.labels, plane)
+        # From here on the plane is called as the file counts it: users look it up there.
         if plane is not None:
             plane = self.query.placement.number_in_file(plane)
         for label, found in prediction.boxes.items():
-            self.boxes.setdefault(label, []).extend(
-                Box(tuple(map(int, box)), plane) for box in found
-            )
+            boxes = self.boxes.setdefault(label, [])
+            for corners in found:
+                # numpy's integers cannot be written as JSON.
+                boxes.append(Box(tuple(map(int, corners)), plane))
         self.estimates[plane] = prediction.estimated_dice
         self.seconds.update(prediction.seconds)
-        for note in prediction.notes:
-            self.notes.setdefault(note, []).extend(() if plane is None else (plane,))
+        self._note(prediction.notes, plane)
         self.provenance = prediction.provenance
+
+    def _note(self, notes: Sequence[str], plane: int | None) -> None:
+        """Keep notes; what holds of many planes is said once, with their numbers."""
+        for note in notes:
+            planes = self.notes.setdefault(note, [])
+            if plane is not None:
+                planes.append(plane)
 
     def pixels(self) -> dict[int, int]:
         """Count the pixels of each label."""
@@ -89,77 +97,96 @@ class Outcome:
 
     def lines(self) -> list[str]:
         """Say in a few lines what was found."""
-        pixels, total = self.pixels(), self.labels.size
-        lines = [f"{self.query.path} -> {self.output}  ({sum(self.seconds.values()):.1f} s)"]
-        for label, name in self.names.items():
-            count = len(self.boxes.get(label, ()))
-            share = f"{100 * pixels[label] / total:.1f} %"
-            line = f"  {name}: {pixels[label]} pixels ({share}), {count} {'box' if count == 1 else 'boxes'}"
-            dice = self.estimates.get(None, {}).get(label)
-            lines.append(line if dice is None else f"{line}, Dice about {dice:.2f}")
-        return lines + self._doubts() + [f"  {note}" for note in self.said()]
+        pixels = self.pixels()
+        seconds = sum(self.seconds.values())
+        lines = [f"{self.query.path} -> {self.output}  ({seconds:.1f} s)"]
+        for label in self.names:
+            lines.append(self._line_of(label, pixels[label]))
+        lines += self._doubts()
+        lines += [f"  {note}" for note in self.said()]
+        return lines
+
+    def _line_of(self, label: int, pixels: int) -> str:
+        """Say what was found of a label that has so many pixels."""
+        share = 100 * pixels / self.labels.size
+        count = len(self.boxes.get(label, ()))
+        boxes = "box" if count == 1 else "boxes"
+        line = f"  {self.names[label]}: {pixels} pixels ({share:.1f} %), {count} {boxes}"
+        # Of a stack, whose planes differ, `_doubts` names the worst instead.
+        dice = self.estimates.get(None, {}).get(label)
+        return line if dice is None else f"{line}, Dice about {dice:.2f}"
 
     def _doubts(self) -> list[str]:
         """Say which planes of a stack most need a look: those whose worst label has the least estimated Dice."""
         if self.needs:
-            first = sorted(self.needs, key=lambda plane: -self.needs[plane])[:_DOUBTS]
-            return [f"  check first: planes {', '.join(map(str, sorted(first)))}"]
-        stack = {
-            plane: dice for plane, dice in self.estimates.items() if dice and plane is not None
-        }
-        worst = sorted((min(dice.values()), plane) for plane, dice in stack.items())
-        planes = ", ".join(f"{plane} (Dice about {dice:.2f})" for dice, plane in worst[:_DOUBTS])
-        return [f"  check first: planes {planes}"] if len(worst) > 1 else []
+            most_first = sorted(self.needs, key=lambda plane: -self.needs[plane])
+            named = sorted(most_first[:_DOUBTS])
+            return [f"  check first: planes {', '.join(map(str, named))}"]
+        worst = []
+        for plane, dice in self.estimates.items():
+            if dice and plane is not None:
+                worst.append((min(dice.values()), plane))
+        # Of one plane there is nothing to choose from.
+        if len(worst) < 2:
+            return []
+        parts = []
+        for least, plane in sorted(worst)[:_DOUBTS]:
+            parts.append(f"{plane} (Dice about {least:.2f})")
+        return [f"  check first: planes {', '.join(parts)}"]
 
     def said(self) -> list[str]:
         """Return the notes, each with its planes."""
-        return [
-            f"{note} (planes {_ranges(planes)})" if planes else note
-            for note, planes in self.notes.items()
-        ]
+        said = []
+        for note, planes in self.notes.items():
+            said.append(f"{note} (planes {_ranges(planes)})" if planes else note)
+        return said
 
     def to_dict(self) -> dict[str, Any]:
         """Return all but the pixels, ready for JSON."""
         pixels = self.pixels()
-        return {
+        found = {
             "query": str(self.query.path),
             "output": str(self.output),
             "shape": list(self.query.placement.shape),
             "axis": self.query.axis,
             "spacing": list(self.query.space.spacing),
             "unit": self.query.space.unit,
-            "labels": [
-                {
-                    "label": label,
-                    "name": name,
-                    "pixels": pixels[label],
-                    "boxes": [box.to_dict() for box in self.boxes.get(label, ())],
-                    "estimated_dice": [
-                        {"dice": round(dice[label], 3)} | _placed(plane)
-                        for plane, dice in self.estimates.items()
-                        if label in dice
-                    ],
-                }
-                for label, name in self.names.items()
-            ],
+            "labels": [self._label_to_dict(label, pixels[label]) for label in self.names],
             "seconds": {stage: round(value, 4) for stage, value in self.seconds.items()},
             "notes": self.said(),
-        } | self._made_by()
+        }
+        return found | self._made_by()
+
+    def _label_to_dict(self, label: int, pixels: int) -> dict[str, Any]:
+        """Return what was found of a label that has so many pixels."""
+        estimates = []
+        for plane, dice in self.estimates.items():
+            # A label that no example lets estimate is left out, not called 0.
+            if label in dice:
+                estimates.append({"dice": round(dice[label], 3)} | _placed(plane))
+        return {
+            "label": label,
+            "name": self.names[label],
+            "pixels": pixels,
+            "boxes": [box.to_dict() for box in self.boxes.get(label, ())],
+            "estimated_dice": estimates,
+        }
 
     def _made_by(self) -> dict[str, Any]:
         """Return what made the result; nothing did if nothing was looked for."""
         made = self.provenance
         if made is None:
             return {}
+        models = {}
+        for role, name in made.models.items():
+            # Not every network comes from a file of which both are known.
+            models[role] = {
+                "name": name,
+                "hash": made.checksums.get(role, ""),
+                "license": made.licenses.get(role, ""),
+            }
         return {
-            "models": {
-                role: {
-                    "name": name,
-                    "hash": made.checksums.get(role, ""),
-                    "license": made.licenses.get(role, ""),
-                }
-                for role, name in made.models.items()
-            },
+            "models": models,
             "settings": dict(made.settings),
             "support": {"fingerprint": made.support, "examples": made.examples},
             "device": made.device,
@@ -208,4 +235,7 @@ def _ranges(numbers: Sequence[int]) -> str:
             parts[-1].append(number)
         else:
             parts.append([number])
-    return ", ".join(str(part[0]) if len(part) == 1 else f"{part[0]}-{part[-1]}" for part in parts)
+    words = []
+    for first, *others in parts:
+        words.append(f"{first}-{others[-1]}" if others else str(first))
+    return ", ".join(words)

@@ -11,44 +11,54 @@ from rich.table import Table
 
 from napari_iclsam.commands.progress import transfer_bar
 from napari_iclsam.weights import folders
-from napari_iclsam.weights.catalogue import CATALOGUE, Weights, lookup
+from napari_iclsam.weights.catalogue import CATALOGUE, Kind, Weights, lookup
 from napari_iclsam.weights.checksums import ChecksumError
 from napari_iclsam.weights.download import MissingWeights, fetch, install_from, status, verify
+from napari_iclsam.weights.transfer import OnProgress
 
 _WIDTH = 140
 """Columns of a table that does not go to a terminal."""
+
+_PLACES = {"bundled": "in the package", "cache": "yes", "torch hub": "yes (torch hub)"}
 
 
 def show_models() -> None:
     """Print a table of all weights."""
     console = Console()
+    # rich takes a pipe for 80 columns, which cuts addresses and names.
     if not console.is_terminal:
         console = Console(width=_WIDTH)
+    console.print(_table_of_models())
+    click.echo(
+        "Research-only licenses are said so. A path of a SAM checkpoint of your own works as --models, too."
+    )
+
+
+def _table_of_models() -> Table:
     table = Table("name", "good for", "size", "license of the weights", "file", "here")
     table.columns[2].justify = "right"
     for column in (table.columns[0], table.columns[2]):
         column.no_wrap = True
-    table.columns[4].overflow = "fold"  # names are there to be copied
-    for kind, title in (
-        ("sam", "promptable models: --models"),
-        ("icl", "in-context models: --icl"),
-    ):
-        table.add_section()
-        table.add_row(f"[bold]{title}[/bold]")
-        for weights in CATALOGUE.values():
-            if weights.kind == kind:
-                table.add_row(
-                    weights.name,
-                    weights.good_for,
-                    _megabytes(weights.about_size),
-                    weights.license,
-                    weights.filename,
-                    _place(weights),
-                )
-    console.print(table)
-    click.echo(
-        "Research-only licenses are said so. A path of a SAM checkpoint of your own works as --models, too."
-    )
+    # Names of files are there to be copied: shown whole, on as many lines as it takes.
+    table.columns[4].overflow = "fold"
+    _add_models(table, "sam", "promptable models: --models")
+    _add_models(table, "icl", "in-context models: --icl")
+    return table
+
+
+def _add_models(table: Table, kind: Kind, title: str) -> None:
+    table.add_section()
+    table.add_row(f"[bold]{title}[/bold]")
+    for weights in CATALOGUE.values():
+        if weights.kind == kind:
+            table.add_row(
+                weights.name,
+                weights.good_for,
+                _megabytes(weights.about_size),
+                weights.license,
+                weights.filename,
+                _place(weights),
+            )
 
 
 def download(name: str, file: Path | None) -> None:
@@ -58,12 +68,14 @@ def download(name: str, file: Path | None) -> None:
     click.echo(f"  license: {weights.license} {weights.license_url}")
     click.echo(f"  cite: {weights.citation}")
     with transfer_bar(weights.name) as show:
-        path = (
-            fetch(weights, on_progress=show)
-            if file is None
-            else install_from(weights, file, on_progress=show)
-        )
+        path = _installed(weights, file, show)
     click.echo(f"{path}: checked, ready as {weights.name}.")
+
+
+def _installed(weights: Weights, file: Path | None, show: OnProgress) -> Path:
+    if file is None:
+        return fetch(weights, on_progress=show)
+    return install_from(weights, file, on_progress=show)
 
 
 def verify_models(names: Sequence[str]) -> None:
@@ -75,9 +87,7 @@ def verify_models(names: Sequence[str]) -> None:
         If one differs, after all were looked at.
     """
     wrong = []
-    for name in names or [
-        each for each, weights in CATALOGUE.items() if status(weights).path is not None
-    ]:
+    for name in names or _names_here():
         result = verify(name)
         known = "as published" if result.expected else "no published checksum to compare with"
         click.echo(f"{name}: {result.path}\n  found {result.found}")
@@ -85,11 +95,16 @@ def verify_models(names: Sequence[str]) -> None:
             click.echo(f"  {known}")
         else:
             click.echo(f"  expected {result.expected}")
+            # The others are looked at, too: one run tells all that is wrong.
             wrong.append(name)
     if wrong:
         raise ChecksumError(
             f"Not the published file: {', '.join(wrong)}. Nothing was changed; move it and download again."
         )
+
+
+def _names_here() -> list[str]:
+    return [name for name, weights in CATALOGUE.items() if status(weights).path is not None]
 
 
 def show_path(name: str | None) -> None:
@@ -124,13 +139,14 @@ def clear_cache() -> None:
 
 
 def _megabytes(size: int) -> str:
-    return f"{size / 1e6:.0f} MB" if size >= 10e6 or not size else f"{size / 1e6:.1f} MB"
+    # The networks that come with the package are small enough for a digit to matter.
+    digits = 0 if size >= 10e6 or not size else 1
+    return f"{size / 1e6:.{digits}f} MB"
 
 
 def _place(weights: Weights) -> str:
     found = status(weights)
     if found.place is not None:
-        return {"bundled": "in the package", "cache": "yes", "torch hub": "yes (torch hub)"}[
-            found.place
-        ]
+        return _PLACES[found.place]
+    # A download that was broken off goes on from there.
     return f"{_megabytes(found.partial)} of it" if found.partial else "no"

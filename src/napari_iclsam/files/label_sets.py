@@ -53,15 +53,20 @@ def without_labels(
     """Return examples in which some numbers count as background."""
     if not ignored:
         return tuple(examples)
-    return tuple(
-        NamedLabels(each.name, np.where(np.isin(each.labels, ignored), 0, each.labels))
-        for each in examples
-    )
+    kept = []
+    for each in examples:
+        labels = np.where(np.isin(each.labels, ignored), 0, each.labels)
+        kept.append(NamedLabels(each.name, labels))
+    return tuple(kept)
 
 
 def as_one_object(examples: Sequence[NamedLabels]) -> tuple[NamedLabels, ...]:
     """Return examples in which every number but 0 became 1."""
-    return tuple(NamedLabels(each.name, (each.labels > 0).astype(np.uint8)) for each in examples)
+    joined = []
+    for each in examples:
+        labels = (each.labels > 0).astype(np.uint8)
+        joined.append(NamedLabels(each.name, labels))
+    return tuple(joined)
 
 
 def understood(examples: Sequence[NamedLabels]) -> LabelSet:
@@ -71,14 +76,19 @@ def understood(examples: Sequence[NamedLabels]) -> LabelSet:
     instances, and examples that cover very little are only said.
     """
     joined = _with_one_white(examples)
+    # Counted once for all questions: of large images it takes longest.
     areas = [_areas(each.labels) for each in joined.examples]
-    notes = (*joined.notes, *_about_void(areas), *_about_instances(joined.examples, areas))
-    return LabelSet(joined.examples, (*notes, *_about_small(joined.examples, areas)))
+    notes = list(joined.notes)
+    notes += _about_void(areas)
+    notes += _about_instances(joined.examples, areas)
+    notes += _about_small(joined.examples, areas)
+    return LabelSet(joined.examples, tuple(notes))
 
 
 def _areas(labels: NDArray[Any]) -> Mapping[int, int]:
     """Count the pixels of each number but 0."""
-    if int(labels.min()) >= 0 and int(labels.max()) < _COUNTABLE:
+    is_countable = int(labels.min()) >= 0 and int(labels.max()) < _COUNTABLE
+    if is_countable:
         counts = np.bincount(labels.ravel())
         numbers = np.flatnonzero(counts)
         counts = counts[numbers]
@@ -91,12 +101,15 @@ def _with_one_white(examples: Sequence[NamedLabels]) -> LabelSet:
     """Make masks of one object that are written with 1 here and 255 there masks of 1."""
     ids = [set(_areas(each.labels)) for each in examples]
     found = set().union(*ids)
-    if len(found) < 2 or not found <= _WHITES or max(map(len, ids)) > 1:
+    # Where 1 and 255 stand beside each other they are two objects, or one and its rim.
+    is_mask_each = max(map(len, ids)) <= 1
+    if len(found) < 2 or not found <= _WHITES or not is_mask_each:
         return LabelSet(tuple(examples))
-    named = []
-    for number in sorted(found):
-        example = next(each for each, own in zip(examples, ids, strict=True) if number in own)
-        named.append(f"0/{number} in {example.name}")
+    first_with: dict[int, str] = {}
+    for example, own in zip(examples, ids, strict=True):
+        for number in own:
+            first_with.setdefault(number, example.name)
+    named = [f"0/{number} in {first_with[number]}" for number in sorted(found)]
     note = f"Masks are {' and '.join(named)}: taken as the same object, label 1."
     return LabelSet(as_one_object(examples), (note,))
 
@@ -105,7 +118,10 @@ def _about_void(areas: Sequence[Mapping[int, int]]) -> list[str]:
     """Say that 255 beside smaller numbers may be neither object nor background."""
     found = set().union(*areas)
     others = found - {_VOID}
-    if _VOID not in found or not others or max(others) > _VOID or len(others) >= _VOID - 1:
+    if _VOID not in found or not others:
+        return []
+    # Whoever numbers beyond 255, or uses all numbers below it, counts and marks nothing.
+    if max(others) > _VOID or len(others) >= _VOID - 1:
         return []
     if min(others) > 250:  # instances that happen to reach it
         return []
@@ -143,10 +159,14 @@ def _about_instances(
 def _look_like_instances(examples: Sequence[NamedLabels]) -> bool:
     """Tell instances from kinds of object: in one piece, alike in size or in no fixed place."""
     measured = [_measured(each.labels) for each in examples]
-    pieces = [entry.pieces for own in measured for entry in own.values()]
-    if np.mean([count == 1 for count in pieces]) < 0.8:
+    entries: list[_Measured] = []
+    for own in measured:
+        entries.extend(own.values())
+    # Kinds of object, such as tissues, lie about in many pieces; four of five allows for cuts.
+    in_one_piece = [entry.pieces == 1 for entry in entries]
+    if np.mean(in_one_piece) < 0.8:
         return False
-    areas = np.array([entry.area for own in measured for entry in own.values()], float)
+    areas = np.array([entry.area for entry in entries], float)
     alike = bool(areas.std() < 0.75 * areas.mean())
     return alike or _lie_elsewhere(measured)
 
@@ -166,16 +186,28 @@ def _measured(labels: NDArray[Any]) -> Mapping[int, _Measured]:
     from scipy import ndimage
 
     numbers, index = np.unique(labels, return_inverse=True)
-    dense = index.reshape(labels.shape) + (0 if numbers[0] == 0 else 1)
+    # find_objects lists a box for each number up to the highest: these may be far apart.
+    background = 0 if numbers[0] == 0 else 1
+    dense = index.reshape(labels.shape) + background
+    boxes = ndimage.find_objects(dense)
     measured = {}
-    for number, box in zip(numbers[numbers != 0], ndimage.find_objects(dense), strict=True):
-        mask = labels[box] == number
-        rows, columns = np.nonzero(mask)
-        pieces = int(ndimage.label(mask, np.ones((3, 3)))[1])
-        row = float(rows.mean() + box[0].start) / labels.shape[0]
-        column = float(columns.mean() + box[1].start) / labels.shape[1]
-        measured[int(number)] = _Measured(len(rows), pieces, row, column)
+    for number, box in zip(numbers[numbers != 0], boxes, strict=True):
+        measured[int(number)] = _measured_within(labels, int(number), box)
     return measured
+
+
+def _measured_within(labels: NDArray[Any], number: int, box: tuple[slice, slice]) -> _Measured:
+    from scipy import ndimage
+
+    mask = labels[box] == number
+    rows, columns = np.nonzero(mask)
+    # Pixels that touch at a corner are one piece: thin things are drawn so.
+    touching = np.ones((3, 3))
+    pieces = int(ndimage.label(mask, touching)[1])
+    height, width = labels.shape
+    row = float(rows.mean() + box[0].start) / height
+    column = float(columns.mean() + box[1].start) / width
+    return _Measured(len(rows), pieces, row, column)
 
 
 def _lie_elsewhere(measured: Sequence[Mapping[int, _Measured]]) -> bool:
@@ -183,16 +215,19 @@ def _lie_elsewhere(measured: Sequence[Mapping[int, _Measured]]) -> bool:
     if len(measured) < 2:
         return False
     first, *others = measured
-    shared, distances = 0, []
+    distances = []
     for other in others:
-        both = first.keys() & other.keys()
-        shared += len(both)
-        for number in both:
-            one, two = first[number], other[number]
-            distances.append(np.hypot(one.row - two.row, one.column - two.column))
-    if shared < 0.5 * len(first) * len(others):
+        for number in first.keys() & other.keys():
+            distances.append(_distance(first[number], other[number]))
+    # Organs come again in most images; the numbers of instances are as many as there are.
+    if len(distances) < 0.5 * len(first) * len(others):
         return True
     return bool(np.mean(distances) > 0.25)  # of two random places in a unit square it is 0.52
+
+
+def _distance(one: _Measured, other: _Measured) -> float:
+    """Return the distance of two centers, in sides of the image."""
+    return float(np.hypot(one.row - other.row, one.column - other.column))
 
 
 def _about_small(examples: Sequence[NamedLabels], areas: Sequence[Mapping[int, int]]) -> list[str]:
@@ -200,6 +235,7 @@ def _about_small(examples: Sequence[NamedLabels], areas: Sequence[Mapping[int, i
     notes = []
     for example, own in zip(examples, areas, strict=True):
         total = sum(own.values())
+        # An empty example is one on purpose: it shows what is not meant.
         if 0 < total <= max(_TINY, _TINY_SHARE * example.labels.size):
             notes.append(
                 f"{example.name}: only {total} of {example.labels.size} pixels are painted, and "
@@ -215,7 +251,9 @@ def _about_smaller(
 ) -> list[str]:
     notes = []
     for number, area in own.items():
-        usual = float(np.median([each[number] for each in areas if number in each]))
+        # The median, for one huge object would make all others look small.
+        of_all = [each[number] for each in areas if number in each]
+        usual = float(np.median(of_all))
         if area * _MUCH_SMALLER <= usual:
             notes.append(
                 f"{name}: label {number} covers {area} pixels, in half of the examples "

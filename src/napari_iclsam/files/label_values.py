@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -62,10 +63,16 @@ def as_labels(file: ImageFile) -> ImageFile:
     path = file.path
     labels = _from_colors(file) if file.color else _Labels(_from_palette(file))
     array = _whole_numbers(labels.array, file)
+    # Before the blur is undone, which takes the highest number for the object.
     if file.storage.black_at:
         array = _from_black(array, file.storage.black_at)
     labels = _sharpened(replace(labels, array=array), file)
-    array = labels.array
+    _check_range(labels.array, path)
+    notes = (*file.notes, *labels.notes)
+    return replace(file, array=labels.array, color=False, notes=notes)
+
+
+def _check_range(array: NDArray[Any], path: Path) -> None:
     if array.size and array.min() < 0:
         lowest = array.min()
         raise ValueError(
@@ -76,7 +83,6 @@ def as_labels(file: ImageFile) -> ImageFile:
             f"{path}: labels must be below 2**31; the largest is {array.max()}. Number them anew, "
             "for instance with skimage.segmentation.relabel_sequential."
         )
-    return replace(file, array=array, color=False, notes=(*file.notes, *labels.notes))
 
 
 def _whole_numbers(array: NDArray[Any], file: ImageFile) -> NDArray[Any]:
@@ -87,7 +93,9 @@ def _whole_numbers(array: NDArray[Any], file: ImageFile) -> NDArray[Any]:
     if np.iscomplexobj(array):
         raise ValueError(f"{file.path}: labels must be whole numbers; these are complex numbers.")
     whole = np.round(array)
-    tolerance = WHOLE if file.storage.slope > _COARSEST else max(WHOLE, file.storage.slope)
+    slope = file.storage.slope
+    # A number is stored to within one step, however fine the labels were.
+    tolerance = WHOLE if slope > _COARSEST else max(WHOLE, slope)
     fits = np.isfinite(array) & (np.abs(array - whole) <= tolerance)
     if not fits.all():
         bad = array[~fits]
@@ -95,6 +103,7 @@ def _whole_numbers(array: NDArray[Any], file: ImageFile) -> NDArray[Any]:
             f"{file.path}: labels must be whole numbers (0 background, 1, 2, ... objects); "
             f"{bad.size} of {array.size} pixels are not, such as {bad.flat[0]:g}."
         )
+    # Beyond this not every whole number is one of 64-bit floating point.
     if array.size and np.abs(whole).max() > 2**53:
         raise ValueError(
             f"{file.path}: labels must be below 2**31; the largest is {whole.max():g}."
@@ -107,17 +116,24 @@ def _from_colors(file: ImageFile) -> _Labels:
     array = file.array
     if not np.issubdtype(array.dtype, np.integer) and array.dtype != bool:
         array = _whole_numbers(array, file)
-    colors = array
-    if array.shape[-1] in (2, 4):
-        colors, visible = array[..., :-1], _visible(array[..., -1])
-        if visible is not None and len(_different(colors[visible])) == 1:
-            note = "The labels were read off its alpha channel."
-            return _Labels(np.asarray(visible, np.uint8), (note,))
-        if visible is not None:
-            colors = np.where(visible[..., None], colors, 0)
-    if (colors == colors[..., :1]).all():
-        return _Labels(colors[..., 0])
-    return _one_color(colors, file)
+    has_alpha = array.shape[-1] in (2, 4)
+    if not has_alpha:
+        return _from_opaque(array, file)
+    colors = array[..., :-1]
+    visible = _visible(array[..., -1])
+    if visible is None:
+        return _from_opaque(colors, file)
+    # Drawing programs save a shape so, in one color on nothing.
+    if len(_different(colors[visible])) == 1:
+        note = "The labels were read off its alpha channel."
+        return _Labels(np.asarray(visible, np.uint8), (note,))
+    # What is transparent may have any color beneath, and nobody sees it.
+    return _from_opaque(np.where(visible[..., None], colors, 0), file)
+
+
+def _from_opaque(colors: NDArray[Any], file: ImageFile) -> _Labels:
+    is_grey = (colors == colors[..., :1]).all()
+    return _Labels(colors[..., 0]) if is_grey else _one_color(colors, file)
 
 
 def _one_color(colors: NDArray[Any], file: ImageFile) -> _Labels:
@@ -127,7 +143,9 @@ def _one_color(colors: NDArray[Any], file: ImageFile) -> _Labels:
             f"{file.path} is a color picture compressed as JPEG, which changes colors; save the labels as PNG or TIFF."
         )
     painted = [color for color in _different(colors) if color.any()]
-    may_be_slices = file.storage.planar or max(color.max() for color in painted) < _FAINTEST
+    # Label numbers of three slices look like very dark colors.
+    brightest = max(color.max() for color in painted)
+    may_be_slices = file.storage.planar or brightest < _FAINTEST
     if len(painted) == 1 and not may_be_slices:
         return _Labels(np.asarray(colors.any(axis=-1), np.uint8))
     slices = ""
@@ -154,7 +172,9 @@ def _visible(alpha: NDArray[Any]) -> NDArray[np.bool_] | None:
     if not alpha.any() or alpha.min() == alpha.max():
         return None
     half = np.iinfo(alpha.dtype).max / 2 if alpha.dtype != bool else 0.5
-    visible = np.asarray(alpha > min(half, alpha.max() / 2))
+    # A layer that was saved at low opacity is a shape all the same.
+    threshold = min(half, alpha.max() / 2)
+    visible = np.asarray(alpha > threshold)
     return None if visible.all() else visible
 
 
@@ -163,12 +183,14 @@ def _from_palette(file: ImageFile) -> NDArray[Any]:
 
     Programs that reduce colors number them as they please: white may be 0 and black 1.
     """
-    palette, array = file.storage.palette, file.array
+    palette = file.storage.palette
+    array = file.array
     if not palette:
         return array
     background = file.storage.transparent
     if background is None:
         background = _black_entry(palette, array)
+    # The two change places, so that no number is lost.
     changed = array.copy()
     changed[array == background] = 0
     changed[array == 0] = background
@@ -177,13 +199,13 @@ def _from_palette(file: ImageFile) -> NDArray[Any]:
 
 def _black_entry(palette: tuple[tuple[int, int, int], ...], array: NDArray[Any]) -> int:
     """Return the entry that is black where entry 0 shows another color, else 0."""
-    black = [
-        number
-        for number, color in enumerate(palette)
-        if color == (0, 0, 0) and (array == number).any()
-    ]
-    is_certain = len(black) == 1 and palette[0] != (0, 0, 0) and bool((array == 0).any())
-    return black[0] if is_certain else 0
+    # Palettes are filled up with black: only entries that are used count.
+    black = []
+    for number, color in enumerate(palette):
+        if color == (0, 0, 0) and (array == number).any():
+            black.append(number)
+    shows_other = palette[0] != (0, 0, 0) and bool((array == 0).any())
+    return black[0] if len(black) == 1 and shows_other else 0
 
 
 def _from_black(array: NDArray[Any], black_at: int) -> NDArray[Any]:
@@ -198,24 +220,20 @@ def _from_black(array: NDArray[Any], black_at: int) -> NDArray[Any]:
 
 def _sharpened(labels: _Labels, file: ImageFile) -> _Labels:
     """Undo the blur of a mask of two values; refuse what lossy compression has spoilt otherwise."""
-    array, lossy = labels.array, file.storage.lossy
+    array = labels.array
+    lossy = file.storage.lossy
     values = np.unique(array)
     if len(values) <= 2:
         return labels
-    highest = int(values[-1])
-    if lossy:
-        is_mask = highest >= _FAINTEST and values[0] >= 0 and _is_compressed_mask(array, highest)
-    else:
-        is_mask = (
-            highest in (255, 65535)
-            and len(values) >= _MANY_VALUES
-            and _is_blurred_mask(array, highest)
-        )
-    if is_mask:
+    if _was_mask(array, values, lossy=lossy):
+        highest = int(values[-1])
         how = "compression" if lossy else "smoothing"
-        count = len(values)
-        note = f"Its {how} made {count} values of 0 and {highest}; each counts as the nearer one."
-        sharp: NDArray[np.uint8] = np.asarray(array > highest / 2).astype(np.uint8) * np.uint8(255)
+        note = (
+            f"Its {how} made {len(values)} values of 0 and {highest}; "
+            "each counts as the nearer one."
+        )
+        # 255, as masks are written: beside masks of 0 and 1 it is joined with them.
+        sharp = np.where(array > highest / 2, 255, 0).astype(np.uint8)
         return _Labels(sharp, (*labels.notes, note))
     if lossy:
         raise ValueError(
@@ -225,16 +243,29 @@ def _sharpened(labels: _Labels, file: ImageFile) -> _Labels:
     return labels
 
 
+def _was_mask(array: NDArray[Any], values: NDArray[Any], *, lossy: bool) -> bool:
+    """Tell whether labels are a mask that was blurred; the values that occur are ascending."""
+    highest = int(values[-1])
+    if lossy:
+        is_bright = highest >= _FAINTEST and values[0] >= 0
+        return is_bright and _is_compressed_mask(array, highest)
+    # Without compression only white, which smoothing leaves within an object, says mask.
+    is_white = highest in (255, 65535)
+    return is_white and len(values) >= _MANY_VALUES and _is_blurred_mask(array, highest)
+
+
 def _is_blurred_mask(array: NDArray[Any], highest: int) -> bool:
     """Tell whether values between 0 and the highest are ramps, not flat areas as labels are."""
     between = (array > 0) & (array < highest)
     if between.mean() > 0.5:
         return False
     inner = between[..., :-1, :-1]
-    same = (array[..., :-1, :-1] == array[..., :-1, 1:]) & (
-        array[..., :-1, :-1] == array[..., 1:, :-1]
-    )
-    flat = float((inner & same).sum()) / max(1, int(inner.sum()))
+    here = array[..., :-1, :-1]
+    as_right = here == array[..., :-1, 1:]
+    as_below = here == array[..., 1:, :-1]
+    # On a ramp neighbors differ; an area of one label is flat.
+    same = inner & as_right & as_below
+    flat = float(same.sum()) / max(1, int(inner.sum()))
     return flat < 0.1 or (flat < 0.5 and _is_compressed_mask(array, highest))
 
 
@@ -246,10 +277,14 @@ def _is_compressed_mask(array: NDArray[Any], highest: int) -> bool:
     """
     from scipy import ndimage
 
-    low, high = array < highest / 4, array > highest * 3 / 4
+    low = array < highest / 4
+    high = array > highest * 3 / 4
     between = ~(low | high)
+    # Planes of a stack are compressed each by itself.
     plane = (1,) * (array.ndim - 2)
-    if ndimage.binary_erosion(between, np.ones((*plane, 3, 3), bool)).any():
+    # Along an outline values between are two pixels wide at most.
+    square = np.ones((*plane, 3, 3), bool)
+    if ndimage.binary_erosion(between, square).any():
         return False
     near = (*plane, 2 * _BLOCK + 1, 2 * _BLOCK + 1)
     far_from_high = low & ~ndimage.maximum_filter(high | between, near)
