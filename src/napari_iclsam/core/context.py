@@ -107,7 +107,14 @@ def run_models(
         ):
             probabilities = segmented.probabilities
             # each decoder is guided by the map of its own features, not by the mean
-            sam = refine_with_sam(runner, embedding, probabilities, own, boxes, recipe)
+            sam = refine_with_sam(
+                runner,
+                embedding,
+                probabilities,
+                own,
+                boxes,
+                recipe,
+            )
             outputs.append(ExpertOutput(own, sam))
     return StageOutputs(
         segmented.probabilities,
@@ -127,7 +134,11 @@ def segment_query(
     # guidance fades with the number of examples shown (Hu et al. 2024), not with those there are
     pairs = len(context.examples)
     if encoded is None:
-        nearest = nearest_examples(context.examples, query.embedding, recipe.max_examples)
+        nearest = nearest_examples(
+            context.examples,
+            query.embedding,
+            recipe.max_examples,
+        )
         encoded = encode_support(runner, nearest)
         pairs = len(nearest)
     guidance = in_context_guidance(confidence, pairs, recipe.icl_guidance)

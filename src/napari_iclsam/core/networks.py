@@ -148,7 +148,12 @@ class NetworkSource:
             large = describe(name, "sam").large
             sams.append((name, choose_precision(precision, device, large=large)))
         icl_dtype = choose_precision(precision, device, large=True)
-        return cls(tuple(sams), choice.icl, device, icl_dtype)
+        return cls(
+            tuple(sams),
+            choice.icl,
+            device,
+            icl_dtype,
+        )
 
     @torch.inference_mode(False)
     def load(self) -> Networks:
@@ -198,5 +203,6 @@ def _lasting_name(name: str, built: Built) -> str:
     if built.weights.name in CATALOGUE:
         return built.weights.name
     # a task is opened from other folders, too: a relative path would lead nowhere
-    prefix = "" if Path(name).expanduser().is_file() else name.partition(":")[0] + ":"
+    is_path = Path(name).expanduser().is_file()
+    prefix = "" if is_path else name.partition(":")[0] + ":"
     return prefix + str(built.path.resolve())

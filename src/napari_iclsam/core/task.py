@@ -227,7 +227,14 @@ class Task:
                 )
                 prediction = yield from mapped(self._segment_steps(query, timer), located)
                 message = f"Slice {done + 1} of {total} is done"
-                yield Progress("done", message, done + 1, total, plane, prediction)
+                yield Progress(
+                    "done",
+                    message,
+                    done + 1,
+                    total,
+                    plane,
+                    prediction,
+                )
 
     def _segment_steps(
         self, query: EmbeddedImage, timer: StageTimer
@@ -265,6 +272,8 @@ class Task:
         labels = label_map(scores, ids)
         full_image = resize(outputs.full_image, outputs.size) - 0.5
         estimates = dict(zip(ids, fused.estimates, strict=False))
+        present = set(np.unique(labels).tolist())
+        of_found = {label: dice for label, dice in estimates.items() if label in present}
         return Prediction(
             labels=labels,
             probabilities=by_label(ids, torch.sigmoid(scores)),
@@ -275,7 +284,7 @@ class Task:
             seconds=timer.seconds,
             provenance=self.provenance,
             notes=self._notes(outputs),
-            estimated_dice={i: dice for i, dice in estimates.items() if (labels == i).any()},
+            estimated_dice=of_found,
             all_estimates=estimates,
         )
 
@@ -295,4 +304,5 @@ def decided(scores: Tensor) -> Tensor:
 
 def by_label(ids: tuple[int, ...], maps: Tensor) -> dict[int, NDArray[np.float32]]:
     """Return maps (L, 1, H, W) by label, (H, W) each."""
-    return dict(zip(ids, maps[:, 0].cpu().numpy(), strict=True))
+    arrays = maps[:, 0].cpu().numpy()
+    return dict(zip(ids, arrays, strict=True))

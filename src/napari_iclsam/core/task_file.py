@@ -181,7 +181,11 @@ def _read(archive: zipfile.ZipFile, path: Path) -> SavedTask:
         str(index["models"]),
         str(index["icl"]),
     )
-    return SavedTask(support, Settings.from_dict(index["settings"]), models)
+    return SavedTask(
+        support,
+        Settings.from_dict(index["settings"]),
+        models,
+    )
 
 
 def _leads_outside(name: str) -> bool:
@@ -221,4 +225,5 @@ def _to_tiff(array: NDArray[Any]) -> bytes:
 
 def _from_tiff(data: bytes, dtype: str) -> NDArray[Any]:
     """Read a TIFF in the dtype it was saved with: TIFF has no booleans, and its byte order may be another one."""
-    return np.asarray(tifffile.imread(io.BytesIO(data))).astype(np.dtype(dtype), copy=False)
+    pixels = np.asarray(tifffile.imread(io.BytesIO(data)))
+    return pixels.astype(np.dtype(dtype), copy=False)

@@ -224,18 +224,21 @@ def _build(name: str, kind: Kind, dtype: torch.dtype, *, here: bool) -> Built:
         _require_memory(weights, dtype, here=here)
     path = located.custom or download.ready(weights)
     tensors = read_tensors(path)
+    # By the tensors and not by the name: files are renamed.
     found = recognise(tensors, path)
     if located.custom is None and found != weights.architecture:
         raise ValueError(
             f"{path} holds {found}, expected {weights.architecture}: "
             f"{weights.name} was put together wrongly"
         )
+    # Told here, since the error of a wrong network would name layers and not the cause.
     _require_kind(found, kind, path)
     if located.custom is not None:
         weights = _completed(weights, found, kind, tensors)
         _require_memory(weights, dtype, here=here)
     file = _File(path, found, tensors)
     module = _assemble(file, weights.preprocessing, dtype)
+    # Gradients are wanted by fine-tuning alone, which copies the network first.
     module.eval().requires_grad_(False)
     # starter-sam is small, and faster without conversions.
     dtype = torch.float32 if found == "starter_sam" else dtype

@@ -129,6 +129,7 @@ def unwrap(content: object, path: Path) -> dict[str, Tensor]:
         raise ValueError(f"{path} holds no tensors")
     for prefix in _PREFIXES:
         if all(name.startswith(prefix) for name in tensors):
+            # Only a prefix of all names is a wrapper's; one of some is part of the network.
             tensors = {name.removeprefix(prefix): value for name, value in tensors.items()}
     return tensors
 

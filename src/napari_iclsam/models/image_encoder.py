@@ -166,6 +166,7 @@ class ImageEncoder(ImageEncoderViT):  # type: ignore[misc]
         heads = attention.num_heads
         qkv = attention.qkv(tokens).unflatten(2, (3, heads, -1))
         padding = attention.qkv.bias.view(3, heads, 1, 1, -1)
+        # Groups are written side by side: joining them would copy all tokens once more.
         out = torch.empty_like(tokens)
         for group in self._windows:
             part = qkv[:, group.tokens]
@@ -199,6 +200,7 @@ class ImageEncoder(ImageEncoderViT):  # type: ignore[misc]
         cells = grid.flatten(1, 2)
         qkv = cells.unflatten(2, (3, attention.num_heads, -1))
         q, k, v = qkv.permute(2, 0, 3, 1, 4)
+        # The products below read it twice and more.
         q = q.contiguous()
         rows = q.unflatten(2, (size, size))
         by_row = torch.einsum("nhyxc,ykc->nhyxk", rows, positions.rows)

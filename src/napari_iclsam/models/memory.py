@@ -20,6 +20,7 @@ def available() -> int:
         cached = _entry((_CGROUP / "memory.stat").read_text(), "inactive_file")
     except (OSError, ValueError):  # no container, or one without a limit ("max")
         return free
+    # Cached files are given back when memory is wanted.
     return max(min(free, limit - used + cached), 0)
 
 

@@ -167,10 +167,12 @@ def box_maps(boxes: Tensor, side: int) -> Tensor:
     """
     low = boxes[:, :2, None]
     high = boxes[:, 2:, None]
+    # A box of one pixel has a half width to divide by as well.
     half = ((high - low) / 2).clamp(min=1.0)
     centers = _cell_centers(side, boxes)
     middle = (low + high) / 2
     position = (centers - middle) / half  # (N, 2, side)
+    # Far from the box its direction matters, not the distance.
     position = position.clamp(-2, 2)
     u = position[:, 0, None, :]
     u = u.expand(-1, side, -1)
@@ -178,6 +180,7 @@ def box_maps(boxes: Tensor, side: int) -> Tensor:
     v = v.expand(-1, -1, side)
     radius = (u * u + v * v).clamp(max=4.5)
     coverage = _coverage(low, high, centers)
+    # From about -1 to 1, as the other maps.
     size = torch.log2(half.prod(dim=1)) / 8 - 1
     size = size[:, :, None].expand(-1, side, side)
     presence = torch.ones_like(coverage)
@@ -229,6 +232,7 @@ def point_maps(points: Tensor, labels: Tensor, side: int) -> Tensor:
         chosen = chosen[:, :, None, None]
         for width in _BUMP_WIDTHS:
             bumps = torch.exp(-squared / (2 * width**2))
+            # The maximum and not the sum, so that points close together count as one.
             maps.append((bumps * chosen).amax(dim=1))
     return torch.stack(maps, dim=1)
 
@@ -254,6 +258,7 @@ def mask_maps(masks: Tensor, side: int) -> Tensor:
         mode="bilinear",
         align_corners=False,
     )
+    # Squashed, since the logits of other networks have other ranges.
     squashed = F.pixel_unshuffle(torch.tanh(masks / _SQUASH), 2)
     presence = torch.ones_like(squashed[:, :1])
     return torch.cat([squashed, presence], dim=1)

@@ -64,6 +64,7 @@ def fit_ridge(
     # Half precision is too coarse for the covariance and its inverse.
     with torch.autocast(cells.device.type, enabled=False):
         cells = cells.float()
+        # A small object has as much say as all that surrounds it.
         object_weight = _half(inside)
         rest_weight = _half(around)
         weight = object_weight + rest_weight
@@ -76,6 +77,7 @@ def fit_ridge(
             part = covariance[:, :count, :count]
             solution = _solve(part, target[:, :count], ridge)
             unused = cells.shape[2] - count
+            # Zeros for what is not used, so that all classifiers are evaluated in one product.
             solutions.append(F.pad(solution, (0, 0, 0, unused)))
     return RidgeClassifier(mean, torch.cat(solutions, dim=2))
 
@@ -93,6 +95,8 @@ def _solve(covariance: Tensor, target: Tensor, ridge: float) -> Tensor:
     variance = diagonal.mean(dim=1)[:, None, None]
     features = covariance.shape[1]
     identity = torch.eye(features, device=covariance.device)
+    # Relative to the variance: the scale of the features must not matter.
     penalty = (ridge * variance + _TINY) * identity
+    # Solving is more exact than inverting.
     solution: Tensor = torch.linalg.solve(covariance + penalty, target)
     return solution

@@ -78,6 +78,7 @@ class GuidedTwoWayTransformer(TwoWayTransformer):  # type: ignore[misc]
         tuple of Tensor, (N, T, C) and (N, h * w, C)
             Tokens and image.
         """
+        # Cells in a list, as attention takes them.
         cells = image_embedding.flatten(2).transpose(1, 2)
         position = image_pe.flatten(2).transpose(1, 2)
         image = _Image(cells, position)
@@ -255,6 +256,7 @@ class GuidedMaskDecoder(MaskDecoder):  # type: ignore[misc]
             tokens,
             bias,
         )
+        # The other masks are answers to ambiguous clicks; a box is not ambiguous.
         weights = self.output_hypernetworks_mlps[0](tokens[:, _SINGLE_MASK])
         logits = self._upscaled(
             cells,
@@ -308,6 +310,7 @@ def _quartered(convolution: nn.ConvTranspose2d, x: Tensor) -> Tensor:
     """
     weight = convolution.weight.permute(2, 3, 1, 0)
     assert convolution.bias is not None
+    # All four parts of a cell have the same bias.
     bias = convolution.bias.repeat(4)
     quarters = F.linear(
         x,
@@ -374,6 +377,7 @@ class Sam(nn.Module):
         if self.preprocessing == "sam":
             return (pixels - self.pixel_mean) / self.pixel_std
         all_pixels = (1, 2, 3)
+        # Of each image by itself: a batch may hold different ones.
         low = pixels.amin(dim=all_pixels, keepdim=True)
         high = pixels.amax(dim=all_pixels, keepdim=True)
         # A constant image becomes zeros.

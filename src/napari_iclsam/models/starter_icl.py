@@ -125,6 +125,7 @@ class _Attention(nn.Module):
         self.key = nn.Linear(channels, channels)
         self.value = nn.Linear(channels, channels)
         self.out = nn.Linear(channels, channels)
+        # Training starts from the network without attention.
         nn.init.zeros_(self.out.weight)
         nn.init.zeros_(self.out.bias)
 
@@ -249,6 +250,7 @@ class StarterIcl(nn.Module):
 
     def _describe(self, images: Tensor) -> Tensor:
         """Describe each cell by stem, mean color and position: (N, D, h, w), float32."""
+        # The regression that follows needs float32.
         learned = self.stem(_cells(images)).float()
         color = F.avg_pool2d(images.float(), PATCH)
         position = _positions(learned)
@@ -350,6 +352,7 @@ class Merge(nn.Module):
             nn.LeakyReLU(SLOPE),
         )
         self.decide = nn.Conv2d(width, 2, 1)
+        # Training starts from the mean of both scales.
         nn.init.zeros_(self.decide.weight)
         nn.init.zeros_(self.decide.bias)  # type: ignore[arg-type]
 
@@ -433,8 +436,10 @@ class TwoScales(nn.Module):
         self, query: Tensor, support: TwoScalesContext, guidance: Tensor | None = None
     ) -> ScaleOutputs:
         """Segment at both scales without merging; parameters as of `forward`."""
+        # Guidance is resized within: it needs no halving here.
         halved = self.network(_halved(query), support.coarse, guidance)
         coarse = _resized(halved, query.shape[-2:])
+        # Computed here, because the merge looks at it, too.
         similarity = self.network.similarity(query, support.fine)
         fine = self.network(
             query,
@@ -460,6 +465,7 @@ def _traits(images: Tensor, masks: Tensor) -> Tensor:
     images = images.float()
     masks = masks.float()
     pixels = (1, 2, 3, 4)
+    # At least a pixel, for masks that are all empty.
     area = masks.sum(pixels).clamp_min(1)
     thin = _lost_of_pairs(masks).sum(pixels) / area
     spread = images.std(dim=(-2, -1)).mean(dim=(1, 2))

@@ -342,6 +342,7 @@ class Decoder(nn.Module):
         -------
         Tensor, (N,), 0 to 1
         """
+        # A soft mask keeps the doubts of its edges.
         probability = torch.sigmoid(logits)[:, None]
         weight = F.avg_pool2d(probability, 4)
         inside = _weighted_mean(coarse, weight)
@@ -360,6 +361,7 @@ def _ups(widths: Levels) -> nn.ModuleList:
 
 def _weighted_mean(x: Tensor, weight: Tensor) -> Tensor:
     """Average x (N, C, G, G) with weights (N, 1, G, G): (N, C)."""
+    # An empty mask has no weights at all.
     total = weight.sum((2, 3)) + 1e-3
     return (x * weight).sum((2, 3)) / total
 

@@ -195,6 +195,7 @@ def _attend_in_windows(attention: Any, tokens: Tensor, side: int) -> Tensor:
     Tensor, (B, H, W, C)
     """
     _, height, width, _ = tokens.shape
+    # The grid is no multiple of the window's side.
     right = -width % side
     below = -height % side
     padded = F.pad(tokens, (0, 0, 0, right, 0, below))

@@ -419,6 +419,7 @@ class _Collected:
 
     def value(self) -> _Pooled:
         """Return both."""
+        # Energies are wanted by guidance alone.
         energy = torch.stack(self._energies).sum(dim=0) if self._guided else None
         return _Pooled(self._mean.value(), energy)
 
@@ -519,6 +520,7 @@ def _restore_norm(energy: Tensor, weights: Tensor) -> Tensor:
     weighted = energy * weights.square()
     before = energy.sum(dim=pixels)
     after = weighted.sum(dim=pixels)
+    # Without a division by zero, even in the branch that is not taken: its gradient would be NaN.
     tiny = torch.finfo(after.dtype).tiny
     quotient = before / after.clamp_min(tiny)
     ratio = torch.where(after > 0, quotient, 1.0)

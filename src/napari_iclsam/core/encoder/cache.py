@@ -66,7 +66,8 @@ class EmbeddingCache:
         disk_limit: int = DISK_LIMIT,
     ) -> None:
         self.folder = folder
-        self._memory_limit, self._disk_limit = memory_limit, disk_limit
+        self._memory_limit = memory_limit
+        self._disk_limit = disk_limit
         self._memory: OrderedDict[str, Features] = OrderedDict()
         self._lock = threading.Lock()
 
@@ -130,7 +131,10 @@ class EmbeddingCache:
         path = self.folder / f"{key}.safetensors"
         try:
             tensors = load_file(path)
-            features = Features(tensors["embedding"], tensors.get("detail"))
+            features = Features(
+                tensors["embedding"],
+                tensors.get("detail"),
+            )
         except FileNotFoundError:
             return None
         # a broken file is of no use to anyone, and counts against the limit
@@ -218,7 +222,10 @@ def split_batch(features: Features) -> list[Features]:
     """Return the features of each image of a batch, each in memory of its own."""
     if len(features.embedding) == 1:
         return [features]
-    return [_map(features, partial(_item, number)) for number in range(len(features.embedding))]
+    images = []
+    for number in range(len(features.embedding)):
+        images.append(_map(features, partial(_item, number)))
+    return images
 
 
 def _item(number: int, batch: torch.Tensor) -> torch.Tensor:
@@ -227,6 +234,8 @@ def _item(number: int, batch: torch.Tensor) -> torch.Tensor:
 
 
 def _size(features: Features) -> int:
-    return sum(
-        t.numel() * t.element_size() for t in (features.embedding, features.detail) if t is not None
-    )
+    size = 0
+    for tensor in (features.embedding, features.detail):
+        if tensor is not None:
+            size += tensor.numel() * tensor.element_size()
+    return size

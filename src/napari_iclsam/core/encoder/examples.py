@@ -49,12 +49,17 @@ class Examples:
 
     def with_experts(self, chosen: Sequence[int]) -> Examples:
         """Return the examples with the embeddings of some of the promptable models."""
-        embeddings = [tuple(of_pair[expert] for expert in chosen) for of_pair in self.embeddings]
+        embeddings = []
+        for of_pair in self.embeddings:
+            embeddings.append(tuple(of_pair[expert] for expert in chosen))
         return replace(self, embeddings=tuple(embeddings))
 
     def embedded(self, pair: int) -> EmbeddedImage:
         """Return the image of one pair with its embedding."""
-        return EmbeddedImage(self.images[pair], self.embeddings[pair])
+        return EmbeddedImage(
+            self.images[pair],
+            self.embeddings[pair],
+        )
 
     def masks(self, pair: int) -> NDArray[np.bool_]:
         """Return the mask of each label in one pair, (L, H, W)."""

@@ -92,7 +92,8 @@ class PromptableRunner:
         keys = [embedding_key(rgb, encoder, self.precision) for rgb in images]
         found = {key: self.cache.get(key) for key in keys}
         # by key, so that planes that are equal are embedded once
-        missing = {key: rgb for key, rgb in zip(keys, images, strict=True) if found[key] is None}
+        by_key = dict(zip(keys, images, strict=True))
+        missing = {key: rgb for key, rgb in by_key.items() if found[key] is None}
         found |= self._encode(missing)
         embedded = []
         for key, rgb in zip(keys, images, strict=True):
@@ -117,7 +118,8 @@ class PromptableRunner:
         if not images:
             return {}
         squares = torch.cat([self._square(rgb) for rgb in images.values()])
-        encoded = dict(zip(images, split_batch(self.promptable.encode(squares)), strict=True))
+        features_of_all = split_batch(self.promptable.encode(squares))
+        encoded = dict(zip(images, features_of_all, strict=True))
         for key, features in encoded.items():
             self.cache.put(key, features)
         return encoded

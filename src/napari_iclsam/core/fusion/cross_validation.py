@@ -78,7 +78,10 @@ class HeldOut:
         parts = [0]
         for expert in experts:
             parts += [1 + 2 * expert, 2 + 2 * expert]
-        chosen = LogOdds(self.log_odds.parts[parts], self.log_odds.agreement[parts])
+        chosen = LogOdds(
+            self.log_odds.parts[parts],
+            self.log_odds.agreement[parts],
+        )
         return replace(self, log_odds=chosen)
 
 
@@ -97,7 +100,8 @@ def held_out(
     # on all pixels: agreement is measured there, as it will be for a query
     log_odds = log_odds_of(outputs, foreground)
     full_image = resize(outputs.full_image, outputs.size) > 0.5
-    truth = torch.from_numpy(np.ascontiguousarray(masks)).to(log_odds.icl.device)[:, None]
+    truth = torch.from_numpy(np.ascontiguousarray(masks))
+    truth = truth.to(log_odds.icl.device)[:, None]
     # hundreds of candidates are scored on each example: all pixels would cost far more and tell
     # little more
     step = math.ceil(math.sqrt(masks[0].size / _PIXELS))
@@ -147,7 +151,11 @@ def choose_weights(cases: Sequence[HeldOut], label: int, default: FusionWeights)
         replace(mixture, threshold_shift=shift) for mixture in mixtures for shift in shifts
     ]
     tables = [_dice_table(case, label, mixtures, shifts) for case in known]
-    worth = _worth(torch.stack(tables).flatten(1), candidates, default)
+    worth = _worth(
+        torch.stack(tables).flatten(1),
+        candidates,
+        default,
+    )
     # in float64: hundreds of small shares are summed
     shares = torch.softmax(worth.double() / _TEMPERATURE, dim=0)
     return _weighted_mean(candidates, shares)
@@ -211,9 +219,17 @@ def cross_validated_scores(
     if not known:
         return None
     icl = [_dice(case.full_image[label], case.truth[label]) for case in known]
-    sam = [_dice(case.log_odds.parts[1, label] > 0, case.truth[label]) for case in known]
+    sam = []
+    for case in known:
+        mask = case.log_odds.parts[1, label] > 0
+        sam.append(_dice(mask, case.truth[label]))
     fused = [fused_dice(case, label, weights) for case in known]
-    return StageScores(float(np.mean(icl)), float(np.mean(sam)), float(np.mean(fused)), len(known))
+    return StageScores(
+        icl=float(np.mean(icl)),
+        sam=float(np.mean(sam)),
+        fused=float(np.mean(fused)),
+        examples=len(known),
+    )
 
 
 def fused_dice(case: HeldOut, label: int, weights: FusionWeights) -> float:
@@ -297,12 +313,15 @@ def _dice_table(
     dice = 2 * true_area / (area + true_area[:, :1])
     steps = torch.tensor([round(shift / BIN_WIDTH) for shift in shifts], device=dice.device)
     # clamped: a shift from a bin at the border would leave the table
-    bins = (best_bin(counts)[:, None] + steps).clamp(0, dice.shape[1] - 1)
+    shifted = best_bin(counts)[:, None] + steps
+    bins = shifted.clamp(0, dice.shape[1] - 1)
     return dice.gather(1, bins)
 
 
 def _dice(found: Tensor, truth: Tensor) -> float:
-    return dice_of_counts(int((found & truth).sum()), int(found.sum() + truth.sum()))
+    both = int((found & truth).sum())
+    total = int(found.sum() + truth.sum())
+    return dice_of_counts(both, total)
 
 
 def _distance(a: FusionWeights, b: FusionWeights) -> float:

@@ -72,7 +72,8 @@ def foreground_log_odds(masks: Sequence[NDArray[np.bool_]]) -> list[float]:
 
     The probe is fitted with balanced classes: this is what its log-odds lack.
     """
-    shares = np.mean([of_pair.mean(axis=(1, 2)) for of_pair in masks], axis=0)
+    of_each = [of_pair.mean(axis=(1, 2)) for of_pair in masks]
+    shares = np.mean(of_each, axis=0)
     # a label that fills all or nothing of the examples would make them infinite
     clipped = np.clip(shares, 1e-4, 1 - 1e-4)
     log_odds: list[float] = np.log(clipped / (1 - clipped)).tolist()
@@ -90,7 +91,12 @@ def log_odds_of(outputs: StageOutputs, foreground: Sequence[float]) -> LogOdds:
     """
     # clipped to +-6.9: a network that is wholly sure would outvote all other parts
     icl = resize(outputs.icl, outputs.size).logit(1e-3)
-    prior = torch.tensor(foreground, dtype=icl.dtype, device=icl.device)[:, None, None, None]
+    prior = torch.tensor(
+        foreground,
+        dtype=icl.dtype,
+        device=icl.device,
+    )
+    prior = prior[:, None, None, None]
     full = torch.ones(len(icl), device=icl.device)
     parts = [icl]
     agreement = [full]
@@ -98,12 +104,17 @@ def log_odds_of(outputs: StageOutputs, foreground: Sequence[float]) -> LogOdds:
         # the probe learnt from balanced classes and so overrates what is rare
         confidence = expert.confidence.logit(1e-3) + prior
         mask = expert.sam > 0
-        with_icl = _ramp(_overlap(mask, icl > 0), _ICL_AGREEMENT)
-        with_map = _ramp(_overlap(mask, _best_mask(confidence)), _MAP_AGREEMENT)
+        dice_with_icl = _overlap(mask, icl > 0)
+        dice_with_map = _overlap(mask, _best_mask(confidence))
+        with_icl = _ramp(dice_with_icl, _ICL_AGREEMENT)
+        with_map = _ramp(dice_with_map, _MAP_AGREEMENT)
         parts += [expert.sam.clamp(-_LIMIT, _LIMIT), confidence]
         # one confirmation suffices: each alone has failures that the other does not share
         agreement += [torch.maximum(with_icl, with_map), full]
-    return LogOdds(torch.stack(parts), torch.stack(agreement))
+    return LogOdds(
+        torch.stack(parts),
+        torch.stack(agreement),
+    )
 
 
 def fuse_log_odds(log_odds: LogOdds, weights: Sequence[FusionWeights]) -> Tensor:
@@ -120,9 +131,11 @@ def fuse_log_odds(log_odds: LogOdds, weights: Sequence[FusionWeights]) -> Tensor
         fused = weighted_sum(log_odds, label, of_label)
         # a threshold for each image, since its own probabilities tell what is to be expected in
         # it
-        threshold = lower_edge(best_bin(histogram(fused))) + of_label.threshold_shift
+        best = lower_edge(best_bin(histogram(fused)))
+        threshold = best + of_label.threshold_shift
         # subtracted, so that labels compete by how far they lie above their thresholds
-        scores.append((fused - threshold[:, None]).reshape(log_odds.icl.shape[1:]))
+        score = fused - threshold[:, None]
+        scores.append(score.reshape(log_odds.icl.shape[1:]))
     return torch.stack(scores)
 
 
@@ -164,8 +177,9 @@ def _best_mask(log_odds: Tensor) -> Tensor:
 
 def _overlap(a: Tensor, b: Tensor) -> Tensor:
     """Return the Dice of masks (L, 1, H, W) label by label, (L,); 0 if both are empty: then nothing agrees."""
-    both = (a & b).sum(dim=(1, 2, 3))
-    total = a.sum(dim=(1, 2, 3)) + b.sum(dim=(1, 2, 3))
+    pixels = (1, 2, 3)
+    both = (a & b).sum(dim=pixels)
+    total = a.sum(dim=pixels) + b.sum(dim=pixels)
     # at least one, so that two empty masks give 0 instead of NaN
     return 2 * both / total.clamp_min(1)
 

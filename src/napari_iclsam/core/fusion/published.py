@@ -34,7 +34,11 @@ def sam_score(logits: Tensor) -> Tensor:
 
 def _with_sign_where_flat(score: Tensor, values: Tensor) -> Tensor:
     flat = (score == 0).all(dim=(-2, -1), keepdim=True)
-    return torch.where(flat, torch.sign(values), score)
+    return torch.where(
+        flat,
+        torch.sign(values),
+        score,
+    )
 
 
 def fuse(icl: Tensor, sam: Tensor, weights: Sequence[FusionWeights]) -> Tensor:
@@ -51,14 +55,21 @@ def fuse(icl: Tensor, sam: Tensor, weights: Sequence[FusionWeights]) -> Tensor:
     weights : sequence of FusionWeights
         One a label.
     """
-    icl_weights = torch.tensor([of_label.parts[0] for of_label in weights], device=icl.device)
-    sam_weights = torch.tensor([of_label.parts[1] for of_label in weights], device=icl.device)
-    return icl_weights.view(-1, 1, 1, 1) * icl + sam_weights.view(-1, 1, 1, 1) * sam
+    of_icl = [of_label.parts[0] for of_label in weights]
+    of_sam = [of_label.parts[1] for of_label in weights]
+    icl_weights = torch.tensor(of_icl, device=icl.device).view(-1, 1, 1, 1)
+    sam_weights = torch.tensor(of_sam, device=icl.device).view(-1, 1, 1, 1)
+    return icl_weights * icl + sam_weights * sam
 
 
 def label_map(scores: Tensor, ids: Sequence[int]) -> NDArray[np.int32]:
     """Return the label of the largest score (L, 1, H, W) of each pixel, 0 where none is positive, (H, W)."""
     best, index = scores[:, 0].max(dim=0)
-    labels = torch.tensor(ids, dtype=torch.int32, device=scores.device)[index]
+    every = torch.tensor(
+        ids,
+        dtype=torch.int32,
+        device=scores.device,
+    )
+    labels = every[index]
     # background has no score of its own: it is where no label is sure of itself
     return torch.where(best > 0, labels, torch.zeros_like(labels)).cpu().numpy()

@@ -54,7 +54,17 @@ class Crop:
 
     def slices(self, shape: tuple[int, int]) -> PixelSlices:
         """Return rows and columns in an image (H, W); a crop that leaves it is moved inside."""
-        return _span(self.row, self.size, shape[0]), _span(self.column, self.size, shape[1])
+        rows = _span(
+            self.row,
+            self.size,
+            shape[0],
+        )
+        columns = _span(
+            self.column,
+            self.size,
+            shape[1],
+        )
+        return rows, columns
 
 
 def find_region(mask: NDArray[np.bool_]) -> Region | None:
@@ -64,8 +74,10 @@ def find_region(mask: NDArray[np.bool_]) -> Region | None:
     if not len(rows):
         return None
     height, width = mask.shape
-    top, bottom = int(rows[0]), int(rows[-1]) + 1
-    left, right = int(columns[0]), int(columns[-1]) + 1
+    top = int(rows[0])
+    bottom = int(rows[-1]) + 1
+    left = int(columns[0])
+    right = int(columns[-1]) + 1
     return Region(
         row=(top + bottom) / 2 / height,
         column=(left + right) / 2 / width,

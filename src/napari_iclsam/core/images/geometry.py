@@ -36,12 +36,16 @@ class Frame:
     def scaled(self) -> tuple[int, int]:
         """Height and width of the image within the square, rounded half up as SAM does."""
         scale = self.side / max(self.height, self.width)
-        return max(int(self.height * scale + 0.5), 1), max(int(self.width * scale + 0.5), 1)
+        height = int(self.height * scale + 0.5)
+        width = int(self.width * scale + 0.5)
+        return max(height, 1), max(width, 1)
 
     def cells(self, grid: int) -> tuple[int, int]:
         """Rows and columns of a grid over the square that hold a part of the image."""
         height, width = self.scaled
-        return -(-height * grid // self.side), -(-width * grid // self.side)
+        rows = -(-height * grid // self.side)
+        columns = -(-width * grid // self.side)
+        return rows, columns
 
     def to_square(self, rgb: NDArray[np.uint8], resampling: Resampling = "bilinear") -> Tensor:
         """Resize an 8-bit RGB image to `scaled`: (1, 3, h, w) float32 in 0..255, without padding."""
@@ -52,11 +56,14 @@ class Frame:
             resized = np.asarray(
                 Image.fromarray(rgb).resize((width, height), Image.Resampling.BILINEAR)
             )
-        return torch.from_numpy(resized.transpose(2, 0, 1).astype(np.float32))[None]
+        channels = resized.transpose(2, 0, 1).astype(np.float32)
+        return torch.from_numpy(channels)[None]
 
     def pad(self, pixels: Tensor) -> Tensor:
         """Pad (B, C, h, w) with zeros at the bottom and right to the square."""
-        return F.pad(pixels, (0, self.side - pixels.shape[-1], 0, self.side - pixels.shape[-2]))
+        right = self.side - pixels.shape[-1]
+        bottom = self.side - pixels.shape[-2]
+        return F.pad(pixels, (0, right, 0, bottom))
 
     def crop_grid(self, grid_map: Tensor) -> Tensor:
         """Drop the cells (..., G, G) that lie in the padding only."""
@@ -101,7 +108,8 @@ class Frame:
         unit = grid / self.side
         y = _sample_positions(rows, 1, height * unit, image_map)
         x = _sample_positions(columns, 1, width * unit, image_map)
-        return F.pad(_sample(image_map, y, x), (0, grid - columns, 0, grid - rows))
+        cells = _sample(image_map, y, x)
+        return F.pad(cells, (0, grid - columns, 0, grid - rows))
 
     def logits_to_image(self, logits: Tensor) -> Tensor:
         """Bring mask logits (B, C, g, g) over the square to the image as SAM does, in two bilinear steps."""
@@ -129,21 +137,27 @@ def resize(x: Tensor, size: tuple[int, int]) -> Tensor:
 
 def resize_mask(mask: NDArray[Any], size: tuple[int, int]) -> Tensor:
     """Resize a mask (H, W) by nearest neighbours: (1, 1, h, w) float32."""
-    tensor = torch.from_numpy(np.ascontiguousarray(mask, dtype=np.float32))[None, None]
+    values = np.ascontiguousarray(mask, dtype=np.float32)
+    tensor = torch.from_numpy(values)[None, None]
     return F.interpolate(tensor, size=size, mode="nearest")
 
 
 def _sample_positions(count: int, step: float, extent: float, like: Tensor) -> Tensor:
     """Centres of ``count`` steps from the start of a map of this extent, in the units of `grid_sample`."""
-    centres = (torch.arange(count, dtype=torch.float32, device=like.device) + 0.5) * step
+    index = torch.arange(
+        count,
+        dtype=torch.float32,
+        device=like.device,
+    )
+    centres = (index + 0.5) * step
     return (2 * centres / extent - 1).to(like.dtype)
 
 
 def _sample(x: Tensor, rows: Tensor, columns: Tensor) -> Tensor:
     """Sample (B, C, h, w) bilinearly at these rows and columns (units of `grid_sample`); its border goes on outside."""
-    where = torch.stack(
-        [columns.expand(len(rows), -1), rows[:, None].expand(-1, len(columns))], dim=-1
-    )
+    x_positions = columns.expand(len(rows), -1)
+    y_positions = rows[:, None].expand(-1, len(columns))
+    where = torch.stack([x_positions, y_positions], dim=-1)
     where = where.expand(len(x), -1, -1, -1)
     return F.grid_sample(
         x,

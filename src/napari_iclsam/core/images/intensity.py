@@ -76,17 +76,20 @@ def _to_8bit(image: NDArray[Any]) -> NDArray[np.uint8]:
     seen = values[in_field_of_view(values)] if image.ndim == 2 else values
     low, high = np.percentile(seen, CLIPPED)
     if not high > low:  # almost all pixels equal: what there is lies in the extremes
-        low, high = values.min(), values.max()
+        low = values.min()
+        high = values.max()
     if (
         image.ndim == 3
         and np.issubdtype(image.dtype, np.floating)
         and values.min() >= 0
         and values.max() <= 1
     ):
-        low, high = 0.0, 1.0
+        low = 0.0
+        high = 1.0
     if not high > low:
         return np.zeros(image.shape, np.uint8)
-    return np.asarray(np.clip((values - low) / (high - low), 0, 1) * 255 + 0.5).astype(np.uint8)
+    share = np.clip((values - low) / (high - low), 0, 1)
+    return np.asarray(share * 255 + 0.5).astype(np.uint8)
 
 
 def in_field_of_view(image: NDArray[Any]) -> NDArray[np.bool_]:
@@ -137,9 +140,11 @@ def _surrounds(
     padding: NDArray[np.bool_], rest: NDArray[np.bool_], seen: NDArray[np.bool_]
 ) -> bool:
     """Tell whether padding fills at least two corners of what was seen, around a part without dents and holes."""
-    rows, columns = np.flatnonzero(seen.any(axis=1)), np.flatnonzero(seen.any(axis=0))
+    rows = np.flatnonzero(seen.any(axis=1))
+    columns = np.flatnonzero(seen.any(axis=0))
     # two suffice: a part that reaches three borders leaves no more
-    corners = padding[np.ix_(rows[[0, -1]], columns[[0, -1]])]
+    ends = [0, -1]
+    corners = padding[np.ix_(rows[ends], columns[ends])]
     if corners.sum() < 2:
         return False
     # not all of it, since dark pixels inside may have the value of the padding
@@ -149,7 +154,8 @@ def _surrounds(
 def _spanned(part: NDArray[np.bool_]) -> int:
     """Count the pixels from the first to the last of a part in each row."""
     filled = part[part.any(axis=1)]
-    first, last = filled.argmax(axis=1), filled.shape[1] - filled[:, ::-1].argmax(axis=1)
+    first = filled.argmax(axis=1)
+    last = filled.shape[1] - filled[:, ::-1].argmax(axis=1)
     return int((last - first).sum())
 
 
@@ -166,7 +172,8 @@ def check_image(image: NDArray[Any], name: str = "image") -> NDArray[Any]:
         raise ValueError(
             f"The {name} must have at least 2 x 2 pixels; got {image.shape[0]} x {image.shape[1]}."
         )
-    if not (np.issubdtype(image.dtype, np.number) or image.dtype == bool) or np.iscomplexobj(image):
+    is_number = np.issubdtype(image.dtype, np.number) or image.dtype == bool
+    if not is_number or np.iscomplexobj(image):
         raise TypeError(f"The {name} must hold real numbers; got dtype {image.dtype}.")
     if np.issubdtype(image.dtype, np.floating):
         bad = image.size - int(np.count_nonzero(np.isfinite(image)))
@@ -180,7 +187,8 @@ def check_image(image: NDArray[Any], name: str = "image") -> NDArray[Any]:
 
 def check_contrast(image: NDArray[Any], name: str = "image") -> None:
     """Raise ValueError if all values of an image or stack are equal: there is nothing to tell apart in it."""
-    low, high = image.min(), image.max()
+    low = image.min()
+    high = image.max()
     if low == high:
         raise ValueError(
             f"The {name} has the value {low} everywhere: there is nothing to see in it."

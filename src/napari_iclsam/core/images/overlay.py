@@ -50,5 +50,6 @@ def overlay(
     mixed = rgb.astype(np.float32)
     for label, color in colors.items():
         inside = labels == label
-        mixed[inside] = (1 - OPACITY) * mixed[inside] + OPACITY * np.array(color, np.float32)
+        paint = OPACITY * np.array(color, np.float32)
+        mixed[inside] = (1 - OPACITY) * mixed[inside] + paint
     return mixed.astype(np.uint8)

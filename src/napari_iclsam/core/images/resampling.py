@@ -64,13 +64,14 @@ def resize_by_area(rgb: NDArray[np.uint8], size: tuple[int, int]) -> NDArray[np.
 def _block_means(rgb: NDArray[np.uint8], size: tuple[int, int]) -> NDArray[np.uint8]:
     """Average blocks of whole pixels."""
     height, width = size
-    rows, columns = rgb.shape[0] // height, rgb.shape[1] // width
+    rows = rgb.shape[0] // height
+    columns = rgb.shape[1] // width
     blocks = rgb.reshape(height, rows, width, columns, -1)
     sums: NDArray[np.int64] = blocks.sum(axis=(1, 3), dtype=np.int64)
     if (rows, columns) == (2, 2):
-        return ((sums + 2) // 4).astype(
-            np.uint8
-        )  # the only blocks of which OpenCV rounds halves up
+        # the only blocks of which OpenCV rounds halves up
+        rounded = (sums + 2) // 4
+        return rounded.astype(np.uint8)
     means = sums.astype(np.float32) * np.float32(1 / (rows * columns))
     return np.asarray(np.rint(means)).astype(np.uint8)
 
@@ -116,7 +117,8 @@ def _enlarged(rgb: NDArray[np.uint8], size: tuple[int, int]) -> NDArray[np.uint8
     )
     rows = _halves(rgb.shape[0], height)
     # shifted in three steps, as OpenCV does: the rounding follows from it
-    upper, lower = (wide[rows.pixels[:, tap]] >> 4 for tap in (0, 1))
+    upper = wide[rows.pixels[:, 0]] >> 4
+    lower = wide[rows.pixels[:, 1]] >> 4
     first = (upper * rows.weights[:, 0, None, None]) >> 16
     second = (lower * rows.weights[:, 1, None, None]) >> 16
     means: NDArray[np.int64] = (first + second + 2) >> 2
@@ -129,11 +131,13 @@ def _halves(length: int, new: int) -> _Line:
     index = np.arange(new)
     first = np.floor(index * (length / new)).astype(np.int64)
     beyond = ((index + 1) - (first + 1) * enlargement).astype(np.float32)
-    share = np.where(beyond > 0, beyond - np.floor(beyond), 0).astype(np.float32)
+    fraction = beyond - np.floor(beyond)
+    share = np.where(beyond > 0, fraction, 0).astype(np.float32)
     # behind the last pixel there is no second one
     share[first >= length - 1] = 0
     weights = np.stack([1 - share, share], axis=1) * np.float32(_FIXED_POINT)
-    pixels = np.stack([first, first + 1], axis=1).clip(max=length - 1)
+    pixels = np.stack([first, first + 1], axis=1)
+    pixels = pixels.clip(max=length - 1)
     return _Line(pixels, np.rint(weights).astype(np.int64))
 
 

@@ -80,13 +80,19 @@ class SupportSet:
             for n, pair in enumerate(zip(images, labels, strict=True), start=1)
         ]
         # of the set as a whole: a label may be absent from some examples
-        ids = sorted({int(i) for _, lab in pairs for i in np.unique(lab)} - {0})
+        found: set[int] = set()
+        for _, painted in pairs:
+            found.update(np.unique(painted).tolist())
+        ids = sorted(found - {0})
         if not ids:
             raise ValueError(
                 "All examples are background (label 0 everywhere). Paint at least one object in at least one of them."
             )
         return cls(
-            tuple(p[0] for p in pairs), tuple(p[1] for p in pairs), tuple(ids), dict(styles or {})
+            tuple(p[0] for p in pairs),
+            tuple(p[1] for p in pairs),
+            tuple(ids),
+            dict(styles or {}),
         )
 
     def __len__(self) -> int:

@@ -44,7 +44,8 @@ def draw_object_crops(rng: Rng, masks: Sequence[NDArray[np.bool_]]) -> list[Pixe
     if len(known) < len(masks):
         return None
     # uniform in the logarithm: twice as large is as likely as half as large
-    factor = float(np.exp(rng.uniform(*np.log(CROP_FACTORS))))
+    smallest, largest = np.log(CROP_FACTORS)
+    factor = float(np.exp(rng.uniform(smallest, largest)))
     size = mean_size(known) * factor
     if size > _LARGEST_CROP:
         return None
@@ -53,10 +54,13 @@ def draw_object_crops(rng: Rng, masks: Sequence[NDArray[np.bool_]]) -> list[Pixe
     sizes[0] *= float(np.exp(rng.normal(0, 0.15)))
     moved = rng.normal(0, 0.12, 2) * sizes[0]
     centers = [(region.row, region.column) for region in known]
-    centers[0] = (known[0].row + moved[0], known[0].column + moved[1])
+    first = known[0]
+    centers[0] = (first.row + moved[0], first.column + moved[1])
     crops = []
     for (row, column), relative, mask in zip(centers, sizes, masks, strict=True):
-        crops.append(Crop(row, column, min(1.0, relative)).slices((mask.shape[0], mask.shape[1])))
+        height, width = mask.shape
+        crop = Crop(row, column, min(1.0, relative))
+        crops.append(crop.slices((height, width)))
     return crops
 
 
@@ -69,7 +73,12 @@ def draw_part(rng: Rng, mask: NDArray[np.bool_], size: float) -> PixelSlices:
     if len(foreground) and rng.random() < 0.8:
         pixel = foreground[rng.integers(len(foreground))]
         center = np.array([pixel // width / height, pixel % width / width])
-        row, column = (center + rng.uniform(-size / 3, size / 3, 2)).tolist()
+        moved = rng.uniform(
+            -size / 3,
+            size / 3,
+            2,
+        )
+        row, column = (center + moved).tolist()
     return Crop(row, column, size).slices((height, width))
 
 
@@ -114,7 +123,8 @@ class Transform:
 
 def draw_transform(rng: Rng, images: Tensor) -> Transform:
     """Draw affine and elastic deformation, gamma and noise for images (n, C, s, s)."""
-    count, size = len(images), images.shape[-1]
+    count = len(images)
+    size = images.shape[-1]
     matrices = torch.from_numpy(_draw_affine(rng, count))
     # drawn by NumPy and on the CPU: one seed gives the same episodes on each device
     points = F.affine_grid(
@@ -141,7 +151,8 @@ def draw_transform(rng: Rng, images: Tensor) -> Transform:
 def _draw_displacement(rng: Rng, count: int, size: int) -> Tensor:
     """Draw an elastic deformation: displacements on a coarse grid, interpolated, (n, s, s, 2)."""
     cells = int(rng.integers(3, 10))
-    coarse = torch.from_numpy(rng.standard_normal((count, 2, cells, cells), dtype=np.float32))
+    drawn = rng.standard_normal((count, 2, cells, cells), dtype=np.float32)
+    coarse = torch.from_numpy(drawn)
     fine = F.interpolate(
         coarse,
         (size, size),
@@ -163,12 +174,15 @@ def _draw_affine(rng: Rng, count: int) -> NDArray[np.float32]:
         )
     )
     # no mirroring: a model that saw mirrored organs told worse where they lie
-    first = np.stack([np.cos(angle), -np.sin(angle)], axis=-1)
-    second = np.stack([np.sin(angle), np.cos(angle)], axis=-1)
-    rotation = np.stack([first, second], axis=1) * factors[:, None]
+    cosine = np.cos(angle)
+    sine = np.sin(angle)
+    first = np.stack([cosine, -sine], axis=-1)
+    second = np.stack([sine, cosine], axis=-1)
+    rotation = np.stack([first, second], axis=1)
+    scaled = rotation * factors[:, None]
     shift = rng.uniform(
         -0.1,
         0.1,
         (count, 2, 1),
     )
-    return np.concatenate([rotation, shift], axis=2).astype(np.float32)
+    return np.concatenate([scaled, shift], axis=2).astype(np.float32)

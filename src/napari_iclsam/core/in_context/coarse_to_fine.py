@@ -122,9 +122,14 @@ class InContextOutput:
 def encode_full_images(runner: InContextRunner, examples: Examples) -> EncodedSupport:
     """Encode the full images of a support set, as L tasks of K pairs."""
     masks = examples.masks_by_label()
-    side = full_image_side(runner.network.image_sizes, masks, runner.recipe)
+    side = full_image_side(
+        runner.network.image_sizes,
+        masks,
+        runner.recipe,
+    )
     inputs = [runner.input_of(image, side) for image in examples.images]
-    images = torch.cat(inputs)[None].expand(len(masks), -1, -1, -1, -1)
+    images = torch.cat(inputs)[None]
+    images = images.expand(len(masks), -1, -1, -1, -1)
     return EncodedSupport(side, runner.encode_support(images, masks))
 
 
@@ -132,10 +137,16 @@ def full_image_side(sizes: Sequence[int], masks: Sequence[Masks], recipe: Recipe
     """Return at which of a model's input sizes full images are shown, given the masks of each label in each."""
     if recipe.input_size == "nearest":
         return nearest_size(sizes, shapes_of(masks))
-    cropped = _crop_sizes(_regions(masks), _CROP_FACTORS[-1], recipe)
+    cropped = _crop_sizes(
+        _regions(masks),
+        _CROP_FACTORS[-1],
+        recipe,
+    )
     # what crops outline later needs only to be found here, so that a smaller and faster input
     # will do
-    losses = [FIND if label in cropped else OUTLINE for label in range(len(masks))]
+    losses = []
+    for label in range(len(masks)):
+        losses.append(FIND if label in cropped else OUTLINE)
     return smallest_sufficient_size(sizes, masks, losses)
 
 
@@ -149,10 +160,14 @@ def encode_crops(
     for factor in _CROP_FACTORS:
         sizes = _crop_sizes(regions, factor, runner.recipe)
         if sizes:
-            crops = {
-                label: _support_crops(examples, masks[label], regions[label], size)
-                for label, size in sizes.items()
-            }
+            crops = {}
+            for label, size in sizes.items():
+                crops[label] = _support_crops(
+                    examples,
+                    masks[label],
+                    regions[label],
+                    size,
+                )
             stages.append(
                 _encode_stage(
                     runner,
@@ -161,9 +176,16 @@ def encode_crops(
                     last=factor == _CROP_FACTORS[-1],
                 )
             )
-    labels = sorted({label for stage in stages for label in stage.sizes})
-    templates = {label: fit_template(examples.of_expert(0), regions[label]) for label in labels}
-    return replace(encoded, crop_stages=tuple(stages), templates=templates)
+    labels: set[int] = set()
+    for stage in stages:
+        labels.update(stage.sizes)
+    embeddings = examples.of_expert(0)
+    templates = {label: fit_template(embeddings, regions[label]) for label in sorted(labels)}
+    return replace(
+        encoded,
+        crop_stages=tuple(stages),
+        templates=templates,
+    )
 
 
 def preview(
@@ -180,7 +202,8 @@ def preview(
     chosen = evenly_spaced(len(examples), runner.recipe.max_examples)
     encoded = encode_full_images(runner, examples.subset(chosen))
     # guidance comes from embeddings, for which a preview does not wait
-    unguided = torch.zeros((len(examples.support.ids), 1, *rgb.shape[:2]), device=runner.device)
+    labels = len(examples.support.ids)
+    unguided = torch.zeros((labels, 1, *rgb.shape[:2]), device=runner.device)
     return encoded, torch.sigmoid(_segment_full_image(runner, encoded, rgb, unguided))
 
 
@@ -211,7 +234,8 @@ def nearest_examples(examples: Examples, query: Embedding, count: int) -> Exampl
     Similarity is the cosine of their means over the image, less the mean of the support.
     """
     embeddings = (query, *examples.of_expert(0))
-    means = torch.stack([embedding.cells.mean(dim=(-2, -1)) for embedding in embeddings])
+    of_each = [embedding.cells.mean(dim=(-2, -1)) for embedding in embeddings]
+    means = torch.stack(of_each)
     # what all images share says nothing of which are alike
     directions = F.normalize(means - means[1:].mean(dim=0), dim=1)
     similarities = directions[1:] @ directions[0]
@@ -230,7 +254,10 @@ def encode_support(
 
 def _regions(masks: Sequence[Masks]) -> list[list[Region | None]]:
     """Return where each label lies in each pair."""
-    return [[find_region(mask) for mask in of_label] for of_label in masks]
+    regions = []
+    for of_label in masks:
+        regions.append([find_region(mask) for mask in of_label])
+    return regions
 
 
 def _crop_sizes(
@@ -246,7 +273,8 @@ def _crop_sizes(
             continue
         size = factor * mean_size(known)
         # crops of nearly the whole image cost a run and show nothing new
-        if sum(crop_size(size, region) for region in known) <= _FULL * len(known):
+        crop_sizes = [crop_size(size, region) for region in known]
+        if sum(crop_sizes) <= _FULL * len(known):
             sizes[label] = size
     return sizes
 
@@ -341,9 +369,11 @@ class _LogitSum:
 
     def add(self, label: int, crop: Crop, logits: Tensor) -> None:
         """Add the logits (1, s, s) of a crop."""
-        rows, columns = crop.slices((self.total.shape[-2], self.total.shape[-1]))
+        height, width = self.total.shape[-2:]
+        rows, columns = crop.slices((height, width))
         part = self.total[label, :, rows, columns]
-        part += resize(logits[None], (part.shape[-2], part.shape[-1]))[0]
+        size = (part.shape[-2], part.shape[-1])
+        part += resize(logits[None], size)[0]
         self.count[label, :, rows, columns] += 1
 
     def mean(self) -> Tensor:
@@ -388,7 +418,11 @@ def _by_turn(planned: Mapping[int, list[Crop]]) -> list[dict[int, Crop]]:
     """Regroup the crops of each label: the first of all labels, then the second of those that have one."""
     turns = []
     for turn in range(max(map(len, planned.values()))):
-        turns.append({label: crops[turn] for label, crops in planned.items() if turn < len(crops)})
+        of_turn = {}
+        for label, crops in planned.items():
+            if turn < len(crops):
+                of_turn[label] = crops[turn]
+        turns.append(of_turn)
     return turns
 
 
@@ -421,11 +455,13 @@ def find_foreground(logits: Tensor) -> Region | None:
     # pixels
     step = math.ceil(max(logits.shape) / _LATTICE)
     sampled = logits[step // 2 :: step, step // 2 :: step]
-    threshold = lower_edge(best_bin(histogram(sampled.flatten()[None])))
+    counts = histogram(sampled.flatten()[None])
+    threshold = lower_edge(best_bin(counts))
     mask = (sampled >= threshold).cpu().numpy()
     components, _ = ndimage.label(mask)
     probabilities = torch.sigmoid(sampled).cpu().numpy() * mask
     # by probability and not by area: a large, doubtful component is no reason to move a crop
     sums = np.bincount(components.ravel(), probabilities.ravel())
-    large = (sums >= _COMPONENT * sums.max())[components]
+    is_large = sums >= _COMPONENT * sums.max()
+    large = is_large[components]
     return find_region(mask & large)

@@ -118,7 +118,12 @@ def fine_tune(
     training = replace(tuned, dtype=torch.float32) if runner.dtype == torch.float16 else tuned
     for step in range(STEPS):
         message = f"Fine-tuning on the examples: {step + 1} of {STEPS}"
-        yield Progress("fine_tune", message, len(examples), len(examples))
+        yield Progress(
+            "fine_tune",
+            message,
+            len(examples),
+            len(examples),
+        )
         with timer.stage("fine_tune"), torch.inference_mode(False), torch.enable_grad():
             _descend(
                 training,
@@ -133,7 +138,9 @@ def fine_tune(
 
 def learning_rate(step: int) -> float:
     """Return the learning rate of a step: linear warm-up, then a linear fall to zero."""
-    return _RATE * min((step + 1) / _WARMUP, (STEPS - step) / (STEPS - _WARMUP), 1)
+    rising = (step + 1) / _WARMUP
+    falling = (STEPS - step) / (STEPS - _WARMUP)
+    return _RATE * min(rising, falling, 1)
 
 
 def _descend(runner: InContextRunner, episodes: Episodes, optimiser: Adam, rate: float) -> None:
@@ -174,7 +181,11 @@ class EpisodeSampler:
     def of(cls, runner: InContextRunner, examples: Examples) -> EpisodeSampler:
         """Make the sampler of a support set."""
         masks = examples.masks_by_label()
-        side = full_image_side(runner.network.image_sizes, masks, runner.recipe)
+        side = full_image_side(
+            runner.network.image_sizes,
+            masks,
+            runner.recipe,
+        )
         labels = tuple(of_label for of_label in masks if _makes_episodes(of_label))
         return cls(runner, examples.images, labels, side)
 
@@ -222,7 +233,11 @@ class EpisodeSampler:
         if self.full_image_side > _SIDE and rng.random() < _PARTS:
             size = draw_part_size(rng, _SIDE, self.full_image_side)
             return [draw_part(rng, mask, size) for mask in masks]
-        return [(slice(0, mask.shape[0]), slice(0, mask.shape[1])) for mask in masks]
+        whole = []
+        for mask in masks:
+            height, width = mask.shape
+            whole.append((slice(0, height), slice(0, width)))
+        return whole
 
 
 def draw_pairs(rng: Rng, masks: Masks) -> list[int]:

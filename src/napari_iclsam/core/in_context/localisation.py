@@ -71,8 +71,11 @@ def fit_template(
         if region is not None:
             grids.append(_unit_features(embedding))
             known.append(region)
-    patches = [_patch_around(grid, region) for grid, region in zip(grids, known, strict=True)]
-    spectra = torch.stack([_spectrum(patch) for patch in patches])
+    transforms = []
+    for grid, region in zip(grids, known, strict=True):
+        patch = _patch_around(grid, region)
+        transforms.append(_spectrum(patch))
+    spectra = torch.stack(transforms)
     template = _template(spectra.sum(dim=0) / len(known), known)
     # whether places are to be trusted depends on the task: hearts lie alike, lesions do not
     errors = _leave_one_out_errors(grids, spectra, known)
@@ -89,7 +92,10 @@ def localise(templates: Mapping[int, ObjectTemplate], query: Embedding) -> dict[
     """
     # the query's transform serves all labels
     spectrum = _spectrum(_unit_features(query))
-    return {label: _best_place(spectrum, template) for label, template in templates.items()}
+    expected = {}
+    for label, template in templates.items():
+        expected[label] = _best_place(spectrum, template)
+    return expected
 
 
 def _leave_one_out_errors(
@@ -117,7 +123,8 @@ def _unit_features(embedding: Embedding) -> Tensor:
     # one grid for all shapes, so that places are relative to height and width
     cells = F.adaptive_avg_pool2d(embedding.cells.float()[None], _CELLS)[0]
     # what all cells of an image share would correlate everywhere
-    return F.normalize(cells - cells.mean(dim=(-2, -1), keepdim=True), dim=0)
+    mean = cells.mean(dim=(-2, -1), keepdim=True)
+    return F.normalize(cells - mean, dim=0)
 
 
 def _patch_around(cells: Tensor, region: Region) -> Tensor:
@@ -159,8 +166,11 @@ def _best_place(query: Tensor, template: ObjectTemplate) -> Region:
     # the object is in the middle of its patch and the transform counts from the corner
     correlation = correlation.roll((_REACH, _REACH), (0, 1))[:_CELLS, :_CELLS]
     centers = (torch.arange(_CELLS, device=correlation.device) + 0.5) / _CELLS
-    moved = (centers[:, None] - template.row) ** 2 + (centers - template.column) ** 2
-    row, column = divmod(int((correlation - moved).argmax()), _CELLS)
+    down = centers[:, None] - template.row
+    right = centers - template.column
+    moved = down**2 + right**2
+    best = int((correlation - moved).argmax())
+    row, column = divmod(best, _CELLS)
     return Region(
         (row + 0.5) / _CELLS,
         (column + 0.5) / _CELLS,

@@ -88,9 +88,15 @@ class InContextRunner:
             Of each task and pair, of any size; resized to s x s.
         """
         size = (images.shape[-2], images.shape[-1])
-        resized = [torch.cat([resize_mask(mask, size) for mask in task]) for task in masks]
+        resized = []
+        for task in masks:
+            of_task = [resize_mask(mask, size) for mask in task]
+            resized.append(torch.cat(of_task))
         targets = torch.stack(resized).to(images.device)
-        return tuple(self.encode(images.flip(axes), targets.flip(axes)) for axes in self._copies)
+        contexts = []
+        for axes in self._copies:
+            contexts.append(self.encode(images.flip(axes), targets.flip(axes)))
+        return tuple(contexts)
 
     def encode(self, images: Tensor, masks: Tensor) -> Context:
         """Encode support images (T, K, C, s, s) and masks (T, K, 1, s, s), without mirrored copies."""
@@ -140,7 +146,8 @@ class InContextRunner:
         if self.device.type != "cpu":
             # it pays on a processor alone to take few tasks at once
             return len(images)
-        return max(TASKS_AT_ONCE, SMALL_TASKS // (images.shape[-2] * images.shape[-1]))
+        pixels = images.shape[-2] * images.shape[-1]
+        return max(TASKS_AT_ONCE, SMALL_TASKS // pixels)
 
     @property
     def _copies(self) -> tuple[tuple[int, ...], ...]:
@@ -184,13 +191,16 @@ def _select(part: Any, tasks: list[int] | slice) -> Any:
     if isinstance(part, Tensor):
         return part[tasks]
     # by field, since the contexts of both networks are nested in different ways
-    selected = {field.name: _select(getattr(part, field.name), tasks) for field in fields(part)}
+    selected = {}
+    for field in fields(part):
+        selected[field.name] = _select(getattr(part, field.name), tasks)
     return replace(part, **selected)
 
 
 def _to_unit_range(values: Tensor) -> Tensor:
     """Scale by the smallest and largest value to [0, 1]; zeros if they are equal."""
-    low, high = values.min(), values.max()
+    low = values.min()
+    high = values.max()
     # a blank part of an image, as a crop may show one
     if not high > low:
         return torch.zeros_like(values)

@@ -46,7 +46,11 @@ def bias_correction(cases: Sequence[HeldOut], label: int, weights: FusionWeights
     """Return what to add to the log-odds of the estimates of a label, from the held-out examples that hold it."""
     known = holding(cases, label)
     dice = [fused_dice(case, label, weights) for case in known]
-    return correction_of([case.log_odds for case in known], label, dice)
+    return correction_of(
+        [case.log_odds for case in known],
+        label,
+        dice,
+    )
 
 
 def correction_of(log_odds: Sequence[LogOdds], label: int, dice: Sequence[float]) -> float:

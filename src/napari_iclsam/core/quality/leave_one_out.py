@@ -41,7 +41,9 @@ class Check:
 
     def sentences(self) -> list[str]:
         """Say in plain words what to expect and whether SAM helps here."""
-        lines = [self._sentence(label, score) for label, score in self.scores.items()]
+        lines = []
+        for label, score in self.scores.items():
+            lines.append(self._sentence(label, score))
         # the weakest label decides: the advice is for it
         if min(score.fused for score in self.scores.values()) < _GOOD:
             lines.append(
@@ -112,7 +114,10 @@ def leave_one_out(
                     support.mask(pair, label),
                 )
             )
-    means = {label: _mean(of_label) for label, of_label in scores.items() if of_label}
+    means = {}
+    for label, of_label in scores.items():
+        if of_label:
+            means[label] = _mean(of_label)
     if not means:
         raise ValueError(
             "No label occurs in two examples, so none can be segmented by another one."
@@ -128,8 +133,9 @@ def _labels_to_score(support: SupportSet, pair: int) -> list[int]:
     rest = support.without(pair)
     labels = []
     for label in support.ids:
-        elsewhere = any(rest.mask(other, label).any() for other in range(len(rest)))
-        if elsewhere and support.mask(pair, label).any():
+        if not support.mask(pair, label).any():
+            continue
+        if any(rest.mask(other, label).any() for other in range(len(rest))):
             labels.append(label)
     return labels
 

@@ -23,7 +23,8 @@ def in_context_guidance(confidence: Tensor, pairs: int, alpha0: float) -> Tensor
     alpha0 : float
     """
     alpha = alpha0 * math.exp(-0.1 * pairs)
-    return alpha * standardise(confidence, center=confidence.mean(dim=(-2, -1), keepdim=True))
+    mean = confidence.mean(dim=(-2, -1), keepdim=True)
+    return alpha * standardise(confidence, center=mean)
 
 
 def attention_bias(confidence: Tensor, frame: Frame, grid: int, beta: float) -> Tensor:
@@ -58,7 +59,11 @@ def standardise(values: Tensor, center: Tensor) -> Tensor:
     largest = values.abs().amax(dim=(-2, -1), keepdim=True)
     # relative to the values, since rounding alone gives a constant map a tiny deviation
     flat = std <= 1e-6 * largest.clamp_min(1e-6)
-    divisor = torch.where(flat, torch.ones_like(std), std)
+    divisor = torch.where(
+        flat,
+        torch.ones_like(std),
+        std,
+    )
     return torch.where(
         flat,
         torch.zeros_like(values),

@@ -92,7 +92,8 @@ class PixelClassifier:
         flat = [values.ravel() for values in maps]
         blocks = []
         for start in range(0, len(rows) * len(columns), _BLOCK):
-            features = _transpose([values[start : start + _BLOCK] for values in flat])
+            block = slice(start, start + _BLOCK)
+            features = _transpose([values[block] for values in flat])
             blocks.append(self._label_log_odds(features))
         grid = np.concatenate(blocks).T.reshape(-1, len(rows), len(columns))
         if step > 1.0:
@@ -111,7 +112,8 @@ class PixelClassifier:
         # the least probability keeps the logarithms finite
         least = math.exp(-2 * LIMIT) * weights.sum(axis=1, keepdims=True)
         odds = np.log(foreground + least) - np.log(background + least)
-        return np.asarray(np.clip(odds, -LIMIT, LIMIT), np.float32)
+        clipped = np.clip(odds, -LIMIT, LIMIT)
+        return np.asarray(clipped, np.float32)
 
 
 def fit_pixel_classifier(
@@ -135,9 +137,15 @@ def fit_pixel_classifier(
     # one color image among grey ones makes color a feature of all
     channels = max(count_channels(rgb) for rgb in images)
     count = len(members)
-    pixels = np.sum([np.bincount(own, minlength=count) for own in classes], axis=0)
+    counts = [np.bincount(own, minlength=count) for own in classes]
+    pixels = np.sum(counts, axis=0)
     if count == 1:
-        return PixelClassifier(None, channels, members, np.ones(1))
+        return PixelClassifier(
+            None,
+            channels,
+            members,
+            np.ones(1),
+        )
     # one generator for all images: the draw depends on the seed and the order of the set alone
     rng = np.random.default_rng(seed)
     quota = max(1, _PIXELS // (len(images) * count))
@@ -149,7 +157,9 @@ def fit_pixel_classifier(
         targets.append(own[chosen])
     target = np.concatenate(targets)
     forest = _fit_forest(np.concatenate(samples), target, seed)
-    prior_ratio = (pixels / pixels.sum()) / (np.bincount(target) / len(target))
+    share_in_images = pixels / pixels.sum()
+    share_in_training = np.bincount(target) / len(target)
+    prior_ratio = share_in_images / share_in_training
     return PixelClassifier(forest, channels, members, prior_ratio)
 
 
@@ -172,7 +182,8 @@ def _find_classes(
     masks: Sequence[NDArray[np.bool_]],
 ) -> tuple[NDArray[np.bool_], list[NDArray[np.intp]]]:
     """Return the labels of each class (C, L), and the class (H * W,) of each pixel by image."""
-    by_label = np.concatenate([mask.reshape(len(mask), -1) for mask in masks], axis=1)
+    flat = [mask.reshape(len(mask), -1) for mask in masks]
+    by_label = np.concatenate(flat, axis=1)
     classes = np.zeros(by_label.shape[1], np.intp)
     for mask in by_label:
         # each class splits into pixels without and with the label; those that occur are renumbered
@@ -204,7 +215,8 @@ def _features_at(
 
 def _transpose(columns: Sequence[NDArray[np.float32]]) -> NDArray[np.float32]:
     """Return F columns (n,) as one array (n, F)."""
-    stacked = torch.stack([torch.from_numpy(column) for column in columns])
+    tensors = [torch.from_numpy(column) for column in columns]
+    stacked = torch.stack(tensors)
     # torch transposes twice as fast as NumPy
     return np.asarray(stacked.T.contiguous().numpy(), np.float32)
 

@@ -35,7 +35,8 @@ def select_channels(rgb: NDArray[np.uint8], count: int) -> NDArray[np.float32]:
     ndarray, (``count``, H, W), float32
         In [0, 1].
     """
-    channels: NDArray[np.float32] = np.moveaxis(rgb, -1, 0).astype(np.float32) / np.float32(255)
+    values = np.moveaxis(rgb, -1, 0).astype(np.float32)
+    channels: NDArray[np.float32] = values / np.float32(255)
     if count == 1:
         return np.asarray(channels.mean(axis=0, keepdims=True), np.float32)
     return channels

@@ -35,7 +35,8 @@ class Probe:
     def logits(self, embedding: Embedding) -> Tensor:
         """Return w . f + b of each cell of the grid, padding included, (L, 1, G, G)."""
         features = embedding.features.embedding[0]
-        grid = torch.einsum("lf,fhw->lhw", self.weights, features) + self.intercepts[:, None, None]
+        products = torch.einsum("lf,fhw->lhw", self.weights, features)
+        grid = products + self.intercepts[:, None, None]
         return grid[:, None]
 
     def confidence(self, embedding: Embedding) -> Tensor:
@@ -70,18 +71,19 @@ def fit_probe(
         A label without any cell, or with nothing but cells, gets a flat map: weights 0, intercept
         0.
     """
-    samples = np.concatenate([_cell_features(embedding) for embedding in embeddings])
-    targets = np.concatenate(_cell_classes(embeddings, masks, recipe.cell_center), axis=1)
+    features = [_cell_features(embedding) for embedding in embeddings]
+    samples = np.concatenate(features)
+    classes = _cell_classes(embeddings, masks, recipe.cell_center)
+    targets = np.concatenate(classes, axis=1)
     if len(samples) > recipe.probe_cells:
         rng = np.random.default_rng(recipe.seed)
         # sorted: the order of sums, and so the last digits, stays that of the images
-        chosen = np.sort(
-            rng.choice(
-                len(samples),
-                recipe.probe_cells,
-                replace=False,
-            )
+        drawn = rng.choice(
+            len(samples),
+            recipe.probe_cells,
+            replace=False,
         )
+        chosen = np.sort(drawn)
         samples = samples[chosen]
         targets = targets[:, chosen]
     # one against the rest for each label, since labels may overlap in a cell
@@ -132,7 +134,11 @@ def _fit_label(samples: NDArray[np.float32], target: NDArray[np.bool_]) -> NDArr
     # a regression needs both classes; a flat map guides nothing
     if target.all() or not target.any():
         return np.zeros(samples.shape[1] + 1)
-    model = LogisticRegression(C=1.0, class_weight="balanced", max_iter=300)
+    model = LogisticRegression(
+        C=1.0,
+        class_weight="balanced",
+        max_iter=300,
+    )
     # more threads would wait for each other at every step
     with warnings.catch_warnings(), threadpool_limits(1, "blas"):
         # a map that has nearly converged guides as well

@@ -21,7 +21,8 @@ _SHRINK_TO = 0.9
 
 def find_boxes(probabilities: Tensor, size: tuple[int, int], recipe: Recipe) -> tuple[Boxes, ...]:
     """Return the box prompts of each label from probabilities (L, 1, h, w), in pixels of an image of a size (H, W)."""
-    masks = (resize(probabilities, size)[:, 0] > 0.5).cpu().numpy()
+    on_image = resize(probabilities, size)[:, 0]
+    masks = (on_image > 0.5).cpu().numpy()
     boxes = []
     for mask in masks:
         opened = open_until_shrunk(mask)
@@ -73,7 +74,8 @@ def boxes_of(mask: NDArray[np.bool_], min_component: float, max_boxes: int) -> B
     # stable, so that of equal components the upper one comes first everywhere
     order = np.argsort(-areas, kind="stable")
     smallest = min_component * areas[order[0]]
-    others = sorted(index for index in order[1:max_boxes] if areas[index] > smallest)
+    large = [index for index in order[1:max_boxes] if areas[index] > smallest]
+    others = sorted(large)
     slices: list[Any] = ndimage.find_objects(components)
     boxes = []
     for index in (order[0], *others):

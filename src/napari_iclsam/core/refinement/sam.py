@@ -55,13 +55,15 @@ def refine_with_sam(
     """
     frame = query.frame
     refined = probabilities.new_full((len(boxes), 1, frame.height, frame.width), NOTHING)
-    labels = np.repeat(np.arange(len(boxes)), [len(of_label) for of_label in boxes])
+    counts = [len(of_label) for of_label in boxes]
+    labels = np.repeat(np.arange(len(boxes)), counts)
     if not len(labels) or not recipe.refine:
         return refined
     # boxes of all labels go through the decoder together: one call costs less than many
     owners = torch.from_numpy(labels).to(probabilities.device)
     grid = runner.promptable.grid
-    in_square = frame.boxes_to_square(np.concatenate(boxes)).to(probabilities.device)
+    in_square = frame.boxes_to_square(np.concatenate(boxes))
+    in_square = in_square.to(probabilities.device)
     bias = attention_bias(confidence, frame, grid, recipe.sam_guidance)[owners]
     masks = None
     if recipe.mask_prompt:
@@ -108,7 +110,8 @@ def mask_prompts(
         Logits over the square input.
     """
     # both clamps: the first keeps the logarithm finite, the second is the range of the prompts
-    logits = torch.logit(probabilities.clamp(1e-4, 1 - 1e-4)).clamp(BACKGROUND, -BACKGROUND)
+    logits = torch.logit(probabilities.clamp(1e-4, 1 - 1e-4))
+    logits = logits.clamp(BACKGROUND, -BACKGROUND)
     # what lies outside the image becomes zero, and so background
     in_square = frame.image_to_grid(logits - BACKGROUND, side) + BACKGROUND
     of_box = in_square[owners]
@@ -130,4 +133,5 @@ def _inside(boxes: Tensor, square: int, side: int) -> Tensor:
     high = boxes[:, 2:] + margin
     columns = (centers >= low[:, :1]) & (centers <= high[:, :1])
     rows = (centers >= low[:, 1:]) & (centers <= high[:, 1:])
-    return (rows[:, :, None] & columns[:, None, :])[:, None]
+    inside = rows[:, :, None] & columns[:, None, :]
+    return inside[:, None]

@@ -48,7 +48,8 @@ class Appearance:
 
 def learn_appearance(labelled: LabelledPlanes, read_grey: ReadGrey) -> Appearance:
     """Learn the grey values of an object and of its surroundings (a ring as wide as its radius)."""
-    inside, around = np.zeros(_BINS), np.zeros(_BINS)
+    inside = np.zeros(_BINS)
+    around = np.zeros(_BINS)
     # tissue far off never competes with the object: only what it might be taken for counts
     reach = max(_REACH, labelled.radius())
     for plane in labelled.holding:
@@ -61,10 +62,10 @@ def learn_appearance(labelled: LabelledPlanes, read_grey: ReadGrey) -> Appearanc
         around += _shares(bins[ring])
     table = _log_density(inside) - _log_density(around)
     appearance = Appearance(table.astype(np.float32), 0.0)
-    found = [
-        appearance.log_odds(read_grey(plane))[labelled.mask(plane)].mean()
-        for plane in labelled.holding
-    ]
+    found = []
+    for plane in labelled.holding:
+        log_odds = appearance.log_odds(read_grey(plane))
+        found.append(log_odds[labelled.mask(plane)].mean())
     return Appearance(
         appearance.table,
         float(np.mean(found)) if found else 0.0,
@@ -73,7 +74,8 @@ def learn_appearance(labelled: LabelledPlanes, read_grey: ReadGrey) -> Appearanc
 
 def _shares(bins: NDArray[np.uint8]) -> NDArray[np.float64]:
     """Return the share of values in each bin; zeros if there are none."""
-    return np.asarray(np.bincount(bins, minlength=_BINS) / max(len(bins), 1))
+    counts = np.bincount(bins, minlength=_BINS)
+    return np.asarray(counts / max(len(bins), 1))
 
 
 def _log_density(counts: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -51,7 +51,8 @@ class EvidenceStore:
         for index, label in enumerate(self._labels):
             steps = np.round(log_odds[label] / _STEP)
             # symmetric, so that foreground and background saturate alike
-            self._log_odds[index, plane] = np.clip(steps, -127, 127).astype(np.int8)
+            limited = np.clip(steps, -127, 127)
+            self._log_odds[index, plane] = limited.astype(np.int8)
         self._estimates[plane] = dict(estimates)
 
     def put_grey(self, plane: int, grey: NDArray[np.uint8]) -> None:
@@ -90,4 +91,9 @@ class EvidenceStore:
         if self._folder is None:
             return np.zeros(shape, dtype)
         path = Path(self._folder.name, f"{name}.npy")
-        return np.lib.format.open_memmap(path, "w+", dtype, shape)
+        return np.lib.format.open_memmap(
+            path,
+            "w+",
+            dtype,
+            shape,
+        )

@@ -39,13 +39,16 @@ class GreyScale:
         """Scale a plane (H, W) or (H, W, C) to 8 bits; values outside the scale are clipped."""
         if not self.high > self.low:
             return np.zeros(plane.shape, np.uint8)
-        share = (plane.astype(np.float64) - self.low) / (self.high - self.low)
-        return np.asarray(np.clip(share, 0, 1) * 255 + 0.5).astype(np.uint8)
+        above = plane.astype(np.float64) - self.low
+        share = above / (self.high - self.low)
+        clipped = np.clip(share, 0, 1)
+        return np.asarray(clipped * 255 + 0.5).astype(np.uint8)
 
 
 def sampled_planes(count: int, labelled: Iterable[int] = ()) -> tuple[int, ...]:
     """Return planes for `estimate_grey_scale`: some evenly spread, and the labelled ones."""
-    spread = np.linspace(0, count - 1, min(count, _SAMPLED_PLANES)).round().astype(int)
+    sampled = min(count, _SAMPLED_PLANES)
+    spread = np.linspace(0, count - 1, sampled).round().astype(int)
     return tuple(sorted({int(plane) for plane in spread} | set(labelled)))
 
 
@@ -80,7 +83,8 @@ def estimate_grey_scale(planes: Iterable[NDArray[Any]]) -> GreyScale:
     values = _without_padding(np.concatenate(samples))
     low, high = np.percentile(values, CLIPPED)
     if not high > low:  # almost all values equal: what there is lies in the extremes
-        low, high = values.min(), values.max()
+        low = values.min()
+        high = values.max()
     return GreyScale(float(low), float(high))
 
 

@@ -90,7 +90,12 @@ class LabelContext:
     def own_log_odds(self, plane: int, evidence: PlaneEvidence) -> NDArray[np.float32]:
         """Add up image, grey values and shape prior of a plane, without the planes beside."""
         strengths = self.strengths
-        shape = shape_log_odds(self.labelled, plane, self.axis, strengths)
+        shape = shape_log_odds(
+            self.labelled,
+            plane,
+            self.axis,
+            strengths,
+        )
         if is_blank(evidence):
             return shape
         # weighted, because the parts are not independent: added as they are, they would be too
@@ -133,8 +138,12 @@ def prepare_label(
 
     reduced = reduce_labelled(labelled, factor)
     appearance = learn_appearance(reduced, read_grey)
-    spread = np.linspace(0, axis.count - 2, min(axis.count - 1, _NOISE_PAIRS)).round().astype(int)
-    noise = estimate_noise([(read_grey(int(plane)), read_grey(int(plane) + 1)) for plane in spread])
+    count = min(axis.count - 1, _NOISE_PAIRS)
+    spread = np.linspace(0, axis.count - 2, count).round().astype(int)
+    pairs = []
+    for plane in spread.tolist():
+        pairs.append((read_grey(plane), read_grey(plane + 1)))
+    noise = estimate_noise(pairs)
     # in pixels of the working grid, as all other lengths here
     reduced_axis = replace(axis, step=axis.step / factor)
     return LabelContext(
@@ -195,9 +204,8 @@ def sweep_planes(
         grey = context.grey(evidence)
         message = None
         if probability is not None and source is not None:
-            message = propagate(probability, source, grey, context.matching) - np.float32(
-                context.strengths.fade
-            )
+            message = propagate(probability, source, grey, context.matching)
+            message = message - np.float32(context.strengths.fade)
         own = None
         if plane in context.labelled.planes:
             # the sweep starts anew here: what came before does not outweigh a person
@@ -225,11 +233,19 @@ def total_log_odds(
     if context.factor == 1:
         return np.asarray(message + own, dtype=np.float32)
     if is_blank(evidence):
-        return enlarge_plane(message + own, context.factor, evidence.grey.shape)
+        return enlarge_plane(
+            message + own,
+            context.factor,
+            evidence.grey.shape,
+        )
     weight = np.float32(context.strengths.image)
     # the image's part is taken out here and added at full size, where its edges are sharp
     others = message + own - weight * context.image_log_odds(evidence)
     image = np.nan_to_num(evidence.log_odds.astype(np.float32))
     image = np.clip(image, -_IMAGE_LIMIT, _IMAGE_LIMIT)
-    enlarged = enlarge_plane(others, context.factor, evidence.grey.shape)
+    enlarged = enlarge_plane(
+        others,
+        context.factor,
+        evidence.grey.shape,
+    )
     return np.asarray(enlarged + weight * image, dtype=np.float32)

@@ -39,7 +39,10 @@ def learn_strengths(
     scores: dict[Strengths, list[float]] = {}
     for strengths in candidates(context.strengths):
         tried = replace(context, strengths=strengths)
-        scores[strengths] = [_score_left_out(tried, plane, read, read_held_out) for plane in planes]
+        reached = []
+        for plane in planes:
+            reached.append(_score_left_out(tried, plane, read, read_held_out))
+        scores[strengths] = reached
     return choose_strengths(scores)
 
 
@@ -53,7 +56,8 @@ def _planes_to_leave_out(context: LabelContext) -> list[int]:
         # with both neighbours labelled as well there is nothing to carry along
         if plane in labelled.holding and after - before > 2:
             found.append(plane)
-    chosen = np.linspace(0, len(found) - 1, min(len(found), _MOST)).round().astype(int)
+    count = min(len(found), _MOST)
+    chosen = np.linspace(0, len(found) - 1, count).round().astype(int)
     return [found[index] for index in chosen]
 
 
@@ -62,7 +66,8 @@ def _score_left_out(
 ) -> float:
     """Return the Dice of a labelled plane that is predicted by the others."""
     rest = context.labelled.without(plane)
-    below, above = rest.below(plane), rest.above(plane)
+    below = rest.below(plane)
+    above = rest.above(plane)
     assert below is not None
     assert above is not None
 
@@ -74,7 +79,9 @@ def _score_left_out(
     total = left.own_log_odds(plane, read_any(plane))
     # from both sides to the plane: sweeps start at labelled planes, what lies beyond them tells
     # nothing
-    for planes in (range(below, plane + 1), range(above, plane - 1, -1)):
+    upwards = range(below, plane + 1)
+    downwards = range(above, plane - 1, -1)
+    for planes in (upwards, downwards):
         for message in sweep_planes(left, planes, read_any):
             last = message.log_odds
         assert last is not None

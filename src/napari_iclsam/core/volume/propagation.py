@@ -61,7 +61,8 @@ def estimate_noise(pairs: list[tuple[NDArray[np.uint8], NDArray[np.uint8]]]) -> 
     values = np.concatenate(differences) if differences else np.zeros(0)
     if not len(values):
         return 1.0
-    return max(1.0, 1.4826 * float(np.median(values)) / float(np.sqrt(2)))
+    median = float(np.median(values))
+    return max(1.0, 1.4826 * median / float(np.sqrt(2)))
 
 
 def propagate(
@@ -133,8 +134,11 @@ def _fuse_shifted(
 
 def _shifted(plane: NDArray[np.float32], row: int, column: int) -> NDArray[np.float32]:
     """Return the plane whose pixel (y, x) is (y + row, x + column) here, borders repeated."""
-    rows = np.clip(np.arange(plane.shape[0]) + row, 0, plane.shape[0] - 1)
-    columns = np.clip(np.arange(plane.shape[1]) + column, 0, plane.shape[1] - 1)
+    height, width = plane.shape
+    rows = np.arange(height) + row
+    rows = rows.clip(0, height - 1)
+    columns = np.arange(width) + column
+    columns = columns.clip(0, width - 1)
     return np.asarray(plane[np.ix_(rows, columns)])
 
 
@@ -144,8 +148,8 @@ def _region_to_search(probability: NDArray[np.float32], margin: int) -> tuple[sl
     if not len(rows):
         return None
     height, width = probability.shape
-    vertical = slice(max(int(rows.min()) - margin, 0), min(int(rows.max()) + margin + 1, height))
-    horizontal = slice(
-        max(int(columns.min()) - margin, 0), min(int(columns.max()) + margin + 1, width)
-    )
-    return vertical, horizontal
+    top = max(int(rows.min()) - margin, 0)
+    bottom = min(int(rows.max()) + margin + 1, height)
+    left = max(int(columns.min()) - margin, 0)
+    right = min(int(columns.max()) + margin + 1, width)
+    return slice(top, bottom), slice(left, right)

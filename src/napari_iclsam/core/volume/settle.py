@@ -101,8 +101,11 @@ def usual_estimate(context: LabelContext, read: ReadEvidence) -> float | None:
     that the estimate shows what is usual for it. None if there are no such planes.
     """
     held = context.labelled.holding
-    beside = {plane + side for plane in held for side in (-1, 1)} - set(context.labelled.planes)
-    inside = sorted(plane for plane in beside if 0 <= plane < context.axis.count)
+    beside: set[int] = set()
+    for plane in held:
+        beside |= {plane - 1, plane + 1}
+    unlabelled = beside - set(context.labelled.planes)
+    inside = sorted(plane for plane in unlabelled if 0 <= plane < context.axis.count)
     estimates = [_log_odds_of_estimate(read(plane)) for plane in inside]
     # without such planes nothing is usual, and the score goes without it
     return float(np.mean(estimates)) if estimates else None
@@ -169,7 +172,8 @@ def join_labels(log_odds: Mapping[int, NDArray[np.float32]]) -> NDArray[np.int32
     ids = np.array(list(log_odds), dtype=np.int32)
     stacked = np.stack(list(log_odds.values()))
     labels = ids[stacked.argmax(axis=0)]
-    return np.where(stacked.max(axis=0) > 0, labels, 0).astype(np.int32)
+    anything = stacked.max(axis=0) > 0
+    return np.where(anything, labels, 0).astype(np.int32)
 
 
 def need_of_check(
@@ -250,7 +254,8 @@ def _decide(
 
 def _packed(log_odds: NDArray[np.float32]) -> NDArray[np.int8]:
     """Store log-odds within +-7.9 in a byte."""
-    return np.clip(np.round(log_odds / _QUANTUM), -127, 127).astype(np.int8)
+    steps = np.round(log_odds / _QUANTUM)
+    return np.clip(steps, -127, 127).astype(np.int8)
 
 
 def _unpacked(stored: NDArray[np.int8]) -> NDArray[np.float32]:

@@ -39,7 +39,8 @@ def interpolated_distance(labelled: LabelledPlanes, plane: int) -> NDArray[np.fl
 
     None unless the nearest labelled planes on both sides hold the object.
     """
-    below, above = labelled.below(plane), labelled.above(plane)
+    below = labelled.below(plane)
+    above = labelled.above(plane)
     held = labelled.holding
     if below is None or above is None:
         return None
@@ -64,7 +65,8 @@ def shape_log_odds(
     distance = interpolated_distance(labelled, plane)
     if distance is None:
         return np.zeros(labelled.masks.shape[1:], np.float32)
-    below, above = labelled.below(plane), labelled.above(plane)
+    below = labelled.below(plane)
+    above = labelled.above(plane)
     assert below is not None
     assert above is not None
     away = min(plane - below, above - plane) * axis.step

@@ -40,7 +40,14 @@ class Strengths:
 DEFAULT_STRENGTHS = Strengths()
 """Chosen on synthetic volumes and on regions of the MNI152 template (leave-one-volume-out)."""
 
-_CANDIDATES = ((0.35, 0.5), (0.15, 0.5), (0.15, 0.25), (0.35, 0.25), (0.6, 0.5), (0.35, 0.8))
+_CANDIDATES = (
+    (0.35, 0.5),
+    (0.15, 0.5),
+    (0.15, 0.25),
+    (0.35, 0.25),
+    (0.6, 0.5),
+    (0.35, 0.8),
+)
 """Weights of image and appearance that are tried; the first one is the default."""
 
 _SHRINKAGE = 4.0
@@ -52,9 +59,10 @@ _TEMPERATURE = 0.03
 
 def candidates(default: Strengths = DEFAULT_STRENGTHS) -> tuple[Strengths, ...]:
     """Return the strengths to try; the default comes first."""
-    return tuple(
-        replace(default, image=image, appearance=appearance) for image, appearance in _CANDIDATES
-    )
+    tried = []
+    for image, appearance in _CANDIDATES:
+        tried.append(replace(default, image=image, appearance=appearance))
+    return tuple(tried)
 
 
 def choose_strengths(scores: Mapping[Strengths, list[float]]) -> Strengths:
@@ -76,7 +84,8 @@ def choose_strengths(scores: Mapping[Strengths, list[float]]) -> Strengths:
     count = len(scores[tried[0]])
     if not count:
         return tried[0]
-    gains = np.array([np.mean(scores[one]) - np.mean(scores[tried[0]]) for one in tried])
+    of_default = np.mean(scores[tried[0]])
+    gains = np.array([np.mean(scores[one]) - of_default for one in tried])
     # few planes left out are little evidence: their gains are partly chance
     gains *= count / (count + _SHRINKAGE)
     # a mean and not the best, which few planes tell by chance alone
@@ -84,4 +93,8 @@ def choose_strengths(scores: Mapping[Strengths, list[float]]) -> Strengths:
     shares /= shares.sum()
     image = float(shares @ [one.image for one in tried])
     appearance = float(shares @ [one.appearance for one in tried])
-    return replace(tried[0], image=image, appearance=appearance)
+    return replace(
+        tried[0],
+        image=image,
+        appearance=appearance,
+    )

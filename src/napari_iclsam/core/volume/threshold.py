@@ -25,7 +25,8 @@ def threshold_of_expected_dice(log_odds: NDArray[np.float32]) -> float:
         return 0.0
     probability = special.expit(_TEMPER * values.astype(np.float64))
     found = np.cumsum(probability)
-    expected = 2 * found / (np.arange(1, len(values) + 1) + found[-1])
+    area = np.arange(1, len(values) + 1)
+    expected = 2 * found / (area + found[-1])
     best = float(values[int(np.argmax(expected))])
     # a little below, so that the pixel of the best threshold itself is foreground
     return float(np.clip(best - 1e-3, _LOWEST, 0.0))

@@ -24,10 +24,14 @@ def reduce_plane(plane: NDArray[Any], factor: int) -> NDArray[np.float32]:
     values = plane.astype(np.float32)
     if factor == 1:
         return values
-    rows, columns = (-side % factor for side in plane.shape)
+    height, width = plane.shape
+    rows = -height % factor
+    columns = -width % factor
     # repeated: zeros would darken the last blocks
     padded = np.pad(values, ((0, rows), (0, columns)), mode="edge")
-    blocks = padded.reshape(padded.shape[0] // factor, factor, padded.shape[1] // factor, factor)
+    rows_of_blocks = padded.shape[0] // factor
+    columns_of_blocks = padded.shape[1] // factor
+    blocks = padded.reshape(rows_of_blocks, factor, columns_of_blocks, factor)
     return np.asarray(blocks.mean(axis=(1, 3)), dtype=np.float32)
 
 
