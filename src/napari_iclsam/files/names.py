@@ -28,6 +28,7 @@ JPEG_SUFFIXES = (".jpg", ".jpeg")
 def suffix(path: Path) -> str:
     """Return the lower-case suffix that names the kind, such as ``.tif`` or ``.ome.tif``."""
     name = path.name.lower()
+    # pathlib knows only the last part, ".gz".
     for double in _DOUBLE_SUFFIXES:
         if name.endswith(double):
             return double
@@ -47,4 +48,5 @@ def kind_of(path: Path) -> Kind | None:
 def labels_suffix(path: Path) -> str:
     """Return the suffix for labels of an image: its own, but PNG for JPEG."""
     own = suffix(path)
+    # JPEG changes numbers.
     return ".png" if own in JPEG_SUFFIXES else own

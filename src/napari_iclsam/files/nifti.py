@@ -29,13 +29,16 @@ def read_nifti(path: Path) -> ImageFile:
     """
     image = _load(path)
     array = np.asanyarray(image.dataobj)
+    # RGB voxels of NIfTI are read as records of three fields.
     if array.dtype.names:
         names = ", ".join(array.dtype.names)
         raise ValueError(f"it holds colors ({names}); give a file of grey values")
     kept = _axes_kept(array.shape)
     pixels = array.reshape([array.shape[axis] for axis in kept]).T
     slope = getattr(image.dataobj, "slope", 1)
-    storage = Storage(slope=0.0 if slope in (0, 1) else abs(float(slope)))
+    # 0 in the header means: not scaled (NIfTI-1, scl_slope).
+    is_scaled = slope not in (0, 1)
+    storage = Storage(slope=abs(float(slope)) if is_scaled else 0.0)
     return ImageFile(path, pixels, color=False, space=_space_of(image, kept), storage=storage)
 
 
@@ -72,9 +75,9 @@ def write_nifti(path: Path, labels: NDArray[Any], space: Space) -> None:
     """
     import nibabel
 
-    image = (
-        _new_image(labels.T, space) if space.nifti is None else _image_like(labels.T, space.nifti)
-    )
+    data = labels.T  # a NIfTI file is (x, y, z)
+    image = _new_image(data, space) if space.nifti is None else _image_like(data, space.nifti)
+    # Viewers then choose colors of labels, and do not interpolate.
     image.header.set_intent("label")
     nibabel.save(image, path)
 
@@ -83,15 +86,22 @@ def _axes_kept(shape: tuple[int, ...]) -> list[int]:
     """Return the axes of a file that are longer than one, and the first others up to two."""
     long = [axis for axis, size in enumerate(shape) if size != 1]
     short = [axis for axis, size in enumerate(shape) if size == 1]
-    return sorted(long + short[: max(0, 2 - len(long))])
+    # A picture has two axes, even one of a single row.
+    wanting = max(0, 2 - len(long))
+    return sorted(long + short[:wanting])
 
 
 def _new_image(data: NDArray[Any], space: Space) -> Any:
     import nibabel
 
-    unit = space.unit if space.unit in _WRITABLE_UNITS else ("mm" if space.spacing_in("mm") else "")
+    unit = space.unit if space.unit in _WRITABLE_UNITS else ""
+    in_millimeters = space.spacing_in("mm")
+    # Inches or nanometers, which the header cannot hold, are lengths all the same.
+    if not unit and in_millimeters:
+        unit = "mm"
     spacing = space.spacing_in(unit) or space.spacing
     sizes = [size or 1.0 for size in reversed(spacing)]
+    # An affine has four rows, whatever the axes of the image.
     sizes += [1.0] * (4 - len(sizes))
     image: Any = nibabel.Nifti1Image(data, np.diag(sizes))
     image.header.set_xyzt_units(_WRITABLE_UNITS.get(unit, "unknown"))
@@ -103,8 +113,10 @@ def _image_like(data: NDArray[Any], nifti: Nifti) -> Any:
 
     header = nifti.header.copy()
     header.set_data_dtype(data.dtype)
-    header["cal_min"] = header["cal_max"] = 0  # the window of the image, not of its labels
-    kind: Any = (
-        nibabel.Nifti2Image if isinstance(header, nibabel.Nifti2Header) else nibabel.Nifti1Image
-    )
+    # The window of the image: its labels would be shown all white, or all black.
+    header["cal_min"] = 0
+    header["cal_max"] = 0
+    # A header of NIfTI-2 is also one of NIfTI-1 to Python, but its sizes do not fit into that.
+    is_nifti2 = isinstance(header, nibabel.Nifti2Header)
+    kind: Any = nibabel.Nifti2Image if is_nifti2 else nibabel.Nifti1Image
     return kind(data.reshape(nifti.shape), nifti.affine, header)

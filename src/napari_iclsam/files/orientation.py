@@ -57,6 +57,7 @@ class Turn:
     def apply(self, volume: NDArray[Any]) -> NDArray[Any]:
         """Turn a volume (a, b, c)."""
         turned = volume.transpose(self.sources)
+        # The flips are of the new axes, so they come second, and first in `undo`.
         return np.flip(turned, self._flipped_axes())
 
     def undo(self, volume: NDArray[Any]) -> NDArray[Any]:
@@ -72,8 +73,10 @@ class Turn:
         """Return the 4 x 4 matrix from new voxel indices to old ones."""
         matrix = np.zeros((4, 4))
         matrix[3, 3] = 1
-        for new, (source, flip) in enumerate(zip(self.sources, self.flips, strict=True)):
+        for new, source in enumerate(self.sources):
+            flip = self.flips[new]
             matrix[source, new] = -1 if flip else 1
+            # Counted backwards, the first voxel is the last.
             matrix[source, 3] = shape[source] - 1 if flip else 0
         return matrix
 
@@ -94,9 +97,10 @@ def turn_towards(affine: NDArray[np.float64], reference: NDArray[np.float64]) ->
 
     nearest = io_orientation(np.linalg.inv(reference) @ affine)
     sources = np.argsort(nearest[:, 0])
+    # nibabel says for each axis of the volume where it leads; a turn, where each comes from.
     first, second, third = (int(axis) for axis in sources)
-    flips = [bool(nearest[axis, 1] < 0) for axis in sources]
-    return Turn((first, second, third), (flips[0], flips[1], flips[2]))
+    flips = nearest[sources, 1] < 0
+    return Turn((first, second, third), (bool(flips[0]), bool(flips[1]), bool(flips[2])))
 
 
 def same_grid_turn(labels: Nifti, image: Nifti) -> Turn | None:
@@ -107,14 +111,21 @@ def same_grid_turn(labels: Nifti, image: Nifti) -> Turn | None:
     to_image = np.linalg.inv(image.affine) @ labels.affine
     turn = turn_towards(labels.affine, image.affine)
     shape = _three(labels.shape)
-    if tuple(np.array(shape)[list(turn.sources)]) != _three(image.shape):
+    target = _three(image.shape)
+    turned_shape = tuple(shape[source] for source in turn.sources)
+    if turned_shape != target:
         return None
     difference = to_image @ turn.matrix(shape) - np.eye(4)
-    corners = np.stack(
-        np.meshgrid(*((0, size - 1) for size in _three(image.shape)), [1], indexing="ij"), -1
-    )
-    apart = corners.reshape(-1, 4) @ difference.T
+    # Both grids are affine, so nowhere do they lie further apart than at a corner.
+    apart = _corners(target) @ difference.T
     return turn if np.abs(apart).max() <= TOLERANCE else None
+
+
+def _corners(shape: tuple[int, int, int]) -> NDArray[np.int_]:
+    """Return the corners of a volume, (8, 4), in voxels, with a 1 for the shift of an affine."""
+    ends = [(0, size - 1) for size in shape]
+    grid = np.meshgrid(*ends, [1], indexing="ij")
+    return np.stack(grid, -1).reshape(-1, 4)
 
 
 def world_axis(affine: NDArray[np.float64], direction: str) -> int:
@@ -133,7 +144,10 @@ def axis_names(affine: NDArray[np.float64]) -> str:
 def can_turn(file: ImageFile) -> bool:
     """Tell whether a file says where it lies and is one volume or one plane of one."""
     nifti = file.space.nifti
-    return nifti is not None and nifti.is_placed and not any(size > 1 for size in nifti.shape[3:])
+    if nifti is None or not nifti.is_placed:
+        return False
+    # An affine places three axes; of time or channels it says nothing.
+    return not any(size > 1 for size in nifti.shape[3:])
 
 
 def in_file_order(array: NDArray[Any], nifti: Nifti) -> NDArray[Any]:
@@ -144,6 +158,7 @@ def in_file_order(array: NDArray[Any], nifti: Nifti) -> NDArray[Any]:
 def as_read(volume: NDArray[Any]) -> NDArray[Any]:
     """Return a volume (x, y, z) as (z, y, x), without axes of size one as long as two are left."""
     array = volume.T
+    # From the last, so that the numbers of those before stay as they are.
     for axis in reversed(range(array.ndim)):
         if array.shape[axis] == 1 and array.ndim > 2:
             array = np.squeeze(array, axis)
@@ -158,9 +173,14 @@ def on_grid_of(labels: ImageFile, image: ImageFile) -> NDArray[Any]:
     ValueError
         If both say where they lie and it is not the same grid; the message names both affines.
     """
-    ours, theirs = labels.space.nifti, image.space.nifti
-    if ours is None or theirs is None or not (ours.is_placed and theirs.is_placed):
+    ours = labels.space.nifti
+    theirs = image.space.nifti
+    if ours is None or theirs is None:
         return labels.array
+    # A file that does not say where it lies is believed to fit pixel by pixel.
+    if not (ours.is_placed and theirs.is_placed):
+        return labels.array
+    # The usual case, also for affines that cannot be inverted.
     if ours.shape == theirs.shape and np.array_equal(ours.affine, theirs.affine):
         return labels.array
     turn = same_grid_turn(ours, theirs)

@@ -72,9 +72,13 @@ def pairs_by_name(paths: Sequence[Path]) -> tuple[NamedPair, ...]:
     ValueError
         If it is not clear what belongs together; the message names the files.
     """
+    # A file that was dropped twice is one file.
     names = [_read_name(path) for path in dict.fromkeys(paths)]
-    pairs, rest = _pair_within([(name.path.parent, name.key) for name in names], names)
-    more, rest = _pair_within([(name.key,) for name in rest], rest)
+    # First within folders: two patients may have files of the same names.
+    folder_and_key = [(name.path.parent, name.key) for name in names]
+    pairs, rest = _pair_within(folder_and_key, names)
+    key = [(name.key,) for name in rest]
+    more, rest = _pair_within(key, rest)
     pairs += more
     if rest:
         pairs.append(_last_pair(rest))
@@ -88,8 +92,12 @@ def _read_name(path: Path) -> _Name:
     folder = _CAPITALS.sub("_", path.parent.name).lower()
     if _FOLDER.search(folder):
         words += 1
-    left = _NNUNET_CHANNEL.sub("", _IMAGE_WORD.sub("", _LABEL_WORD.sub("", text)))
-    return _Name(path, re.sub(r"[\W_]+", "_", left).strip("_"), words)
+    left = _LABEL_WORD.sub("", text)
+    left = _IMAGE_WORD.sub("", left)
+    # nnU-Net numbers the channels of an image; its labels have no such number.
+    left = _NNUNET_CHANNEL.sub("", left)
+    key = re.sub(r"[\W_]+", "_", left).strip("_")
+    return _Name(path, key, words)
 
 
 def _pair_within(
@@ -99,10 +107,13 @@ def _pair_within(
     groups: dict[tuple[object, ...], list[_Name]] = {}
     for key, name in zip(keys, names, strict=True):
         groups.setdefault(key, []).append(name)
-    pairs, rest = [], []
+    pairs: list[NamedPair] = []
+    rest: list[_Name] = []
     for group in groups.values():
+        # The image of "mask_of_seg" may have one such word, too: its labels have more.
         first, *others = sorted(group, key=lambda name: name.label_words)
-        if len(others) == 1 and others[0].label_words > first.label_words:
+        is_pair = len(others) == 1 and others[0].label_words > first.label_words
+        if is_pair:
             pairs.append(NamedPair(first.path, others[0].path))
         else:
             rest += group
@@ -127,12 +138,18 @@ def _agree(image: str, labels: str) -> bool:
     """Tell whether names that differ may belong together: one is empty, or numbers agree."""
     if not image or not labels:
         return True
-    numbers = re.findall(r"\d+", image), re.findall(r"\d+", labels)
-    return numbers[0] == numbers[1] or not (numbers[0] and numbers[1])
+    of_image = re.findall(r"\d+", image)
+    of_labels = re.findall(r"\d+", labels)
+    if not of_image or not of_labels:
+        return True
+    return of_image == of_labels
 
 
 def _listed(names: Sequence[_Name], what: str) -> str:
     if not names:
         return f"no {what}"
-    shown = ", ".join(name.path.name for name in names[:4])
-    return f"{what} {shown}" + (", ..." if len(names) > 4 else "")
+    shown = [name.path.name for name in names[:4]]
+    # A folder of thousands would fill the screen.
+    if len(names) > 4:
+        shown.append("...")
+    return f"{what} {', '.join(shown)}"

@@ -56,12 +56,15 @@ def read_picture(path: Path, *, for_labels: bool = False, channel: str | None = 
     from PIL import Image
 
     with _without_limit(), Image.open(path) as image:
-        mode = (_AS_LABELS if for_labels else _AS_IMAGE).get(image.mode)
+        modes = _AS_LABELS if for_labels else _AS_IMAGE
+        mode = modes.get(image.mode)
         array = np.asarray(image.convert(mode) if mode else image)
         storage = _storage(image, path, for_labels=for_labels)
         spacing = _spacing(image)
     if channel is not None and array.ndim == 3 and not for_labels:
-        array = array[..., choose_channel(COLORS, array.shape[-1], channel)]
+        number = choose_channel(COLORS, array.shape[-1], channel)
+        array = array[..., number]
+    # Pillow gives the resolution of all kinds in dots an inch.
     space = Space("YX", spacing, "inch" if spacing else "")
     file = ImageFile(path, array, array.ndim == 3, space, storage)
     return file if storage.turned == 1 else _upright(file)
@@ -78,7 +81,8 @@ def _storage(image: Image.Image, path: Path, *, for_labels: bool) -> Storage:
 
 
 def _upright(file: ImageFile) -> ImageFile:
-    turned, space = file.storage.turned, file.space
+    turned = file.storage.turned
+    space = file.space
     spacing = space.spacing[::-1] if swaps_sides(turned) else space.spacing
     return replace(
         file,
@@ -92,10 +96,12 @@ def write_picture(path: Path, labels: NDArray[Any], space: Space) -> None:
     """Write labels (H, W), 8 or 16 bits, as PNG, with dots per inch if the spacing is known."""
     from PIL import Image
 
-    spacing = space.spacing_in("inch")[-2:]
     options: dict[str, Any] = {}
-    if len(spacing) == 2 and all(size is not None and size > _FINEST for size in spacing):
-        options["dpi"] = (1 / (spacing[1] or 1), 1 / (spacing[0] or 1))
+    sizes = [size or 0.0 for size in space.spacing_in("inch")[-2:]]
+    # PNG keeps both or none.
+    if len(sizes) == 2 and min(sizes) > _FINEST:
+        height, width = sizes
+        options["dpi"] = (1 / width, 1 / height)
     Image.fromarray(labels).save(path, **options)
 
 
@@ -128,6 +134,7 @@ def _palette(image: Image.Image) -> tuple[tuple[int, int, int], ...]:
 def _transparent_entry(image: Image.Image) -> int | None:
     """Return the one entry of a palette that is more transparent than opaque."""
     given = image.info.get("transparency")
+    # A PNG gives either the entry or the alpha of each.
     if isinstance(given, int):
         return given
     entries = [number for number, alpha in enumerate(given or b"") if alpha < 128]

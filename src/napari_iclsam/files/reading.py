@@ -103,10 +103,12 @@ def read_pair(
     """
     image = read_image(image_path, channel)
     labels = _read(labels_path, for_labels=True)
+    # Before the labels are understood, which would take slices for colors.
     image, labels = _both_as_stack(image, labels)
     labels = as_labels(labels)
     if not ignore_affine:
         labels = replace(labels, array=on_grid_of(labels, image))
+    # After that their sizes must agree: nothing else explains a difference.
     labels = _as_drawn(labels, image)
     if image.shape != labels.shape:
         raise ValueError(_sizes_differ(image, labels))
@@ -116,6 +118,7 @@ def read_pair(
 def as_stack(image: ImageFile) -> ImageFile:
     """Return the planes of a file that was taken for colors as a stack (S, H, W)."""
     space = image.space
+    # The file knows no distance of what it took for colors.
     spacing = (None, *space.spacing) if space.spacing else ()
     stack = np.moveaxis(image.array, -1, 0)
     note = f"{stack.shape[0]} slices that were saved as colors are taken as slices."
@@ -137,12 +140,13 @@ def _read(path: Path, *, for_labels: bool, channel: str | None = None) -> ImageF
     }
     try:
         file = readers[kind]()
+    # It is an OSError, too, but says nothing of the file's content.
     except PermissionError:
         raise
     except _DAMAGE as error:
-        raise ValueError(
-            f"{path} cannot be read as {_CALLED[kind]}: {error}.".replace("..", ".")
-        ) from error
+        # Some libraries end their messages with a full stop, others do not.
+        message = f"{path} cannot be read as {_CALLED[kind]}: {error}.".replace("..", ".")
+        raise ValueError(message) from error
     if len(file.shape) not in (2, 3):
         raise ValueError(
             f"{path} has {len(file.shape)} axes of size {file.shape}; an image has 2, a stack 3. "
@@ -155,6 +159,7 @@ def _read(path: Path, *, for_labels: bool, channel: str | None = None) -> ImageF
 
 def _checked_kind(path: Path) -> Kind:
     kind = kind_of(path)
+    # A name that is wrong is said first: its suffix would be beside the point.
     if not path.exists():
         raise FileNotFoundError(f"There is no file {path}.")
     if path.is_dir():
@@ -169,19 +174,24 @@ def _checked_kind(path: Path) -> Kind:
 
 def _both_as_stack(image: ImageFile, labels: ImageFile) -> tuple[ImageFile, ImageFile]:
     """Make slices of colors where the other file of the pair shows that they are slices."""
-    saved_alike = (
-        image.storage.planar and labels.storage.planar and image.array.shape == labels.array.shape
-    )
-    if saved_alike and not _is_grey(labels.array):
+    both_planar = image.storage.planar and labels.storage.planar
+    # Labels alike in all colors are one plane that was saved as a grey picture.
+    if both_planar and image.array.shape == labels.array.shape and not _is_grey(labels.array):
         return as_stack(image), as_stack(labels)
-    if image.storage.planar and not labels.color and labels.shape == _stack_shape(image):
+    if _are_slices_of(image, labels):
         return as_stack(image), labels
-    if labels.storage.planar and not image.color and image.shape == _stack_shape(labels):
+    if _are_slices_of(labels, image):
         return image, as_stack(labels)
     return image, labels
 
 
+def _are_slices_of(file: ImageFile, stack: ImageFile) -> bool:
+    """Tell whether the colors of a file are as many as the planes of a stack."""
+    return file.storage.planar and not stack.color and stack.shape == _stack_shape(file)
+
+
 def _is_grey(colors: NDArray[Any]) -> bool:
+    # Without alpha, which is the fourth.
     return bool((colors[..., :3] == colors[..., :1]).all())
 
 
@@ -192,7 +202,10 @@ def _stack_shape(file: ImageFile) -> tuple[int, ...]:
 def _as_drawn(labels: ImageFile, image: ImageFile) -> ImageFile:
     """Turn labels upright that fit a photograph as it is stored, but not as it is shown."""
     turned = image.storage.turned
-    if not swaps_sides(turned) or labels.storage.turned != 1 or labels.shape == image.shape:
+    # Only where sides are swapped does the size tell; any other turn would be a guess.
+    if not swaps_sides(turned) or labels.storage.turned != 1:
+        return labels
+    if labels.shape == image.shape:
         return labels
     if labels.shape[::-1] != image.shape:
         return labels
@@ -202,6 +215,7 @@ def _as_drawn(labels: ImageFile, image: ImageFile) -> ImageFile:
 
 def _sizes_differ(image: ImageFile, labels: ImageFile) -> str:
     hint = ""
+    # The commonest mistake: a picture of several channels, labelled once.
     if image.is_stack and image.shape[1:] == labels.shape:
         hint = f" If its {image.shape[0]} slices are channels, name one with --channel."
     return (

@@ -25,8 +25,13 @@ class Nifti:
     @property
     def is_placed(self) -> bool:
         """Whether the file says where it lies; else the affine is made up of voxel sizes."""
-        codes = (self.header["sform_code"], self.header["qform_code"])
-        return any(int(code) > 0 for code in codes) and bool(np.linalg.det(self.affine[:3, :3]))
+        # A code of 0 is "arbitrary coordinates" (NIfTI-1).
+        sform = int(self.header["sform_code"])
+        qform = int(self.header["qform_code"])
+        if max(sform, qform) <= 0:
+            return False
+        # Broken writers leave an affine of zeros, which places nothing.
+        return bool(np.linalg.det(self.affine[:3, :3]))
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -67,9 +72,10 @@ class Space:
         """Return the spacing in another unit; empty if either unit is not known."""
         if not (is_length(self.unit) and is_length(unit)):
             return ()
-        return tuple(
-            None if size is None else convert(size, self.unit, unit) for size in self.spacing
-        )
+        sizes = []
+        for size in self.spacing:
+            sizes.append(None if size is None else convert(size, self.unit, unit))
+        return tuple(sizes)
 
 
 @dataclass(frozen=True, slots=True)

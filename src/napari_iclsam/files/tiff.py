@@ -19,8 +19,11 @@ from napari_iclsam.files.tiff_space import tiff_channels, tiff_space
 from napari_iclsam.files.units import ascii_unit, is_length
 from napari_iclsam.files.upright import orientation_of, swaps_sides, to_stored, to_upright
 
-_WHITE_IS_ZERO, _PALETTE = 0, 3
-"""Photometric interpretations (TIFF 6.0, tag 262)."""
+_WHITE_IS_ZERO = 0
+"""Photometric interpretation (TIFF 6.0, tag 262) of grey values that count from white to black."""
+
+_PALETTE = 3
+"""Photometric interpretation of numbers of entries of a color map."""
 
 _COLORS = (2, 5, 6, 8)
 """Photometric interpretations whose samples are colors: RGB, separated (inks), YCbCr, CIELab."""
@@ -63,16 +66,17 @@ def read_tiff(path: Path, *, for_labels: bool = False, channel: str | None = Non
 
     with _without_log(), tifffile.TiffFile(path) as tif:
         series = _only_series(tif)
+        # Before the pixels are read: tifffile fills planes that are missing with 0.
         _check_complete(series)
-        pixels = _colors_last(np.asarray(series.asarray()), series.axes)
-        pixels, storage = _meaning(pixels, series.keyframe, for_labels=for_labels)
-        pixels = _one_channel(pixels, tiff_channels(tif, of_labels=for_labels), channel)
+        stored = _colors_last(np.asarray(series.asarray()), series.axes)
+        shown, storage = _meaning(stored, series.keyframe, for_labels=for_labels)
+        channels = tiff_channels(tif, of_labels=for_labels)
+        pixels = _one_channel(shown, channels, channel)
         storage = replace(storage, planar=_is_planar(series) and pixels.color)
-        turned = orientation_of(_tag(series.keyframe, "Orientation"))
         small = _without_singles(pixels)
         space = _with_stored_shape(tiff_space(tif, small.axes), pixels)
-        notes = _notes(series, path)
-    file = ImageFile(path, small.array, small.color, space, storage, notes)
+        file = ImageFile(path, small.array, small.color, space, storage, _notes(series, path))
+        turned = orientation_of(_tag(series.keyframe, "Orientation"))
     return file if turned == 1 else _upright(file, turned)
 
 
@@ -83,14 +87,17 @@ def write_tiff(path: Path, labels: NDArray[Any], space: Space) -> None:
     ImageJ writes it, and 32-bit labels of an ImageJ file as OME.
     """
     dialect = _dialect_for(path, labels, space)
+    # Stored as the image is, with its tag: programs that ignore the tag show both alike.
     if space.turned != 1:
         labels, space = _turned_back(labels, space)
-    axes = space.axes[-labels.ndim :]
     if space.stored_shape and labels.size == np.prod(space.stored_shape):
-        labels, axes = labels.reshape(space.stored_shape), space.stored_axes
-        space = replace(space, axes=axes, spacing=())
+        labels = labels.reshape(space.stored_shape)
+        space = replace(space, axes=space.stored_axes, spacing=())
+    # Labels of one plane of a stack have its last axes.
+    axes = space.axes[-labels.ndim :]
+    spacing = space.spacing[-labels.ndim :]
     write = {"ome": _write_ome, "imagej": _write_imagej, "plain": _write_plain}[dialect]
-    write(path, labels, replace(space, axes=axes, spacing=space.spacing[-labels.ndim :]))
+    write(path, labels, replace(space, axes=axes, spacing=spacing))
 
 
 @contextmanager
@@ -128,13 +135,17 @@ def _check_complete(series: Any) -> None:
 
 
 def _notes(series: Any, path: Path) -> tuple[str, ...]:
-    others = {Path(page.parent.filehandle.path).name for page in series.pages if page is not None}
+    others = set()
+    for page in series.pages:
+        # A series of several files keeps None for planes of a file that is not there.
+        if page is not None:
+            others.add(Path(page.parent.filehandle.path).name)
     others.discard(path.name)
     if not others:
         return ()
-    return (
-        f"It is one file of an OME-TIFF of several: planes of {', '.join(sorted(others))} were read, too.",
-    )
+    listed = ", ".join(sorted(others))
+    note = f"It is one file of an OME-TIFF of several: planes of {listed} were read, too."
+    return (note,)
 
 
 def _is_planar(series: Any) -> bool:
@@ -145,7 +156,8 @@ def _is_planar(series: Any) -> bool:
 def _colors_last(array: NDArray[Any], axes: str) -> _Pixels:
     if "S" not in axes:
         return _Pixels(array, axes)
-    return _Pixels(np.moveaxis(array, axes.index("S"), -1), axes.replace("S", "") + "S")
+    colors_last = np.moveaxis(array, axes.index("S"), -1)
+    return _Pixels(colors_last, axes.replace("S", "") + "S")
 
 
 def _meaning(pixels: _Pixels, page: Any, *, for_labels: bool) -> tuple[_Pixels, Storage]:
@@ -153,19 +165,28 @@ def _meaning(pixels: _Pixels, page: Any, *, for_labels: bool) -> tuple[_Pixels, 
     storage = Storage(lossy=page.compression.name in _LOSSY)
     photometric = int(page.photometric)
     if photometric == _WHITE_IS_ZERO:
+        # Whether labels were meant as shown or as stored, only their numbers tell.
         if for_labels:
             return pixels, replace(storage, black_at=2**page.bitspersample - 1)
         return replace(pixels, array=inverted(pixels.array, page.bitspersample)), storage
     if photometric == _PALETTE and page.colormap is not None:
         palette = np.asarray(page.colormap).T >> 8  # 16 bits a color -> 8
         if for_labels:
-            colors = tuple((int(red), int(green), int(blue)) for red, green, blue in palette)
-            return pixels, replace(storage, palette=colors)
+            return pixels, replace(storage, palette=_colors_of(palette))
+        # A grey image with a table for display stays grey.
         if not _is_ramp(palette):
-            return _Pixels(palette.astype(np.uint8)[pixels.array], pixels.axes + "S"), storage
+            colors = palette.astype(np.uint8)[pixels.array]
+            return _Pixels(colors, pixels.axes + "S"), storage
     if pixels.color:
         pixels = _samples(pixels, page, for_labels=for_labels)
     return pixels, storage
+
+
+def _colors_of(palette: NDArray[Any]) -> tuple[tuple[int, int, int], ...]:
+    colors = []
+    for red, green, blue in palette:
+        colors.append((int(red), int(green), int(blue)))
+    return tuple(colors)
 
 
 def inverted(array: NDArray[Any], bits: int) -> NDArray[Any]:
@@ -174,12 +195,15 @@ def inverted(array: NDArray[Any], bits: int) -> NDArray[Any]:
         return ~array
     if np.issubdtype(array.dtype, np.unsignedinteger):
         return np.asarray(array.dtype.type(2**bits - 1) - array)
+    # TIFF defines it for unsigned numbers only; of others, order is what counts.
     return ~array if np.issubdtype(array.dtype, np.integer) else array.max() - array
 
 
 def _is_ramp(palette: NDArray[Any]) -> bool:
     """Tell whether brighter entries follow darker ones, as in tables that color a grey image."""
-    return bool((np.diff(palette.astype(int), axis=0) >= 0).all())
+    # Signed, for differences of unsigned numbers never fall below 0.
+    steps = np.diff(palette.astype(int), axis=0)
+    return bool((steps >= 0).all())
 
 
 def _samples(pixels: _Pixels, page: Any, *, for_labels: bool) -> _Pixels:
@@ -187,31 +211,40 @@ def _samples(pixels: _Pixels, page: Any, *, for_labels: bool) -> _Pixels:
     samples = pixels.array.shape[-1]
     if int(page.photometric) in _COLORS and samples in (3, 4):
         return pixels
-    alpha = [int(extra) in (1, 2) for extra in page.extrasamples]
-    if samples == 1 or (samples == 2 and alpha[-1:] == [True] and not for_labels):
-        return _Pixels(pixels.array[..., 0], pixels.axes[:-1])
-    if samples == 2 and alpha[-1:] == [True]:
+    # Tag 338: 1 and 2 are alpha, 0 is anything.
+    extra = [int(each) for each in page.extrasamples]
+    has_alpha = bool(extra) and extra[-1] in (1, 2)
+    is_grey_with_alpha = samples == 2 and has_alpha
+    if is_grey_with_alpha and for_labels:
         return pixels
-    return _Pixels(np.moveaxis(pixels.array, -1, 0), "C" + pixels.axes[:-1])
+    if samples == 1 or is_grey_with_alpha:
+        return _Pixels(pixels.array[..., 0], pixels.axes[:-1])
+    channels_first = np.moveaxis(pixels.array, -1, 0)
+    return _Pixels(channels_first, "C" + pixels.axes[:-1])
 
 
 def _one_channel(pixels: _Pixels, channels: Channels, wanted: str | None) -> _Pixels:
     """Return the channel that is meant, or the pixels if there is but one."""
-    if channels.are_slices or (wanted is not None and not channels.of_labels):
+    # The channel that the user named is one of the image, not of its labels.
+    is_named = wanted is not None and not channels.of_labels
+    if channels.are_slices or is_named:
         pixels = _pages_as_channels(pixels, certain=channels.are_slices)
-    if pixels.color and wanted is not None and not channels.of_labels:
+    if pixels.color and is_named:
         number = choose_channel(COLORS, pixels.array.shape[-1], wanted)
         return _Pixels(pixels.array[..., number], pixels.axes[:-1])
     if "C" not in pixels.axes:
         return pixels
     axis = pixels.axes.index("C")
     number = choose_channel(channels, pixels.array.shape[axis], wanted)
-    return _Pixels(np.take(pixels.array, number, axis), pixels.axes.replace("C", ""))
+    chosen = np.take(pixels.array, number, axis)
+    return _Pixels(chosen, pixels.axes.replace("C", ""))
 
 
 def _pages_as_channels(pixels: _Pixels, *, certain: bool) -> _Pixels:
     """Take pages for channels: those that say so, or that say nothing if a channel was named."""
-    letters = [letter for letter in pixels.axes if letter in (_PAGES + "Z" if certain else _PAGES)]
+    # Depth is what it says, unless the file calls its channels slices.
+    pages = _PAGES + "Z" if certain else _PAGES
+    letters = [letter for letter in pixels.axes if letter in pages]
     if "C" in pixels.axes or pixels.color or len(letters) != 1:
         return pixels
     return _Pixels(pixels.array, pixels.axes.replace(letters[0], "C"))
@@ -219,12 +252,14 @@ def _pages_as_channels(pixels: _Pixels, *, certain: bool) -> _Pixels:
 
 def _without_singles(pixels: _Pixels) -> _Pixels:
     """Drop axes of size one, rows and columns last, as long as two beside the colors are left."""
-    array, axes = pixels.array, pixels.axes
-    for letter in sorted(
-        axes.removesuffix("S"), key="XY".find
-    ):  # those that are neither come first
-        if array.shape[axes.index(letter)] == 1 and len(axes.removesuffix("S")) > 2:
-            array, axes = np.squeeze(array, axes.index(letter)), axes.replace(letter, "")
+    array = pixels.array
+    axes = pixels.axes
+    # find is -1 for letters that are neither: they come first.
+    for letter in sorted(axes.removesuffix("S"), key="XY".find):
+        axis = axes.index(letter)
+        if array.shape[axis] == 1 and len(axes.removesuffix("S")) > 2:
+            array = np.squeeze(array, axis)
+            axes = axes.replace(letter, "")
     return _Pixels(array, axes)
 
 
@@ -256,7 +291,9 @@ def _upright(file: ImageFile, turned: int) -> ImageFile:
 
 def _turned_back(labels: NDArray[Any], space: Space) -> tuple[NDArray[Any], Space]:
     spacing = _swapped(space.spacing) if swaps_sides(space.turned) else space.spacing
-    return to_stored(labels, space.turned, labels.ndim - 2), replace(space, spacing=spacing)
+    rows = labels.ndim - 2
+    stored = to_stored(labels, space.turned, rows)
+    return stored, replace(space, spacing=spacing)
 
 
 def _swapped(spacing: tuple[float | None, ...]) -> tuple[float | None, ...]:
@@ -268,13 +305,14 @@ def _dialect_for(path: Path, labels: NDArray[Any], space: Space) -> Dialect:
     if ".ome" in suffix(path):
         return "ome"
     dialect = "imagej" if space.nifti is not None else space.dialect
+    # Plain TIFF knows inches and centimeters, and no distance of planes.
     if dialect == "plain" and is_length(space.unit):
         has_depth = labels.ndim == 3 and any(space.spacing[:1])
         dialect = "imagej" if has_depth or space.unit not in ("inch", "cm") else "plain"
-    is_too_large = (
-        dialect == "imagej" and labels.dtype == np.int32
-    )  # ImageJ knows no 32-bit integers
-    return "ome" if is_too_large else dialect
+    # ImageJ knows no 32-bit integers.
+    if dialect == "imagej" and labels.dtype == np.int32:
+        return "ome"
+    return dialect
 
 
 def _write_ome(path: Path, labels: NDArray[Any], space: Space) -> None:
@@ -282,11 +320,14 @@ def _write_ome(path: Path, labels: NDArray[Any], space: Space) -> None:
 
     axes = _axes_of_planes(space.axes, "T" if "T" in space.axes else "Z")
     metadata: dict[str, Any] = {"axes": axes}
+    # OME's list of units is closed, and "in" is its inch.
+    unit = "in" if space.unit == "inch" else space.unit
     for letter, size in zip(axes, space.spacing, strict=False):
         if letter in "XYZ" and size is not None and is_length(space.unit):
             metadata[f"PhysicalSize{letter}"] = size
-            metadata[f"PhysicalSize{letter}Unit"] = {"inch": "in"}.get(space.unit, space.unit)
-    tifffile.imwrite(path, labels, ome=True, compression="zlib", metadata=metadata, **_tags(space))
+            metadata[f"PhysicalSize{letter}Unit"] = unit
+    options = _tags(space)
+    tifffile.imwrite(path, labels, ome=True, compression="zlib", metadata=metadata, **options)
 
 
 def _write_imagej(path: Path, labels: NDArray[Any], space: Space) -> None:
@@ -296,7 +337,9 @@ def _write_imagej(path: Path, labels: NDArray[Any], space: Space) -> None:
     if space.unit:
         metadata["unit"] = ascii_unit(space.unit)
     if len(space.spacing) == 3 and space.spacing[0] is not None:
-        metadata["spacing" if "T" not in space.axes else "finterval"] = space.spacing[0]
+        # ImageJ keeps the distance of planes and the time between frames under two names.
+        name = "finterval" if "T" in space.axes else "spacing"
+        metadata[name] = space.spacing[0]
     options = {**_tags(space), **_resolution(space.spacing)}
     tifffile.imwrite(path, labels, imagej=True, resolutionunit="NONE", metadata=metadata, **options)
 
@@ -314,15 +357,22 @@ def _write_plain(path: Path, labels: NDArray[Any], space: Space) -> None:
 
 def _axes_of_planes(axes: str, counted: str) -> str:
     """Name axes as ImageJ and OME can: time and depth as they are, all else ``counted``."""
-    named = "".join(letter if letter in "TZYX" else counted for letter in axes)
-    return named if len(set(named)) == len(named) else "TZYX"[-len(named) :]
+    named = ""
+    for letter in axes:
+        named += letter if letter in "TZYX" else counted
+    # Two axes of one name would be refused.
+    is_unique = len(set(named)) == len(named)
+    return named if is_unique else "TZYX"[-len(named) :]
 
 
 def _resolution(spacing: Sequence[float | None]) -> Mapping[str, Any]:
     """Return pixels a unit along x and y, as tifffile takes them; nothing if not known."""
-    if len(spacing) < 2 or not spacing[-1] or not spacing[-2]:
+    if len(spacing) < 2:
         return {}
-    return {"resolution": (1 / spacing[-1], 1 / spacing[-2])}
+    *_, height, width = spacing
+    if not height or not width:
+        return {}
+    return {"resolution": (1 / width, 1 / height)}
 
 
 def _tags(space: Space) -> Mapping[str, Any]:

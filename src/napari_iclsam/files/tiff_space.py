@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from napari_iclsam.files.channels import Channels
@@ -31,11 +31,16 @@ def tiff_space(tif: Any, axes: str) -> Space:
         return _ome_space(_ome_pixels(tif), letters)
     if tif.is_imagej:
         return _imagej_space(tif, letters)
-    sizes = _resolution(tif.pages[0])
-    unit = _RESOLUTION_UNITS.get(_resolution_unit(tif.pages[0]), "")
-    if not unit and set(sizes.values()) <= {1.0}:  # what writers say who know nothing
-        sizes = {}
-    return _space(letters, sizes, unit, "plain")
+    page = tif.pages[0]
+    unit = _RESOLUTION_UNITS.get(_resolution_unit(page), "")
+    return _space(letters, _told(_resolution(page), unit), unit, "plain")
+
+
+def _told(sizes: dict[str, float], unit: str) -> dict[str, float]:
+    """Return the sizes of a pixel, if the file tells them."""
+    # Without a unit, 1 is what writers say who know nothing.
+    says_nothing = not unit and set(sizes.values()) <= {1.0}
+    return {} if says_nothing else sizes
 
 
 def tiff_channels(tif: Any, *, of_labels: bool) -> Channels:
@@ -51,13 +56,26 @@ def tiff_channels(tif: Any, *, of_labels: bool) -> Channels:
 def _imagej_channels(meta: Mapping[str, Any], *, of_labels: bool) -> Channels:
     """Read the names of slices, which are those of channels where they say so."""
     labels = [str(label or "") for label in _as_list(meta.get("Labels"))]
-    marks = [_CHANNEL_MARK.match(label) for label in labels]
-    numbers = {int(mark[1]) for mark in marks if mark is not None}
+    # Some commands of ImageJ leave a composite whose channels are called slices.
     slices = int(meta.get("slices", 0) or 0)
-    are_slices = 1 < len(labels) == len(numbers) == slices and all(marks)
+    are_slices = len(labels) == slices and _name_one_channel_each(labels)
     count = len(labels) if are_slices else int(meta.get("channels", 0) or 0)
-    names = tuple(_CHANNEL_MARK.sub("", label).strip(" -\n") for label in labels[:count])
-    return Channels(names, of_labels, are_slices)
+    names = []
+    # Channels run fastest: the first slices are those of the first plane.
+    for label in labels[:count]:
+        names.append(_CHANNEL_MARK.sub("", label).strip(" -\n"))
+    return Channels(tuple(names), of_labels, are_slices)
+
+
+def _name_one_channel_each(labels: Sequence[str]) -> bool:
+    """Tell whether names of slices are those of several channels, each of another."""
+    numbers = set()
+    for label in labels:
+        mark = _CHANNEL_MARK.match(label)
+        if mark is None:
+            return False
+        numbers.add(int(mark[1]))
+    return 1 < len(labels) == len(numbers)
 
 
 def _space(letters: str, sizes: Mapping[str, float], unit: str, dialect: Any) -> Space:
@@ -76,6 +94,7 @@ def _ome_pixels(tif: Any) -> Mapping[str, Any]:
         images = tifffile.xml2dict(tif.ome_metadata)["OME"]["Image"]
     except KeyError:
         return {}
+    # xml2dict makes a list of elements only where there are several.
     pixels: Mapping[str, Any] = _as_list(images)[0].get("Pixels", {})
     return pixels
 
@@ -88,13 +107,14 @@ def _as_list(value: Any) -> list[Any]:
 
 def _ome_space(pixels: Mapping[str, Any], letters: str) -> Space:
     """Read physical sizes, all converted to the unit of x; OME's default unit is the micrometer."""
-    units = {axis: unit_of(pixels.get(f"PhysicalSize{axis}Unit", "µm")) for axis in "XYZ"}
-    unit = units["X"] if "PhysicalSizeX" in pixels else units["Y"]
+    units = {}
     sizes = {}
     for axis in "XYZ":
+        units[axis] = unit_of(pixels.get(f"PhysicalSize{axis}Unit", "µm"))
         size = _positive(pixels.get(f"PhysicalSize{axis}"))
         if size is not None:
             sizes[axis] = size
+    unit = units["X"] if "PhysicalSizeX" in pixels else units["Y"]
     return _space(letters, _in_one_unit(sizes, units, unit), unit, "ome")
 
 
@@ -115,23 +135,30 @@ def _imagej_space(tif: Any, letters: str) -> Space:
     """Read ImageJ's header: `unit`, `yunit` and `zunit` where they differ, `spacing` of slices."""
     meta = tif.imagej_metadata or {}
     page = tif.pages[0]
-    unit = unit_of(meta.get("unit", ""))
-    if not unit and "unit" not in meta:
-        unit = _RESOLUTION_UNITS.get(_resolution_unit(page), "")
-    units = dict.fromkeys("XYZ", unit)
-    for axis in "YZ":
-        units[axis] = unit_of(meta.get(f"{axis.lower()}unit", "")) or unit
-    sizes = _resolution(page)
-    if not unit and set(sizes.values()) <= {1.0}:
-        sizes = {}
+    units = _imagej_units(meta, page)
+    unit = units["X"]
+    sizes = _told(_resolution(page), unit)
     depth = _positive(meta.get("spacing"))
     if depth is not None:
         sizes["Z"] = depth
     sizes = _in_one_unit(sizes, units, unit)
+    # An interval alone would leave rows and columns without a size.
     interval = _positive(meta.get("finterval"))
     if interval is not None and sizes:
         sizes["T"] = interval
     return _space(letters, sizes, unit, "imagej")
+
+
+def _imagej_units(meta: Mapping[str, Any], page: Any) -> dict[str, str]:
+    """Return the unit along each axis."""
+    unit = unit_of(meta.get("unit", ""))
+    # Where the header has no word for it, TIFF's own tag may tell.
+    if not unit and "unit" not in meta:
+        unit = _RESOLUTION_UNITS.get(_resolution_unit(page), "")
+    units = {"X": unit}
+    for axis in "YZ":
+        units[axis] = unit_of(meta.get(f"{axis.lower()}unit", "")) or unit
+    return units
 
 
 def _resolution_unit(page: Any) -> int:
@@ -143,7 +170,10 @@ def _resolution(page: Any) -> dict[str, float]:
     sizes = {}
     for axis in "YX":
         name = f"{axis}Resolution"
-        pixels, units = page.tags[name].value if name in page.tags else (0, 1)
+        if name not in page.tags:
+            continue
+        # A fraction, of which either part may be 0 where nothing is known.
+        pixels, units = page.tags[name].value
         if min(pixels, units) > 0:
             sizes[axis] = units / pixels
     return sizes

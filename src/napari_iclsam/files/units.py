@@ -30,7 +30,11 @@ _SPELLINGS: Mapping[str, tuple[str, ...]] = {
 }
 """Singular, lower case, in Unicode's compatibility form (both micro signs are a Greek mu)."""
 
-_CANONICAL = {spelling: unit for unit, all_of_it in _SPELLINGS.items() for spelling in all_of_it}
+_CANONICAL: dict[str, str] = {}
+"""The unit of each spelling."""
+
+for _unit, _spelled in _SPELLINGS.items():
+    _CANONICAL |= dict.fromkeys(_spelled, _unit)
 
 _SAYS_NOTHING = (
     "",
@@ -65,8 +69,12 @@ def unit_of(text: object) -> str:
         which is kept, but never converted.
     """
     raw = text.decode("utf-8", "replace") if isinstance(text, bytes) else str(text or "")
-    raw = _ESCAPED.sub(lambda match: chr(int(match[1], 16)), raw).strip().strip("\0")
-    plain = unicodedata.normalize("NFKC", raw.replace("Â", "")).lower()
+    unescaped = _ESCAPED.sub(lambda match: chr(int(match[1], 16)), raw)
+    # Fields of fixed length are filled up with zeros.
+    raw = unescaped.strip().strip("\0")
+    # "Âµm" is UTF-8 that was read as Latin-1.
+    decoded = raw.replace("Â", "")
+    plain = unicodedata.normalize("NFKC", decoded).lower()
     for spelling in (plain, plain.removesuffix("s")):
         if spelling in _CANONICAL:
             return _CANONICAL[spelling]
@@ -90,6 +98,10 @@ def convert(value: float, unit: str, into: str) -> float:
 
 def ascii_unit(unit: str) -> str:
     """Return a unit in ASCII for ImageJ: "micron" for µm, other letters as Fiji escapes them."""
+    # As ImageJ itself writes it.
     if unit == "µm":
         return "micron"
-    return "".join(letter if letter.isascii() else f"\\u{ord(letter):04X}" for letter in unit)
+    escaped = ""
+    for letter in unit:
+        escaped += letter if letter.isascii() else f"\\u{ord(letter):04X}"
+    return escaped

@@ -53,6 +53,7 @@ def to_upright(array: NDArray[Any], orientation: int, rows: int = 0) -> NDArray[
 def to_stored(array: NDArray[Any], orientation: int, rows: int = 0) -> NDArray[Any]:
     """Undo `to_upright`."""
     steps = _ORIENTATIONS[orientation]
+    # A mirror is its own inverse, so the steps are the same in the other order.
     array = _mirror(array, steps, rows)
     return np.swapaxes(array, rows, rows + 1) if steps.swap else array
 

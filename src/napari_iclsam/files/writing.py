@@ -26,7 +26,8 @@ _WRITERS: dict[Kind, Callable[[Path, NDArray[Any], Space], None]] = {
 
 def check_writable_as(path: Path, highest: int, *, stack: bool) -> None:
     """Raise `ValueError` unless labels up to ``highest`` can be kept under this name."""
-    kind, end = kind_of(path), suffix(path)
+    kind = kind_of(path)
+    end = suffix(path)
     if kind is None or end in JPEG_SUFFIXES:
         why = "JPEG changes the numbers" if kind else f"{end or 'no suffix'} is not among them"
         raise ValueError(f"Labels are written as .tif, .png, .nii or .nii.gz; {why}: {path}.")
@@ -63,12 +64,15 @@ def write_labels(path: Path, labels: NDArray[np.integer[Any]], space: Space) -> 
     check_writable_as(path, highest, stack=labels.ndim == 3)
     kind = kind_of(path)
     assert kind is not None
+    # A layer's unit is spelled as pint does it: "micrometer".
     space = replace(space, unit=unit_of(space.unit))
-    _WRITERS[kind](path, labels.astype(_smallest_integer(highest)), space)
+    small = labels.astype(_smallest_integer(highest))
+    _WRITERS[kind](path, small, space)
 
 
 def _smallest_integer(highest: int) -> type[np.integer[Any]]:
     for kind in (np.uint8, np.uint16):
         if highest <= np.iinfo(kind).max:
             return kind
+    # Signed: NIfTI and TIFF programs often do not know 32 bits without a sign.
     return np.int32
