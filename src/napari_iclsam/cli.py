@@ -24,6 +24,7 @@ _PATH = click.Path(path_type=Path)
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command and return its exit status: 0, 2 at bad input (one line on the error stream), 130 if stopped."""
     given = list(sys.argv[1:] if arguments is None else arguments)
+    # Not click's own handling, which ends the process and prints errors of several lines.
     try:
         result = application.main(given, prog_name="napari-iclsam", standalone_mode=False)
     except click.exceptions.NoArgsIsHelpError as error:
@@ -34,10 +35,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except (KeyboardInterrupt, click.Abort):
         click.echo("Stopped.", err=True)
         return 130
-    except BrokenPipeError:  # whoever read the output has enough of it
+    # Whoever read the output, such as "head", has enough of it.
+    except BrokenPipeError:
         sys.stderr.close()
         return 0
     except (ValueError, TypeError, OSError, MemoryError, ImportError) as error:
+        # Asked for here, because the option is parsed by what has just failed.
         if "--traceback" in given:
             raise
         return _complain(_in_words(error))
@@ -45,6 +48,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _complain(message: str, context: click.Context | None = None) -> int:
+    # One line, whatever an error's text looks like: logs and scripts read lines.
     hint = f" See {context.command_path} --help." if context is not None else ""
     click.echo(f"Error: {' '.join(message.split())}{hint}", err=True)
     return BAD_INPUT
@@ -52,6 +56,7 @@ def _complain(message: str, context: click.Context | None = None) -> int:
 
 def _in_words(error: BaseException) -> str:
     """Return what an error says; of the system's errors without their number."""
+    # "[Errno 28]" tells users nothing.
     if isinstance(error, OSError) and error.filename and error.strerror:
         return f"{error.filename}: {error.strerror}."
     return str(error) or type(error).__name__
@@ -61,6 +66,7 @@ def _options(*options: Callable[[C], C]) -> Callable[[C], C]:
     """Make one decorator of several options, shown in this order."""
 
     def add(command: C) -> C:
+        # Decorators apply from the inside: the last one given is shown first.
         for option in reversed(options):
             command = option(command)
         return command
@@ -72,6 +78,7 @@ def _in_pairs(
     context: click.Context, _: click.Parameter, pairs: Sequence[tuple[Path, Path]]
 ) -> Any:
     """Return the pairs unless the next option was taken for the second file of one."""
+    # "--support a.tif --query b.tif" would be read as a pair of "a.tif" and "--query".
     for pair in pairs:
         if any(str(path).startswith("--") for path in pair):
             raise click.UsageError(
@@ -104,6 +111,7 @@ _query = click.option(
 
 
 def _as_axis(_: click.Context, __: click.Parameter, text: str) -> int | str:
+    # Imported where it is used, as in every command: --help must not wait for torch.
     from napari_iclsam.commands.inputs import parse_axis
 
     return parse_axis(text)
@@ -341,6 +349,7 @@ def check(
 @click.pass_context
 def models(context: click.Context) -> None:
     """List, download and verify the weights of models."""
+    # Without a word more, the list is what people look for.
     if context.invoked_subcommand is None:
         context.invoke(models_list)
 
@@ -416,6 +425,7 @@ def _reading_of(options: dict[str, Any]) -> Reading:
     from napari_iclsam.commands.grey_scale import Window
     from napari_iclsam.commands.inputs import Reading
 
+    # Taken out, so that what is left over are the options of the model.
     window = options.pop("window")
     return Reading(
         axis=options.pop("axis"),

@@ -29,12 +29,26 @@ def _layers(sample: samples.Sample, axes: tuple[str, ...]) -> list[LayerData]:
         "axis_labels": axes,
     }
     names = {0: "background", **sample.names}
-    features = {"index": list(names), "name": list(names.values())}
-    image = {"name": sample.name, "metadata": {"source": sample.source}, **place}
+    # napari shows the features of a label beside the pointer.
+    features = {
+        "index": list(names),
+        "name": list(names.values()),
+    }
+    image = {
+        "name": sample.name,
+        "metadata": {"source": sample.source},
+        **place,
+    }
+    # napari would guess it from the last axis, and guess wrong for a stack three pixels wide.
     if sample.image.ndim == 4:
         image["rgb"] = True
     labels = {"name": f"{sample.name} labels", "features": features, **place}
-    truth = {**labels, "name": f"{sample.name} truth", "visible": False}
+    # Hidden, for it is there to compare with, not to learn from.
+    truth = {
+        **labels,
+        "name": f"{sample.name} truth",
+        "visible": False,
+    }
     return [
         (sample.image, image, "image"),
         (sample.truth, truth, "labels"),

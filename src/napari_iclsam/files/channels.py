@@ -55,7 +55,7 @@ def choose_channel(channels: Channels, count: int, wanted: str | None) -> int:
             f"it holds {count} channels ({listed}), not slices, and one is needed; name it with "
             "--channel, or save it as a file of its own"
         )
-    # Numbers go first; a channel called "1" is found by its number or not at all.
+    # Numbers go first: a channel that is called "1" need not be number 1.
     if wanted.isdecimal() and int(wanted) < count:
         return int(wanted)
     names = [name.casefold() for name in channels.names]

@@ -116,7 +116,7 @@ def _image_like(data: NDArray[Any], nifti: Nifti) -> Any:
     # The window of the image: its labels would be shown all white, or all black.
     header["cal_min"] = 0
     header["cal_max"] = 0
-    # A header of NIfTI-2 is also one of NIfTI-1 to Python, but its sizes do not fit into that.
+    # NIfTI-2 holds longer axes; to nibabel its header is also one of NIfTI-1.
     is_nifti2 = isinstance(header, nibabel.Nifti2Header)
     kind: Any = nibabel.Nifti2Image if is_nifti2 else nibabel.Nifti1Image
     return kind(data.reshape(nifti.shape), nifti.affine, header)

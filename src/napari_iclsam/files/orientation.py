@@ -180,7 +180,7 @@ def on_grid_of(labels: ImageFile, image: ImageFile) -> NDArray[Any]:
     # A file that does not say where it lies is believed to fit pixel by pixel.
     if not (ours.is_placed and theirs.is_placed):
         return labels.array
-    # The usual case, also for affines that cannot be inverted.
+    # The usual case, which needs no arithmetic.
     if ours.shape == theirs.shape and np.array_equal(ours.affine, theirs.affine):
         return labels.array
     turn = same_grid_turn(ours, theirs)

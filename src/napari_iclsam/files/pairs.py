@@ -110,7 +110,7 @@ def _pair_within(
     pairs: list[NamedPair] = []
     rest: list[_Name] = []
     for group in groups.values():
-        # The image of "mask_of_seg" may have one such word, too: its labels have more.
+        # The name of an image may hold such a word, too; that of its labels holds more.
         first, *others = sorted(group, key=lambda name: name.label_words)
         is_pair = len(others) == 1 and others[0].label_words > first.label_words
         if is_pair:

@@ -74,5 +74,5 @@ def _smallest_integer(highest: int) -> type[np.integer[Any]]:
     for kind in (np.uint8, np.uint16):
         if highest <= np.iinfo(kind).max:
             return kind
-    # Signed: NIfTI and TIFF programs often do not know 32 bits without a sign.
+    # Signed, as more programs read it; labels end below 2**31.
     return np.int32

@@ -479,6 +479,7 @@ def expert_names(name: str) -> tuple[str, ...]:
     """Return the promptable models that a name stands for: those of `EXPERTS`, "a+b", or itself."""
     if name in EXPERTS:
         return EXPERTS[name]
+    # The path of a checkpoint may hold a "+", too: then not all parts are known.
     parts = tuple(part.strip() for part in name.split("+"))
     known = all(part in CATALOGUE or ("sam", part) in ALIASES for part in parts)
     return parts if known else (name,)
@@ -506,9 +507,11 @@ def lookup(name: str, kind: Kind | None = None) -> Weights:
     """
     kinds: tuple[Kind, ...] = ("sam", "icl") if kind is None else (kind,)
     for each in kinds:
+        # Aliases go first, so that a file added later cannot change what they mean.
         entry = CATALOGUE.get(ALIASES.get((each, name), name))
         if entry is not None and (kind is None or entry.kind == kind):
             return entry
+    # Not "unknown": the name is right, and stands at the wrong option.
     if kind is not None and name in _every_name():
         raise ValueError(_of_other_kind(name, kind))
     raise ValueError(_unknown(name, kind))

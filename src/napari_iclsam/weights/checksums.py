@@ -30,6 +30,7 @@ class _Hash(Protocol):
 
 def _git_blob(size: int) -> _Hash:
     """Start git's checksum of a file of ``size`` bytes: sha1 of a header and the content."""
+    # Of a file in a git repository often no other checksum is published.
     running = hashlib.sha1(usedforsecurity=False)
     running.update(b"blob %d\0" % size)
     return running

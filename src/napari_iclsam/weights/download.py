@@ -130,6 +130,7 @@ def manual_install(weights: Weights) -> str:
 
 def status(weights: Weights) -> Status:
     """Return where weights are, fast: nothing is read or verified."""
+    # The interface asks for every row of its table: a checksum here would block it.
     found = next(iter(folders.candidates(weights)), None)
     partial = length(folders.partial(weights))
     if found is None:
@@ -231,6 +232,7 @@ def fetch(
             # Another process may have fetched it meanwhile.
             return ready(weights, job.on_checked)
         _download(job, folders.partial(weights))
+        # Renamed at the end, so that the name stands for a file that is whole.
         folders.partial(weights).replace(target)
     return target
 
@@ -264,6 +266,7 @@ def install_from(
         )
     if not source.is_file():
         raise FileNotFoundError(f"there is no file {source}")
+    # The source is checked, so that a wrong file never takes the place of a right one.
     checksums.require(source, weights.checksum, weights.size, job.on_checked)
     target = _writable_folder() / weights.filename
     # The user may have put it there already.
@@ -312,6 +315,7 @@ def verify(name: str | Path) -> Verified:
         path = found
     sha256 = checksums.checksum(path)
     expected = None if weights is None else weights.checksum
+    # A checkpoint of the user's own: its sha256 can still be compared by hand.
     if expected is None:
         return Verified(path, None, sha256, sha256)
     of_kind = checksums.checksum(path, checksums.kind_of(expected))
@@ -377,6 +381,7 @@ def _alone(target: Path, job: _Job) -> Iterator[None]:
         with contextlib.suppress(filelock.Timeout):
             lock.acquire(timeout=0.2)
             break
+        # Between short waits, so that the user can still cancel.
         job.on_waiting()
     try:
         yield
@@ -390,6 +395,7 @@ def _download(job: _Job, part: Path) -> None:
     for url in job.weights.urls:
         try:
             return _from_address(job, url, part)
+        # A full disk or the user's wish would be the same at the next address.
         except (TransferFailed, ChecksumError) as error:
             problems.append(str(error))
     raise DownloadFailed(

@@ -35,6 +35,7 @@ def use_home(folder: Path | str) -> None:
     A folder that the environment names goes first.
     """
     if str(folder):
+        # The environment, because it is what child processes inherit.
         os.environ.setdefault(HOME, str(folder))
 
 
@@ -68,6 +69,7 @@ def candidates(weights: Weights) -> tuple[Found, ...]:
     if weights.bundled:
         places: tuple[Found, ...] = (Found(bundled_folder(), "bundled"),)
     else:
+        # Our own folder first: what lies there was verified when it came.
         places = (Found(weights_folder(), "cache"), Found(hub_folder(), "torch hub"))
     found = []
     for folder in places:

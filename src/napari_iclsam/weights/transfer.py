@@ -103,7 +103,8 @@ def new_session() -> requests.Session:
     """Return a session that honours proxies, ``REQUESTS_CA_BUNDLE`` and also ``SSL_CERT_FILE``."""
     session = requests.Session()
     session.headers["User-Agent"] = "napari-iclsam"
-    session.headers["Accept-Encoding"] = "identity"  # lengths and ranges must be those of the file
+    # Lengths and ranges must be those of the file, not of its compressed form.
+    session.headers["Accept-Encoding"] = "identity"
     if certificates := os.environ.get("SSL_CERT_FILE"):
         session.verify = certificates
     return session
@@ -135,6 +136,7 @@ class Conduct:
         """Wait, unless the user cancels."""
         end = time.monotonic() + seconds
         while (left := end - time.monotonic()) > 0:
+            # In short naps: nobody waits half a minute for a button to answer.
             self.stop_if_cancelled()
             time.sleep(min(left, 0.1))
 
@@ -220,6 +222,7 @@ def _try(download: _Download) -> _Retry | None:
 
 def _pause(failure: _Retry, failures: int, patience: Patience) -> float:
     """Return the seconds before the next attempt: the server's own wish, or ever longer."""
+    # 0 where the download begins anew: there is nothing to wait for.
     if failure.pause is not None:
         return failure.pause
     doubled: float = patience.pause * 2 ** max(failures - 1, 0)
@@ -313,17 +316,20 @@ def _total(response: requests.Response, start: int) -> int | None:
     of_range = _total_of_range(response)
     if of_range is not None:
         return of_range
+    # The length is that of the answer, which may begin in the middle of the file.
     rest = response.headers.get("Content-Length", "")
     return start + int(rest) if rest.isdigit() else None
 
 
 def _total_of_range(response: requests.Response) -> int | None:
+    # "bytes 5-9/10", or "/*" where the server does not know.
     total = response.headers.get("Content-Range", "").rpartition("/")[2]
     return int(total) if total.isdigit() else None
 
 
 def _retry_after(response: requests.Response) -> float | None:
     """Return the seconds after which the server wishes the next attempt, within limits."""
+    # A date is allowed, too; it counts as no wish.
     wish = response.headers.get("Retry-After", "")
     return min(float(wish), _LONGEST_PAUSE) if wish.isdigit() else None
 
@@ -366,6 +372,7 @@ def host(url: str) -> str:
 
 def _root(error: BaseException) -> str:
     """Return the innermost cause in a few words."""
+    # requests wraps urllib3, which wraps the socket's own error.
     for inner in (getattr(error, "reason", None), *error.args):
         if isinstance(inner, BaseException):
             return _root(inner)
