@@ -14,6 +14,7 @@ from torch.nn import functional as F
 from napari_iclsam.core.images.crops import (
     Crop,
     PixelSlices,
+    Region,
     crop_size,
     find_region,
     mean_size,
@@ -49,19 +50,24 @@ def draw_object_crops(rng: Rng, masks: Sequence[NDArray[np.bool_]]) -> list[Pixe
     size = mean_size(known) * factor
     if size > _LARGEST_CROP:
         return None
-    sizes = [crop_size(size, region) for region in known]
-    # in a real query the object is not known: what places its crops errs in size and place
-    sizes[0] *= float(np.exp(rng.normal(0, 0.15)))
-    moved = rng.normal(0, 0.12, 2) * sizes[0]
-    centers = [(region.row, region.column) for region in known]
-    first = known[0]
-    centers[0] = (first.row + moved[0], first.column + moved[1])
-    crops = []
-    for (row, column), relative, mask in zip(centers, sizes, masks, strict=True):
+    crops = [_draw_query_crop(rng, known[0], crop_size(size, known[0]))]
+    for region in known[1:]:
+        crops.append(Crop(region.row, region.column, crop_size(size, region)))
+    pixels = []
+    for crop, mask in zip(crops, masks, strict=True):
         height, width = mask.shape
-        crop = Crop(row, column, min(1.0, relative))
-        crops.append(crop.slices((height, width)))
-    return crops
+        pixels.append(crop.slices((height, width)))
+    return pixels
+
+
+def _draw_query_crop(rng: Rng, region: Region, size: float) -> Crop:
+    """Draw a crop around a region that is somewhat off.
+
+    In a real query the object is not known: what places its crops errs in size and place.
+    """
+    size *= float(np.exp(rng.normal(0, 0.15)))
+    down, right = rng.normal(0, 0.12, 2) * size
+    return Crop(region.row + down, region.column + right, min(1.0, size))
 
 
 def draw_part(rng: Rng, mask: NDArray[np.bool_], size: float) -> PixelSlices:
