@@ -390,7 +390,7 @@ class TestPlanesThatTellNothing:
     ) -> None:
         blank = volume.copy()
         blank[1] = 9
-        with pytest.raises(ValueError, match="same value everywhere|value 9 everywhere"):
+        with pytest.raises(ValueError, match=r"same value everywhere|value 9 everywhere"):
             segmenter().fit_stack(blank, painted)
 
 

@@ -10,7 +10,6 @@ from typing import Any
 import pytest
 from qtpy.QtCore import QTimer
 
-from napari_iclsam._qt.viewer.slice_stacks import SliceStack
 from napari_iclsam.core.encoder.cache import EmbeddingCache
 from napari_iclsam.core.segmenter import ICLSAM
 from napari_iclsam.weights.catalogue import lookup
@@ -95,8 +94,10 @@ def test_the_event_loop_beats_between_any_two_planes(
     print(f"the longest wait ended at: {at}")
     print(f"{message}\n{len(heart.waits)} beats; longest waits {longest} ms")
     print(f"most work of the main thread {most} ms")
-    assert len(beats_at_plane) == PLANES
-    assert all(later - earlier >= 2 for earlier, later in itertools.pairwise(beats_at_plane))
+    # each slice comes twice: its first answer, and settled
+    assert len(beats_at_plane) == 2 * PLANES
+    first_answers = beats_at_plane[:PLANES]
+    assert all(later - earlier >= 2 for earlier, later in itertools.pairwise(first_answers))
 
 
 @pytest.mark.slow
@@ -115,15 +116,13 @@ def test_the_worker_computes_what_the_direct_call_computes(
         dock.widget.models.models(), dock.widget.settings.settings(), dock.widget.output.options()
     ).request
     dock.widget.close_down()
-    task = ICLSAM("starter", cache=EmbeddingCache(None)).fit(
-        [image[2], image[5]], [labels[2], labels[5]]
-    )
+    segmenter = ICLSAM("starter", cache=EmbeddingCache(None))
+    task = segmenter.fit_stack(image, some(labels, 2, 5))
     began = time.perf_counter()
-    direct = task.predict_stack(
-        SliceStack(image, request.jobs[0].slices.orientation, request.jobs[0].slices.positions)
-    )
+    positions = request.jobs[0].slices.positions
+    direct = task.predict([plane for (plane,) in positions])[[plane for (plane,) in positions]]
     seconds = (time.perf_counter() - began) / len(direct)
     print(f"\nin the worker: {worker} directly: {seconds:.2f} s a slice")
-    for (plane,), expected in zip(request.jobs[0].slices.positions, direct, strict=True):
+    for (plane,), expected in zip(positions, direct, strict=True):
         differing = dock.result().data[plane] != expected
         assert differing.sum() <= 2  # of 30,720 pixels: rounding may decide where the score is zero

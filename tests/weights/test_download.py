@@ -411,7 +411,7 @@ def test_a_wrong_file_installed_manually_is_refused(
 
 
 def test_bundled_weights_are_not_installed_from_a_file(tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match="'starter_sam' comes with the package"):
+    with pytest.raises(ValueError, match="'lite_medsam' comes with the package"):
         download.install_from("starter", tmp_path)
 
 

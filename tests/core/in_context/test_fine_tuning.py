@@ -151,7 +151,7 @@ fine_tuning.STEPS = 5
 images = np.random.default_rng(0).integers(0, 255, (2, 64, 64), np.uint8)
 labels = np.zeros((2, 64, 64), np.int32)
 labels[:, 20:40, 20:40] = 1
-segmenter = ICLSAM(settings=Settings(cross_validate=False))
+segmenter = ICLSAM("starter_sam", settings=Settings(cross_validate=False))
 task = segmenter.fit(list(images), list(labels))
 assert task.context.runners.in_context.network is not segmenter.networks.icl
 print(sorted({"torch._dynamo", "triton"} & set(sys.modules)))
