@@ -15,11 +15,10 @@ if TYPE_CHECKING:
     from napari_iclsam.core.images.support import SupportSet
     from napari_iclsam.core.metrics import dice
     from napari_iclsam.core.prediction import Prediction, Progress
-    from napari_iclsam.core.segmenter import ICLSAM
+    from napari_iclsam.core.segmenter import ICLSAM, load_task
     from napari_iclsam.core.settings import Settings
     from napari_iclsam.core.stack_task import StackTask
     from napari_iclsam.core.task import Task
-    from napari_iclsam.core.task_file import load_task
 
 __all__ = [
     "ICLSAM",
@@ -43,7 +42,7 @@ _HOMES = {
     "Settings": "settings",
     "SupportSet": "images.support",
     "dice": "metrics",
-    "load_task": "task_file",
+    "load_task": "segmenter",
 }
 
 __version__: str

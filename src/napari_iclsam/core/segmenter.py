@@ -5,6 +5,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Generator, Iterable, Sequence
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -51,6 +52,7 @@ from napari_iclsam.core.stack_task import (
 )
 from napari_iclsam.core.steps import drain
 from napari_iclsam.core.task import FittedFusion, Task, by_label, decided
+from napari_iclsam.core.task_file import read_task
 from napari_iclsam.core.volume.labelled_planes import AxisKind
 from napari_iclsam.core.volume.scaled_volume import ScaledVolume
 from napari_iclsam.version import version
@@ -93,7 +95,7 @@ class ICLSAM:
     >>> prediction = task.predict(image)  # doctest: +SKIP
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 (options with defaults, each by name)
         self,
         sam: str = "starter",
         *,
@@ -330,6 +332,24 @@ class ICLSAM:
             precision=networks.sams[0].precision,
             icl_precision=str(networks.icl_dtype).removeprefix("torch."),
         )
+
+
+def load_task(
+    path: str | Path, *, device: str = "auto", cache: EmbeddingCache | None = None
+) -> Task:
+    """Read a task file and fit the task, with the models it was saved with.
+
+    Raises
+    ------
+    ValueError, FileNotFoundError
+        See `read_task`; also if its models are unknown, or not on this computer.
+    """
+    saved = read_task(path)
+    models = saved.models
+    segmenter = ICLSAM(
+        models.sam, icl=models.icl, device=device, settings=saved.settings, cache=cache
+    )
+    return segmenter.fit_support(saved.support)
 
 
 def _embed_steps(

@@ -34,10 +34,12 @@ from napari_iclsam.core.images.planes import (
 from napari_iclsam.core.images.support import SupportSet
 from napari_iclsam.core.inference import StageTimer, without_gradients
 from napari_iclsam.core.metrics import StageScores
+from napari_iclsam.core.model_choice import ModelChoice
 from napari_iclsam.core.prediction import Prediction, Progress, Provenance
 from napari_iclsam.core.quality.dice_estimate import estimate_dice
 from napari_iclsam.core.settings import Settings
 from napari_iclsam.core.steps import drain, mapped
+from napari_iclsam.core.task_file import SavedTask, write_task
 
 UNDECIDED = 1e-6
 """A score of no more than this rounds to a probability of one half, and is no foreground."""
@@ -189,10 +191,15 @@ class Task:
         return without_gradients(self._stack_steps(volume, axis, wanted))
 
     def save(self, path: str | Path) -> None:
-        """Save the examples, the settings and the names of the models as a ``.iclsam`` file; see `save_task`."""
-        from napari_iclsam.core.task_file import save_task
+        """Save the examples, the settings and the names of the models as a ``.iclsam`` file.
 
-        save_task(self, path)
+        See `napari_iclsam.core.task_file.write_task` for what may go wrong.
+        """
+        names = self.provenance.models
+        # in the order of their roles: the first model's embeddings choose examples and places
+        sams = [name for role, name in names.items() if role.startswith("sam")]
+        models = ModelChoice("+".join(sams) or "starter", names["icl"] or "starter")
+        write_task(SavedTask(self.support, self.settings, models), path)
 
     def _steps(self, image: NDArray[Any]) -> Generator[Progress, None, Prediction]:
         timer = StageTimer()

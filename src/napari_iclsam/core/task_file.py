@@ -16,12 +16,9 @@ import numpy as np
 import tifffile
 from numpy.typing import NDArray
 
-from napari_iclsam.core.encoder.cache import EmbeddingCache
 from napari_iclsam.core.images.support import LabelStyle, SupportSet
 from napari_iclsam.core.model_choice import ModelChoice
-from napari_iclsam.core.segmenter import ICLSAM
 from napari_iclsam.core.settings import Settings
-from napari_iclsam.core.task import Task
 from napari_iclsam.version import version
 
 FORMAT = 1
@@ -60,18 +57,6 @@ class SavedTask:
     support: SupportSet
     settings: Settings
     models: ModelChoice
-
-
-def save_task(task: Task, path: str | Path) -> None:
-    """Save what a fitted task was made of; see `write_task`."""
-    names = task.provenance.models
-    # in the order of their roles: the first model's embeddings choose examples and places
-    sams = [name for role, name in names.items() if role.startswith("sam")]
-    models = ModelChoice(
-        "+".join(sams) or "starter",
-        names["icl"] or "starter",
-    )
-    write_task(SavedTask(task.support, task.settings, models), path)
 
 
 def write_task(saved: SavedTask, path: str | Path) -> None:
@@ -136,24 +121,6 @@ def read_task(path: str | Path) -> SavedTask:
         raise ValueError(
             f"{path} is not a complete task file ({error}). Save the task again, or copy the file once more."
         ) from error
-
-
-def load_task(
-    path: str | Path, *, device: str = "auto", cache: EmbeddingCache | None = None
-) -> Task:
-    """Read a task file and fit the task, with the models it was saved with.
-
-    Raises
-    ------
-    ValueError, FileNotFoundError
-        See `read_task`; also if its models are unknown, or not on this computer.
-    """
-    saved = read_task(path)
-    models = saved.models
-    segmenter = ICLSAM(
-        models.sam, icl=models.icl, device=device, settings=saved.settings, cache=cache
-    )
-    return segmenter.fit_support(saved.support)
 
 
 def _read(archive: zipfile.ZipFile, path: Path) -> SavedTask:
