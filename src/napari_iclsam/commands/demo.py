@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 import time
+from collections.abc import Generator
 from pathlib import Path
 
 import click
@@ -23,6 +24,7 @@ from napari_iclsam.commands.segment import Model, say_models
 from napari_iclsam.core.images.support import LabelStyle, SupportSet
 from napari_iclsam.core.metrics import dice
 from napari_iclsam.core.prediction import Progress
+from napari_iclsam.core.stack_task import LabelledStack, StackTask
 from napari_iclsam.core.task import Task
 from napari_iclsam.files import Nifti, Space, write_labels
 
@@ -108,8 +110,19 @@ def _segment(task: Task, sample: samples.Sample, wanted: list[int]) -> NDArray[n
             assert step.plane is not None
             result[step.plane] = step.prediction.labels
 
-    follow(task.stack_steps(sample.image, planes=wanted), sample.name, keep)
+    follow(_plane_steps(task, sample, wanted), sample.name, keep)
     return result
+
+
+def _plane_steps(
+    task: Task, sample: samples.Sample, wanted: list[int]
+) -> Generator[Progress, None, None]:
+    """Segment planes of a sample: of a volume together, of other images one by one."""
+    is_volume = sample.affine is not None
+    if not is_volume or not task.context.runners.recipe.use_neighbors:
+        return task.stack_steps(sample.image, planes=wanted)
+    pairs = {plane: pair for pair, plane in enumerate(sample.examples)}
+    return StackTask(task, LabelledStack(sample.image, 0, pairs)).steps(wanted)
 
 
 def _columns(sample: samples.Sample, wanted: list[int], result: NDArray[np.int32]) -> list[Column]:

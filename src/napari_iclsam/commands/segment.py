@@ -208,8 +208,10 @@ def run(task: Task, query: Query, output: Path, job: _Job) -> Outcome:
         outcome.add(follow(task.steps(image), query.path.name))
         return outcome
     source = job.examples.stack_of(query.path)
-    # The published method segments each plane by itself, whatever is known of its neighbors.
-    if source is not None and task.context.runners.recipe.use_neighbors:
+    # The published method segments each plane by itself, whatever is known of its neighbors. Planes
+    # and examples that were scaled one by one cannot be compared.
+    comparable = task.context.runners.recipe.use_neighbors and image.dtype == np.uint8
+    if source is not None and comparable:
         spacing = _spacing_of(query)
         stack = StackTask(task, LabelledStack(image, query.axis, source.pairs, spacing))
         return _run_labelled_stack(stack, query, outcome)

@@ -98,6 +98,13 @@ class LabelledStack:
     spacing: Spacing | None = None
     kind: AxisKind = "space"
 
+    def __post_init__(self) -> None:
+        if np.dtype(self.volume.dtype) != np.uint8:
+            raise ValueError(
+                f"The volume must hold 8-bit grey values; got {self.volume.dtype}. Wrap it in "
+                "ScaledVolume.of, and scale the examples alike."
+            )
+
     @property
     def count(self) -> int:
         """Number of planes."""

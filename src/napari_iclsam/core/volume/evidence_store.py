@@ -83,7 +83,10 @@ class EvidenceStore:
     def close(self) -> None:
         """Delete what is on disk."""
         if self._folder is not None:
+            # Windows deletes no file that is still mapped
+            del self._log_odds, self._grey
             self._folder.cleanup()
+            self._folder = None
 
     def _allocate(
         self, name: str, shape: tuple[int, ...], dtype: type[np.integer]
