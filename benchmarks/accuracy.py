@@ -6,10 +6,9 @@ a task of one label. Reported are the mean over labels within a set and over set
 model alone (as it comes, and after test-time fine-tuning), SAM with the in-context model's
 boxes, the fused result, SAM with boxes of the ground truth (tight, and each side moved by up to 10
 % of the box), what filling those boxes gives, the area under the ROC curve of the confidence map,
-what the fused result was estimated to reach and by how much that was wrong, a random forest on filters
-of the pixels (as ilastik and Labkit fit), and two trivial
-baselines: everything is foreground, and a per-pixel logistic regression on color and position
-fitted to the same support.
+what the fused result was estimated to reach and by how much that was wrong, a random forest on
+filters of the pixels (as ilastik and Labkit fit), and two trivial baselines: everything is
+foreground, and a per-pixel logistic regression on color and position fitted to the same support.
 """
 
 from __future__ import annotations

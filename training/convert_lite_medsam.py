@@ -36,7 +36,8 @@ def metadata() -> dict[str, str]:
     return {
         "architecture": entry.architecture,
         "citation": entry.citation,
-        "license": entry.license,
+        # spelled as in the bundled file, whose bytes are to be made again
+        "licence": entry.license,
         "notice": (
             "Changed by the napari-iclsam developers in 2026: "
             "format (safetensors instead of a PyTorch checkpoint) "

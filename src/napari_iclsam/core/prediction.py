@@ -77,7 +77,7 @@ class Prediction:
     confidence : mapping of int to ndarray, (H, W), float32
         Semantic confidence map of each label, in [0, 1].
     icl_labels : ndarray, (H, W), int32
-        What the in-context model says alone, by its look at the whole image.
+        Result of the in-context model alone, by its full-image stage.
     sam_labels : ndarray, (H, W), int32
         What SAM says, prompted by it.
     boxes : mapping of int to ndarray, (n, 4), int64
@@ -90,7 +90,7 @@ class Prediction:
     estimated_dice : mapping of int to float
         How good each label that was found probably is (see
         `napari_iclsam.core.quality.dice_estimate`): above all, which planes of a stack to check
-        first. Empty in paper mode, without SAM, and of a first look.
+        first. Empty in paper mode, without SAM, and of a preview.
     all_estimates : mapping of int to float
         As ``estimated_dice``, of labels that were not found, too: low where one is probably absent.
     presence : mapping of int to float
@@ -129,7 +129,7 @@ class Progress:
     plane : int, optional
         Index of the plane along the stack's axis, of stacks.
     prediction : Prediction, optional
-        Given with stage "done", when a plane of a stack, or a first look at one, is finished.
+        Given with stage "done", when a plane of a stack, or a preview of one, is finished.
     """
 
     stage: Stage

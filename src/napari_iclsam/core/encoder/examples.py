@@ -39,7 +39,7 @@ class Examples:
         return Examples(
             self.support.subset(pairs),
             tuple(self.images[pair] for pair in pairs),
-            # before anything is embedded, as for a first look, there are none to choose from
+            # before anything is embedded, as for a preview, there are none to choose from
             tuple(self.embeddings[pair] for pair in pairs) if self.embeddings else (),
         )
 
