@@ -27,6 +27,16 @@ def pytest_unconfigure() -> None:
     shutil.rmtree(HOME, ignore_errors=True)
 
 
+@pytest.fixture
+def homeless(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Make the user one whom the system does not know: no HOME, no entry in passwd."""
+    for name in list(os.environ):
+        if name in ("HOME", "USERPROFILE", "NAPARI_ICLSAM_HOME", "TORCH_HOME") or "XDG" in name:
+            monkeypatch.delenv(name)
+    # expanduser leaves "~" as it is where it finds nobody
+    monkeypatch.setattr("os.path.expanduser", str)
+
+
 @pytest.fixture(autouse=True, scope="session")
 def no_network() -> Iterator[None]:
     """Let Python's sockets reach this machine and nothing else."""

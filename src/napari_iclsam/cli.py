@@ -11,7 +11,8 @@ import click
 
 if TYPE_CHECKING:
     from napari_iclsam.commands.inputs import Reading
-    from napari_iclsam.commands.segment import Destination, Model
+    from napari_iclsam.commands.model import Model
+    from napari_iclsam.commands.segment import Destination
 
 C = TypeVar("C", bound=Callable[..., Any])
 
@@ -442,7 +443,7 @@ def _model_of(
     models: str, icl: str | None, device: str, mode: str | None, assignments: Sequence[str]
 ) -> Model:
     from napari_iclsam.commands.inputs import read_settings
-    from napari_iclsam.commands.segment import Model
+    from napari_iclsam.commands.model import Model
     from napari_iclsam.core.model_choice import ModelChoice
 
     choice = ModelChoice(models, icl or "starter", device)

@@ -297,3 +297,13 @@ def test_what_is_finished_is_kept_and_named(
     )
     assert last.startswith(expected)
     assert not list(folder.glob(".napari-iclsam-*"))
+
+
+def test_an_old_name_of_a_setting_is_understood_and_said(
+    run: Callable[..., Ran], folder: Path
+) -> None:
+    ran = run(
+        "segment", *PAIRS, "--query", "p.png", "--output", "o.png", "--setting", "calibrate=false"
+    )
+    assert ran.status == 0
+    assert "Note: the setting calibrate is now called cross_validate." in ran.err

@@ -80,3 +80,19 @@ def test_the_cache_is_counted_and_cleared(run: Callable[..., Ran], folder: Path)
     assert str(default_folder()) in info.out
     assert "3 embeddings deleted" in run("cache", "clear").out
     assert "0 embeddings" in run("cache", "info").out
+
+
+@pytest.mark.usefixtures("folder", "homeless")
+def test_without_a_home_images_are_segmented_and_what_is_missing_is_said(
+    run: Callable[..., Ran],
+) -> None:
+    ran = run("segment", *PAIRS, "--query", "p.png", "--output", "o.png", *QUICK)
+    assert ran.status == 0
+    assert "Note: This user has no home folder; set NAPARI_ICLSAM_HOME" in ran.err
+    assert Path("o.png").exists()
+    # Not a folder of this name where the user happens to be.
+    assert not Path("~").exists()
+    assert run("models", "list").status == 0
+    assert "no home folder" in run("models", "path").out
+    is_one_error(run("cache", "info"), "no home folder")
+    is_one_error(run("cache", "clear"), "no home folder")

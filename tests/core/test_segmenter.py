@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import pickle
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
@@ -697,3 +698,16 @@ class TestStacks:
     ) -> None:
         with pytest.raises(ValueError, match=message):
             task.predict_stack(np.zeros(shape, np.uint8), axis, planes=planes)
+
+
+@pytest.mark.parametrize(
+    "sent", [lambda task: pickle.loads(pickle.dumps(task)), copy.copy, copy.deepcopy],
+    ids=["pickle", "copy", "deep copy"],
+)  # fmt: skip
+def test_a_task_is_the_same_in_another_process(
+    task: Task, scene: Scene, sent: Callable[[Task], Task]
+) -> None:
+    image, _ = scene(seed=5)
+    found = sent(task).predict(image)
+    np.testing.assert_array_equal(found.labels, task.predict(image).labels)
+    assert found.provenance == task.provenance

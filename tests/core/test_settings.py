@@ -185,3 +185,12 @@ class TestOldNames:
             Settings().zoom  # noqa: B018
         with pytest.raises(TypeError, match="zoom"):
             Settings(zoom=1)  # type: ignore[call-arg]
+
+
+def test_a_setting_given_by_both_of_its_names_is_refused() -> None:
+    with pytest.raises(
+        ValueError, match="adapt is the old name of fine_tune: give fine_tune alone"
+    ):
+        Settings(adapt=True, fine_tune=False)  # type: ignore[call-arg]
+    with pytest.raises(ValueError, match="flips is the old name of tta_flips"):
+        Settings.from_dict({"tta_flips": False, "flips": True})

@@ -10,6 +10,7 @@ import pytest
 
 from napari_iclsam.weights import folders
 from napari_iclsam.weights.catalogue import CATALOGUE
+from napari_iclsam.weights.download import MissingWeights, fetch, ready, status
 
 MOBILE = replace(CATALOGUE["mobile_sam"], size=3)
 
@@ -66,3 +67,22 @@ def test_bundled_weights_are_looked_for_in_the_package_only(home: Path) -> None:
     places = {found.place for found in folders.candidates(CATALOGUE["starter_sam"])}
     assert places <= {"bundled"}
     assert (folders.bundled_folder() / "LICENSE").is_file()
+
+
+@pytest.mark.usefixtures("homeless")
+def test_without_a_home_nothing_is_looked_for_nor_kept_there() -> None:
+    assert folders.home() is None
+    assert folders.weights_folder() is None
+    assert folders.hub_folder() is None
+    assert folders.candidates(MOBILE) == ()
+    assert folders.partial(MOBILE) is None
+    assert [found.place for found in folders.candidates(CATALOGUE["starter_sam"])] == ["bundled"]
+
+
+@pytest.mark.usefixtures("homeless")
+def test_without_a_home_a_download_says_what_to_set(tmp_path: Path) -> None:
+    assert status(MOBILE).partial == 0
+    with pytest.raises(FileNotFoundError, match="no home folder; set NAPARI_ICLSAM_HOME"):
+        fetch(MOBILE)
+    with pytest.raises(MissingWeights, match="NAPARI_ICLSAM_HOME"):
+        ready(MOBILE)

@@ -15,7 +15,7 @@ import platformdirs
 from napari_iclsam.core.model_choice import ModelChoice
 from napari_iclsam.core.settings import Settings
 from napari_iclsam.weights.download import OFFLINE
-from napari_iclsam.weights.folders import HOME, use_home
+from napari_iclsam.weights.folders import HOME, expanded, folder_of_user, use_home
 
 PLUGIN = "napari-iclsam"
 
@@ -35,8 +35,9 @@ class Preferences:
 
     def __init__(self) -> None:
         self._page = _page()
-        self._file = _folder() / "widget.json"
-        self._values = _read(self._file)
+        folder = _folder()
+        self._file = None if folder is None else folder / "widget.json"
+        self._values = {} if self._file is None else _read(self._file)
 
     def apply(self) -> None:
         """Let this process use the folder, and download nothing if that is switched off."""
@@ -109,6 +110,8 @@ class Preferences:
 
     def _write(self) -> None:
         """Write the file whole or not at all; a disk that cannot be written to only forgets."""
+        if self._file is None:
+            return
         # renaming is atomic: two windows may write
         part = self._file.with_suffix(".part")
         try:
@@ -119,11 +122,10 @@ class Preferences:
             return
 
 
-def _folder() -> Path:
+def _folder() -> Path | None:
+    """Return where preferences are kept; None for a user without a home folder."""
     named = os.environ.get(HOME)
-    if named:
-        return Path(named).expanduser()
-    return Path(platformdirs.user_config_dir(PLUGIN, appauthor=False))
+    return expanded(named) if named else folder_of_user(platformdirs.user_config_dir)
 
 
 def _page() -> Any:

@@ -17,10 +17,11 @@ from rich.console import Console
 from rich.table import Table
 
 from napari_iclsam import samples
+from napari_iclsam.commands.model import Model
 from napari_iclsam.commands.outputs import written_together
 from napari_iclsam.commands.picture import Column, write_picture
 from napari_iclsam.commands.progress import follow
-from napari_iclsam.commands.segment import Model, say_models
+from napari_iclsam.commands.segment import say_models
 from napari_iclsam.core.images.support import LabelStyle, SupportSet
 from napari_iclsam.core.metrics import dice
 from napari_iclsam.core.prediction import Progress

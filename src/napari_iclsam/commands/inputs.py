@@ -6,8 +6,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import click
+
 from napari_iclsam.commands.grey_scale import Window
-from napari_iclsam.core.settings import Description, Settings, describe
+from napari_iclsam.core.settings import RENAMED, Description, Settings, describe
 from napari_iclsam.files.orientation import WORLD_AXES
 
 Axis = int | str
@@ -89,7 +91,7 @@ def read_settings(mode: str | None, assignments: Sequence[str]) -> Settings:
     values: dict[str, Any] = {} if mode is None else {"mode": mode}
     for text in assignments:
         left, equals, right = text.partition("=")
-        name = left.strip()
+        name = _of_today(left.strip())
         value = right.strip()
         if not equals or name not in known:
             raise ValueError(
@@ -97,6 +99,14 @@ def read_settings(mode: str | None, assignments: Sequence[str]) -> Settings:
             )
         values[name] = _parse(name, value, known[name])
     return Settings.from_dict(values)
+
+
+def _of_today(name: str) -> str:
+    """Return the name of a setting for one of an earlier version, which scripts still use."""
+    if name not in RENAMED:
+        return name
+    click.echo(f"Note: the setting {name} is now called {RENAMED[name]}.", err=True)
+    return RENAMED[name]
 
 
 def _parse(name: str, text: str, description: Description) -> Any:

@@ -20,37 +20,22 @@ from napari_iclsam.commands.examples import (
     read_examples,
 )
 from napari_iclsam.commands.inputs import Reading
+from napari_iclsam.commands.model import Model
 from napari_iclsam.commands.outputs import PendingFiles, output_paths, written_together
 from napari_iclsam.commands.progress import follow
 from napari_iclsam.commands.queries import Query, labels_as_stored, read_again, read_query
 from napari_iclsam.commands.report import Outcome, write_report
 from napari_iclsam.core.images.support import SupportSet
-from napari_iclsam.core.model_choice import ModelChoice
 from napari_iclsam.core.prediction import Progress
 from napari_iclsam.core.quality.leave_one_out import Check, leave_one_out
 from napari_iclsam.core.recipe import resolve
 from napari_iclsam.core.segmenter import ICLSAM
-from napari_iclsam.core.settings import Settings
 from napari_iclsam.core.stack_task import LabelledStack, Spacing, StackTask
 from napari_iclsam.core.task import Task
 from napari_iclsam.core.task_file import SavedTask, read_task, write_task
 from napari_iclsam.files import check_writable_as, write_labels
 
 _BLANK = "It has one value everywhere: nothing was looked for, and the result is empty."
-
-
-@dataclass(frozen=True, slots=True)
-class Model:
-    """Which models compute where, and how."""
-
-    choice: ModelChoice
-    settings: Settings
-
-    def segmenter(self) -> ICLSAM:
-        """Return what segments; the networks are loaded later."""
-        return ICLSAM(
-            self.choice.sam, icl=self.choice.icl, device=self.choice.device, settings=self.settings
-        )
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 from rich.console import Console
@@ -15,6 +16,9 @@ from napari_iclsam.weights.catalogue import CATALOGUE, Kind, Weights, lookup
 from napari_iclsam.weights.checksums import ChecksumError
 from napari_iclsam.weights.download import MissingWeights, fetch, install_from, status, verify
 from napari_iclsam.weights.transfer import OnProgress
+
+if TYPE_CHECKING:
+    from napari_iclsam.core.encoder.cache import EmbeddingCache
 
 _WIDTH = 140
 """Columns of a table that does not go to a terminal."""
@@ -110,7 +114,7 @@ def _names_here() -> list[str]:
 def show_path(name: str | None) -> None:
     """Print the folder of downloaded weights, or where the file of some weights is."""
     if name is None:
-        click.echo(folders.weights_folder())
+        click.echo(folders.weights_folder() or folders.NO_HOME)
         return
     path = status(lookup(name)).path
     if path is None:
@@ -120,9 +124,7 @@ def show_path(name: str | None) -> None:
 
 def show_cache() -> None:
     """Print where embeddings are kept and how many there are."""
-    from napari_iclsam.core.encoder.cache import EmbeddingCache, default_folder  # torch
-
-    info = EmbeddingCache(default_folder()).info()
+    info = _cache().info()
     click.echo(
         f"{info.folder}: {info.count} embeddings, {_megabytes(info.size)} of at most {_megabytes(info.limit)}"
     )
@@ -130,12 +132,20 @@ def show_cache() -> None:
 
 def clear_cache() -> None:
     """Delete all embeddings."""
-    from napari_iclsam.core.encoder.cache import EmbeddingCache, default_folder
-
-    cache = EmbeddingCache(default_folder())
+    cache = _cache()
     info = cache.info()
     cache.clear()
     click.echo(f"{info.folder}: {info.count} embeddings deleted, {_megabytes(info.size)} freed")
+
+
+def _cache() -> EmbeddingCache:
+    """Return the cache on disk; there is none without a home folder."""
+    from napari_iclsam.core.encoder.cache import EmbeddingCache, default_folder  # torch
+
+    folder = default_folder()
+    if folder is None:
+        raise FileNotFoundError(folders.NO_HOME)
+    return EmbeddingCache(folder)
 
 
 def _megabytes(size: int) -> str:

@@ -15,6 +15,7 @@ from napari_iclsam.core.encoder.device import choose_device, choose_precision
 from napari_iclsam.core.encoder.experts import Experts
 from napari_iclsam.core.encoder.runner import PromptableRunner
 from napari_iclsam.core.in_context.runner import InContextNetwork, InContextRunner
+from napari_iclsam.core.inference import in_float32, refuse_forked
 from napari_iclsam.core.model_choice import ModelChoice, Precision
 from napari_iclsam.core.recipe import Recipe
 from napari_iclsam.models.build import Built, build_icl, build_sam, describe
@@ -157,7 +158,7 @@ class NetworkSource:
 
     @torch.inference_mode(False)
     def load(self) -> Networks:
-        """Read both networks from disk.
+        """Read the networks from disk.
 
         Their parameters are no inference tensors, whoever calls: a copy of them is to be fine-tuned.
 
@@ -165,7 +166,14 @@ class NetworkSource:
         ------
         FileNotFoundError
             If the weights are not on this computer.
+        RuntimeError
+            In a process that was forked; see `refuse_forked`.
         """
+        refuse_forked()
+        with in_float32():
+            return self._load()
+
+    def _load(self) -> Networks:
         in_main_memory = self.device.type == "cpu"
         sams = []
         for name, dtype in self.sams:

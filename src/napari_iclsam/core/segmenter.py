@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from napari_iclsam.core.context import Runners, fit_context, run_models
-from napari_iclsam.core.encoder.cache import EmbeddingCache, default_folder
+from napari_iclsam.core.encoder.cache import EmbeddingCache, default_cache
 from napari_iclsam.core.encoder.examples import Examples
 from napari_iclsam.core.fusion.cross_validation import (
     HeldOut,
@@ -113,7 +113,7 @@ class ICLSAM:
             )
             sam = models
         self.settings = settings or Settings()
-        self.cache = cache or EmbeddingCache(default_folder())
+        self.cache = cache or default_cache()
         self._recipe = resolve(self.settings)
         self._networks = networks
         self._source: NetworkSource | None = None

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, fields, replace
 from functools import wraps
 from typing import Annotated, Any, Literal, get_args, get_origin, get_type_hints
@@ -125,6 +125,8 @@ class Settings:
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> Settings:
         """Make settings of values by name; old names are understood, unknown ones are an error."""
+        for old in RENAMED.keys() & values.keys():
+            _check_given_once(old, values)
         values = {RENAMED.get(name, name): value for name, value in values.items()}
         unknown = set(values) - {f.name for f in fields(cls)}
         if unknown:
@@ -139,12 +141,23 @@ def _accept_old_names(init: Callable[..., None]) -> Callable[..., None]:
 
     @wraps(init)
     def accept(self: Settings, *args: Any, **kwargs: Any) -> None:
+        # dataclasses.replace fills in all names, also those that the old ones stand for
+        is_changed_copy = kwargs.keys() >= {f.name for f in fields(Settings)}
         for old in RENAMED.keys() & kwargs.keys():
+            if not is_changed_copy:
+                _check_given_once(old, kwargs)
             _warn_of_old_name(old)
             kwargs[RENAMED[old]] = kwargs.pop(old)
         init(self, *args, **kwargs)
 
     return accept
+
+
+def _check_given_once(old: str, values: Mapping[str, Any]) -> None:
+    """Raise if a setting is given by its old name and by that of today: one of them would be lost."""
+    name = RENAMED[old]
+    if name in values:
+        raise ValueError(f"{old} is the old name of {name}: give {name} alone.")
 
 
 def _warn_of_old_name(old: str) -> None:

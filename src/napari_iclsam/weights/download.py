@@ -120,11 +120,12 @@ def offline() -> bool:
 
 def manual_install(weights: Weights) -> str:
     """Return how to bring a file to a computer without network, in one sentence."""
+    folder = folders.weights_folder() or Path(f"${folders.HOME}") / "weights"
     return (
         f"get {weights.filename} from {weights.urls[0]} (checksum {weights.checksum}) "
         "on another computer, then run "
         f"`napari-iclsam models download {weights.name} --from FILE`, or put it as "
-        f"{folders.weights_folder() / weights.filename}"
+        f"{folder / weights.filename}"
     )
 
 
@@ -231,9 +232,11 @@ def fetch(
         with contextlib.suppress(MissingWeights):
             # Another process may have fetched it meanwhile.
             return ready(weights, job.on_checked)
-        _download(job, folders.partial(weights))
+        part = folders.partial(weights)
+        assert part is not None
+        _download(job, part)
         # Renamed at the end, so that the name stands for a file that is whole.
-        folders.partial(weights).replace(target)
+        part.replace(target)
     return target
 
 
@@ -359,6 +362,8 @@ def _never() -> bool:
 
 def _writable_folder() -> Path:
     folder = folders.weights_folder()
+    if folder is None:
+        raise FileNotFoundError(folders.NO_HOME)
     # Told now, not after a download of gigabytes.
     try:
         folder.mkdir(parents=True, exist_ok=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
@@ -18,15 +19,35 @@ HOME = "NAPARI_ICLSAM_HOME"
 Place = Literal["bundled", "cache", "torch hub"]
 
 
-def home() -> Path:
-    """Return the folder for everything that this package keeps.
+NO_HOME = f"This user has no home folder; set {HOME} to a folder to keep embeddings and weights."
+"""What to say where nothing can be kept: in a container that runs as a user whom nobody knows."""
+
+
+def home() -> Path | None:
+    """Return the folder for everything that this package keeps; None if there is none.
 
     It is that of ``NAPARI_ICLSAM_HOME``, else the user's cache.
     """
     named = os.environ.get(HOME)
     if named:
-        return Path(named).expanduser()
-    return Path(platformdirs.user_cache_dir("napari-iclsam", appauthor=False))
+        return expanded(named)
+    return folder_of_user(platformdirs.user_cache_dir)
+
+
+def folder_of_user(which: Callable[..., str]) -> Path | None:
+    """Return this package's folder of a kind, by a function of platformdirs; None without a home."""
+    try:
+        return expanded(which("napari-iclsam", appauthor=False))
+    # Some versions leave "~" in the path instead.
+    except RuntimeError:
+        return None
+
+
+def expanded(folder: str) -> Path | None:
+    """Return a folder with ``~`` replaced by the user's home; None if the user has none."""
+    # Where the user is unknown, "~" stays, and would become a folder of this name.
+    path = os.path.expanduser(folder)  # noqa: PTH111 (Path.expanduser raises)
+    return None if path.startswith("~") else Path(path)
 
 
 def use_home(folder: Path | str) -> None:
@@ -39,16 +60,18 @@ def use_home(folder: Path | str) -> None:
         os.environ.setdefault(HOME, str(folder))
 
 
-def weights_folder() -> Path:
-    """Return the folder into which weights are downloaded."""
-    return home() / "weights"
+def weights_folder() -> Path | None:
+    """Return the folder into which weights are downloaded; None if there is none."""
+    folder = home()
+    return None if folder is None else folder / "weights"
 
 
-def hub_folder() -> Path:
+def hub_folder() -> Path | None:
     """Return the folder in which torch.hub keeps checkpoints, without importing torch."""
     # As torch.hub does it.
     cache = Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache") / "torch"
-    return Path(os.environ.get("TORCH_HOME") or cache).expanduser() / "hub" / "checkpoints"
+    folder = expanded(os.environ.get("TORCH_HOME") or str(cache))
+    return None if folder is None else folder / "hub" / "checkpoints"
 
 
 def bundled_folder() -> Path:
@@ -67,13 +90,15 @@ class Found:
 def candidates(weights: Weights) -> tuple[Found, ...]:
     """Return the files that may be these weights, the one to prefer first."""
     if weights.bundled:
-        places: tuple[Found, ...] = (Found(bundled_folder(), "bundled"),)
+        places: list[tuple[Path | None, Place]] = [(bundled_folder(), "bundled")]
     else:
         # Our own folder first: what lies there was verified when it came.
-        places = (Found(weights_folder(), "cache"), Found(hub_folder(), "torch hub"))
+        places = [(weights_folder(), "cache"), (hub_folder(), "torch hub")]
     found = []
-    for folder in places:
-        file = Found(folder.path / weights.filename, folder.place)
+    for folder, place in places:
+        if folder is None:
+            continue
+        file = Found(folder / weights.filename, place)
         if file.path.is_file() and _fits(file, weights):
             found.append(file)
     return tuple(found)
@@ -90,6 +115,7 @@ def _fits(found: Found, weights: Weights) -> bool:
     return found.path.stat().st_size == weights.size
 
 
-def partial(weights: Weights) -> Path:
-    """Return where the unfinished download of these weights lies, if there is one."""
-    return weights_folder() / (weights.filename + ".part")
+def partial(weights: Weights) -> Path | None:
+    """Return where the unfinished download of these weights lies; None without a home folder."""
+    folder = weights_folder()
+    return None if folder is None else folder / (weights.filename + ".part")

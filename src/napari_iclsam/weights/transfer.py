@@ -229,9 +229,9 @@ def _pause(failure: _Retry, failures: int, patience: Patience) -> float:
     return min(doubled, _LONGEST_PAUSE)
 
 
-def length(path: Path) -> int:
+def length(path: Path | None) -> int:
     """Return the bytes of a file, 0 if it is not there."""
-    return path.stat().st_size if path.exists() else 0
+    return path.stat().st_size if path is not None and path.exists() else 0
 
 
 def _attempt(download: _Download) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import pickle
 import subprocess
 import sys
 import threading
@@ -17,6 +18,7 @@ from hypothesis import strategies as st
 
 from napari_iclsam.core.encoder.cache import (
     EmbeddingCache,
+    default_cache,
     default_folder,
     embedding_key,
     on_device,
@@ -103,6 +105,26 @@ def test_the_folder_is_in_the_home_of_this_package(
 ) -> None:
     monkeypatch.setenv("NAPARI_ICLSAM_HOME", str(tmp_path))
     assert default_folder() == tmp_path / "embeddings"
+
+
+@pytest.mark.usefixtures("homeless")
+def test_without_a_home_embeddings_are_kept_in_memory_and_that_is_said() -> None:
+    with pytest.warns(UserWarning, match="set NAPARI_ICLSAM_HOME"):
+        cache = default_cache()
+    cache.put("a", features())
+    assert value(cache.get("a")) == 1
+    assert cache.info().count == 0
+
+
+def test_a_cache_in_another_process_shares_the_folder_alone(tmp_path: Path) -> None:
+    cache = EmbeddingCache(tmp_path, disk_limit=3 * SIZE)
+    cache.put("a", features())
+    sent = pickle.loads(pickle.dumps(cache))
+    assert value(sent.get("a")) == 1
+    assert sent.info() == cache.info()
+    in_memory = EmbeddingCache()
+    in_memory.put("a", features())
+    assert pickle.loads(pickle.dumps(in_memory)).get("a") is None
 
 
 def test_memory_forgets_what_was_not_used_for_longest() -> None:

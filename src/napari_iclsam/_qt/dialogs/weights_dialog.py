@@ -179,7 +179,7 @@ class WeightsDialog(QDialog):
             ("Download", f"{about}{readable(weights.about_size)} from {host}"),
             ("Memory", f"about {readable(weights.memory)} while it runs"),
             ("Speed", weights.cost),
-            ("Kept in", str(folders.weights_folder())),
+            ("Kept in", str(folders.weights_folder() or folders.NO_HOME)),
             ("Please cite", weights.citation),
         ]
 

@@ -7,6 +7,7 @@ import os
 import tempfile
 import threading
 import time
+import warnings
 from collections import OrderedDict
 from collections.abc import Callable, Iterator
 from contextlib import suppress
@@ -21,7 +22,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
 from napari_iclsam.models.features import Features
-from napari_iclsam.weights.folders import home
+from napari_iclsam.weights.folders import NO_HOME, home
 
 MEMORY_LIMIT = 1 << 30
 DISK_LIMIT = 4 << 30
@@ -39,9 +40,18 @@ def embedding_key(rgb: NDArray[np.uint8], weights: str, precision: str) -> str:
     return digest.hexdigest()
 
 
-def default_folder() -> Path:
-    """Return where embeddings are kept unless told otherwise."""
-    return home() / "embeddings"
+def default_folder() -> Path | None:
+    """Return where embeddings are kept unless told otherwise; None if there is no home folder."""
+    folder = home()
+    return None if folder is None else folder / "embeddings"
+
+
+def default_cache() -> EmbeddingCache:
+    """Return the cache on disk that all runs of this user share; without a home, one in memory."""
+    folder = default_folder()
+    if folder is None:
+        warnings.warn(NO_HOME, stacklevel=3)
+    return EmbeddingCache(folder)
 
 
 class EmbeddingCache:
@@ -70,6 +80,11 @@ class EmbeddingCache:
         self._disk_limit = disk_limit
         self._memory: OrderedDict[str, Features] = OrderedDict()
         self._lock = threading.Lock()
+
+    def __reduce__(self) -> tuple[Callable[..., EmbeddingCache], tuple[Path | None]]:
+        """Let a task be sent to another process: what is in memory stays, a folder is shared."""
+        make = partial(EmbeddingCache, memory_limit=self._memory_limit, disk_limit=self._disk_limit)
+        return make, (self.folder,)
 
     def get(self, key: str) -> Features | None:
         """Return the features of a key, on the CPU, or None."""
