@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from dataclasses import replace
 from typing import Any
 
+import dask.array as da
 import numpy as np
 import pytest
 from napari.layers import Labels
 
+from napari_iclsam._qt.run.session import Session
+from napari_iclsam._qt.widget import ICLSAMWidget
 from tests._qt.conftest import NAMES, SPACE, Dock, some, stack
 from tests._qt.test_query import choose
 
@@ -191,3 +194,145 @@ def test_painting_can_be_undone_after_another_run(filled: Dock) -> None:
     filled.finish()
     result.undo()
     np.testing.assert_array_equal(result.data[1], before)
+
+
+def assign(result: Any, data: np.ndarray) -> None:
+    result.data = data
+
+
+def write_and_refresh(result: Any, data: np.ndarray) -> None:
+    result.data[...] = data
+    result.refresh()
+
+
+def write_alone(result: Any, data: np.ndarray) -> None:
+    result.data[...] = data
+
+
+@pytest.mark.parametrize("change", [assign, write_and_refresh, write_alone])
+def test_what_another_tool_changed_in_a_result_is_kept_like_a_correction(
+    filled: Dock, change: Callable[[Any, np.ndarray], None]
+) -> None:
+    filled.segment()
+    result = filled.result()
+    mine = result.data.copy()
+    mine[3] = 0
+    mine[3, 2:5, 2:5] = 2
+    change(result, mine)
+    filled.segment()
+    np.testing.assert_array_equal(filled.result().data[3], mine[3])
+    assert "Kept as you corrected them: 1." in filled.widget.bar.message.text()
+
+
+def test_a_change_by_another_tool_on_screen_is_offered_as_an_example(filled: Dock) -> None:
+    filled.segment()
+    result = filled.result()
+    filled.viewer.dims.set_point(0, filled.viewer.layers["scan"].data_to_world((3, 0, 0))[0])
+    # seen as it was written
+    filled._qtbot.waitUntil(lambda: result in filled.widget._redraws._shown)
+    result.data[3, 2:5, 2:5] = 2
+    result.refresh()
+    filled._qtbot.waitUntil(
+        lambda: filled.widget.results.corrections(filled.viewer.layers["scan"]) == {result: [(3,)]}
+    )
+
+
+def test_a_result_that_was_cropped_is_no_result_any_more(filled: Dock) -> None:
+    filled.segment()
+    result = filled.result()
+    result.data = result.data[:3]
+    assert filled.widget.results.record(result) is None
+    filled.segment()
+    assert results(filled)[-1].data.shape == filled.viewer.layers["scan"].data.shape
+
+
+def test_a_result_follows_its_image_when_that_is_calibrated(filled: Dock) -> None:
+    filled.widget.output.extras["probability"].setChecked(True)
+    filled.segment()
+    scan = filled.viewer.layers["scan"]
+    scan.scale = (5.0, 0.25, 0.25)
+    scan.translate = (1.0, 2.0, 3.0)
+    np.testing.assert_array_equal(filled.result().scale, scan.scale)
+    np.testing.assert_array_equal(filled.result().translate, scan.translate)
+    filled.segment()
+    for layer in results(filled):
+        np.testing.assert_array_equal(layer.scale, scan.scale)
+
+
+def test_a_result_carries_what_the_reader_knows_of_the_image(filled: Dock) -> None:
+    filled.viewer.layers["scan"].metadata["nifti"] = {"affine": "that of the file"}
+    filled.segment()
+    assert filled.result().metadata["nifti"] == {"affine": "that of the file"}
+    assert filled.result().metadata["napari_iclsam"]["image"] == "scan"
+    assert "napari_iclsam" not in filled.viewer.layers["scan"].metadata
+
+
+def test_filling_is_undone_in_one_step_and_makes_no_examples(filled: Dock) -> None:
+    painted = filled.viewer.layers["painted"]
+    before = painted.data.copy()
+    titles = [row.example.title() for row in filled.widget.examples.table.rows()]
+    write_to(filled, "fill")
+    filled.segment()
+    assert (painted.data[0] > 0).any()
+    assert (painted.data[5] > 0).any()
+    filled.settle()
+    assert [row.example.title() for row in filled.widget.examples.table.rows()] == titles
+    assert filled.widget.examples.labels.layer is painted
+    painted.undo()
+    np.testing.assert_array_equal(painted.data, before)
+    painted.redo()
+    assert (painted.data[0] > 0).any()
+
+
+def test_a_filled_slice_that_was_corrected_becomes_an_example(filled: Dock) -> None:
+    painted = filled.viewer.layers["painted"]
+    count = filled.widget.examples.table.count()
+    write_to(filled, "fill")
+    filled.segment()
+    filled.settle()
+    painted.paint((3, 3, 3), 2)
+    filled.settle()
+    assert filled.widget.examples.table.count() == count + 1
+
+
+def read_only(labels: np.ndarray) -> np.ndarray:
+    labels.flags.writeable = False
+    return labels
+
+
+def lazy(labels: np.ndarray) -> Any:
+    return da.from_array(labels, chunks=(1, -1, -1))
+
+
+@pytest.mark.parametrize("kind", [read_only, lazy])
+def test_filling_is_offered_only_where_it_can_write(
+    dock: Dock, kind: Callable[[np.ndarray], Any]
+) -> None:
+    image, labels = stack()
+    dock.viewer.add_image(image, name="scan")
+    dock.viewer.add_labels(kind(some(labels, 2, 4)), name="painted")
+    dock.settle()
+    combo = dock.widget.output.destination
+    item = combo.model().item(combo.findData("fill"))
+    assert not item.isEnabled()
+    assert "cannot be written to" in item.toolTip()
+
+
+def test_a_dock_that_is_opened_again_knows_results_and_corrections(
+    filled: Dock, small: Callable[[], Session]
+) -> None:
+    filled.segment()
+    result = filled.result()
+    filled.close()
+    result.data[3] = 0
+    result.paint((3, 3, 3), 2)
+    mine = result.data[3].copy()
+    again = Dock(filled.viewer, ICLSAMWidget(filled.viewer), filled._qtbot)
+    filled._qtbot.addWidget(again.widget)
+    again.widget.run.session = small()
+    scan = filled.viewer.layers["scan"]
+    assert again.widget.results.corrections(scan) == {result: [(3,)]}
+    again.segment()
+    assert results(again) == [result]
+    np.testing.assert_array_equal(result.data[3], mine)
+    again.close()

@@ -23,6 +23,7 @@ from napari_iclsam._qt.run.segmenter_store import SegmenterStore
 from napari_iclsam._qt.run.session import Session
 from napari_iclsam._qt.run.task_files import TaskFiles
 from napari_iclsam._qt.viewer.dock_watch import DockWatch
+from napari_iclsam._qt.viewer.redraw_watch import RedrawWatch
 from napari_iclsam._qt.viewer.results import Results
 from napari_iclsam._qt.viewer.watch import ViewerWatch
 
@@ -78,6 +79,7 @@ class ICLSAMWidget(QWidget):
         self.model_control = ModelControl(self.models, self._preferences, self.bar, self)
         self.task_files = TaskFiles(self.examples, self.models, self.settings, self._plan)
         self._defaults = QueryDefaults(self._viewer, self.examples, self.query, self.planner)
+        self._redraws = RedrawWatch(self._viewer, self)
         self._layers_pause = QTimer(self, singleShot=True, interval=_LAYERS_PAUSE)
 
     def _lay_out(self) -> None:
@@ -108,6 +110,8 @@ class ICLSAMWidget(QWidget):
         self._dock_watch.opened.connect(self.open_up)
         self._dock_watch.closed.connect(self.close_down)
         self._layers_pause.timeout.connect(self._follow_layers)
+        self._redraws.redrawn.connect(self.results.note_shown)
+        self._redraws.changed.connect(self._follow_changed)
 
     def open_up(self) -> None:
         """Follow the viewer."""
@@ -116,9 +120,12 @@ class ICLSAMWidget(QWidget):
         self._watch = ViewerWatch(self._viewer, self)
         self._watch.layers_changed.connect(self._on_layers_changed)
         self._watch.removed.connect(self._on_layer_removed)
-        self._watch.data_changed.connect(self.examples.note_changed)
+        self._watch.data_changed.connect(self._on_data_changed)
+        self._watch.placed.connect(self.results.follow)
+        self._watch.drawn.connect(self._redraws.note)
         self._watch.painted.connect(self._on_painted)
         self._watch.moved.connect(self._on_moved)
+        self.results.note_unwatched()
         self.model_control.find_device()
         self._follow_layers()
 
@@ -129,6 +136,7 @@ class ICLSAMWidget(QWidget):
         self._watch.close()
         self._watch = None
         self._layers_pause.stop()
+        self._redraws.close()
         for part in (self.run, self.model_control, self.task_files):
             part.close()
         self.form.close_down()
@@ -171,8 +179,16 @@ class ICLSAMWidget(QWidget):
         self.examples.forget(layer)
         self.run.stop_if_orphaned()
 
+    def _on_data_changed(self, layer: Layer) -> None:
+        self.results.note_replaced(layer)
+        self._follow_changed(layer)
+
     def _on_painted(self, layer: Labels, history: Any) -> None:
         self.results.note_painted(layer, history)
+        self._follow_changed(layer)
+
+    def _follow_changed(self, layer: Layer) -> None:
+        """Read labels again that have changed; of a result, only the pictures."""
         if self.results.record(layer) is None:
             self.examples.note_changed(layer)
         else:

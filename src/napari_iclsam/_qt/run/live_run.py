@@ -77,6 +77,11 @@ class LiveRun:
             if writer.is_alive:
                 writer.refresh()
 
+    def finish(self) -> None:
+        """End the run, by itself or by the user."""
+        for writer in self._writers.values():
+            writer.finish()
+
     @property
     def is_orphaned(self) -> bool:
         """Whether the layer that was written into last is no longer in the viewer."""
@@ -100,6 +105,7 @@ class LiveRun:
         if labels is None:
             labels = self._prepared or self._results.make_layer(on.image, on.level, self._style)
             self._results.add_layer(labels)
+        self._results.follow(on.image)
         self._prepared = None
         writer = ResultWriter(self._results, labels, on.image, on.level, job.slices, self._style)
         for example in on.examples:

@@ -119,8 +119,11 @@ class Planner:
         labels = self._examples.labels.layer
         if labels is None:
             return "There are no labels to fill."
-        if not isinstance(labels.data, np.ndarray):
+        if not layers.is_writeable(labels):
             return "These labels cannot be written to: they are not an array in memory."
+        largest = max(self._examples.styles(), default=0)
+        if np.iinfo(labels.dtype).max < largest:
+            return f"These labels hold numbers of type {labels.dtype}, too small for {largest}."
         for each in self.query_slices():
             if layers.shape(each.image, each.level)[-labels.ndim :] != layers.shape(labels):
                 misfit = layers.misfit(each.image, labels)

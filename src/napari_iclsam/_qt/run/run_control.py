@@ -71,6 +71,7 @@ class RunControl(QObject):
 
     def start(self, plan: Plan) -> None:
         """Start a run; one that is on is superseded."""
+        self._end()
         self._live = LiveRun(plan.request, plan.images, plan.style, self._results)
         self._bar.show_started(plan.request.total)
         self.runner.start(partial(self.session.steps, plan.request))
@@ -89,7 +90,7 @@ class RunControl(QObject):
         """Stop for good."""
         self.runner.close()
         self._redraw.stop()
-        self._live = None
+        self._end()
         self._bar.show_idle("")
 
     def redraw(self) -> None:
@@ -103,9 +104,16 @@ class RunControl(QObject):
 
     def _stop(self, message: str) -> None:
         # what the worker still hands over belongs to no run
-        self._live = None
+        self._end()
         self.runner.cancel()
         self._bar.show_idle(message)
+
+    def _end(self) -> None:
+        """Let the run go, if there is one; what it has written stays."""
+        live = self._live
+        self._live = None
+        if live is not None:
+            live.finish()
 
     def _on_stepped(self, step: RunStep) -> None:
         if self._live is None:
@@ -121,19 +129,19 @@ class RunControl(QObject):
         # it was cancelled after its last step
         if live is None:
             return
-        self._live = None
+        self._end()
         self._bar.show_idle(_in_words(summary, live.kept))
         self.finished.emit(summary, live.request)
 
     def _on_failed(self, error: Exception) -> None:
-        self._live = None
+        self._end()
         self._bar.show_idle(f"Stopped: {error}")
         self.failed.emit(error)
 
     def _on_idle(self) -> None:
         # a defect ended the run; napari shows its traceback
         if self._live is not None:
-            self._live = None
+            self._end()
             self._bar.show_idle("Stopped by an error; see the notification.")
         self.ended.emit()
 

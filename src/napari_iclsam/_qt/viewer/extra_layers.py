@@ -117,6 +117,8 @@ class ExtraLayers:
                 make = {Image: self._make_image, Labels: self._make_labels}
                 layer = make.get(kind, self._make_shapes)(name)
                 self._add(layer)
+            # the image may have been calibrated since
+            layers.put_on(layer, self._image, self._level)
             self._layers[title] = layer
         return layer
 

@@ -10,6 +10,7 @@ from napari.layers import Labels, Layer
 
 from napari_iclsam._qt.viewer import layers
 from napari_iclsam._qt.viewer.example import LayerExample
+from napari_iclsam._qt.viewer.filled import is_filled
 from napari_iclsam._qt.viewer.slice_stacks import (
     LabelledPositions,
     Position,
@@ -50,7 +51,7 @@ class LabelledSlices:
 
     def count(self, labels: Layer, orientation: SliceOrientation) -> int:
         """Return the number of labelled slices of a layer."""
-        return len(self._found[labels][orientation])
+        return len(self._painted(labels, orientation))
 
     def orientation(self, labels: Layer) -> SliceOrientation | None:
         """Return the orientation in which a layer is painted; None if nothing is known."""
@@ -92,7 +93,7 @@ class LabelledSlices:
         orientation = self.orientation(labels)
         if orientation is None:
             return []
-        chosen = spread_out(self._found[labels][orientation], MOST)
+        chosen = spread_out(self._painted(labels, orientation), MOST)
         return [self.example(image, labels, orientation, position) for position in chosen]
 
     def example(
@@ -109,6 +110,11 @@ class LabelledSlices:
             shown = layers.position(image, last_axes, self._viewer.dims.point, level)
             lead = shown[: image.ndim - labels.ndim]
         return LayerExample(image, labels, orientation, position, lead, level)
+
+    def _painted(self, labels: Layer, orientation: SliceOrientation) -> list[Position]:
+        """Return the labelled slices of a layer but those that a run has filled."""
+        positions = self._found[labels][orientation]
+        return [each for each in positions if not is_filled(labels, orientation, each)]
 
     def _flat_examples(self, image: Layer, labels: Layer) -> list[LayerExample]:
         """Return all pairs of 2D layers of the viewer, the given one first."""

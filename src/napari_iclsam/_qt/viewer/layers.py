@@ -19,7 +19,11 @@ from napari_iclsam.core.images.planes import ArrayLike
 PROVENANCE = "napari_iclsam"
 """Key of a layer's metadata under which a result keeps what made it."""
 
-_SPATIAL = ("scale", "translate", "rotate", "shear", "affine", "units", "axis_labels")
+FILLED = "napari_iclsam_filled"
+"""Likewise, of labels whose unlabelled pixels were filled."""
+
+SPATIAL = ("scale", "translate", "rotate", "shear", "affine", "units", "axis_labels")
+"""Attributes of a layer that say where it lies."""
 
 _LARGEST_SIDE = 2048
 """Pixels: of a multiscale image, the finest level with slices of at most this size is segmented."""
@@ -53,6 +57,12 @@ def shape(layer: Layer, level: int = 0) -> tuple[int, ...]:
 def shapes(layer: Layer) -> list[tuple[int, ...]]:
     """Return the shapes of all levels of a layer without colors, finest first."""
     return [shape(layer, level) for level in range(len(levels(layer)))]
+
+
+def is_writeable(layer: Layer) -> bool:
+    """Tell whether pixels can be written into a layer and stay: it is an array in memory."""
+    # arrays of files that were opened to be read only are of the same class
+    return isinstance(layer.data, np.ndarray) and bool(layer.data.flags.writeable)
 
 
 def in_words(sizes: Sequence[int]) -> str:
@@ -95,7 +105,7 @@ def misfit(image: Layer | None, labels: Layer | None) -> str:
 
 def spatial(layer: Layer, level: int = 0) -> dict[str, Any]:
     """Return all spatial metadata for a layer that lies on one level of another, as arguments."""
-    values = {name: getattr(layer, name) for name in _SPATIAL if hasattr(layer, name)}
+    values = {name: getattr(layer, name) for name in SPATIAL if hasattr(layer, name)}
     if level:
         factor = _pixel_size(layer, level)
         linear = Affine(scale=layer.scale, rotate=layer.rotate, shear=layer.shear).linear_matrix
@@ -103,6 +113,22 @@ def spatial(layer: Layer, level: int = 0) -> dict[str, Any]:
         # the centers of the first pixels differ, their corners agree
         values["translate"] = np.asarray(layer.translate) + linear @ ((factor - 1) / 2)
     return values
+
+
+def put_on(layer: Layer, image: Layer, level: int = 0) -> None:
+    """Give a layer the spatial metadata of one level of an image, as far as they differ."""
+    if layer.ndim != image.ndim:
+        return
+    for name, value in spatial(image, level).items():
+        # each assignment draws the layer anew
+        if not _are_equal(getattr(layer, name), value):
+            setattr(layer, name, value)
+
+
+def _are_equal(a: Any, b: Any) -> bool:
+    if isinstance(a, Affine):
+        return np.array_equal(a.affine_matrix, b.affine_matrix)
+    return np.array_equal(np.asarray(a), np.asarray(b))
 
 
 def _pixel_size(layer: Layer, level: int) -> NDArray[np.float64]:

@@ -5,12 +5,12 @@ from __future__ import annotations
 from dataclasses import asdict
 from typing import Any
 
-import numpy as np
 from napari.layers import Labels, Layer
 from numpy.typing import NDArray
 
 from napari_iclsam._qt.viewer import layers
 from napari_iclsam._qt.viewer.extra_layers import ExtraLayers
+from napari_iclsam._qt.viewer.filled import Filler
 from napari_iclsam._qt.viewer.result_style import ResultStyle
 from napari_iclsam._qt.viewer.results import ResultRecord, Results
 from napari_iclsam._qt.viewer.slice_stacks import Position, SliceStack
@@ -53,11 +53,17 @@ class ResultWriter:
         self._slices = slices
         self._style = style
         self._record: ResultRecord | None = None
-        if labels is not style.labels_to_fill:
+        self._filler: Filler | None = None
+        # the user's labels may lack axes of the image, in front
+        self._lead = slices.orientation.ndim - labels.ndim
+        if labels is style.labels_to_fill:
+            self._filler = Filler(labels, slices.orientation.without_leading_axes(self._lead))
+        else:
             self._record = results.open_record(labels, image, level, slices.orientation)
         # only what was corrected before the run is replaced, not what is painted meanwhile
         self._replaceable: set[Position] = set()
         if self._record is not None and style.options.replace_corrections:
+            self._record.note_changes(labels)
             self._replaceable.update(self._record.corrected(labels))
         self._extras = ExtraLayers(self._viewer, labels, image, level, style)
         self._is_stale = False
@@ -82,14 +88,11 @@ class ResultWriter:
         """Write the prediction of one slice; `refresh` shows it."""
         position = self._slices.positions[number]
         record = self._record
-        if record is None:
-            self._fill(position, prediction.labels)
-        elif self._is_kept(record, position):
-            self.kept.add(position)
-        else:
-            self._write(record, position, prediction.labels)
-            if prediction.estimated_dice:
-                record.estimates[position] = min(prediction.estimated_dice.values())
+        if self._filler is not None:
+            self._filler.write(position[self._lead :], prediction.labels)
+            self._is_stale = True
+        elif record is not None:
+            self._update(record, position, prediction)
         self._note_provenance(prediction)
         index = self._slices.orientation.index(position)
         self._extras.write_maps(index, prediction)
@@ -110,20 +113,25 @@ class ResultWriter:
             return False
         return record.is_corrected(self.labels, position)
 
+    def _update(self, record: ResultRecord, position: Position, prediction: Prediction) -> None:
+        """Write the prediction of a slice, unless a person has corrected it."""
+        if self._is_kept(record, position):
+            self.kept.add(position)
+            return
+        self._write(record, position, prediction.labels)
+        if prediction.estimated_dice:
+            record.estimates[position] = min(prediction.estimated_dice.values())
+
     def _write(self, record: ResultRecord, position: Position, labels: NDArray[Any]) -> None:
         self.labels.data[self._slices.orientation.index(position)] = labels
         self._is_stale = True
         record.note_written(self.labels, position)
         self._replaceable.discard(position)
 
-    def _fill(self, position: Position, labels: NDArray[Any]) -> None:
-        """Write only where the user painted nothing."""
-        orientation = self._slices.orientation
-        # the user's labels may lack axes of the image, in front
-        index = orientation.index(position)[orientation.ndim - self.labels.ndim :]
-        present = np.asarray(self.labels.data[index])
-        self.labels.data[index] = np.where(present == 0, labels, present)
-        self._is_stale = True
+    def finish(self) -> None:
+        """End the run: filling becomes one step of the history."""
+        if self._filler is not None and self.is_alive:
+            self._filler.finish()
 
     def _note_provenance(self, prediction: Prediction) -> None:
         # plain values: metadata may be saved with the layer
@@ -131,4 +139,6 @@ class ResultWriter:
         provenance["image"] = self._image.name
         names = {label: style.name for label, style in self._style.styles.items()}
         provenance["labels"] = names
-        self.labels.metadata[layers.PROVENANCE] = provenance
+        # labels of a person stay such after they were filled, and can be examples
+        key = layers.FILLED if self._record is None else layers.PROVENANCE
+        self.labels.metadata[key] = provenance

@@ -29,10 +29,12 @@ class ResultRecord:
     level : int
         Of a multiscale image.
     orientation : SliceOrientation
+    shape : tuple of int
+        Of the labels.
     written : dict of Position to int
         Checksum of each slice as it was written.
     touched : set of Position
-        Slices that were painted since.
+        Slices that were changed since, as far as that was noticed.
     taken : dict of Position to int
         Checksum of each slice as it was when it became an example.
     estimates : dict of Position to float
@@ -44,13 +46,14 @@ class ResultRecord:
     image: Layer
     level: int
     orientation: SliceOrientation
+    shape: tuple[int, ...]
     written: dict[Position, int] = field(default_factory=dict)
     touched: set[Position] = field(default_factory=set)
     taken: dict[Position, int] = field(default_factory=dict)
     estimates: dict[Position, float] = field(default_factory=dict)
     reviewed: set[Position] = field(default_factory=set)
 
-    def checksum(self, labels: Labels, position: Position) -> int:
+    def checksum(self, labels: Layer, position: Position) -> int:
         """Return the checksum of a slice of the layer as it is now."""
         return zlib.crc32(np.ascontiguousarray(labels.data[self.orientation.index(position)]).data)
 
@@ -61,16 +64,27 @@ class ResultRecord:
         self.touched.discard(position)
         self.reviewed.discard(position)
 
-    def is_corrected(self, labels: Labels, position: Position) -> bool:
-        """Return whether a slice was painted and differs from what was written."""
-        if position not in self.touched:
-            return False
-        # a stroke that was undone leaves the slice as it was
-        return self.written.get(position) != self.checksum(labels, position)
+    def is_corrected(self, labels: Layer, position: Position) -> bool:
+        """Return whether a slice differs from what was written, whoever has changed it."""
+        # other tools than the brush announce nothing; a stroke that was undone leaves the slice as
+        # it was
+        if position in self.written:
+            return self.written[position] != self.checksum(labels, position)
+        return position in self.touched
 
     def corrected(self, labels: Labels) -> list[Position]:
-        """Return the slices that were painted and differ from what was written."""
+        """Return the slices that were noticed to differ from what was written."""
         return [each for each in sorted(self.touched) if self.is_corrected(labels, each)]
+
+    def note_changes(self, labels: Layer) -> None:
+        """Notice all slices that differ from what was written. Takes long for large volumes."""
+        for position in self.written:
+            self.note_change(labels, position)
+
+    def note_change(self, labels: Layer, position: Position) -> None:
+        """Notice a slice that differs from what was written."""
+        if position in self.written and self.is_corrected(labels, position):
+            self.touched.add(position)
 
     def new_corrections(self, labels: Labels) -> list[Position]:
         """Return the corrected slices that are no examples yet, or were changed since."""
@@ -86,13 +100,16 @@ class ResultRecord:
             self.taken[position] = self.checksum(labels, position)
 
 
+_RECORDS: WeakKeyDictionary[Layer, ResultRecord] = WeakKeyDictionary()
+"""Of the layers of all viewers: a dock that is opened again finds them. Deleted layers are forgotten."""
+
+
 class Results:
     """The result layers of a viewer and their records."""
 
     def __init__(self, viewer: ViewerModel) -> None:
         self.viewer = viewer
-        # a layer that was deleted is forgotten
-        self._records: WeakKeyDictionary[Layer, ResultRecord] = WeakKeyDictionary()
+        self._records = _RECORDS
 
     def record(self, layer: Layer) -> ResultRecord | None:
         """Return what was written into a layer; None if it is no result of this session."""
@@ -107,6 +124,34 @@ class Results:
         record = self._records.get(layer)
         if record is not None:
             record.touched |= layers.painted_positions(history, record.orientation)
+
+    def note_replaced(self, layer: Layer) -> None:
+        """Note that another tool has replaced the data of a layer, which may be a result."""
+        record = self._records.get(layer)
+        if record is None:
+            return
+        if layers.shape(layer) != record.shape:
+            # cropped, or turned: nothing is known of its slices any more
+            del self._records[layer]
+        else:
+            record.note_changes(layer)
+
+    def note_unwatched(self) -> None:
+        """Note what was changed while nobody listened: the dock was closed."""
+        for layer in self.viewer.layers:
+            self.note_replaced(layer)
+
+    def note_shown(self, layer: Layer) -> None:
+        """Note whether the slice on screen was changed without a word, as by undo."""
+        record = self._records.get(layer)
+        if record is not None:
+            point = self.viewer.dims.point
+            record.note_change(layer, layers.position(layer, record.orientation, point))
+
+    def follow(self, image: Layer) -> None:
+        """Put the results of an image where it lies now: it may have been calibrated."""
+        for labels in self.of_image(image):
+            layers.put_on(labels, image, self._records[labels].level)
 
     def corrections(self, image: Layer | None) -> dict[Labels, list[Position]]:
         """Return the corrected slices of an image's results that are no examples yet."""
@@ -132,6 +177,7 @@ class Results:
         along_same_axis = record.orientation == slices.orientation
         if along_same_axis or style.options.replace_corrections:
             return labels
+        record.note_changes(labels)
         # slices along another axis would run through corrections
         return None if record.corrected(labels) else labels
 
@@ -141,7 +187,8 @@ class Results:
         return Labels(
             np.zeros(layers.shape(image, level), style.dtype),
             name=f"{image.name} [ICL-SAM]",
-            metadata={layers.PROVENANCE: {"image": image.name}},
+            # with what the image's reader knows, plugins save a result beside the image
+            metadata={**image.metadata, layers.PROVENANCE: {"image": image.name}},
             features=features_of(style.styles) or None,
             **layers.spatial(image, level),
             **colors,
@@ -158,7 +205,7 @@ class Results:
         """Return the record of a layer; a new one if there is none of this orientation."""
         record = self._records.get(labels)
         if record is None or record.orientation != orientation:
-            record = ResultRecord(image, level, orientation)
+            record = ResultRecord(image, level, orientation, layers.shape(labels))
             self._records[labels] = record
         return record
 

@@ -75,6 +75,10 @@ class SliceOrientation:
         """Return the same orientation in an array with so many more axes in front."""
         return SliceOrientation(self.ndim + count, self.rows + count, self.columns + count)
 
+    def without_leading_axes(self, count: int) -> SliceOrientation:
+        """Return the same orientation in an array without so many axes in front."""
+        return self.with_leading_axes(-count)
+
 
 LabelledPositions = Mapping[SliceOrientation, list[Position]]
 """The labelled slices of an array of labels, for each orientation."""

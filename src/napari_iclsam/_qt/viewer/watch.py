@@ -8,6 +8,8 @@ from napari.components import ViewerModel
 from napari.layers import Labels, Layer
 from qtpy.QtCore import QObject, Signal
 
+from napari_iclsam._qt.viewer.layers import SPATIAL
+
 
 class ViewerWatch(QObject):
     """Listen to a viewer and its layers.
@@ -22,6 +24,10 @@ class ViewerWatch(QObject):
         A layer whose data were replaced.
     painted : Signal(object, object)
         A labels layer that somebody painted in, and the entry of its history.
+    placed : Signal(object)
+        A layer that lies elsewhere now, or has other units.
+    drawn : Signal(object)
+        A labels layer that was drawn anew: after undo and redo, or as another slice is shown.
     moved : Signal()
         Another plane, or other axes, are shown.
     """
@@ -30,6 +36,8 @@ class ViewerWatch(QObject):
     removed = Signal(object)
     data_changed = Signal(object)
     painted = Signal(object, object)
+    placed = Signal(object)
+    drawn = Signal(object)
     moved = Signal()
 
     def __init__(self, viewer: ViewerModel, parent: QObject | None = None) -> None:
@@ -60,15 +68,21 @@ class ViewerWatch(QObject):
     def _connect(self, layer: Layer) -> None:
         layer.events.name.connect(self._on_layers_changed)
         layer.events.data.connect(self._on_data)
+        for emitter in _placements(layer):
+            emitter.connect(self._on_placed)
         if isinstance(layer, Labels):
-            # undo and redo are not announced; the checksums of slices reveal them
             layer.events.paint.connect(self._on_paint)
+            # all that tells of undo and redo
+            layer.events.set_data.connect(self._on_drawn)
 
     def _disconnect(self, layer: Layer) -> None:
         layer.events.name.disconnect(self._on_layers_changed)
         layer.events.data.disconnect(self._on_data)
+        for emitter in _placements(layer):
+            emitter.disconnect(self._on_placed)
         if isinstance(layer, Labels):
             layer.events.paint.disconnect(self._on_paint)
+            layer.events.set_data.disconnect(self._on_drawn)
 
     def _on_inserted(self, event: Any) -> None:
         self._connect(event.value)
@@ -88,5 +102,17 @@ class ViewerWatch(QObject):
     def _on_paint(self, event: Any) -> None:
         self.painted.emit(event.source, event.value)
 
+    def _on_placed(self, event: Any) -> None:
+        self.placed.emit(event.source)
+
+    def _on_drawn(self, event: Any) -> None:
+        self.drawn.emit(event.source)
+
     def _on_moved(self, event: Any) -> None:
         self.moved.emit()
+
+
+def _placements(layer: Layer) -> list[Any]:
+    """Return what a layer tells when its spatial metadata change, as far as this napari does."""
+    emitters = layer.events.emitters
+    return [emitters[name] for name in SPATIAL if name in emitters]
