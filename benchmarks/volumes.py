@@ -164,7 +164,8 @@ def show(rows: Sequence[Row]) -> None:
         lines = np.mean([row.interpolation for row in own])
         below = sum(row.dice < row.interpolation for row in own)
         print(
-            f"K={count}: Dice {mean:.3f}, interpolation {lines:.3f}, below it {below} of {len(own)}, "
+            f"K={count}: Dice {mean:.3f}, interpolation {lines:.3f}, "
+            f"below it {below} of {len(own)}, "
             f"marked {sum(row.marked for row in own)}/{sum(row.without_label for row in own)}, "
             f"emptied {sum(row.emptied for row in own)}/{sum(row.with_label for row in own)}"
         )

@@ -30,7 +30,7 @@ default_role = "py:obj"
 nitpicky = True
 nitpick_ignore = [("py:class", "Path"), ("py:obj", "dataclasses.replace")]
 nitpick_ignore_regex = [
-    # The types of numpy docstrings are prose ("ndarray, (H, W), integer"). Only names of classes are
+    # The types of numpy docstrings are prose ("ndarray, (H, W), integer"). Only class names are
     # links there: one capitalised word.
     ("py:class", r"(?![A-Z]\w+$).*"),
 ]

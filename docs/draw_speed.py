@@ -1,4 +1,7 @@
-"""Plot the times of benchmarks/speed.csv, which are those of RESULTS.md: ``python docs/draw_speed.py``."""
+"""Plot the times of benchmarks/speed.csv, which are those of RESULTS.md.
+
+Run ``python docs/draw_speed.py``.
+"""
 
 from __future__ import annotations
 

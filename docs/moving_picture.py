@@ -1,4 +1,7 @@
-"""Join the pictures of docs/tour.py into a moving one, docs/images/dock.gif: ``python docs/moving_picture.py``."""
+"""Join the pictures of docs/tour.py into a moving one, docs/images/dock.gif.
+
+Run ``python docs/moving_picture.py``.
+"""
 
 from __future__ import annotations
 

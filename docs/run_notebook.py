@@ -1,4 +1,7 @@
-"""Run the notebook and keep its output, where there is no screen: ``xvfb-run -a python docs/run_notebook.py``."""
+"""Run the notebook and keep its output, where there is no screen.
+
+Run ``xvfb-run -a python docs/run_notebook.py``.
+"""
 
 from __future__ import annotations
 

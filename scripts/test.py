@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Run the tests from nothing: system packages, a virtual environment, the package, pytest under a virtual screen.
+"""Run the tests from nothing: system packages, an environment, the package, a virtual screen.
 
     python3 scripts/test.py                       everything, in the environment .venv-test
     python3 scripts/test.py tests/core -k boxes   arguments go on to pytest
@@ -77,7 +77,8 @@ def main() -> int:
     if sys.platform == "linux":
         if shutil.which(VIRTUAL_SCREEN[0]) is None:
             sys.exit(
-                "xvfb-run is missing: install what brings it (Debian: xvfb; Fedora: xorg-x11-server-Xvfb)."
+                "xvfb-run is missing: install what brings it "
+                "(Debian: xvfb; Fedora: xorg-x11-server-Xvfb)."
             )
         screen = VIRTUAL_SCREEN
     say(f"{' '.join(screen[:1])} pytest {' '.join(pytest_arguments)}".strip())
@@ -87,7 +88,10 @@ def main() -> int:
 
 
 def install_system_packages() -> None:
-    """Install what Debian lacks as root; as anybody else say what it is and stop. Other systems are left alone."""
+    """Install what Debian lacks as root; as anybody else say what it is and stop.
+
+    Other systems are left alone.
+    """
     if sys.platform != "linux" or shutil.which("dpkg-query") is None:
         return
     wanted = list(DISPLAY_PACKAGES)
@@ -98,7 +102,8 @@ def install_system_packages() -> None:
         return
     if os.geteuid() != 0:
         sys.exit(
-            f"System packages are missing:\n\n    sudo apt-get install {' '.join(missing)}\n\nThen run this again."
+            "System packages are missing:\n\n"
+            f"    sudo apt-get install {' '.join(missing)}\n\nThen run this again."
         )
     say(f"apt-get install {' '.join(missing)}")
     environment = os.environ | {"DEBIAN_FRONTEND": "noninteractive"}
@@ -121,7 +126,10 @@ def is_installed(package: str) -> bool:
 
 
 def make_environment(folder: Path) -> Path:
-    """Install the package and its tests' needs in a virtual environment, new if it is not there; return its Python."""
+    """Install the package and its tests' needs in a virtual environment; return its Python.
+
+    A new environment is made if there is none.
+    """
     python = folder / ("Scripts/python.exe" if sys.platform == "win32" else "bin/python")
     if not python.exists():
         say(f"new virtual environment in {folder}")

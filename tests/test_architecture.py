@@ -45,7 +45,10 @@ NAPARI_AND_QT = {"napari", "qtpy", "magicgui", "superqt", "PyQt5", "PyQt6", "PyS
 
 
 def imported_at_once(body: list[ast.stmt]) -> Iterator[str]:
-    """Yield the top-level names that running a module imports: not those of its functions, nor those for types only."""
+    """Yield the top-level names that running a module imports.
+
+    Imports of functions and those for types alone are left out.
+    """
     for statement in body:
         match statement:
             case ast.Import(names=names):

@@ -1,4 +1,4 @@
-"""The package is written in short functions and short lines, with comments where a step has a reason."""
+"""The package has short functions and short lines, and comments where a step has a reason."""
 
 from __future__ import annotations
 

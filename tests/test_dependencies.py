@@ -42,7 +42,7 @@ def module_of(distribution: str) -> str:
 
 
 def imported_modules() -> set[str]:
-    """Return the top-level names of all absolute imports in the package, also those inside functions."""
+    """Return the top-level names of all absolute imports in the package, in functions, too."""
     names: set[str] = set()
     for path in (ROOT / "src" / "napari_iclsam").rglob("*.py"):
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):

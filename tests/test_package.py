@@ -1,4 +1,4 @@
-"""The package as it is installed: what importing it loads, what its wheel holds, where napari and the shell find it."""
+"""The installed package: what its import loads, what its wheel holds, its entry points."""
 
 from __future__ import annotations
 
@@ -31,7 +31,8 @@ def in_a_new_python(program: str) -> str:
 
 def test_importing_the_package_imports_neither_torch_nor_napari_nor_qt() -> None:
     loaded = in_a_new_python(
-        "import sys, napari_iclsam; print(*sorted({name.partition('.')[0] for name in sys.modules}))"
+        "import sys, napari_iclsam; "
+        "print(*sorted({name.partition('.')[0] for name in sys.modules}))"
     ).split()
     assert "napari_iclsam" in loaded
     forbidden = {
@@ -90,7 +91,7 @@ def test_every_requirement_says_what_it_is_for() -> None:
 
 @pytest.fixture(scope="session")
 def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Build the wheel from a copy without git, as from an archive of the sources, without a network."""
+    """Build the wheel from a copy without git, as from an archive of the sources, offline."""
     copy, built = tmp_path_factory.mktemp("copy"), tmp_path_factory.mktemp("wheel")
     ignored = shutil.ignore_patterns("__pycache__", "_version.py")
     shutil.copytree(ROOT / "src", copy / "src", ignore=ignored)

@@ -1,4 +1,4 @@
-"""The README where it is shown: on GitHub, on PyPI and on the napari hub, which know no relative links."""
+"""The README on GitHub, on PyPI and on the napari hub, which know no relative links."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def anchors_of(markdown: str) -> set[str]:
 
 
 def path_in_repository(url: str) -> str | None:
-    """Return the path that an address of a file or folder of the repository's main branch names, else None."""
+    """Return the path that an address names in the repository's main branch, else None."""
     owner_and_name = REPOSITORY.removeprefix("https://github.com/")
     homes = (
         f"{REPOSITORY}/blob/main/",
@@ -52,7 +52,8 @@ def path_in_repository(url: str) -> str | None:
 
 def test_links_and_pictures_are_found_in_markdown_and_html() -> None:
     markdown = """
-    [one](a.md) ![two](b.png "title") [![three](c.svg)](d.md) <img alt="" src="e.gif"> <a href='f.md'>six</a>
+    [one](a.md) ![two](b.png "title") [![three](c.svg)](d.md) <img alt="" src="e.gif">
+    <a href='f.md'>six</a>
     `[no](link.md)`
     """
     reference = "\n[seven]: g.md\n"

@@ -1,4 +1,4 @@
-"""Tables and listings of the reference that are made from the code when the documentation is built."""
+"""Tables and listings of the reference, made from the code when the documentation is built."""
 
 from __future__ import annotations
 
@@ -178,7 +178,7 @@ def helps(
 def link_short_name(
     app: Sphinx, env: BuildEnvironment, node: pending_xref, contnode: nodes.Element
 ) -> nodes.reference | None:
-    """Link a name that a docstring gives without its module, if the reference holds one such name."""
+    """Link a name that a docstring gives without its module, if the reference holds one such."""
     if node.get("refdomain") != "py" or node.get("reftype") != "obj":
         return None
     ending = f".{node['reftarget']}"

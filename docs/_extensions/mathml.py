@@ -1,4 +1,7 @@
-"""Formulae as MathML, which browsers draw by themselves: the pages load no script from elsewhere."""
+"""Formulae as MathML, which browsers draw by themselves.
+
+The pages load no script from elsewhere.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Segment images and stacks from a few labelled examples: ICL-SAM in napari, in Python and on the command line.
+"""Segment images and stacks from a few labelled examples: napari, Python and command line.
 
 The names below are resolved at first use: importing the package imports neither torch nor Qt nor
 napari.

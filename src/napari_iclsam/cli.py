@@ -1,4 +1,4 @@
-"""The command `napari-iclsam`: its options, and errors as one line. What the commands do is in `commands`."""
+"""The command `napari-iclsam`: its options, and errors as one line. `commands` does the work."""
 
 from __future__ import annotations
 
@@ -23,7 +23,10 @@ _PATH = click.Path(path_type=Path)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the command and return its exit status: 0, 2 at bad input (one line on the error stream), 130 if stopped."""
+    """Run the command and return its exit status.
+
+    It is 0, 2 at bad input (one line on the error stream), or 130 if the user stopped it.
+    """
     given = list(sys.argv[1:] if arguments is None else arguments)
     # Not click's own handling, which ends the process and prints errors of several lines.
     try:
@@ -97,7 +100,8 @@ _support = click.option(
     type=_PATH,
     callback=_in_pairs,
     metavar="IMAGE LABELS",
-    help="An example: an image and its labels (0 background, 1, 2, ... objects). Repeat it for more. Of a stack and "
+    help="An example: an image and its labels (0 background, 1, 2, ... objects). Repeat it for "
+    "more. Of a stack and "
     "labels of the same size, every plane that has labels is an example.",
 )
 _query = click.option(
@@ -125,7 +129,8 @@ _view = _options(
         show_default=True,
         callback=_as_axis,
         metavar="N|DIRECTION",
-        help="Axis that the planes of a stack lie along: a number, counted from 0 (of a NIfTI file 0 is its third), "
+        help="Axis that the planes of a stack lie along: a number, counted from 0 (of a NIfTI file "
+        "0 is its third), "
         "or axial, coronal or sagittal, which a NIfTI file's affine tells.",
     ),
     click.option(
@@ -138,7 +143,10 @@ _view = _options(
         nargs=2,
         type=float,
         metavar="LOW HIGH",
-        help="Grey values that become black and white, in all images.  [default: each image by itself; CT together]",
+        help=(
+            "Grey values that become black and white, in all images.  [default: each image by "
+            "itself; CT together]"
+        ),
     ),
 )
 _labels = _options(
@@ -148,7 +156,10 @@ _labels = _options(
         type=int,
         multiple=True,
         metavar="N",
-        help="A number of the labels that counts as background, such as a rim of 255. Repeat it for more.",
+        help=(
+            "A number of the labels that counts as background, such as a rim of 255. Repeat it "
+            "for more."
+        ),
     ),
     click.option(
         "--instances-as-one",
@@ -166,7 +177,10 @@ _labels = _options(
     click.option(
         "--ignore-affine",
         is_flag=True,
-        help="Take NIfTI labels pixel by pixel, although they say that they lie elsewhere than their image.",
+        help=(
+            "Take NIfTI labels pixel by pixel, although they say that they lie elsewhere than "
+            "their image."
+        ),
     ),
 )
 _device = click.option(
@@ -211,7 +225,10 @@ _destination = _options(
         required=True,
         type=_PATH,
         metavar="PATH",
-        help="File for the labels, or a folder (which several queries need): IMAGE_labels, in the kind of the image.",
+        help=(
+            "File for the labels, or a folder (which several queries need): IMAGE_labels, in the "
+            "kind of the image."
+        ),
     ),
     _report,
     _overwrite,

@@ -13,12 +13,12 @@ LayerData = tuple[NDArray[Any], dict[str, Any], str]
 
 
 def brain() -> list[LayerData]:
-    """Return the brain template, the truth (hidden), and labels of grey and white matter on three of its slices."""
+    """Return the brain template, the hidden truth, and labels of its matter on three slices."""
     return _layers(samples.brain(), ("z", "y", "x"))
 
 
 def cells() -> list[LayerData]:
-    """Return tiles of a stained tissue section, the truth (hidden), and labels of its glands in three of them."""
+    """Return tiles of a stained tissue section, the hidden truth, and labels of three tiles."""
     return _layers(samples.cells(), ("tile", "y", "x"))
 
 

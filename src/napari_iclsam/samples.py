@@ -1,4 +1,7 @@
-"""Sample images with labels that other packages ship: real data, offline. Knows no viewer and no command line."""
+"""Sample images with labels that other packages ship: real data, offline.
+
+Knows no viewer and no command line.
+"""
 
 from __future__ import annotations
 
@@ -56,7 +59,7 @@ class Sample:
 
 
 def brain() -> Sample:
-    """Return the MNI152 T1 template with labels from its maps of grey and white matter, every second millimetre.
+    """Return the MNI152 T1 template, every second millimetre, with grey and white matter.
 
     A pixel is grey or white matter where that is more probable than the other and than the rest
     (Fonov et al. 2011, doi:10.1016/j.neuroimage.2010.07.033; as distributed with nilearn).
@@ -128,7 +131,7 @@ def _to_file(rows: int) -> NDArray[np.float64]:
 
 
 def cells() -> Sample:
-    """Return a stained section of human colon, cut into nine tiles, with the stained cells as label.
+    """Return a stained section of human colon in nine tiles, with the stained cells as label.
 
     The labels are computed: the brown stain's share of the color (Ruifrok and Johnston 2001),
     smoothed, above Otsu's threshold, with pale nuclei closed and what is white left out.
@@ -202,7 +205,10 @@ def _without_specks(mask: NDArray[np.bool_], size: int) -> NDArray[np.bool_]:
 
 
 def _tiles(image: NDArray[Any]) -> NDArray[Any]:
-    """Cut a picture into tiles of one size, row by row, and stack them; what is left over at the end is dropped."""
+    """Cut a picture into tiles of one size, row by row, and stack them.
+
+    What is left over at the end is dropped.
+    """
     side = min(image.shape[:2]) // _TILES
     starts = range(0, _TILES * side, side)
     tiles = []
@@ -214,6 +220,7 @@ def _tiles(image: NDArray[Any]) -> NDArray[Any]:
 
 def _missing(package: str, sample: str) -> ModuleNotFoundError:
     return ModuleNotFoundError(
-        f'The {sample} sample comes with {package}, which is not installed: pip install "napari-iclsam[samples]"',
+        f"The {sample} sample comes with {package}, which is not installed: "
+        'pip install "napari-iclsam[samples]"',
         name=package,
     )

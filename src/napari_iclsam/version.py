@@ -1,4 +1,4 @@
-"""The version of this package: that of the tag it was built from, or 0+unknown in a bare source tree."""
+"""The version of this package: its tag's, or 0+unknown in a bare source tree."""
 
 from __future__ import annotations
 

@@ -48,7 +48,10 @@ def networks() -> Networks:
 
 @pytest.fixture(autouse=True)
 def small(networks: Networks, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Load small random networks in place of those that were named; names and device are checked as ever."""
+    """Load small random networks in place of those that were named.
+
+    Names and device are checked as ever.
+    """
     monkeypatch.setattr(NetworkSource, "load", lambda self: networks)
 
 
@@ -85,7 +88,7 @@ def picture(seed: int = 0) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
 
 @pytest.fixture
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Make a folder with examples a, b, c and queries p, q, a stack and its labels, and go there."""
+    """Make a folder with examples a, b, c, queries p, q, a stack and its labels, and go there."""
     here = tmp_path / "here"
     here.mkdir()
     monkeypatch.chdir(here)

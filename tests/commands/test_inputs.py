@@ -55,8 +55,8 @@ def test_a_volume_stored_otherwise_gives_the_same_result(
     run: Callable[..., Ran], volumes: Path, axis: str
 ) -> None:
     ran = run(
-        "segment", *COPY, "--query", "v.nii.gz", "--query", "s.nii.gz", "--output", "out", "--axis", axis,
-        "--json", "r.json", *QUICK,
+        "segment", *COPY, "--query", "v.nii.gz", "--query", "s.nii.gz", "--output", "out",
+        "--axis", axis, "--json", "r.json", *QUICK,
     )  # fmt: skip
     assert (ran.status, ran.err) == (0, "")
     assert (labels_in("out/v_labels.nii.gz") == labels_in("out/s_labels.nii.gz")).all()

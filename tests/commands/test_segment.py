@@ -77,8 +77,8 @@ def test_a_stack_is_segmented_from_its_own_labelled_planes(
     run: Callable[..., Ran], folder: Path
 ) -> None:
     ran = run(
-        "segment", "--support", "stack.tif", "stack_labels.tif", "--query", "stack.tif", "--output", "out.tif",
-        "--json", "r.json", *QUICK,
+        "segment", "--support", "stack.tif", "stack_labels.tif", "--query", "stack.tif",
+        "--output", "out.tif", "--json", "r.json", *QUICK,
     )  # fmt: skip
     assert (ran.status, ran.err) == (0, "")
     written = read_labels(Path("out.tif"))
@@ -99,8 +99,8 @@ def test_a_stack_is_segmented_from_its_own_labelled_planes(
 def test_another_stack_is_segmented_plane_by_plane(run: Callable[..., Ran], folder: Path) -> None:
     shutil.copy("stack.tif", "other.tif")
     ran = run(
-        "segment", "--support", "stack.tif", "stack_labels.tif", "--query", "other.tif", "--output", "out.tif",
-        "--json", "r.json", *QUICK,
+        "segment", "--support", "stack.tif", "stack_labels.tif", "--query", "other.tif",
+        "--output", "out.tif", "--json", "r.json", *QUICK,
     )  # fmt: skip
     assert (ran.status, ran.err) == (0, "")
     (entry,) = json.loads(Path("r.json").read_text())["queries"]
@@ -115,8 +115,8 @@ def test_in_paper_mode_labelled_planes_are_examples_and_no_more(
     run: Callable[..., Ran], folder: Path, networks: Networks
 ) -> None:
     ran = run(
-        "segment", "--support", "stack.tif", "stack_labels.tif", "--query", "stack.tif", "--output", "out.tif",
-        "--setting", "mode=paper",
+        "segment", "--support", "stack.tif", "stack_labels.tif", "--query", "stack.tif",
+        "--output", "out.tif", "--setting", "mode=paper",
     )  # fmt: skip
     assert (ran.status, ran.err) == (0, "")
     volume, labels = tifffile.imread("stack.tif"), tifffile.imread("stack_labels.tif")
@@ -137,8 +137,8 @@ def test_planes_can_lie_along_another_axis(
     tifffile.imwrite("turned_labels.tif", np.moveaxis(labels, 0, axis))
     for name, extra in (("stack", ()), ("turned", ("--axis", axis))):
         ran = run(
-            "segment", "--support", f"{name}.tif", f"{name}_labels.tif", "--query", f"{name}.tif", "--output",
-            f"{name}_out.tif", *extra, *QUICK,
+            "segment", "--support", f"{name}.tif", f"{name}_labels.tif", "--query", f"{name}.tif",
+            "--output", f"{name}_out.tif", *extra, *QUICK,
         )  # fmt: skip
         assert (ran.status, ran.err) == (0, "")
     straight, turned = tifffile.imread("stack_out.tif"), tifffile.imread("turned_out.tif")
@@ -246,8 +246,8 @@ def test_the_notes_of_a_stack_name_their_planes(run: Callable[..., Ran], folder:
     stack[[1, 2, 4]] = 0  # empty planes of a stack are no error
     tifffile.imwrite("stack.tif", stack)
     ran = run(
-        "segment", "--support", "stack.tif", "stack_labels.tif", "--query", "stack.tif", "--output", "o.tif",
-        "--json", "r.json", *QUICK,
+        "segment", "--support", "stack.tif", "stack_labels.tif", "--query", "stack.tif",
+        "--output", "o.tif", "--json", "r.json", *QUICK,
     )  # fmt: skip
     assert (ran.status, ran.err) == (0, "")
     for note in json.loads(Path("r.json").read_text())["queries"][0]["notes"]:

@@ -49,7 +49,7 @@ def _scene() -> Scene:
 
 @pytest.fixture(scope="session")
 def networks() -> Networks:
-    """Random networks; the in-context model's output is shifted so that bright pixels are foreground."""
+    """Random networks whose in-context model takes bright pixels as foreground."""
     torch.manual_seed(3)
     icl = UniverSeg(features=(8, 8, 8, 8)).eval().requires_grad_(False)
     sam = StarterSam(image_size=64).eval().requires_grad_(False)
@@ -79,7 +79,10 @@ def cache() -> EmbeddingCache:
 
 @pytest.fixture(scope="session")
 def segmenter(networks: Networks, cache: EmbeddingCache) -> Callable[..., ICLSAM]:
-    """Make segmenters of the small networks: settings by name, without cross-validation unless asked."""
+    """Make segmenters of the small networks.
+
+    Settings are given by name; cross-validation is off unless they ask for it.
+    """
 
     def make(**settings: Any) -> ICLSAM:
         return ICLSAM(

@@ -184,14 +184,16 @@ def several_files(folder: Path) -> NDArray[np.uint8]:
     stack = STACKS[3][:2]
     parts = []
     for number in range(2):
-        where = f'<UUID FileName="z{number}.ome.tif">urn:uuid:0000000{number}-0000-0000-0000-000000000000</UUID>'
+        uuid = f"urn:uuid:0000000{number}-0000-0000-0000-000000000000"
+        where = f'<UUID FileName="z{number}.ome.tif">{uuid}</UUID>'
         parts.append(f'<TiffData FirstZ="{number}" IFD="0" PlaneCount="1">{where}</TiffData>')
     for number in range(2):
         xml = (
             '<?xml version="1.0" encoding="UTF-8"?>'
             '<OME xmlns="http://www.openmicroscopy.org/Schemas/OME/2016-06" '
             f'UUID="urn:uuid:0000000{number}-0000-0000-0000-000000000000">'
-            '<Image ID="Image:0"><Pixels ID="Pixels:0" DimensionOrder="XYZCT" Type="uint8" SizeX="30" SizeY="20" '
+            '<Image ID="Image:0"><Pixels ID="Pixels:0" DimensionOrder="XYZCT" Type="uint8" '
+            'SizeX="30" SizeY="20" '
             f'SizeZ="2" SizeC="1" SizeT="1">{"".join(parts)}</Pixels></Image></OME>'
         )
         tifffile.imwrite(

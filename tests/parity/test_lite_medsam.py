@@ -84,7 +84,7 @@ class Case:
     embedding: Embedding
 
     def difference(self, name: str, ours: Tensor) -> float:
-        """Compare with a published array, of which every so many pixels of the last two axes are kept."""
+        """Compare with a published array, thinned along its last two axes."""
         theirs = torch.from_numpy(self.arrays[name])
         step = ours.shape[-1] // theirs.shape[-1]
         return float((ours[..., ::step, ::step] - theirs).abs().max())
@@ -110,7 +110,7 @@ def test_embedding(case: Case, weights: str) -> None:
 
 
 def test_boxes_in_the_square_differ_by_its_rounded_sides_only(case: Case) -> None:
-    """We scale by the resized image's sides, which are whole pixels; the published code by 256 / longer side."""
+    """We scale by the resized image's whole sides, the published code by 256 / longer side."""
     boxes = case.embedding.frame.boxes_to_square(case.arrays["boxes"].astype(np.int64))
     assert case.difference("boxes_in_square", boxes) < 0.5
 
@@ -126,7 +126,7 @@ def test_logits_and_masks_of_each_box(case: Case, runner: PromptableRunner, weig
 
 
 def test_the_bundled_model_segments_by_its_name_alone() -> None:
-    """Two bright discs of one example are found on another image, with nothing but what is in the package."""
+    """The package alone finds two bright discs of one example on another image."""
     y, x = np.mgrid[:96, :128]
     discs = [np.hypot(y - row, x - column) < 14 for row, column in ((40, 36), (56, 90))]
     example, query = (np.where(disc, 200, 60).astype(np.uint8) for disc in discs)

@@ -82,7 +82,10 @@ def with_named_weights(network: nn.Module, salt: str, name: str) -> nn.Module:
 
 @dataclass(frozen=True)
 class Case:
-    """One published case and our networks with its weights; stages take the published input of the stage before."""
+    """One published case and our networks with its weights.
+
+    Stages take the published input of the stage before.
+    """
 
     arrays: Mapping[str, Any]
     context: FittedContext

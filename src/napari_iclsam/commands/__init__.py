@@ -1,1 +1,4 @@
-"""What each command does: reads files, runs the method, writes files and says what happened. Knows no options."""
+"""What each command does: reads files, runs the method, writes files and says what happened.
+
+Knows no options.
+"""

@@ -1,4 +1,4 @@
-"""The command demo: a sample segmented from its examples, compared with the truth, drawn, and shown in napari."""
+"""The command demo: segment a sample, compare it with the truth, draw it and show it in napari."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ napari.run()
 def demo(
     name: str, output: Path, model: Model, *, every: bool, headless: bool, overwrite: bool
 ) -> None:
-    """Segment a sample from its examples, print Dice of each label, write labels and a picture, open napari.
+    """Segment a sample from its examples, print each label's Dice, write results, open napari.
 
     Parameters
     ----------

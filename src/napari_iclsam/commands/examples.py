@@ -80,7 +80,10 @@ class ReadExamples:
     on_scale_of_stack: bool = False
 
     def stack_of(self, path: Path) -> SourceStack | None:
-        """Return the stack of a file that examples are planes of; None if there is none, or more than one."""
+        """Return the stack of a file that examples are planes of.
+
+        None if there is none, or more than one.
+        """
         found = [stack for stack in self.stacks if stack.is_file(path)]
         # Two sets of labels of one stack may contradict each other: neither is taken.
         return found[0] if len(found) == 1 else None
@@ -122,7 +125,10 @@ def read_examples(pairs: Sequence[tuple[Path, Path]], reading: Reading) -> ReadE
 
 
 def on_scale_of_stack(examples: ReadExamples, queries: Sequence[Path]) -> ReadExamples:
-    """Return examples on the grey scale of a stack, if they are planes of it and it is all that is segmented."""
+    """Return examples on the grey scale of the stack that they are planes of.
+
+    They are unchanged if anything else is segmented, too.
+    """
     if examples.window is not None or len(examples.stacks) != 1:
         return examples
     stack = examples.stacks[0]
@@ -225,8 +231,8 @@ def _declared_empty(
     both = [placement.number_in_file(number) for number in declared if number in painted]
     if both:
         raise ValueError(
-            f"Plane {both[0]} was declared empty (--empty-planes) and has labels: erase them, or do "
-            "not declare it empty."
+            f"Plane {both[0]} was declared empty (--empty-planes) and has labels: erase them, or "
+            "do not declare it empty."
         )
     return declared
 

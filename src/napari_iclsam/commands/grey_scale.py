@@ -32,7 +32,8 @@ class Window:
     def __post_init__(self) -> None:
         if not self.low < self.high:
             raise ValueError(
-                f"--window takes a lower and a higher grey value; got {self.low:g} and {self.high:g}."
+                f"--window takes a lower and a higher grey value; got {self.low:g} and "
+                f"{self.high:g}."
             )
 
     def apply(self, image: NDArray[Any]) -> NDArray[np.uint8]:

@@ -123,7 +123,10 @@ def _as_examples(file: ImageFile, axis: int, reference: NDArray[np.float64]) -> 
         return replace(placement, axis=along)
     ours = axis_names(affine)
     theirs = axis_names(reference)
-    note = f"Its planes were turned to lie as those of the examples ({ours} as {theirs}), and the result turned back."
+    note = (
+        f"Its planes were turned to lie as those of the examples ({ours} as {theirs}), "
+        "and the result turned back."
+    )
     return replace(placement, axis=along, note=note)
 
 

@@ -1,4 +1,4 @@
-"""Steps of the method shown as progress bars on the error stream, so that the output can go to a file."""
+"""Steps of the method as progress bars on the error stream: the output can go to a file."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ def transfer_bar(title: str) -> Iterator[Callable[[Transfer], None]]:
 
 
 def _bar(*columns: bars.ProgressColumn) -> bars.Progress:
-    """Return a bar that vanishes when it is done, and is not there at all unless somebody watches."""
+    """Return a bar that vanishes when it is done, and is not drawn unless somebody watches."""
     # The output may be piped into a file or a program.
     console = Console(stderr=True)
     return bars.Progress(

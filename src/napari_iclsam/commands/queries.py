@@ -137,4 +137,7 @@ def _about_bits(array: NDArray[Any], window: Window | None, examples: ReadExampl
     is_8bit = all(image.dtype == np.uint8 for image in examples.support.images)
     if not is_8bit or array.dtype == np.uint8:
         return ""
-    return "The examples have 8 bits and this image has more: if they were made with --window, give it here, too."
+    return (
+        "The examples have 8 bits and this image has more: if they were made with --window, "
+        "give it here, too."
+    )

@@ -117,7 +117,7 @@ class Outcome:
         return line if dice is None else f"{line}, Dice about {dice:.2f}"
 
     def _doubts(self) -> list[str]:
-        """Say which planes of a stack most need a look: those whose worst label has the least estimated Dice."""
+        """Say which planes most need a look: those of the least estimated Dice of any label."""
         if self.needs:
             most_first = sorted(self.needs, key=lambda plane: -self.needs[plane])
             named = sorted(most_first[:_DOUBTS])
@@ -218,7 +218,7 @@ def write_report(
     support: Sequence[tuple[Path, Path]],
     notes: Sequence[str],
 ) -> None:
-    """Write what was made of all queries, of which files, and what was noticed about these, as JSON."""
+    """Write the results of all queries, their files, and the notes on these, as JSON."""
     report = {
         "support": [{"image": str(image), "labels": str(labels)} for image, labels in support],
         "notes": list(dict.fromkeys(notes)),

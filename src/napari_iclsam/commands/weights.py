@@ -34,7 +34,8 @@ def show_models() -> None:
         console = Console(width=_WIDTH)
     console.print(_table_of_models())
     click.echo(
-        "Research-only licenses are said so. A path of a SAM checkpoint of your own works as --models, too."
+        "Research-only licenses are said so. A path of a SAM checkpoint of your own works as "
+        "--models, too."
     )
 
 
@@ -103,7 +104,8 @@ def verify_models(names: Sequence[str]) -> None:
             wrong.append(name)
     if wrong:
         raise ChecksumError(
-            f"Not the published file: {', '.join(wrong)}. Nothing was changed; move it and download again."
+            f"Not the published file: {', '.join(wrong)}. "
+            "Nothing was changed; move it and download again."
         )
 
 
@@ -126,7 +128,8 @@ def show_cache() -> None:
     """Print where embeddings are kept and how many there are."""
     info = _cache().info()
     click.echo(
-        f"{info.folder}: {info.count} embeddings, {_megabytes(info.size)} of at most {_megabytes(info.limit)}"
+        f"{info.folder}: {info.count} embeddings, {_megabytes(info.size)} of at most "
+        f"{_megabytes(info.limit)}"
     )
 
 

@@ -57,7 +57,8 @@ class FittedContext:
     probes : tuple of Probe
         One a promptable model.
     encoded : EncodedSupport, optional
-        None if there are more examples than the in-context model is shown: each query chooses its own.
+        None if there are more examples than the in-context model is shown: each query chooses its
+        own.
     """
 
     runners: Runners

@@ -21,7 +21,8 @@ Result = TypeVar("Result")
 def without_gradients(steps: Generator[Step, None, Result]) -> Generator[Step, None, Result]:
     """Run each step of a generator in inference mode, and what is done between its steps as it was.
 
-    A generator that entered inference mode by itself would leave its caller in it at each ``yield``.
+    A generator that entered inference mode by itself would leave its caller in it at each
+    ``yield``.
 
     Raises
     ------

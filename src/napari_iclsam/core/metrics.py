@@ -38,7 +38,10 @@ def dice(predicted: NDArray[Any], truth: NDArray[Any]) -> float:
 
 
 def dice_of_counts(both: int, total: int) -> float:
-    """Return the Dice coefficient of masks that share ``both`` pixels and have ``total`` together; see `dice`."""
+    """Return the Dice coefficient of masks that share ``both`` pixels and have ``total`` together.
+
+    See `dice`.
+    """
     # two empty masks agree: nothing was to be found, and nothing was
     return 2 * both / total if total else 1.0
 

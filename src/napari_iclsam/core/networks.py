@@ -160,7 +160,8 @@ class NetworkSource:
     def load(self) -> Networks:
         """Read the networks from disk.
 
-        Their parameters are no inference tensors, whoever calls: a copy of them is to be fine-tuned.
+        Their parameters are no inference tensors, whoever calls: a copy of them is to be
+        fine-tuned.
 
         Raises
         ------
@@ -207,7 +208,7 @@ def _facts(name: str, built: Built) -> ModelFacts:
 
 
 def _lasting_name(name: str, built: Built) -> str:
-    """Return a name under which a network is found again, whatever the working folder: a file's whole path."""
+    """Return a name that finds a network again from any working folder: a file's whole path."""
     if built.weights.name in CATALOGUE:
         return built.weights.name
     # a task is opened from other folders, too: a relative path would lead nowhere

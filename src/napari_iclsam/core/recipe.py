@@ -13,7 +13,10 @@ FusionRule = Literal["published", "log-odds", "in-context model alone"]
 
 @dataclass(frozen=True, slots=True)
 class Recipe:
-    """What the method does, step by step. Made by `resolve`; the text of each field is its row in the documentation."""
+    """What the method does, step by step.
+
+    Made by `resolve`; the text of each field is its row in the documentation.
+    """
 
     antialias: Annotated[
         bool, "Smooth an image before it is made smaller for the in-context model."
@@ -23,7 +26,8 @@ class Recipe:
     ]
     input_size: Annotated[
         InputSize,
-        "Input size of the in-context model: the one nearest to the images, or the smallest that keeps their detail.",
+        "Input size of the in-context model: the one nearest to the images, or the smallest that "
+        "keeps their detail.",
     ]
     coarse_to_fine: Annotated[bool, "Segment crops around small objects after the full image."]
     fine_tune: Annotated[bool, "Fine-tune the in-context model on the support set."]
@@ -32,7 +36,8 @@ class Recipe:
     ]
     cell_center: Annotated[
         float,
-        "Where in a cell of the embedding the mask is read for the linear probe: 0 its corner, 0.5 its center.",
+        "Where in a cell of the embedding the mask is read for the linear probe: 0 its corner, "
+        "0.5 its center.",
     ]
     box_thin_masks: Annotated[bool, "Box a mask as it is if the opening removes all of it."]
     mask_prompt: Annotated[bool, "Prompt SAM with the in-context model's mask besides boxes."]

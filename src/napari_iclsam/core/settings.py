@@ -48,12 +48,14 @@ class Settings:
     ] = "auto"
     channel: Annotated[
         Channel,
-        "Channel of a color image for an in-context model with one channel. The published code takes red.",
+        "Channel of a color image for an in-context model with one channel. The published code "
+        "takes red.",
     ] = "luminance"
     icl_guidance: Annotated[
         float,
         Limits(0, 2, 0.05),
-        "alpha0: how strongly the confidence map guides the in-context model; alpha = alpha0 exp(-K / 10).",
+        "alpha0: how strongly the confidence map guides the in-context model; alpha = alpha0 "
+        "exp(-K / 10).",
     ] = 0.3
     sam_guidance: Annotated[
         float,
@@ -62,35 +64,38 @@ class Settings:
     ] = 2.0
     coarse_to_fine: Annotated[
         bool,
-        "auto mode: after the full image, segment crops where the in-context model found something and where it is to "
-        "be expected. Changes nothing where objects fill the images.",
+        "auto mode: after the full image, segment crops where the in-context model found "
+        "something and where it is to be expected. Changes nothing where objects fill the images.",
     ] = True
     use_sam: Annotated[bool, "Refine with SAM. Without it, the in-context model decides alone."] = (
         True
     )
     mask_prompt: Annotated[
         bool,
-        "auto mode: give SAM the in-context model's mask as a prompt besides its box, if the model understands it.",
+        "auto mode: give SAM the in-context model's mask as a prompt besides its box, if the "
+        "model understands it.",
     ] = True
     cross_validate: Annotated[
         bool,
-        "auto mode: choose the fusion weights by cross-validation: segment each example by means of the others. "
-        "Needs two examples or more; makes reading the examples slower.",
+        "auto mode: choose the fusion weights by cross-validation: segment each example by means "
+        "of the others. Needs two examples or more; makes reading the examples slower.",
     ] = True
     fine_tune: Annotated[
         bool,
-        "auto mode: fine-tune the bundled in-context model on the examples by a few steps of gradient descent. Needs "
-        "two examples, or one of something thin; takes some seconds before the first slice.",
+        "auto mode: fine-tune the bundled in-context model on the examples by a few steps of "
+        "gradient descent. Needs two examples, or one of something thin; takes some seconds "
+        "before the first slice.",
     ] = True
     tta_flips: Annotated[
         bool,
-        "auto mode: test-time augmentation, the mean of the in-context model over mirrored copies of image and "
-        "examples. Four times its cost.",
+        "auto mode: test-time augmentation, the mean of the in-context model over mirrored "
+        "copies of image and examples. Four times its cost.",
     ] = False
     max_examples: Annotated[
         int,
         Limits(1, 256),
-        "At most so many examples are shown to the in-context model; of more, those most similar to the image.",
+        "At most so many examples are shown to the in-context model; of more, those most similar "
+        "to the image.",
     ] = 32
     min_component: Annotated[
         float,
@@ -103,7 +108,8 @@ class Settings:
     probe_cells: Annotated[
         int,
         Limits(1000, 1_000_000, 1000),
-        "The confidence map is fitted to at most so many cells of the examples' embeddings, drawn with the seed.",
+        "The confidence map is fitted to at most so many cells of the examples' embeddings, "
+        "drawn with the seed.",
     ] = 60_000
     seed: Annotated[int, Limits(0, 2**31 - 1), "Seed of everything drawn at random."] = 0
 
@@ -154,7 +160,7 @@ def _accept_old_names(init: Callable[..., None]) -> Callable[..., None]:
 
 
 def _check_given_once(old: str, values: Mapping[str, Any]) -> None:
-    """Raise if a setting is given by its old name and by that of today: one of them would be lost."""
+    """Raise if a setting has both its old and its new name: one value would be lost."""
     name = RENAMED[old]
     if name in values:
         raise ValueError(f"{old} is the old name of {name}: give {name} alone.")
@@ -188,7 +194,8 @@ class Description:
         allowed: tuple[type, ...] = (int, float) if self.kind is float else (self.kind,)
         if not isinstance(value, allowed) or (self.kind is not bool and isinstance(value, bool)):
             raise TypeError(
-                f"{name} must be {self.kind.__name__}; got {value!r} of type {type(value).__name__}."
+                f"{name} must be {self.kind.__name__}; got {value!r} of type "
+                f"{type(value).__name__}."
             )
         limits: Limits | None = self.limits
         number: Any = value

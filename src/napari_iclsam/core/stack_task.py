@@ -1,4 +1,4 @@
-"""A stack with labelled planes: what they know of the planes beside is added to what the image shows."""
+"""A stack with labelled planes: neighboring labels are evidence beside the image."""
 
 from __future__ import annotations
 
@@ -313,7 +313,7 @@ class _StackRun:
         number: int,
         states: dict[tuple[int, int], PlaneState],
     ) -> NDArray[np.float32]:
-        """Return the log-odds (H, W) of a label in a plane, and keep its state for the next one outwards."""
+        """Return the log-odds (H, W) of a label in a plane; keep its state for the next one."""
         inward = inward_neighbour(number, self.stack.planes)
         state = states.pop((label, inward), None)
         if inward in self.stack.pairs:
@@ -344,7 +344,10 @@ class _StackRun:
     def _settled_prediction(
         self, store: EvidenceStore, number: int, by_label: Mapping[int, SettledPlane]
     ) -> Prediction:
-        """Return the prediction of a plane that is settled; labels without a labelled plane are as first answered."""
+        """Return the prediction of a settled plane.
+
+        Labels without a labelled plane are as first answered.
+        """
         log_odds = {}
         estimates = {}
         for label in self._labels:

@@ -34,7 +34,7 @@ def mapped(
 
 
 def evenly_spaced(count: int, at_most: int) -> list[int]:
-    """Return at most so many indices of ``count`` items, evenly spaced, the first and the last among them."""
+    """Return at most so many indices of ``count`` items, evenly spaced, with first and last."""
     positions = np.linspace(0, count - 1, min(count, at_most)).round()
     # rounding may name an index twice
     chosen: list[int] = np.unique(positions.astype(int)).tolist()

@@ -71,7 +71,7 @@ class FittedFusion:
 
 @dataclass(frozen=True, slots=True)
 class _Fused:
-    """Scores (L, 1, H, W) of the fusion, and the estimated Dice of each label (none in paper mode)."""
+    """Scores (L, 1, H, W) of the fusion, and each label's estimated Dice (none in paper mode)."""
 
     scores: Tensor
     estimates: list[float]
@@ -88,7 +88,8 @@ class Task:
     weights : tuple of FusionWeights
         Label by label.
     cross_validated : mapping of int to StageScores
-        By label: mean Dice of held-out examples, if there was cross-validation (``Settings.cross_validate``).
+        By label: mean Dice of held-out examples, if there was cross-validation
+        (``Settings.cross_validate``).
     """
 
     def __init__(
@@ -137,8 +138,8 @@ class Task:
         Raises
         ------
         ValueError, TypeError
-            If it is not one plane of finite numbers, or has the same value everywhere. (Empty planes of a stack are
-            no error: nothing is found in them.)
+            If it is not one plane of finite numbers, or has the same value everywhere. (Empty
+            planes of a stack are no error: nothing is found in them.)
         """
         # an error of single images alone: a stack may have blank planes
         check_contrast(check_image(image))
@@ -151,7 +152,9 @@ class Task:
     def predict_stack(
         self, volume: ArrayLike, axis: int = 0, *, planes: Iterable[int] | None = None
     ) -> NDArray[np.int32]:
-        """Segment the planes of a stack; of dask and zarr arrays, one is read while another is segmented.
+        """Segment the planes of a stack.
+
+        Of dask and zarr arrays, a plane is read while another is segmented.
 
         Parameters
         ----------
@@ -185,7 +188,10 @@ class Task:
     def stack_steps(
         self, volume: ArrayLike, axis: int = 0, *, planes: Iterable[int] | None = None
     ) -> Generator[Progress, None, None]:
-        """Segment the planes of a stack step by step; the steps with stage "done" carry a plane's prediction."""
+        """Segment the planes of a stack step by step.
+
+        The steps with stage "done" carry a plane's prediction.
+        """
         axis = stack_axis(volume.shape, axis)
         wanted = plane_indices(volume.shape[axis], planes)
         return without_gradients(self._stack_steps(volume, axis, wanted))

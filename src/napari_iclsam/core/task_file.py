@@ -119,7 +119,8 @@ def read_task(path: str | Path) -> SavedTask:
             return _read(archive, path)
     except _DAMAGE as error:
         raise ValueError(
-            f"{path} is not a complete task file ({error}). Save the task again, or copy the file once more."
+            f"{path} is not a complete task file ({error}). Save the task again, or copy the file "
+            "once more."
         ) from error
 
 
@@ -135,8 +136,8 @@ def _read(archive: zipfile.ZipFile, path: Path) -> SavedTask:
     found = index.get("format") if isinstance(index, dict) else None
     if found != FORMAT:
         raise ValueError(
-            f"{path} has task format {found!r}, this version of napari-iclsam reads format {FORMAT}. "
-            "Update napari-iclsam, or save the task again with this version."
+            f"{path} has task format {found!r}, this version of napari-iclsam reads format "
+            f"{FORMAT}. Update napari-iclsam, or save the task again with this version."
         )
     support = _read_support(archive, index)
     # a result names the fingerprint of its examples: it must stay true
@@ -191,6 +192,9 @@ def _to_tiff(array: NDArray[Any]) -> bytes:
 
 
 def _from_tiff(data: bytes, dtype: str) -> NDArray[Any]:
-    """Read a TIFF in the dtype it was saved with: TIFF has no booleans, and its byte order may be another one."""
+    """Read a TIFF in the dtype it was saved with.
+
+    TIFF has no booleans, and its byte order may be another one.
+    """
     pixels = np.asarray(tifffile.imread(io.BytesIO(data)))
     return pixels.astype(np.dtype(dtype), copy=False)

@@ -48,7 +48,8 @@ def choose_channel(channels: Channels, count: int, wanted: str | None) -> int:
     listed = _listed(channels.names, count)
     if channels.of_labels:
         raise ValueError(
-            f"it holds {count} channels ({listed}); labels are one number a pixel, so save the channel that holds them"
+            f"it holds {count} channels ({listed}); labels are one number a pixel, so save the "
+            "channel that holds them"
         )
     if wanted is None:
         raise ValueError(

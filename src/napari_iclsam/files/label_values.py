@@ -140,7 +140,8 @@ def _one_color(colors: NDArray[Any], file: ImageFile) -> _Labels:
     """Return the mask of the only color on black; refuse several, and what may be no color."""
     if file.storage.lossy:
         raise ValueError(
-            f"{file.path} is a color picture compressed as JPEG, which changes colors; save the labels as PNG or TIFF."
+            f"{file.path} is a color picture compressed as JPEG, which changes colors; save the "
+            "labels as PNG or TIFF."
         )
     painted = [color for color in _different(colors) if color.any()]
     # Label numbers of three slices look like very dark colors.

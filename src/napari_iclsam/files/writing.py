@@ -33,11 +33,13 @@ def check_writable_as(path: Path, highest: int, *, stack: bool) -> None:
         raise ValueError(f"Labels are written as .tif, .png, .nii or .nii.gz; {why}: {path}.")
     if kind == "picture" and stack:
         raise ValueError(
-            f"A PNG file holds one plane and this is a stack: name a .tif or .nii.gz file, not {path}."
+            "A PNG file holds one plane and this is a stack: name a .tif or .nii.gz file, not "
+            f"{path}."
         )
     if kind == "picture" and highest > np.iinfo(np.uint16).max:
         raise ValueError(
-            f"A PNG file holds labels up to 65535 and there is a {highest}: name a .tif file, not {path}."
+            f"A PNG file holds labels up to 65535 and there is a {highest}: name a .tif file, not "
+            f"{path}."
         )
 
 

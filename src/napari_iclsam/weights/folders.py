@@ -35,7 +35,7 @@ def home() -> Path | None:
 
 
 def folder_of_user(which: Callable[..., str]) -> Path | None:
-    """Return this package's folder of a kind, by a function of platformdirs; None without a home."""
+    """Return this package's folder of a kind, by a function of platformdirs; None without home."""
     try:
         return expanded(which("napari-iclsam", appauthor=False))
     # Some versions leave "~" in the path instead.

@@ -285,7 +285,8 @@ folder, value = Path(sys.argv[1]), float(sys.argv[2])
 print("ready", flush=True)
 sys.stdin.readline()
 for _ in range(40):
-    EmbeddingCache(folder, disk_limit=9000).put("shared", Features(torch.full((1, 10, 10, 10), value)))
+    features = Features(torch.full((1, 10, 10, 10), value))
+    EmbeddingCache(folder, disk_limit=9000).put("shared", features)
     found = EmbeddingCache(folder).get("shared")
     assert found is None or len(found.embedding.unique()) == 1
 """

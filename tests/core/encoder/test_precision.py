@@ -61,7 +61,7 @@ def test_an_unknown_precision_is_an_error_that_lists_the_known_ones() -> None:
 
 @pytest.fixture
 def files(tmp_path: Path) -> tuple[str, str]:
-    """A small SAM for images of 1024 x 1024 and a small in-context model, both with random weights."""
+    """A small SAM for images of 1024 x 1024 and a small in-context model, with random weights."""
     torch.manual_seed(0)
     sam, icl = tmp_path / "own_sam.safetensors", tmp_path / "own_icl.safetensors"
     save_file(Sam(vit_encoder(32, 2, 2, (1,))).state_dict(), sam)

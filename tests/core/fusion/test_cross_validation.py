@@ -212,7 +212,7 @@ def test_outputs_and_masks_of_an_example_are_sampled_at_the_same_pixels(
 
 
 def of_two_experts(count: int, *, first: str, second: str) -> list[HeldOut]:
-    """Examples in which mask and map of each of two promptable models are "right", "noise" or "opposite"."""
+    """Examples in which two models' masks and maps are "right", "noise" or "opposite"."""
     rng = np.random.default_rng(count)
     made = []
     for _ in range(count):

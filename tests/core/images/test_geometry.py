@@ -32,7 +32,7 @@ NOT_SQUARE = [(h, w) for h, w in SIZES if h != w]
 
 
 def ramps(height: int, width: int) -> Tensor:
-    """How far down and how far right each pixel's centre lies, as fractions of the image: (1, 2, H, W)."""
+    """Rows and columns of each pixel's center, as fractions of the image, (1, 2, H, W)."""
     y, x = (torch.arange(height) + 0.5) / height, (torch.arange(width) + 0.5) / width
     return torch.stack(torch.meshgrid(y, x, indexing="ij"))[None]
 

@@ -82,7 +82,7 @@ def test_a_single_outlier_does_not_decide_the_contrast(hot: int) -> None:
 
 
 def body_in_a_circle(side: int = 100) -> tuple[NDArray[np.int16], NDArray[np.bool_]]:
-    """Make a slice of a CT, air around a body around bone, and where the circular field of view is."""
+    """Make a slice of a CT, air around a body around bone, and its circular field of view."""
     rows, columns = np.indices((side, side)) - (side - 1) / 2
     radius = np.hypot(rows, columns)
     body = np.where(radius < 30, 40, -1000) + np.where(radius < 8, 700, 0)

@@ -137,7 +137,8 @@ for step in range(5):
     assert torch.allclose(ours.weight, theirs.weight, atol=1e-6)
     assert torch.allclose(ours.bias, theirs.bias, atol=1e-6)
 print("the same")
-"""  # in a process of its own: torch's loads the compiler, which beside a window's renderer has ended the process
+"""
+    # in its own process: torch's loads the compiler, which has ended processes with a window
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert done.stdout.strip() == "the same", done.stderr
 

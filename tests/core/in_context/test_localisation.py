@@ -26,7 +26,10 @@ def field(seed: int, cells: int = 32) -> Tensor:
 
 
 def embedding(features: Tensor, height: int = 320, width: int = 320) -> Embedding:
-    """The embedding of an image whose part of the grid shows some features; the rest is padding, and loud."""
+    """The embedding of an image whose part of the grid shows some features.
+
+    The rest is padding, and loud.
+    """
     side = max(features.shape[-2:])
     square = torch.full((1, len(features), side, side), 50.0)
     square[..., : features.shape[-2], : features.shape[-1]] = features

@@ -30,7 +30,10 @@ def mask(height: int, width: int) -> NDArray[np.bool_]:
 def embedding(
     height: int, width: int, *, noise: float = 0.3, padding: float = 0.0, seed: int = 0
 ) -> Embedding:
-    """Features whose first channel shows the object of `mask`; the others are noise, the padding has one value."""
+    """Features whose first channel shows the object of `mask`.
+
+    The others are noise, the padding has one value.
+    """
     rng, frame = np.random.default_rng(seed), Frame(height, width, SIDE)
     features = rng.normal(0, noise, (CHANNELS, GRID, GRID))
     features[0] -= 1

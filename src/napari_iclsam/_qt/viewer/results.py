@@ -101,7 +101,10 @@ class ResultRecord:
 
 
 _RECORDS: WeakKeyDictionary[Layer, ResultRecord] = WeakKeyDictionary()
-"""Of the layers of all viewers: a dock that is opened again finds them. Deleted layers are forgotten."""
+"""Of the layers of all viewers: a dock that is opened again finds them.
+
+Deleted layers are forgotten.
+"""
 
 
 class Results:

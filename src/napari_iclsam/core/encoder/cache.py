@@ -1,4 +1,4 @@
-"""Embeddings of images, kept in memory and on disk under a key of content, weights and precision."""
+"""Embeddings of images, in memory and on disk under a key of content, weights and precision."""
 
 from __future__ import annotations
 
@@ -33,7 +33,10 @@ _STALE = 3600.0
 
 
 def embedding_key(rgb: NDArray[np.uint8], weights: str, precision: str) -> str:
-    """Return the key of an 8-bit RGB image under weights (their hash) at a precision: 64 hexadecimal digits."""
+    """Return the key of an 8-bit RGB image under weights (their checksum) at a precision.
+
+    It has 64 hexadecimal digits.
+    """
     # the shape belongs to it: the same bytes may be images of different sides
     digest = hashlib.sha256(f"{weights}/{precision}/{rgb.shape}".encode())
     digest.update(np.ascontiguousarray(rgb).data)
@@ -99,7 +102,10 @@ class EmbeddingCache:
         return features
 
     def put(self, key: str, features: Features) -> None:
-        """Keep the features of a key. A full or read-only disk is not an error: memory still holds them."""
+        """Keep the features of a key.
+
+        A full or read-only disk is not an error: memory still holds them.
+        """
         # on the CPU, so that many embeddings do not fill the memory of a graphics card
         features = _map(features, lambda t: t.detach().cpu().contiguous())
         self._remember(key, features)
@@ -187,7 +193,7 @@ class EmbeddingCache:
         self._remove_unfinished(age=_STALE)
 
     def _remove_unfinished(self, age: float) -> None:
-        """Remove what processes left behind that ended in the middle of writing, if it is older (seconds)."""
+        """Remove older files (seconds) of processes that ended in the middle of writing."""
         if self.folder is None or not self.folder.is_dir():
             return
         for path in self.folder.glob("*.part"):
@@ -209,7 +215,7 @@ class EmbeddingCache:
 
 @dataclass(frozen=True, slots=True)
 class CacheInfo:
-    """What a cache holds on disk: where, how many embeddings, how many bytes, and how many it may hold."""
+    """What a cache holds on disk: its folder, embeddings, bytes, and how many bytes it may hold."""
 
     folder: Path | None
     count: int
@@ -228,7 +234,10 @@ def _map(features: Features, function: Callable[[torch.Tensor], torch.Tensor]) -
 
 
 def on_device(features: Features, device: torch.device) -> Features:
-    """Return features in float32 on a device, in one memory layout whether they were computed now or kept."""
+    """Return features in float32 on a device.
+
+    Their memory layout is the same whether they were computed now or kept.
+    """
     # kernels may round otherwise in another layout: results must not depend on the cache
     return _map(features, lambda t: t.to(device, torch.float32).contiguous())
 

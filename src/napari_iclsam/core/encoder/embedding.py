@@ -1,4 +1,4 @@
-"""The embedding of an image: features of the promptable model's encoder, and where the image lies in its input."""
+"""The embedding of an image: the encoder's features, and where the image lies in its input."""
 
 from __future__ import annotations
 

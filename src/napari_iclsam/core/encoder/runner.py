@@ -102,7 +102,10 @@ class PromptableRunner:
         return embedded
 
     def decode(self, embedding: Embedding, prompts: Prompts) -> Tensor:
-        """Return the mask logits of N prompts of one image over the square input, (N, 4 grid, 4 grid), float32."""
+        """Return the mask logits of N prompts of one image over the square input.
+
+        They are (N, 4 grid, 4 grid), float32.
+        """
         parts = []
         for start in range(0, len(prompts), PROMPTS_AT_ONCE):
             part = prompts.part(start, start + PROMPTS_AT_ONCE)
@@ -132,7 +135,7 @@ class PromptableRunner:
         return frame.pad(self.promptable.normalise(pixels.to(self.device)))
 
     def _encoder_key(self) -> str:
-        """Tell this encoder from others: by its weights, their preprocessing and the size of its input."""
+        """Name this encoder by its weights, their preprocessing and the size of its input."""
         # networks without a file, as in tests, have no checksum to be given
         checksum = self.checksum or _checksum(self.network)
         preprocessing = getattr(self.network, "preprocessing", "")

@@ -115,7 +115,10 @@ def held_out(
 
 
 def folds(count: int) -> list[list[int]]:
-    """Split ``count`` examples into parts to hold out, at most `HELD_OUT` in all, evenly spaced over the set."""
+    """Split ``count`` examples into parts to hold out.
+
+    At most `HELD_OUT` in all are held out, evenly spaced over the set.
+    """
     chosen = evenly_spaced(count, HELD_OUT)
     parts = min(FOLDS, len(chosen))
     # interleaved: neighbours in a set (slices of one scan) are alike and must not all be missing
@@ -191,7 +194,7 @@ def _gain(
     kept: Sequence[int],
     others: Sequence[int],
 ) -> float:
-    """Return the largest mean gain of Dice of any label by ``kept`` promptable models over ``others``."""
+    """Return the largest mean gain in Dice of any label, by ``kept`` models over ``others``."""
     gains = []
     for label, default in enumerate(defaults):
         if len(holding(cases, label)) < _ENOUGH_TO_DROP:
@@ -205,7 +208,7 @@ def _gain(
 def _chosen_dice(
     cases: Sequence[HeldOut], label: int, default: FusionWeights, experts: Sequence[int]
 ) -> float:
-    """Return the mean Dice of a label under the weights that are chosen for some promptable models."""
+    """Return the mean Dice of a label under the weights chosen for some promptable models."""
     known = [case.only(experts) for case in holding(cases, label)]
     weights = choose_weights(known, label, default.only(experts))
     return float(np.mean([fused_dice(case, label, weights) for case in known]))
@@ -299,7 +302,10 @@ def _weighted_mean(candidates: Sequence[FusionWeights], shares: Tensor) -> Fusio
 def _dice_table(
     case: HeldOut, label: int, mixtures: Sequence[FusionWeights], shifts: Sequence[float]
 ) -> Tensor:
-    """Return the Dice of one label under R mixtures and, instead of their own, each threshold shift, (R, S)."""
+    """Return the Dice of one label under R mixtures and S threshold shifts, (R, S).
+
+    Each threshold shift takes the place of that of the mixture.
+    """
     gated = torch.tensor([mixture.gate_by_agreement for mixture in mixtures])
     factors = coefficients(mixtures, case.log_odds.parts)
     fused = factors @ case.log_odds.of_label(label, gate_by_agreement=False)

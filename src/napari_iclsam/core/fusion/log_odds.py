@@ -1,4 +1,4 @@
-"""The fusion of "auto" mode: log-odds of each part, weighted, and a threshold that maximises the expected Dice."""
+"""The fusion of "auto" mode: weighted log-odds, and a threshold of the highest expected Dice."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _THIN_SHIFT = 0.5
 all of it is edge."""
 
 _ICL_AGREEMENT = (0.8, 0.95)
-"""Dice of a mask with the in-context model's up to which they disagree, and from which on they agree in full."""
+"""Dice with the in-context model's mask up to which a mask disagrees, and from which it agrees."""
 
 _MAP_AGREEMENT = (0.6, 0.85)
 """The same for the confidence map, whose cells are coarser."""
@@ -40,8 +40,8 @@ class LogOdds:
     ----------
     parts : Tensor, (P, L, ...)
     agreement : Tensor, (P, L)
-        How far the mask of a part is the in-context model's, or that of its own confidence map, from
-        0 to 1; 1 for what is no mask. The in-context model prompts the others; where a mask is
+        How far the mask of a part is the in-context model's, or that of its own confidence map,
+        from 0 to 1; 1 for what is no mask. The in-context model prompts the others; where a mask is
         confirmed by nothing, a weak model has segmented something else.
     """
 
@@ -68,7 +68,7 @@ class LogOdds:
 
 
 def foreground_log_odds(masks: Sequence[NDArray[np.bool_]]) -> list[float]:
-    """Return the log-odds of the mean share of the foreground of each label, given masks (L, H, W) of each pair.
+    """Return the log-odds of each label's mean share of the images, given masks (L, H, W).
 
     The probe is fitted with balanced classes: this is what its log-odds lack.
     """
@@ -118,7 +118,7 @@ def log_odds_of(outputs: StageOutputs, foreground: Sequence[float]) -> LogOdds:
 
 
 def fuse_log_odds(log_odds: LogOdds, weights: Sequence[FusionWeights]) -> Tensor:
-    """Return the fused score of each label, of the shape of a part, positive where it is foreground.
+    """Return the fused score of each label, in the shape of a part: positive is foreground.
 
     Parameters
     ----------
@@ -176,7 +176,10 @@ def _best_mask(log_odds: Tensor) -> Tensor:
 
 
 def _overlap(a: Tensor, b: Tensor) -> Tensor:
-    """Return the Dice of masks (L, 1, H, W) label by label, (L,); 0 if both are empty: then nothing agrees."""
+    """Return the Dice of masks (L, 1, H, W) label by label, (L,).
+
+    It is 0 if both are empty: then nothing agrees.
+    """
     pixels = (1, 2, 3)
     both = (a & b).sum(dim=pixels)
     total = a.sum(dim=pixels) + b.sum(dim=pixels)

@@ -15,7 +15,7 @@ from napari_iclsam.core.refinement.guidance import standardise
 
 
 def icl_score(probabilities: Tensor, size: tuple[int, int]) -> Tensor:
-    """Return u of probabilities (L, 1, h, w): (p - 0.5) / std(p), computed at their size, resized to the image.
+    """Return u = (p - 0.5) / std(p) of probabilities (L, 1, h, w), then resized to the image.
 
     A flat map keeps its sign: there is no contrast to measure it by.
     """
@@ -27,7 +27,10 @@ def icl_score(probabilities: Tensor, size: tuple[int, int]) -> Tensor:
 
 
 def sam_score(logits: Tensor) -> Tensor:
-    """Return m / std(m) of SAM's logits m (L, 1, H, W); the sign of m where m is flat (nothing to segment: -1)."""
+    """Return m / std(m) of SAM's logits m (L, 1, H, W).
+
+    Where m is flat, its sign is returned (-1 if there is nothing to segment).
+    """
     zero = torch.zeros((1, 1, 1, 1), device=logits.device)
     return _with_sign_where_flat(standardise(logits, zero), logits)
 
@@ -63,7 +66,10 @@ def fuse(icl: Tensor, sam: Tensor, weights: Sequence[FusionWeights]) -> Tensor:
 
 
 def label_map(scores: Tensor, ids: Sequence[int]) -> NDArray[np.int32]:
-    """Return the label of the largest score (L, 1, H, W) of each pixel, 0 where none is positive, (H, W)."""
+    """Return the label of the largest score (L, 1, H, W) of each pixel, (H, W).
+
+    It is 0 where no score is positive.
+    """
     best, index = scores[:, 0].max(dim=0)
     every = torch.tensor(
         ids,

@@ -17,7 +17,7 @@ expected, and probably nothing is there."""
 
 
 def histogram(log_odds: Tensor, among: Tensor | None = None) -> Tensor:
-    """Count log-odds (R, n) in bins of `BIN_WIDTH`, (R, B), all or those ``among`` (n,) which are meant."""
+    """Count log-odds (R, n) in bins of `BIN_WIDTH`, (R, B): all, or those ``among`` (n,)."""
     bins = round(2 * _LIMIT / BIN_WIDTH)
     rows = len(log_odds)
     # clamped, so that what is beyond the limit counts in the outermost bins and not outside
@@ -30,7 +30,7 @@ def histogram(log_odds: Tensor, among: Tensor | None = None) -> Tensor:
 
 
 def best_bin(counts: Tensor) -> Tensor:
-    """Return from which bin on (R,) the foreground must reach for the largest expected Dice, given `histogram`."""
+    """Return the lowest bin (R,) of the foreground for the largest expected Dice by `histogram`."""
     lowest = round((_LOWEST + _LIMIT) / BIN_WIDTH)
     # without a least threshold, an image of background alone would get a mask of its noise
     return expected_dice(counts).argmax(dim=1).clamp_min(lowest)

@@ -93,7 +93,7 @@ def mean_size(regions: Sequence[Region]) -> float:
 
 
 def crop_size(size: float, region: Region | None) -> float:
-    """Return the relative size of a crop: ``size``, or more if what lies in it needs more; at most 1."""
+    """Return a crop's relative size: ``size``, or more if its content needs more; at most 1."""
     needed = _MARGIN * region.size if region else 0.0
     # an object larger than the mean would be cut off otherwise
     return min(1.0, max(size, needed))
@@ -102,7 +102,7 @@ def crop_size(size: float, region: Region | None) -> float:
 def plan_crops(
     size: float, found: Region | None, expected: Region, *, reliable: bool
 ) -> list[Crop]:
-    """Return crops around what was found and around where it is expected, or the latter alone if that is reliable.
+    """Return crops around what was found and around its expected place, or the latter if reliable.
 
     There is none where nothing was found.
     """

@@ -1,4 +1,4 @@
-"""Between an image of any size and the square input of a network: resize, pad, crop, there and back."""
+"""An image of any size in a network's square input: resize, pad, crop, and back."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from napari_iclsam.models.features import Resampling
 
 @dataclass(frozen=True, slots=True)
 class Frame:
-    """Where an image of height x width lies in a square input: scaled by its longer side, at the top left.
+    """Where an image lies in a square input: scaled by its longer side, at the top left.
 
     Attributes
     ----------
@@ -48,7 +48,7 @@ class Frame:
         return rows, columns
 
     def to_square(self, rgb: NDArray[np.uint8], resampling: Resampling = "bilinear") -> Tensor:
-        """Resize an 8-bit RGB image to `scaled`: (1, 3, h, w) float32 in 0..255, without padding."""
+        """Resize an 8-bit RGB image to `scaled`, (1, 3, h, w) float32, 0..255, not padded."""
         height, width = self.scaled
         if resampling == "area":
             resized = resize_by_area(rgb, (height, width))
@@ -71,7 +71,7 @@ class Frame:
         return grid_map[..., :rows, :columns]
 
     def grid_to_image(self, grid_map: Tensor) -> Tensor:
-        """Resize what lies on the image, of a map over the square (B, C, G, G), bilinearly to (B, C, H, W)."""
+        """Crop a map over the square (B, C, G, G) and resize it bilinearly, (B, C, H, W)."""
         height, width = self.scaled
         if (height, width) == (self.side, self.side):
             return resize(grid_map, (self.height, self.width))
@@ -96,7 +96,7 @@ class Frame:
         )
 
     def image_to_grid(self, image_map: Tensor, grid: int) -> Tensor:
-        """Resize a map over the image (B, C, h, w), of any size, bilinearly to the grid over the square (B, C, G, G).
+        """Resize a map over the image (B, C, h, w) bilinearly to the grid, (B, C, G, G).
 
         Cells that lie in the padding only are zero.
         """
@@ -112,14 +112,14 @@ class Frame:
         return F.pad(cells, (0, grid - columns, 0, grid - rows))
 
     def logits_to_image(self, logits: Tensor) -> Tensor:
-        """Bring mask logits (B, C, g, g) over the square to the image as SAM does, in two bilinear steps."""
+        """Bring mask logits (B, C, g, g) to the image in SAM's two bilinear steps."""
         # cropped between both steps: padding must not bleed into the border of the image
         square = resize(logits, (self.side, self.side))
         height, width = self.scaled
         return resize(square[..., :height, :width], (self.height, self.width))
 
     def boxes_to_square(self, boxes: NDArray[np.int64]) -> Tensor:
-        """Scale boxes (n, 4), x0 y0 x1 y1 in pixels of the image, to pixels of the square, float32."""
+        """Scale boxes (n, 4), x0 y0 x1 y1, from the image's pixels to the square's, float32."""
         height, width = self.scaled
         # one scale for each direction: both sides of `scaled` are rounded
         scale = np.array([width / self.width, height / self.height] * 2)
@@ -143,7 +143,7 @@ def resize_mask(mask: NDArray[Any], size: tuple[int, int]) -> Tensor:
 
 
 def _sample_positions(count: int, step: float, extent: float, like: Tensor) -> Tensor:
-    """Centres of ``count`` steps from the start of a map of this extent, in the units of `grid_sample`."""
+    """Centres of ``count`` steps from the start of a map of this extent, for `grid_sample`."""
     index = torch.arange(
         count,
         dtype=torch.float32,
@@ -154,7 +154,10 @@ def _sample_positions(count: int, step: float, extent: float, like: Tensor) -> T
 
 
 def _sample(x: Tensor, rows: Tensor, columns: Tensor) -> Tensor:
-    """Sample (B, C, h, w) bilinearly at these rows and columns (units of `grid_sample`); its border goes on outside."""
+    """Sample (B, C, h, w) bilinearly at these rows and columns (units of `grid_sample`).
+
+    Outside, the border is repeated.
+    """
     x_positions = columns.expand(len(rows), -1)
     y_positions = rows[:, None].expand(-1, len(columns))
     where = torch.stack([x_positions, y_positions], dim=-1)

@@ -93,7 +93,7 @@ def _to_8bit(image: NDArray[Any]) -> NDArray[np.uint8]:
 
 
 def in_field_of_view(image: NDArray[Any]) -> NDArray[np.bool_]:
-    """Tell the pixels of a grey image from padding outside the field of view, which must not decide the scale.
+    """Tell the pixels of a grey image from padding outside the field of view.
 
     Padding is one extreme value, repeated exactly and detached from all others, that fills corners
     of the image around a convex part (a circle, a rectangle, also a rotated one), or that is so far
@@ -139,7 +139,7 @@ def _padding(image: NDArray[Any], seen: NDArray[np.bool_]) -> NDArray[np.bool_] 
 def _surrounds(
     padding: NDArray[np.bool_], rest: NDArray[np.bool_], seen: NDArray[np.bool_]
 ) -> bool:
-    """Tell whether padding fills at least two corners of what was seen, around a part without dents and holes."""
+    """Tell whether padding fills two corners or more, around a field without dents and holes."""
     rows = np.flatnonzero(seen.any(axis=1))
     columns = np.flatnonzero(seen.any(axis=0))
     # two suffice: a part that reaches three borders leaves no more
@@ -160,13 +160,16 @@ def _spanned(part: NDArray[np.bool_]) -> int:
 
 
 def check_image(image: NDArray[Any], name: str = "image") -> NDArray[Any]:
-    """Return the image as an array if it is one plane of finite numbers, else raise (see `as_rgb8`)."""
+    """Return the image as an array if it is one plane of finite numbers, else raise.
+
+    See `as_rgb8` for the errors.
+    """
     image = np.asarray(image)
     color = image.ndim == 3 and image.shape[2] in (3, 4)
     if image.ndim != 2 and not color:
         raise ValueError(
-            f"The {name} must be one plane, (height, width) or (height, width, 3 or 4 channels); got shape "
-            f"{image.shape}. For a stack, use predict_stack or choose a plane."
+            f"The {name} must be one plane, (height, width) or (height, width, 3 or 4 channels); "
+            f"got shape {image.shape}. For a stack, use predict_stack or choose a plane."
         )
     if min(image.shape[:2]) < 2:
         raise ValueError(
@@ -179,14 +182,14 @@ def check_image(image: NDArray[Any], name: str = "image") -> NDArray[Any]:
         bad = image.size - int(np.count_nonzero(np.isfinite(image)))
         if bad:
             raise ValueError(
-                f"The {name} has {bad} of {image.size} values that are not finite (NaN or infinity). "
-                "Replace them first, for instance with numpy.nan_to_num."
+                f"The {name} has {bad} of {image.size} values that are not finite (NaN or "
+                "infinity). Replace them first, for instance with numpy.nan_to_num."
             )
     return image
 
 
 def check_contrast(image: NDArray[Any], name: str = "image") -> None:
-    """Raise ValueError if all values of an image or stack are equal: there is nothing to tell apart in it."""
+    """Raise ValueError if all values of an image or stack are equal: nothing can be told apart."""
     low = image.min()
     high = image.max()
     if low == high:
@@ -198,7 +201,7 @@ def check_contrast(image: NDArray[Any], name: str = "image") -> None:
 def unit_channels(
     rgb: NDArray[np.uint8], channels: int, channel: Channel = "luminance"
 ) -> NDArray[np.float32]:
-    """Make the in-context model's input of an 8-bit RGB image: (channels, H, W) in [0, 255], not yet scaled.
+    """Make the in-context model's input of an 8-bit RGB image, (channels, H, W) in [0, 255].
 
     Parameters
     ----------

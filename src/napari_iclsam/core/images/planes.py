@@ -39,7 +39,10 @@ class ArrayLike(Protocol):
 
 
 def is_rgb(shape: tuple[int, ...]) -> bool:
-    """Tell whether an array of this shape is taken for color: a last axis of 3 or 4 behind at least two others."""
+    """Tell whether an array of this shape is taken for color.
+
+    It is if its last axis is 3 or 4 long and at least two others precede it.
+    """
     return len(shape) >= 3 and shape[-1] in (3, 4)
 
 
@@ -69,7 +72,10 @@ def stack_axis(shape: tuple[int, ...], axis: int) -> int:
 
 
 def plane(volume: ArrayLike, axis: int, number: int) -> NDArray[Any]:
-    """Return one plane in memory: (H, W) or (H, W, C). Of dask and zarr arrays only that plane is computed."""
+    """Return one plane in memory: (H, W) or (H, W, C).
+
+    Of dask and zarr arrays only that plane is computed.
+    """
     key = (slice(None),) * axis + (number,)
     return np.asarray(volume[key])
 

@@ -108,7 +108,7 @@ def _overlaps(length: int, new: int) -> _Line:
 
 
 def _enlarged(rgb: NDArray[np.uint8], size: tuple[int, int]) -> NDArray[np.uint8]:
-    """Average areas smaller than a pixel, each of which lies in two pixels at most, in fixed point."""
+    """Average areas smaller than a pixel, each in two pixels at most, in fixed point."""
     height, width = size
     wide = _weighted_sum(
         rgb,

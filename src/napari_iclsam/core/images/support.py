@@ -31,7 +31,7 @@ class LabelStyle:
 
 @dataclass(frozen=True, slots=True)
 class SupportSet:
-    """K pairs of image and labels. Made by `SupportSet.of`, which checks; sizes may differ from pair to pair.
+    """K pairs of image and labels. Made by `SupportSet.of`, which checks; sizes may differ.
 
     Attributes
     ----------
@@ -70,8 +70,8 @@ class SupportSet:
         """
         if len(images) != len(labels):
             raise ValueError(
-                f"Each example needs one image and one label image; got {len(images)} images and {len(labels)} label "
-                "images."
+                f"Each example needs one image and one label image; got {len(images)} images and "
+                f"{len(labels)} label images."
             )
         if len(images) == 0:
             raise ValueError("At least one example (an image with labels) is needed; got none.")
@@ -86,7 +86,8 @@ class SupportSet:
         ids = sorted(found - {0})
         if not ids:
             raise ValueError(
-                "All examples are background (label 0 everywhere). Paint at least one object in at least one of them."
+                "All examples are background (label 0 everywhere). Paint at least one object in "
+                "at least one of them."
             )
         return cls(
             tuple(p[0] for p in pairs),
@@ -142,21 +143,22 @@ def _check_pair(
     labels = np.asarray(labels)
     if labels.shape != image.shape[:2]:
         raise ValueError(
-            f"Example {number}: image and labels must have the same height and width; got image {image.shape[:2]} and "
-            f"labels {labels.shape}."
+            f"Example {number}: image and labels must have the same height and width; got image "
+            f"{image.shape[:2]} and labels {labels.shape}."
         )
     # a mask is a label image with the one label 1
     if labels.dtype == bool:
         labels = labels.astype(np.uint8)
     if not np.issubdtype(labels.dtype, np.integer):
         raise TypeError(
-            f"Example {number}: labels must be integers (0 background, 1, 2, ... objects); got dtype {labels.dtype}."
+            f"Example {number}: labels must be integers (0 background, 1, 2, ... objects); got "
+            f"dtype {labels.dtype}."
         )
     low, high = int(labels.min()), int(labels.max())
     if low < 0 or high > np.iinfo(np.int32).max:
         raise ValueError(
-            f"Example {number}: labels must be 0 (background) or positive and below 2**31; got values from {low} to "
-            f"{high}."
+            f"Example {number}: labels must be 0 (background) or positive and below 2**31; got "
+            f"values from {low} to {high}."
         )
     # an example without any label may be blank: it shows where nothing is
     if high > 0:

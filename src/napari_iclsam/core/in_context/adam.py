@@ -13,7 +13,8 @@ _EPSILON = 1e-8
 class Adam:
     """Adam on a list of parameters.
 
-    That of `torch.optim` loads PyTorch's compiler, which beside Mesa's software renderer has ended the process.
+    That of `torch.optim` loads PyTorch's compiler, which beside Mesa's software renderer has ended
+    the process.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""Augmentation of the support set for test-time fine-tuning: which crops, and how pairs are transformed."""
+"""Augmentation of the support set for test-time fine-tuning: crops and transforms of pairs."""
 
 from __future__ import annotations
 
@@ -29,11 +29,11 @@ _LARGEST_CROP = 0.9
 """Relative size beyond which a crop is as good as the full image."""
 
 _PART_FACTOR = 1.6
-"""A part of an image is up to so many times as large as the model's input at the scale of the full-image stage."""
+"""Side of the largest part of an image: in sides of the model's input in the full-image stage."""
 
 
 def draw_object_crops(rng: Rng, masks: Sequence[NDArray[np.bool_]]) -> list[PixelSlices] | None:
-    """Draw crops around the foreground as the crop stages take them, that of the query (the first) somewhat off.
+    """Draw crops around the foreground as the crop stages take them, the query's somewhat off.
 
     Returns
     -------
@@ -112,7 +112,10 @@ class Transform:
     noise: Tensor
 
     def apply(self, images: Tensor, masks: Tensor) -> tuple[Tensor, Tensor]:
-        """Transform images (n, C, s, s) in [0, 1] and masks (n, 1, s, s); images are then scaled to [0, 1]."""
+        """Transform images (n, C, s, s) in [0, 1] and masks (n, 1, s, s).
+
+        Images are then scaled to [0, 1].
+        """
         # clamped, since a power of what is slightly below zero is not a number
         moved = self._read(images).clamp(0, 1) ** self.gamma + self.noise
         low = moved.amin((1, 2, 3), keepdim=True)

@@ -1,4 +1,4 @@
-"""The in-context model, coarse to fine: the full image, then crops around what was found and what is expected."""
+"""The in-context model, coarse to fine: the full image, then crops of found and expected places."""
 
 from __future__ import annotations
 
@@ -134,7 +134,7 @@ def encode_full_images(runner: InContextRunner, examples: Examples) -> EncodedSu
 
 
 def full_image_side(sizes: Sequence[int], masks: Sequence[Masks], recipe: Recipe) -> int:
-    """Return at which of a model's input sizes full images are shown, given the masks of each label in each."""
+    """Return the input size for full images, given the masks of each label in each image."""
     if recipe.input_size == "nearest":
         return nearest_size(sizes, shapes_of(masks))
     cropped = _crop_sizes(
@@ -153,7 +153,7 @@ def full_image_side(sizes: Sequence[int], masks: Sequence[Masks], recipe: Recipe
 def encode_crops(
     runner: InContextRunner, encoded: EncodedSupport, examples: Examples
 ) -> EncodedSupport:
-    """Add crops around the objects of the support set, for the crop stages, and templates of the objects."""
+    """Add crops around the objects of the support set, and templates of the objects."""
     masks = examples.masks_by_label()
     regions = _regions(masks)
     stages = []
@@ -229,7 +229,7 @@ def segment_in_context(
 
 
 def nearest_examples(examples: Examples, query: Embedding, count: int) -> Examples:
-    """Return the examples whose embeddings are most similar to the query's, in the order of the set.
+    """Return the examples whose embeddings are most similar to the query's, in the set's order.
 
     Similarity is the cosine of their means over the image, less the mean of the support.
     """
@@ -246,7 +246,7 @@ def nearest_examples(examples: Examples, query: Embedding, count: int) -> Exampl
 def encode_support(
     runner: InContextRunner, examples: Examples, encoded: EncodedSupport | None = None
 ) -> EncodedSupport:
-    """Encode a support set, full images and crops, as far as it was not ``encoded`` for a preview."""
+    """Encode full images and crops of a support set that were not ``encoded`` for a preview."""
     if encoded is None:
         encoded = encode_full_images(runner, examples)
     return encode_crops(runner, encoded, examples)
@@ -263,7 +263,7 @@ def _regions(masks: Sequence[Masks]) -> list[list[Region | None]]:
 def _crop_sizes(
     regions: Sequence[Sequence[Region | None]], factor: float, recipe: Recipe
 ) -> dict[int, float]:
-    """Return the relative size of the crops of those labels whose crops are smaller than the images."""
+    """Return the relative crop sizes of those labels whose crops are smaller than the images."""
     if not recipe.coarse_to_fine:
         return {}
     sizes = {}
@@ -290,7 +290,10 @@ class _SupportCrop:
 def _support_crops(
     examples: Examples, masks: Masks, regions: Sequence[Region | None], size: float
 ) -> list[_SupportCrop]:
-    """Crop each pair around a label; where an example does not hold it, where it is in the others."""
+    """Crop each pair around a label.
+
+    An example without it is cropped where it lies in the others.
+    """
     known = [region for region in regions if region]
     row = float(np.mean([region.row for region in known]))
     column = float(np.mean([region.column for region in known]))
@@ -315,7 +318,10 @@ def _encode_stage(
     *,
     last: bool,
 ) -> CropStage:
-    """Encode the crops of a stage: the last at the size that its masks need, one that prepares it at the smallest."""
+    """Encode the crops of a stage.
+
+    The last stage has the size that its masks need, a stage that prepares it the smallest.
+    """
     masks = [[crop.mask for crop in of_label] for of_label in crops.values()]
     # a stage that only prepares the next needs no detail
     side = min(runner.network.image_sizes)
@@ -415,7 +421,7 @@ def _segment_crops(
 
 
 def _by_turn(planned: Mapping[int, list[Crop]]) -> list[dict[int, Crop]]:
-    """Regroup the crops of each label: the first of all labels, then the second of those that have one."""
+    """Regroup the crops of each label: the first of all labels, then the second if any."""
     turns = []
     for turn in range(max(map(len, planned.values()))):
         of_turn = {}
@@ -450,7 +456,7 @@ def _segment_turn(
 
 
 def find_foreground(logits: Tensor) -> Region | None:
-    """Return where logits (h, w) show foreground, without its small components; None if they show none."""
+    """Return where logits (h, w) show foreground, without small components; None if nowhere."""
     # components are found on the CPU, where large images take long, and a box needs no single
     # pixels
     step = math.ceil(max(logits.shape) / _LATTICE)

@@ -1,4 +1,4 @@
-"""Test-time fine-tuning: a few steps of gradient descent on episodes that are made of the support set.
+"""Test-time fine-tuning: a few steps of gradient descent on episodes of the support set.
 
 In an episode one example is the query, some of the others are its support, and its mask is the
 target. Augmentation keeps the few examples from being learnt by heart; the steps are few and small.
@@ -212,7 +212,7 @@ class EpisodeSampler:
         )
 
     def _inputs(self, rng: Rng, pairs: Sequence[int], masks: Masks) -> tuple[Tensor, Tensor]:
-        """Crop pairs and make them the network's inputs, images (n, C, s, s) and masks (n, 1, s, s)."""
+        """Crop pairs to the network's inputs, images (n, C, s, s) and masks (n, 1, s, s)."""
         shown = [masks[pair] for pair in pairs]
         side = min(_SIDE, self.full_image_side)
         inputs = []
@@ -241,7 +241,10 @@ class EpisodeSampler:
 
 
 def draw_pairs(rng: Rng, masks: Masks) -> list[int]:
-    """Draw the query and its support, of which one holds the label: the query itself, if no other does."""
+    """Draw the query and its support, of which one holds the label.
+
+    That is the query itself, if no other does.
+    """
     holders = rng.permutation(_holders(masks)).tolist()
     query = holders[0]
     # a support without the label would teach to ignore the support

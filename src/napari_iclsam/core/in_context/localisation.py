@@ -101,7 +101,10 @@ def localise(templates: Mapping[int, ObjectTemplate], query: Embedding) -> dict[
 def _leave_one_out_errors(
     grids: Sequence[Tensor], spectra: Tensor, regions: Sequence[Region]
 ) -> list[float]:
-    """Localise examples by means of the others: distances from their true place, relative to their size."""
+    """Localise examples by means of the others.
+
+    Return distances from their true place, relative to their size.
+    """
     count = len(regions)
     if count < 2:
         return []
@@ -119,7 +122,7 @@ def _leave_one_out_errors(
 
 
 def _unit_features(embedding: Embedding) -> Tensor:
-    """Return an image's features less their mean, of length one, on a grid of fixed size: (F, 32, 32)."""
+    """Return an image's features less their mean, of length one, on a fixed grid, (F, 32, 32)."""
     # one grid for all shapes, so that places are relative to height and width
     cells = F.adaptive_avg_pool2d(embedding.cells.float()[None], _CELLS)[0]
     # what all cells of an image share would correlate everywhere
@@ -153,14 +156,17 @@ def _template(spectrum: Tensor, regions: Sequence[Region]) -> ObjectTemplate:
 
 
 def _spectrum(cells: Tensor) -> Tensor:
-    """Return the Fourier transform of (F, h, w), padded with zeros to twice the cells, (F, 64, 33)."""
+    """Return the Fourier transform (F, 64, 33) of (F, h, w), zero-padded to twice the cells."""
     # without padding, what leaves the image at one side would come in at the other
     spectrum: Tensor = torch.fft.rfft2(cells, s=(2 * _CELLS, 2 * _CELLS))
     return spectrum
 
 
 def _best_place(query: Tensor, template: ObjectTemplate) -> Region:
-    """Return the best place in a query, given its spectrum: the cross-correlation is a product there."""
+    """Return the best place in a query, given its spectrum.
+
+    In the spectrum, the cross-correlation is a product.
+    """
     product = (query * template.spectrum.conj()).sum(dim=0)
     correlation = torch.fft.irfft2(product, s=(2 * _CELLS, 2 * _CELLS))
     # the object is in the middle of its patch and the transform counts from the corner

@@ -15,7 +15,7 @@ from napari_iclsam.core.images.geometry import resize, resize_mask
 
 @dataclass(frozen=True, slots=True)
 class DetailLoss:
-    """How much of its area a mask may lose by halving, below the images' own size and from it on."""
+    """Share of its area that a mask may lose by halving: below the images' size, and above."""
 
     below_own: float
     from_own: float
@@ -29,7 +29,7 @@ FIND = DetailLoss(0.8, 0.8)
 
 
 def nearest_size(sizes: Sequence[int], shapes: Sequence[tuple[int, int]]) -> int:
-    """Return which of an in-context model's input sizes is nearest to the largest of a task's images (H, W).
+    """Return the in-context model's input size nearest to the largest of a task's images (H, W).
 
     By ratio; the size of an image of H x W is sqrt(H W), as it will be resized to a square.
     """
@@ -51,8 +51,8 @@ def smallest_sufficient_size(
 ) -> int:
     """Return the smallest input size of a model that is enough for masks.
 
-    It is at most one step below the masks' own size, the nearest that the model has, and at most twice that. The
-    largest that the model has is for thin objects alone, and no image's own size.
+    It is at most one step below the masks' own size, the nearest that the model has, and at most
+    twice that. The largest that the model has is for thin objects alone, and no image's own size.
 
     Parameters
     ----------

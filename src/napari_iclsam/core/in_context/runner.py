@@ -23,17 +23,20 @@ TASKS_AT_ONCE = 2
 """In-context tasks of one call on a processor: four of 512 x 512 at once take a tenth longer."""
 
 SMALL_TASKS = 2**17
-"""Pixels of one call that may be more tasks: four of 128 x 128 one by one take half as long again."""
+"""Pixels of one call of several tasks.
+
+Four tasks of 128 x 128 one by one take half as long again.
+"""
 
 _FLIPS: tuple[tuple[int, ...], ...] = ((), (-1,), (-2,), (-2, -1))
 """Axes mirrored in each copy of test-time augmentation; the first copy is the image itself."""
 
 Context = SupportFeatures | TwoScalesContext
-"""What an in-context network computes of a support set alone; the tasks come first in all of its tensors."""
+"""What an in-context network computes of a support set alone, in tensors (tasks, ...)."""
 
 
 class InContextNetwork(Protocol):
-    """What the in-context networks have in common: see `napari_iclsam.models.universeg.UniverSeg`."""
+    """What the in-context networks share: see `napari_iclsam.models.universeg.UniverSeg`."""
 
     image_sizes: tuple[int, ...]
     image_channels: int
@@ -99,7 +102,7 @@ class InContextRunner:
         return tuple(contexts)
 
     def encode(self, images: Tensor, masks: Tensor) -> Context:
-        """Encode support images (T, K, C, s, s) and masks (T, K, 1, s, s), without mirrored copies."""
+        """Encode support images (T, K, C, s, s), masks (T, K, 1, s, s), not mirrored."""
         with computing_in(self.dtype, self.device):
             return self.network.encode_support(images, masks)
 
@@ -166,7 +169,8 @@ def in_context_input(channels: Tensor, side: int, *, antialias: bool, rescale: b
     antialias : bool
         Average over what a pixel of the smaller image covers, instead of reading single pixels.
     rescale : bool
-        Scale to [0, 1] again after resizing. The published code does so for support images and not for queries.
+        Scale to [0, 1] again after resizing. The published code does so for support images and not
+        for queries.
     """
     values = _to_unit_range(channels[None])
     if antialias:

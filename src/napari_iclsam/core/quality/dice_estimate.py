@@ -43,7 +43,7 @@ def estimate_dice(log_odds: LogOdds, corrections: Sequence[float]) -> list[float
 
 
 def bias_correction(cases: Sequence[HeldOut], label: int, weights: FusionWeights) -> float:
-    """Return what to add to the log-odds of the estimates of a label, from the held-out examples that hold it."""
+    """Return the bias correction of a label's log-odds, from the held-out examples that hold it."""
     known = holding(cases, label)
     dice = [fused_dice(case, label, weights) for case in known]
     return correction_of(
@@ -54,7 +54,7 @@ def bias_correction(cases: Sequence[HeldOut], label: int, weights: FusionWeights
 
 
 def correction_of(log_odds: Sequence[LogOdds], label: int, dice: Sequence[float]) -> float:
-    """Return what to add to the log-odds of the estimates of a label, given the Dice that examples reached."""
+    """Return the bias correction of a label's log-odds, given the Dice that examples reached."""
     errors = []
     for of_example, reached in zip(log_odds, dice, strict=True):
         expected = _expected(of_example)[label]
@@ -64,7 +64,7 @@ def correction_of(log_odds: Sequence[LogOdds], label: int, dice: Sequence[float]
 
 
 def _expected(log_odds: LogOdds) -> Tensor:
-    """Return the log-odds of the Dice that follows from the in-context model's probabilities, of each label, (L,)."""
+    """Return the log-odds of each label's Dice, (L,), by the in-context model's probabilities."""
     # of the in-context model alone: its order of images is right, see benchmarks/RESULTS.md
     counts = histogram(log_odds.icl.flatten(1))
     best = best_bin(counts)[:, None]

@@ -47,7 +47,8 @@ class Check:
         # the weakest label decides: the advice is for it
         if min(score.fused for score in self.scores.values()) < _GOOD:
             lines.append(
-                "More examples, above all of images that look different, are the surest way to a better result."
+                "More examples, above all of images that look different, are the surest way to a "
+                "better result."
             )
         return lines
 
@@ -60,8 +61,8 @@ class Check:
         elif gain < -_NOTICEABLE:
             effect = "does harm"
         return (
-            f"{self.names[label]}: expect a {quality} result, Dice about {score.fused:.2f} (SAM {effect} here: "
-            f"{score.icl:.2f} without, {score.fused:.2f} with)."
+            f"{self.names[label]}: expect a {quality} result, Dice about {score.fused:.2f} (SAM "
+            f"{effect} here: {score.icl:.2f} without, {score.fused:.2f} with)."
         )
 
 

@@ -13,7 +13,8 @@ from napari_iclsam.core.images.geometry import Frame
 def in_context_guidance(confidence: Tensor, pairs: int, alpha0: float) -> Tensor:
     """Return the guidance of the in-context model, alpha z.
 
-    z is the map standardised over the image, alpha = alpha0 exp(-0.1 K) for K pairs (Hu et al. 2024).
+    z is the map standardised over the image, alpha = alpha0 exp(-0.1 K) for K pairs (Hu et al.
+    2024).
 
     Parameters
     ----------
@@ -48,13 +49,16 @@ def attention_bias(confidence: Tensor, frame: Frame, grid: int, beta: float) -> 
 
 
 def confidence_score(confidence: Tensor) -> Tensor:
-    """Return (map - 0.5) / std(map) of confidence maps (L, 1, H, W); zeros where the map is flat."""
+    """Return (map - 0.5) / std(map) of confidence maps (L, 1, H, W); 0 where the map is flat."""
     center = torch.full((1, 1, 1, 1), 0.5, device=confidence.device)
     return standardise(confidence, center)
 
 
 def standardise(values: Tensor, center: Tensor) -> Tensor:
-    """Return (values - center) / std(values), the sample's over the last two axes; zeros where values are flat."""
+    """Return (values - center) / std(values), with the sample's std over the last two axes.
+
+    Flat values become zeros.
+    """
     std = values.std(dim=(-2, -1), keepdim=True)
     largest = values.abs().amax(dim=(-2, -1), keepdim=True)
     # relative to the values, since rounding alone gives a constant map a tiny deviation

@@ -20,7 +20,10 @@ _SHRINK_TO = 0.9
 
 
 def find_boxes(probabilities: Tensor, size: tuple[int, int], recipe: Recipe) -> tuple[Boxes, ...]:
-    """Return the box prompts of each label from probabilities (L, 1, h, w), in pixels of an image of a size (H, W)."""
+    """Return the box prompts of each label from probabilities (L, 1, h, w).
+
+    Boxes are in pixels of an image of the size (H, W).
+    """
     on_image = resize(probabilities, size)[:, 0]
     masks = (on_image > 0.5).cpu().numpy()
     boxes = []
@@ -52,7 +55,7 @@ def open_until_shrunk(mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
 
 
 def boxes_of(mask: NDArray[np.bool_], min_component: float, max_boxes: int) -> Boxes:
-    """Return a tight box for the largest 4-connected component and each other one that is not too small.
+    """Return a tight box for the largest 4-connected component and each other of sufficient size.
 
     Parameters
     ----------

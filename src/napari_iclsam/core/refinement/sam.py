@@ -81,7 +81,10 @@ def refine_with_sam(
 
 
 def _maximum_on_image(logits: Tensor, frame: Frame) -> Tensor:
-    """Return the maximum of logits (n, g, g) over the square, on the image, (1, H, W); one at a time to save memory."""
+    """Return the maximum of logits (n, g, g) over the square, on the image, (1, H, W).
+
+    They are resized one at a time to save memory.
+    """
     maximum = frame.logits_to_image(logits[:1, None])[0]
     for one in logits[1:]:
         maximum = torch.maximum(maximum, frame.logits_to_image(one[None, None])[0])
@@ -91,7 +94,7 @@ def _maximum_on_image(logits: Tensor, frame: Frame) -> Tensor:
 def mask_prompts(
     probabilities: Tensor, frame: Frame, boxes: Tensor, owners: Tensor, side: int
 ) -> Tensor:
-    """Make mask prompts: the in-context model's logits within each box and a margin, `BACKGROUND` outside.
+    """Make mask prompts: in-context logits in each box and margin, `BACKGROUND` outside.
 
     Parameters
     ----------
@@ -124,7 +127,7 @@ def mask_prompts(
 
 
 def _inside(boxes: Tensor, square: int, side: int) -> Tensor:
-    """Return which pixels of ``side`` x ``side`` over the square lie in each box and its margin, (N, 1, side, side)."""
+    """Return which pixels over the square lie in each box and its margin, (N, 1, side, side)."""
     pixel = square / side
     centers = (torch.arange(side, device=boxes.device) + 0.5) * pixel
     # a pixel at least, so that the prompt of a tiny box is not empty
