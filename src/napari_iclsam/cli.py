@@ -11,8 +11,9 @@ import click
 
 if TYPE_CHECKING:
     from napari_iclsam.commands.inputs import Reading
+    from napari_iclsam.commands.job import Workers
     from napari_iclsam.commands.model import Model
-    from napari_iclsam.commands.segment import Destination
+    from napari_iclsam.commands.outputs import Destination
 
 C = TypeVar("C", bound=Callable[..., Any])
 
@@ -25,7 +26,8 @@ _PATH = click.Path(path_type=Path)
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command and return its exit status.
 
-    It is 0, 2 at bad input (one line on the error stream), or 130 if the user stopped it.
+    It is 0; 1 if some images of a batch failed; 2 at bad input (one line on the error stream); 130
+    if the user stopped it.
     """
     given = list(sys.argv[1:] if arguments is None else arguments)
     # Not click's own handling, which ends the process and prints errors of several lines.
@@ -110,8 +112,9 @@ _query = click.option(
     multiple=True,
     required=True,
     type=_PATH,
-    metavar="IMAGE",
-    help="An image or a stack to segment. Repeat it for more.",
+    metavar="IMAGE|FOLDER|PATTERN",
+    help="An image or a stack to segment, a folder of them, or a pattern in quotes, such as "
+    "'scans/**/*.tif'. Repeat it for more.",
 )
 
 
@@ -219,6 +222,29 @@ _model = _options(
         help="Any other setting. Repeat it for more.",
     ),
 )
+_batch = _options(
+    click.option(
+        "--resume",
+        is_flag=True,
+        help="Leave results alone that the same task has made of the same images, and make the "
+        "others.",
+    ),
+    click.option(
+        "--summary",
+        type=_PATH,
+        metavar="CSV",
+        help="Table with a row an image.  [default: summary.csv beside the results of a batch]",
+    ),
+    click.option(
+        "--jobs",
+        type=click.IntRange(1),
+        default=1,
+        show_default=True,
+        metavar="N",
+        help="Processes that segment images side by side; they share the processor's cores, and "
+        "each holds the models.",
+    ),
+)
 _destination = _options(
     click.option(
         "--output",
@@ -276,6 +302,7 @@ def demo(
 @_support
 @_query
 @_destination
+@_batch
 @_view
 @_labels
 @_model
@@ -284,9 +311,8 @@ def segment(
     queries: Sequence[Path],
     output: Path,
     report: Path | None,
-    overwrite: bool,
     **options: Any,
-) -> None:
+) -> int:
     """Segment images or stacks by examples.
 
     TIFF, PNG, JPEG and NIfTI files are read; labels are written in the kind of the image, with its
@@ -294,10 +320,11 @@ def segment(
     """
     from napari_iclsam.commands import segment as run
 
+    destination = _destination_of(output, report, options)
+    workers = _workers_of(options)
     reading = _reading_of(options)
-    run.segment(
-        support, queries, reading, _model_of(**options), _destination_of(output, report, overwrite)
-    )
+    model = _model_of(**options)
+    return run.segment(support, queries, reading, model, destination, workers)
 
 
 @application.command()
@@ -311,7 +338,7 @@ def fit(
     support: Sequence[tuple[Path, Path]], output: Path, overwrite: bool, **options: Any
 ) -> None:
     """Keep examples and settings in a file, for `predict`, for napari, or for a colleague."""
-    from napari_iclsam.commands import segment as run
+    from napari_iclsam.commands import fit as run
 
     reading = _reading_of(options)
     run.fit(support, reading, _model_of(**options), output, overwrite=overwrite)
@@ -327,6 +354,7 @@ def fit(
 )
 @_query
 @_destination
+@_batch
 @_view
 @_device
 def predict(
@@ -334,16 +362,15 @@ def predict(
     queries: Sequence[Path],
     output: Path,
     report: Path | None,
-    overwrite: bool,
     device: str,
     **options: Any,
-) -> None:
+) -> int:
     """Segment images or stacks by the examples in a task file."""
     from napari_iclsam.commands import segment as run
 
-    run.predict(
-        task, queries, _reading_of(options), device, _destination_of(output, report, overwrite)
-    )
+    destination = _destination_of(output, report, options)
+    workers = _workers_of(options)
+    return run.predict(task, queries, _reading_of(options), device, destination, workers)
 
 
 @application.command()
@@ -357,7 +384,7 @@ def check(
     support: Sequence[tuple[Path, Path]], report: Path | None, overwrite: bool, **options: Any
 ) -> None:
     """Segment each example by the others: what to expect, and which part of the method to trust."""
-    from napari_iclsam.commands import segment as run
+    from napari_iclsam.commands import check as run
 
     reading = _reading_of(options)
     run.check(support, reading, _model_of(**options), report, overwrite=overwrite)
@@ -467,10 +494,20 @@ def _model_of(
     return Model(choice, read_settings(mode, assignments))
 
 
-def _destination_of(output: Path, report: Path | None, overwrite: bool) -> Destination:
-    from napari_iclsam.commands.segment import Destination
+def _destination_of(output: Path, report: Path | None, options: dict[str, Any]) -> Destination:
+    """Take out of the options of a command what says where results go."""
+    from napari_iclsam.commands.outputs import Destination
 
-    return Destination(output, report, overwrite)
+    overwrite = options.pop("overwrite")
+    resume = options.pop("resume")
+    return Destination(output, report, overwrite, resume, options.pop("summary"))
+
+
+def _workers_of(options: dict[str, Any]) -> Workers:
+    """Take out of the options of a command what says who computes."""
+    from napari_iclsam.commands.job import Workers
+
+    return Workers(options.pop("jobs"))
 
 
 if __name__ == "__main__":

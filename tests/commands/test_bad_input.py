@@ -170,15 +170,6 @@ def test_queries_that_would_share_a_result_are_refused(
     )
 
 
-def test_a_bad_query_among_good_ones_stops_all(run: Callable[..., Ran], folder: Path) -> None:
-    tifffile.imwrite("bad.tif", WITH_NAN)
-    is_one_error(
-        run("segment", *PAIRS, "--query", "p.png", "--query", "bad.tif", "--output", "out"),
-        "bad.tif",
-    )
-    assert not (folder / "out").exists()
-
-
 def test_existing_results_are_replaced_on_demand(run: Callable[..., Ran], folder: Path) -> None:
     Path("o.png").write_bytes(b"old")
     arguments = ("segment", *PAIRS, "--query", "p.png", "--output", "o.png", *QUICK)

@@ -13,7 +13,6 @@ import pytest
 import tifffile
 from PIL import Image
 
-from napari_iclsam.commands import segment as commands
 from napari_iclsam.core.task_file import read_task
 from napari_iclsam.files import read_labels
 from tests.commands.conftest import PAIRS, QUICK, SIZE, Ran, is_one_error, picture
@@ -267,43 +266,3 @@ def test_a_blank_picture_of_a_batch_has_an_empty_result(
     assert read_labels(Path("out/p_labels.png")).array.any()
     assert "one value everywhere" in ran.out
     assert json.loads(Path("r.json").read_text())["queries"][0]["labels"][0]["pixels"] == 0
-
-
-@pytest.mark.parametrize(
-    "failure", [KeyboardInterrupt, OSError(28, "No space left on device")], ids=["stop", "full"]
-)
-def test_what_is_finished_is_kept_and_named(
-    run: Callable[..., Ran], folder: Path, monkeypatch: pytest.MonkeyPatch, failure: BaseException
-) -> None:
-    original = commands.write_labels
-
-    def write(path: Path, labels: Any, space: Any) -> None:
-        if "q_labels" in path.name:
-            path.write_bytes(b"half of it")
-            raise failure
-        original(path, labels, space)
-
-    monkeypatch.setattr(commands, "write_labels", write)
-    ran = run("segment", *PAIRS, "--query", "p.png", "--query", "q.png", "--output", "out", *QUICK)
-    assert ran.status == (130 if failure is KeyboardInterrupt else 2)
-    assert sorted(path.name for path in (folder / "out").iterdir()) == ["p_labels.png"]
-    assert read_labels(Path("out/p_labels.png")).shape == SIZE
-    kept, last = filter(None, ran.err.splitlines())  # click leaves a line free after ^C
-    assert kept == f"Done before that, and kept: {Path('out/p_labels.png')}."
-    expected = (
-        "Stopped."
-        if failure is KeyboardInterrupt
-        else f"Error: {Path('out/q_labels.png')}: No space left"
-    )
-    assert last.startswith(expected)
-    assert not list(folder.glob(".napari-iclsam-*"))
-
-
-def test_an_old_name_of_a_setting_is_understood_and_said(
-    run: Callable[..., Ran], folder: Path
-) -> None:
-    ran = run(
-        "segment", *PAIRS, "--query", "p.png", "--output", "o.png", "--setting", "calibrate=false"
-    )
-    assert ran.status == 0
-    assert "Note: the setting calibrate is now called cross_validate." in ran.err

@@ -41,8 +41,10 @@ def test_several_queries_go_to_a_folder_in_their_own_kind_with_a_report(
     )
     assert (ran.status, ran.err) == (0, "")
     assert sorted(p.name for p in (folder / "out" / "x").iterdir()) == [
+        ".napari-iclsam",
         "p_labels.png",
         "r_labels.png",
+        "summary.csv",
     ]
     written = read_labels(Path("out/x/p_labels.png")).array
     support = SupportSet.of(*zip(*(picture(seed) for seed in (0, 1)), strict=True))

@@ -21,7 +21,7 @@ from napari_iclsam.commands.model import Model
 from napari_iclsam.commands.outputs import written_together
 from napari_iclsam.commands.picture import Column, write_picture
 from napari_iclsam.commands.progress import follow
-from napari_iclsam.commands.segment import say_models
+from napari_iclsam.commands.task_facts import TaskFacts
 from napari_iclsam.core.images.support import LabelStyle, SupportSet
 from napari_iclsam.core.metrics import dice
 from napari_iclsam.core.prediction import Progress
@@ -78,7 +78,7 @@ def demo(
         write_picture(places[picture_path], columns, sample.names)
     _show_dice(sample, wanted, result)
     click.echo(f"{seconds:.0f} seconds, models loaded and examples read included.")
-    say_models(task)
+    TaskFacts.of(task).say_models()
     click.echo(f"Labels: {labels_path}\nPicture: {picture_path}")
     _show_viewer(name, headless=headless)
 

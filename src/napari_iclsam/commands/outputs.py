@@ -13,6 +13,36 @@ from pathlib import Path
 from napari_iclsam.files import labels_suffix, stem, suffix
 
 
+@dataclass(frozen=True, slots=True)
+class Destination:
+    """Where labels, report and summary go.
+
+    Attributes
+    ----------
+    output : Path
+        A file, or a folder.
+    report : Path, optional
+    overwrite : bool
+        Replace files that exist.
+    resume : bool
+        Leave results alone that the same task has made of the same image.
+    summary : Path, optional
+        Of a batch; by default beside the results.
+    """
+
+    output: Path
+    report: Path | None
+    overwrite: bool
+    resume: bool = False
+    summary: Path | None = None
+
+
+def is_folder(output: Path) -> bool:
+    """Return whether results go into a folder of this name, and not into one file."""
+    # A folder may be called "results.tif": what exists goes before what the name says.
+    return output.is_dir() or not suffix(output)
+
+
 def output_paths(output: Path, queries: Sequence[Path]) -> list[Path]:
     """Return where the labels of each query go.
 
@@ -28,14 +58,27 @@ def output_paths(output: Path, queries: Sequence[Path]) -> list[Path]:
     ValueError
         One file is named for several queries.
     """
-    # A folder may be called "results.tif": what exists goes before what the name says.
-    if output.is_dir() or not suffix(output):
+    if is_folder(output):
         return [output / f"{stem(query)}_labels{labels_suffix(query)}" for query in queries]
     if len(queries) > 1:
         raise ValueError(
             f"There are {len(queries)} queries: name a folder as --output, not the file {output}."
         )
     return [output]
+
+
+def spare_inputs(outputs: Sequence[Path], inputs: Sequence[Path]) -> None:
+    """Check that no result would replace a file that is read.
+
+    Raises
+    ------
+    ValueError
+    """
+    # --overwrite is meant for results: no option gives up an image.
+    read = {path.resolve() for path in inputs}
+    for output in outputs:
+        if output.resolve() in read:
+            raise ValueError(f"{output} is one of the images read: name another file as --output.")
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -110,13 +153,13 @@ def written_together(targets: Sequence[Path], *, overwrite: bool) -> Iterator[Pe
     ValueError
         Two of them are the same file.
     """
-    _check_targets(targets, overwrite=overwrite)
+    check_targets(targets, overwrite=overwrite)
     with ExitStack() as stack:
         folders: dict[Path, Path] = {}
         places: dict[Path, Path] = {}
         for number, target in enumerate(targets):
             if target.parent not in folders:
-                folder = stack.enter_context(_folder_beside(target.parent))
+                folder = stack.enter_context(folder_beside(target.parent))
                 folders[target.parent] = folder
             # The whole name is kept: writers choose the format by its suffix.
             places[target] = folders[target.parent] / f"{number}-{target.name}"
@@ -127,7 +170,15 @@ def written_together(targets: Sequence[Path], *, overwrite: bool) -> Iterator[Pe
                 pending.publish(target)
 
 
-def _check_targets(targets: Sequence[Path], *, overwrite: bool) -> None:
+def check_targets(targets: Sequence[Path], *, overwrite: bool) -> None:
+    """Check that files may be written under these names.
+
+    Raises
+    ------
+    IsADirectoryError, FileExistsError
+    ValueError
+        Two of them are the same file.
+    """
     for target in targets:
         if target.is_dir():
             raise IsADirectoryError(
@@ -153,7 +204,7 @@ def _nearest_existing(folder: Path) -> Path:
 
 
 @contextmanager
-def _folder_beside(folder: Path) -> Iterator[Path]:
+def folder_beside(folder: Path) -> Iterator[Path]:
     """Make a temporary folder on the same disk as one that may not exist yet."""
     # A file can only be moved, not copied, into place within one disk.
     existing = _nearest_existing(folder)

@@ -214,15 +214,24 @@ def _placed(plane: int | None) -> dict[str, int]:
 
 def write_report(
     path: Path,
-    outcomes: Sequence[Outcome],
+    entries: Sequence[Mapping[str, Any]],
     support: Sequence[tuple[Path, Path]],
     notes: Sequence[str],
 ) -> None:
-    """Write the results of all queries, their files, and the notes on these, as JSON."""
+    """Write the results of all queries, their files, and the notes on these, as JSON.
+
+    Parameters
+    ----------
+    path : Path
+    entries : sequence of mapping
+        A query each, `Outcome.to_dict`.
+    support : sequence of (Path, Path)
+    notes : sequence of str
+    """
     report = {
         "support": [{"image": str(image), "labels": str(labels)} for image, labels in support],
         "notes": list(dict.fromkeys(notes)),
-        "queries": [outcome.to_dict() for outcome in outcomes],
+        "queries": list(entries),
     }
     path.write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
 

@@ -1,0 +1,36 @@
+"""What the commands segment and predict are to do."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from napari_iclsam.commands.model import Model
+from napari_iclsam.commands.outputs import Destination
+from napari_iclsam.commands.query_run import Work
+
+
+@dataclass(frozen=True, slots=True)
+class Workers:
+    """Who segments: processes of this computer."""
+
+    jobs: int = 1
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Job:
+    """What to segment by, where to write, who does it, and which files must not be written over."""
+
+    work: Work
+    model: Model
+    destination: Destination
+    workers: Workers
+    pairs: Sequence[tuple[Path, Path]]
+    task: Path | None = None
+
+    @property
+    def read(self) -> list[Path]:
+        """Files that the examples come from."""
+        files = [path for pair in self.pairs for path in pair]
+        return files if self.task is None else [*files, self.task]

@@ -1,0 +1,109 @@
+"""One image or stack segmented, step by step, from its file to its labels."""
+
+from __future__ import annotations
+
+from collections.abc import Generator
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from napari_iclsam.commands.examples import ReadExamples
+from napari_iclsam.commands.inputs import Reading
+from napari_iclsam.commands.queries import Query, read_again
+from napari_iclsam.commands.report import Outcome
+from napari_iclsam.core.prediction import Prediction, Progress
+from napari_iclsam.core.stack_task import LabelledStack, Spacing, StackTask
+from napari_iclsam.core.task import Task
+
+_BLANK = "It has one value everywhere: nothing was looked for, and the result is empty."
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Work:
+    """What images are segmented by, and how they are read."""
+
+    examples: ReadExamples
+    reading: Reading
+
+
+def outcome_of(task: Task, query: Query, output: Path) -> Outcome:
+    """Return what is known of a query before it is segmented."""
+    names = {label: task.support.name(label) for label in task.support.ids}
+    outcome = Outcome(query, output, names, np.zeros(query.shape, np.int32))
+    for note in query.notes:
+        outcome.notes[note] = []
+    if query.is_blank:
+        outcome.notes[_BLANK] = []
+    return outcome
+
+
+def query_steps(
+    task: Task, query: Query, output: Path, work: Work
+) -> Generator[Progress, None, Outcome]:
+    """Segment one query step by step, and return what was found."""
+    outcome = outcome_of(task, query, output)
+    if query.is_blank:
+        return outcome
+    # Read when its turn comes: the stacks of a batch would not fit into memory together.
+    image = read_again(query, work.reading, work.examples)
+    if query.axis is None:
+        outcome.add((yield from task.steps(image)))
+        return outcome
+    stack = labelled_stack(task, query, image, work)
+    if stack is not None:
+        yield from _labelled_stack_steps(stack, outcome)
+    else:
+        yield from _plane_steps(task.stack_steps(image, query.axis), outcome)
+    return outcome
+
+
+def labelled_stack(task: Task, query: Query, image: NDArray[Any], work: Work) -> StackTask | None:
+    """Return the task of a stack that the examples are planes of; None for any other image."""
+    source = work.examples.stack_of(query.path)
+    # The published method segments each plane by itself, whatever is known of its neighbors. Planes
+    # and examples that were scaled one by one cannot be compared.
+    comparable = task.context.runners.recipe.use_neighbors and image.dtype == np.uint8
+    if source is None or query.axis is None or not comparable:
+        return None
+    spacing = _spacing_of(query)
+    return StackTask(task, LabelledStack(image, query.axis, source.pairs, spacing))
+
+
+def _plane_steps(
+    steps: Generator[Progress, None, object], outcome: Outcome
+) -> Generator[Progress, None, None]:
+    for step in steps:
+        if step.prediction is not None:
+            outcome.add(step.prediction, step.plane)
+        yield step
+
+
+def _labelled_stack_steps(stack: StackTask, outcome: Outcome) -> Generator[Progress, None, None]:
+    """Segment the stack that the examples are planes of; labelled planes stay as they are."""
+    for step in stack.steps():
+        if step.prediction is not None:
+            _keep_of_stack(step.stage, step.prediction, step.plane, outcome)
+        yield step
+
+
+def _keep_of_stack(stage: str, prediction: Prediction, plane: int | None, outcome: Outcome) -> None:
+    # Each plane comes twice; what is noted of its first answer may not hold of the last.
+    if stage == "done":
+        outcome.add(replace(prediction, notes=()), plane)
+    else:
+        outcome.settle(prediction, plane)
+
+
+def _spacing_of(query: Query) -> Spacing | None:
+    """Return the distance of planes, rows and columns, if the file says them."""
+    # After a turn the file's spacing no longer belongs to the axes of the planes.
+    if query.axis is None or not query.placement.turn.is_identity:
+        return None
+    values = [value or 0.0 for value in query.space.spacing]
+    if len(values) != 3 or min(values) <= 0:
+        return None
+    along = values.pop(query.axis)
+    return along, values[0], values[1]

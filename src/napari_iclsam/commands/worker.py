@@ -1,0 +1,122 @@
+"""What a worker process does: fit a task once, then segment files by it."""
+
+from __future__ import annotations
+
+from contextlib import closing
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import torch
+from threadpoolctl import threadpool_limits
+
+from napari_iclsam.commands.examples import ReadExamples
+from napari_iclsam.commands.file_run import FileReport, FileWork, file_steps
+from napari_iclsam.commands.inputs import Reading
+from napari_iclsam.commands.model import Model
+from napari_iclsam.commands.query_run import Work
+from napari_iclsam.core.images.support import SupportSet
+from napari_iclsam.core.steps import drain
+from napari_iclsam.core.task import Task
+from napari_iclsam.core.task_file import SavedTask, read_task, write_task
+
+
+class StoppedError(Exception):
+    """The run was stopped by who began it."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class SentTask:
+    """A task for worker processes, small enough to be sent with each file.
+
+    Attributes
+    ----------
+    file : Path
+        Task file, on a disk that all workers see.
+    device : str
+    examples : ReadExamples
+        Without their images and labels, which are in the file.
+    reading : Reading
+    stop : Path
+        Workers stop as soon as this file exists: a message would not reach a function that runs.
+    """
+
+    file: Path
+    device: str
+    examples: ReadExamples
+    reading: Reading
+    stop: Path
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Fitted:
+    """A task that is fitted in this process."""
+
+    task: Task
+    work: Work
+
+
+_fitted: dict[Path, Fitted] = {}
+"""The task of this process by its file: models are loaded, and the task is fitted, once."""
+
+
+def send_task(work: Work, model: Model, folder: Path) -> SentTask:
+    """Write a task into a folder that workers see, and return what they are sent."""
+    file = folder / "task.iclsam"
+    write_task(SavedTask(work.examples.support, model.settings, model.choice), file)
+    examples = replace(work.examples, support=SupportSet((), (), ()))
+    return SentTask(file, model.choice.device, examples, work.reading, folder / "stop")
+
+
+def use_threads(count: int) -> None:
+    """Let the arithmetic of this process use so many threads, and no more."""
+    torch.set_num_threads(count)
+    threadpool_limits(count)
+
+
+def fitted(sent: SentTask) -> Fitted:
+    """Return the task, fitted in this process.
+
+    Raises
+    ------
+    OSError, ValueError
+        See `napari_iclsam.load_task`.
+    """
+    if sent.file not in _fitted:
+        saved = read_task(sent.file)
+        model = Model(replace(saved.models, device=sent.device), saved.settings)
+        task = drain(model.segmenter().fit_steps(saved.support))
+        examples = replace(sent.examples, support=saved.support)
+        # One task at a time: networks are large.
+        _fitted.clear()
+        _fitted[sent.file] = Fitted(task, Work(examples, sent.reading))
+    return _fitted[sent.file]
+
+
+def segment_file(sent: SentTask, file: FileWork) -> FileReport:
+    """Segment a file and publish its result.
+
+    Raises
+    ------
+    StoppedError
+        If the run was stopped meanwhile.
+    ValueError
+        If the task cannot be fitted. What is wrong with the file is in its report.
+    """
+    here = _fitted_or_said(sent)
+    with closing(file_steps(here.task, file, here.work)) as steps:
+        while True:
+            if sent.stop.exists():
+                raise StoppedError
+            try:
+                next(steps)
+            except StopIteration as end:
+                report: FileReport = end.value
+                return report
+
+
+def _fitted_or_said(sent: SentTask) -> Fitted:
+    try:
+        return fitted(sent)
+    except (ValueError, TypeError, OSError, MemoryError, ImportError) as error:
+        # Some errors cannot be sent to another process, their words can.
+        raise ValueError(str(error)) from None
