@@ -87,7 +87,10 @@ class Dock:
 
     def finish(self) -> None:
         """Wait for the end of the run."""
-        self._qtbot.waitUntil(lambda: not self.widget.run.runner.is_busy, timeout=120_000)
+        self._qtbot.waitUntil(
+            lambda: not self.widget.is_waiting and not self.widget.run.runner.is_busy,
+            timeout=120_000,
+        )
 
     def result(self) -> Any:
         """Return the newest result layer."""

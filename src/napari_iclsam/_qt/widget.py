@@ -50,6 +50,8 @@ class ICLSAMWidget(QWidget):
         # plugins are given a proxy, which wraps each layer anew; below it, layers keep identity
         self._viewer: ViewerModel = getattr(napari_viewer, "__wrapped__", napari_viewer)
         self._watch: ViewerWatch | None = None
+        # whether a run is to start as soon as the examples are read
+        self.is_waiting = False
         self._dock_watch = DockWatch(self)
         self._preferences = Preferences()
         self._preferences.apply()
@@ -91,6 +93,7 @@ class ICLSAMWidget(QWidget):
 
     def _connect_forms(self) -> None:
         self.examples.changed.connect(self._on_examples_changed)
+        self.examples.settled.connect(self._on_examples_settled)
         self.examples.failed.connect(self.model_control.show_failure)
         self.query.changed.connect(self._update)
         self.query.image.picked.connect(self._on_query_image_picked)
@@ -136,6 +139,7 @@ class ICLSAMWidget(QWidget):
         self._watch.close()
         self._watch = None
         self._layers_pause.stop()
+        self.is_waiting = False
         self._redraws.close()
         for part in (self.run, self.model_control, self.task_files):
             part.close()
@@ -148,6 +152,18 @@ class ICLSAMWidget(QWidget):
             show_error(reason)
         elif self.model_control.obtain_missing():
             self._dock_watch.follow_window()
+            self.is_waiting = True
+            self.examples.read_anew()
+
+    def _on_examples_settled(self) -> None:
+        """Start the run that was waiting for the examples, unless they are gone."""
+        if not self.is_waiting or self.examples.is_reading:
+            return
+        self.is_waiting = False
+        reason = self.planner.reason_against_run(self.output.options())
+        if reason:
+            self.bar.show_idle(reason)
+        else:
             self.run.start(self._plan())
 
     def _plan(self) -> Plan:
@@ -185,6 +201,7 @@ class ICLSAMWidget(QWidget):
 
     def _on_painted(self, layer: Labels, history: Any) -> None:
         self.results.note_painted(layer, history)
+        self._redraws.note_painted(layer)
         self._follow_changed(layer)
 
     def _follow_changed(self, layer: Layer) -> None:

@@ -9,29 +9,22 @@ from typing import Any
 from napari.components import ViewerModel
 from napari.layers import Labels, Layer
 from napari.utils.notifications import show_info
-from qtpy.QtCore import QTimer, Signal
+from qtpy.QtCore import Signal
 from qtpy.QtWidgets import QFormLayout, QLabel, QVBoxLayout, QWidget
 
 from napari_iclsam._qt.background.dropped_files import DroppedFiles, read_files_steps
-from napari_iclsam._qt.background.reading import (
-    Pictures,
-    ScannedLabels,
-    picture_steps,
-    scan_steps,
-)
+from napari_iclsam._qt.background.reading import Pictures
 from napari_iclsam._qt.background.runner import Runner
 from napari_iclsam._qt.forms.example_buttons import ExampleButtons
+from napari_iclsam._qt.forms.example_reading import ExampleReading
 from napari_iclsam._qt.forms.layer_combo import LayerCombo
 from napari_iclsam._qt.forms.support_table import Row, SupportTable
 from napari_iclsam._qt.run.request import Pair
 from napari_iclsam._qt.viewer import layers
 from napari_iclsam._qt.viewer.example import Example, FileExample, LayerExample
-from napari_iclsam._qt.viewer.labelled_slices import MOST, LabelledSlices
+from napari_iclsam._qt.viewer.labelled_slices import MOST
 from napari_iclsam._qt.viewer.slice_stacks import SliceOrientation
 from napari_iclsam.core.images.support import LabelStyle, SupportSet
-
-_PAUSE = 200
-"""Milliseconds without a stroke of the brush after which labels are read again."""
 
 _TASK_SUFFIX = ".iclsam"
 
@@ -43,6 +36,8 @@ class ExamplesForm(QWidget):
     ----------
     changed : Signal()
         Other examples, or other layers.
+    settled : Signal()
+        Nothing is read any more.
     failed : Signal(object)
         An error of reading, for the user.
     open_requested, save_requested : Signal()
@@ -57,6 +52,7 @@ class ExamplesForm(QWidget):
     """
 
     changed = Signal()
+    settled = Signal()
     failed = Signal(object)
     open_requested = Signal()
     save_requested = Signal()
@@ -66,15 +62,14 @@ class ExamplesForm(QWidget):
     def __init__(self, viewer: ViewerModel, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self._viewer = viewer
-        self._labelled = LabelledSlices(viewer)
-        self._scanning: dict[int, Layer] = {}
         # keys of examples that the user has removed, and of those that the user has added
         self._dismissed: set[Any] = set()
         self._added: set[Any] = set()
         self._is_pair_picked = False
-        self.reader = Runner(self)
+        self._reading = ExampleReading(viewer, self)
+        self._labelled = self._reading.labelled
+        self.reader = self._reading.runner
         self.opener = Runner(self)
-        self._pause = QTimer(self, singleShot=True, interval=_PAUSE)
         self.image = LayerCombo("The image that the examples are taken from.")
         self.labels = LayerCombo("The labels that somebody painted on it.")
         self.summary = QLabel(wordWrap=True)
@@ -98,9 +93,11 @@ class ExamplesForm(QWidget):
             layout.addWidget(widget)
 
     def _connect_reading(self) -> None:
-        self._pause.timeout.connect(self._on_pause_ended)
-        self.reader.returned.connect(self._on_read)
-        self.reader.failed.connect(self._on_reading_failed)
+        self._reading.due.connect(self._scan)
+        self._reading.scanned.connect(self._fill)
+        self._reading.pictured.connect(self._on_pictured)
+        self._reading.failed.connect(self._on_reading_failed)
+        self._reading.settled.connect(self.settled)
         self.opener.returned.connect(self._on_files_read)
         self.opener.failed.connect(self.failed)
         self.image.picked.connect(self._on_layer_picked)
@@ -122,14 +119,13 @@ class ExamplesForm(QWidget):
 
     def close_down(self) -> None:
         """Stop reading."""
-        self._pause.stop()
-        self.reader.close()
+        self._reading.close()
         self.opener.close()
 
     @property
     def is_reading(self) -> bool:
         """Whether labels are being read: what is found may change."""
-        return self._pause.isActive() or bool(self._scanning)
+        return self._reading.is_scanning
 
     def update_layers(self) -> None:
         """Follow the layers of the viewer."""
@@ -149,9 +145,18 @@ class ExamplesForm(QWidget):
 
     def note_changed(self, layer: Layer) -> None:
         """Read a layer again soon: somebody paints in it, or its data were replaced."""
-        self._labelled.forget(layer)
-        # strokes follow each other: read when they pause
-        self._pause.start()
+        self._reading.note_changed(layer)
+
+    def read_anew(self) -> None:
+        """Read labels in memory again, since not all changes are announced; `settled` follows."""
+        used = [self.labels.layer]
+        for row in self.table.rows():
+            if isinstance(row.example, LayerExample):
+                used.append(row.example.labels)
+        if not self._reading.scan_again(used, self.labels.layer):
+            self._fill()
+        if not self.reader.is_busy:
+            self.settled.emit()
 
     def ready_pairs(self) -> tuple[Pair, ...]:
         """Return the ticked examples as a run reads them."""
@@ -212,9 +217,7 @@ class ExamplesForm(QWidget):
     def redraw(self) -> None:
         """Draw the pictures again: somebody painted in a result that serves as an example."""
         pairs = {row.example.key: row.example.pair() for row in self.table.rows()}
-        # after scanning, the table is filled and drawn anyway
-        if pairs and not self._scanning:
-            self.reader.start(partial(picture_steps, pairs))
+        self._reading.draw(pairs)
 
     def add_support(self, name: str, support: SupportSet) -> None:
         """Add the examples of a task file."""
@@ -226,13 +229,9 @@ class ExamplesForm(QWidget):
 
     def _scan(self) -> None:
         """Read the labels that were not read yet, then fill the table."""
-        unread = self._labelled.unread(self.labels.layer)
-        if not unread:
+        if not self._reading.scan(self.labels.layer):
             self._fill()
             return
-        self._scanning = dict(enumerate(unread))
-        arrays = {number: layers.levels(each)[0] for number, each in self._scanning.items()}
-        self.reader.start(partial(scan_steps, arrays))
         self._show_summary()
         self.changed.emit()
 
@@ -247,7 +246,9 @@ class ExamplesForm(QWidget):
 
         def is_gone(example: Example) -> bool:
             # examples of files depend on no layer, and stay
-            return isinstance(example, LayerExample) and example.key not in wanted
+            if not isinstance(example, LayerExample):
+                return False
+            return example.key not in wanted or not example.exists
 
         self.table.drop_rows(is_gone)
         self._put([example for example in found if example.key not in self._dismissed])
@@ -294,17 +295,7 @@ class ExamplesForm(QWidget):
             save=bool(self.table.ticked()),
         )
 
-    def _on_pause_ended(self) -> None:
-        self._scan()
-
-    def _on_read(self, found: ScannedLabels | Pictures) -> None:
-        if isinstance(found, ScannedLabels):
-            for number, positions in found.of_array.items():
-                if number in self._scanning:
-                    self._labelled.remember(self._scanning[number], positions)
-            self._scanning = {}
-            self._fill()
-            return
+    def _on_pictured(self, found: Pictures) -> None:
         pictured = []
         for row in self.table.rows():
             if row.example.key in found.of_key:
@@ -313,10 +304,6 @@ class ExamplesForm(QWidget):
         self._show_summary()
 
     def _on_reading_failed(self, error: Exception) -> None:
-        # what cannot be read counts as empty, else it would be read again and again
-        for layer in self._scanning.values():
-            self._labelled.remember(layer, {})
-        self._scanning = {}
         self._show_summary()
         self.changed.emit()
         self.failed.emit(error)

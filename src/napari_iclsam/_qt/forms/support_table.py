@@ -33,8 +33,10 @@ class Row:
 
     @property
     def styles(self) -> dict[int, LabelStyle]:
-        """Names and colors of its labels."""
-        return {} if self.picture is None else dict(self.example.styles(self.picture.ids))
+        """Names and colors of its labels; before they were read, of all that have a name."""
+        if self.picture is None:
+            return dict(self.example.all_styles())
+        return dict(self.example.styles(self.picture.ids))
 
     def text(self) -> str:
         """Return which example it is, in two lines."""

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
 
-import numpy as np
 from napari.layers import Labels, Layer
+from numpy.typing import NDArray
 
 from napari_iclsam._qt.run.request import Job, Request
 from napari_iclsam._qt.run.run_step import RunStep
@@ -25,13 +26,13 @@ class JobImage:
     image : Layer
     level : int
         Of a multiscale image.
-    examples : tuple of LayerExample
-        Examples on this image whose labels belong into its result.
+    examples : mapping of int to LayerExample
+        By number among the examples of the run: those whose labels belong into its result.
     """
 
     image: Layer
     level: int
-    examples: tuple[LayerExample, ...] = ()
+    examples: Mapping[int, LayerExample] = field(default_factory=dict)
 
 
 class LiveRun:
@@ -54,6 +55,7 @@ class LiveRun:
         self._style = style
         self._results = results
         self._writers: dict[int, ResultWriter] = {}
+        self._example_labels: Sequence[NDArray[Any]] = ()
         # made now, while the worker begins: making and adding a layer each take a while
         self._prepared: Labels | None = None
         first = images[0]
@@ -62,6 +64,8 @@ class LiveRun:
 
     def write(self, step: RunStep) -> None:
         """Write the prediction of a step, if it has one."""
+        if step.example_labels:
+            self._example_labels = step.example_labels
         if step.prediction is None:
             return
         assert step.slice_number is not None
@@ -108,11 +112,10 @@ class LiveRun:
         self._results.follow(on.image)
         self._prepared = None
         writer = ResultWriter(self._results, labels, on.image, on.level, job.slices, self._style)
-        for example in on.examples:
-            known = example.pair().labels
+        for number, example in on.examples.items():
             # an example that was a correction is in the result already
-            if example.labels is not labels and isinstance(known, np.ndarray):
-                writer.copy(example.image_position, known)
+            if example.labels is not labels:
+                writer.copy(example.image_position, self._example_labels[number])
         return writer
 
     def _choose_layer(self, job: Job) -> Labels | None:

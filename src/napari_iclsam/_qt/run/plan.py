@@ -151,11 +151,16 @@ class Planner:
         request = Request(models, settings, pairs, styles, tuple(jobs), preview)
         return Plan(request, tuple(images), style)
 
-    def _examples_to_copy(self, slices: QuerySlices) -> tuple[LayerExample, ...]:
+    def _examples_to_copy(self, slices: QuerySlices) -> dict[int, LayerExample]:
         """Return the examples that complete a result: those of the slices that are left out."""
         if self._query.chosen != "rest":
-            return ()
-        return tuple(self.examples_on(slices.image, slices.orientation))
+            return {}
+        on_image = self.examples_on(slices.image, slices.orientation)
+        numbered = {}
+        for number, row in enumerate(self._examples.table.ticked()):
+            if isinstance(row.example, LayerExample) and row.example in on_image:
+                numbered[number] = row.example
+        return numbered
 
     def _result_style(
         self, options: ResultOptions, styles: Mapping[int, LabelStyle]

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import Any
+
+from numpy.typing import NDArray
 
 from napari_iclsam._qt.run.request import SliceNumber
 from napari_iclsam.core.prediction import Prediction
@@ -27,6 +30,8 @@ class RunStep:
     prediction : Prediction, optional
     is_preview : bool
         Whether the prediction is a preview, which the slice's own prediction follows.
+    example_labels : tuple of ndarray, (H, W)
+        The labels of all examples, once they are read: those of files are read in the worker.
     """
 
     message: str
@@ -37,6 +42,7 @@ class RunStep:
     slice_number: SliceNumber | None = None
     prediction: Prediction | None = field(default=None, repr=False)
     is_preview: bool = False
+    example_labels: tuple[NDArray[Any], ...] = field(default=(), repr=False)
 
     @property
     def seconds_left(self) -> float | None:

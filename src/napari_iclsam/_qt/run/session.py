@@ -55,6 +55,7 @@ class Session:
         segmenter = self._segmenters.get(request.models, request.settings)
         # before networks are loaded: faulty examples are reported at once
         support = request.read_support()
+        yield replace(_step(progress, "Loading the models"), example_labels=support.labels)
         stack = None
         if segmenter.uses_neighbors:
             stack = example_stack_of(request)

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from napari_iclsam._qt.run.request import Pair
 from napari_iclsam._qt.viewer import layers
-from napari_iclsam._qt.viewer.label_styles import styles_of
+from napari_iclsam._qt.viewer.label_styles import names_of, styles_of
 from napari_iclsam._qt.viewer.slice_stacks import Position, SliceOrientation, SliceStack
 from napari_iclsam.core.images.support import LabelStyle
 
@@ -63,6 +63,21 @@ class LayerExample:
         """What makes two examples show the same slice, whatever their labels."""
         return (id(self.image), self.image_orientation, self.image_position)
 
+    @property
+    def exists(self) -> bool:
+        """Whether the layers still have such a slice: they may have been cropped, or replaced."""
+        if self.labels.ndim != self.orientation.ndim or self.image.ndim < self.labels.ndim:
+            return False
+        if self.level >= len(layers.levels(self.image)):
+            return False
+        of_image = layers.shape(self.image, self.level)
+        of_labels = layers.shape(self.labels)
+        if of_image[len(of_image) - len(of_labels) :] != of_labels:
+            return False
+        sizes = [of_image[axis] for axis in self.image_orientation.stack_axes]
+        inside = [at < size for at, size in zip(self.image_position, sizes, strict=True)]
+        return all(inside)
+
     def title(self) -> str:
         """Return which slice of what it is."""
         names = layers.axis_names(self.labels)
@@ -79,6 +94,10 @@ class LayerExample:
     def styles(self, ids: tuple[int, ...]) -> Mapping[int, LabelStyle]:
         """Return names and colors of labels."""
         return styles_of(self.labels, ids)
+
+    def all_styles(self) -> Mapping[int, LabelStyle]:
+        """Return names and colors of all labels that have a name, whether the slice holds them."""
+        return styles_of(self.labels, names_of(self.labels))
 
     def pair(self) -> Pair:
         """Return what a run reads. Labels in memory are copied: they may be painted meanwhile."""
@@ -120,6 +139,10 @@ class FileExample:
     def depends_on(self, layer: Layer) -> bool:
         """Tell whether the example goes when a layer goes: never."""
         return False
+
+    def all_styles(self) -> Mapping[int, LabelStyle]:
+        """Return names and colors of all labels that are known."""
+        return self.known_styles
 
     def styles(self, ids: tuple[int, ...]) -> Mapping[int, LabelStyle]:
         """Return names and colors of labels, as far as they are known."""

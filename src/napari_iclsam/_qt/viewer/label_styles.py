@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -12,8 +12,14 @@ from napari.utils.colormaps import DirectLabelColormap
 from napari_iclsam.core.images.overlay import Color, default_color
 from napari_iclsam.core.images.support import LabelStyle
 
-_NAME_COLUMNS = ("name", "label", "class", "label_name")
-"""Columns of a layer's features that may hold names of labels."""
+_NAME_COLUMNS = ("name", "label_name", "class", "label", "label-value", "label_value")
+"""Columns of a layer's features that may hold names of labels, if they hold texts."""
+
+_ID_COLUMNS = ("label_value", "label-value", "label", "index")
+"""Columns that may hold the label itself, if they hold whole numbers.
+
+`index` is napari's own, which some readers fill with numbers of the rows.
+"""
 
 _OTHER_COLOR = (0.6, 0.6, 0.6, 1.0)
 """Grey, of labels whose color is not known."""
@@ -33,9 +39,9 @@ def styles_of(layer: Labels, ids: Iterable[int]) -> dict[int, LabelStyle]:
 
 def names_of(layer: Labels) -> dict[int, str]:
     """Return the names of labels: from a column of the layer's features, else from its metadata."""
-    for column in layer.features.columns:
-        if str(column).lower() in _NAME_COLUMNS:
-            return _names_in_column(layer, column)
+    column = _column(layer.features, _NAME_COLUMNS, _is_text)
+    if column is not None:
+        return _names_in_column(layer, column)
     names = layer.metadata.get("labels", layer.metadata.get("label_names"))
     if not isinstance(names, Mapping):
         return {}
@@ -44,13 +50,31 @@ def names_of(layer: Labels) -> dict[int, str]:
 
 def _names_in_column(layer: Labels, column: Any) -> dict[int, str]:
     table = layer.features
-    ids = table["index"] if "index" in table.columns else range(len(table))
+    id_column = _column(table, _ID_COLUMNS, _is_number)
+    ids = range(len(table)) if id_column is None else table[id_column]
     names = {}
     for label, name in zip(ids, table[column], strict=True):
         # cells of a column may be empty, or no text
-        if isinstance(name, str) and name and int(label) != 0:
+        if _is_text(name) and _is_number(label) and int(label) != 0:
             names[int(label)] = name
     return names
+
+
+def _column(table: Any, names: Sequence[str], holds: Callable[[Any], bool]) -> Any:
+    """Return the first of some columns that a table has and that holds what is wanted, if any."""
+    by_name = {str(column).lower(): column for column in table.columns}
+    for name in names:
+        if name in by_name and any(map(holds, table[by_name[name]])):
+            return by_name[name]
+    return None
+
+
+def _is_text(cell: Any) -> bool:
+    return isinstance(cell, str) and bool(cell)
+
+
+def _is_number(cell: Any) -> bool:
+    return isinstance(cell, (int, float, np.integer, np.floating)) and float(cell).is_integer()
 
 
 def color_map(styles: Mapping[int, LabelStyle]) -> DirectLabelColormap | None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from typing import NamedTuple
-from weakref import WeakKeyDictionary
+from weakref import WeakKeyDictionary, ref
 
 from napari.components import ViewerModel
 from napari.layers import Labels, Layer
@@ -36,6 +36,8 @@ class LabelledSlices:
     def __init__(self, viewer: ViewerModel) -> None:
         self._viewer = viewer
         self._found: WeakKeyDictionary[Layer, LabelledPositions] = WeakKeyDictionary()
+        # the images that labels were shown with
+        self._images: WeakKeyDictionary[Layer, ref[Layer]] = WeakKeyDictionary()
 
     def remember(self, labels: Layer, found: LabelledPositions) -> None:
         """Keep what reading a layer has found."""
@@ -72,7 +74,7 @@ class LabelledSlices:
         candidates = self._candidates(labels)
         fitting: list[LayerPair] = []
         for each in candidates:
-            partner = layers.most_similar_name(each, images)
+            partner = self._image_of(each) or layers.likely_image(each, images)
             if partner is not None and not layers.is_result(each):
                 fitting.append(LayerPair(partner, each))
         if fitting:
@@ -103,6 +105,7 @@ class LabelledSlices:
 
         Along the axes that only the image has, it lies where the viewer is.
         """
+        self._images[labels] = ref(image)
         level = layers.level_of(image, labels)
         lead: Position = ()
         if image.ndim > labels.ndim:
@@ -127,9 +130,23 @@ class LabelledSlices:
             painted.remove(labels)
         if image in images:
             images.remove(image)
-        pairs += layers.pair_by_name(images, painted)
+        # what was shown together stays together when another image of this size is opened
+        for each in list(painted):
+            known = self._image_of(each)
+            if known in images:
+                pairs.append((known, each))
+                images.remove(known)
+                painted.remove(each)
+        pairs += layers.pair_2d(images, painted)
         flat = SliceOrientation.of_last_axes(2)
         return [self.example(*pair, flat, ()) for pair in pairs]
+
+    def _image_of(self, labels: Layer) -> Layer | None:
+        """Return the image that labels were shown with, if both still fit."""
+        known = self._images.get(labels, _nothing)()
+        if known is None or known not in self._viewer.layers or layers.misfit(known, labels):
+            return None
+        return known
 
     def _rank(self, pair: LayerPair) -> tuple[bool, int]:
         assert pair.labels is not None
@@ -149,3 +166,7 @@ class LabelledSlices:
             if is_painted and isinstance(layer, Labels) and layer.ndim >= 2:
                 candidates.append(layer)
         return candidates
+
+
+def _nothing() -> None:
+    """Stand in for a layer that was never shown."""

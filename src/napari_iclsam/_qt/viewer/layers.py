@@ -25,6 +25,9 @@ FILLED = "napari_iclsam_filled"
 SPATIAL = ("scale", "translate", "rotate", "shear", "affine", "units", "axis_labels")
 """Attributes of a layer that say where it lies."""
 
+_TURNED = 0.1
+"""Difference of directions (of length 1), 6 degrees, from which on labels are turned."""
+
 _LARGEST_SIDE = 2048
 """Pixels: of a multiscale image, the finest level with slices of at most this size is segmented."""
 
@@ -57,6 +60,42 @@ def shape(layer: Layer, level: int = 0) -> tuple[int, ...]:
 def shapes(layer: Layer) -> list[tuple[int, ...]]:
     """Return the shapes of all levels of a layer without colors, finest first."""
     return [shape(layer, level) for level in range(len(levels(layer)))]
+
+
+def turned(image: Layer, labels: Layer) -> str:
+    """Return how labels lie turned against an image, in words; empty if they do not.
+
+    Readers of NIfTI give each file its own affine: pixel by pixel, the two would not match. Labels
+    that nobody has placed lie like their image.
+    """
+    if image.ndim != labels.ndim:
+        return ""
+    of_image, of_labels = _directions(image), _directions(labels)
+    is_unplaced = np.array_equal(of_labels, np.eye(labels.ndim))
+    if is_unplaced or np.abs(of_image - of_labels).max() < _TURNED:
+        return ""
+    return (
+        f"Labels '{labels.name}' are flipped or turned against image '{image.name}': their axes "
+        f"have the directions {_in_signs(of_labels)}, those of the image {_in_signs(of_image)}. "
+        "Save both in one orientation."
+    )
+
+
+def _directions(layer: Layer) -> NDArray[np.float64]:
+    """Return the directions of the axes of a layer in the world, as columns of length 1."""
+    own = Affine(scale=layer.scale, rotate=layer.rotate, shear=layer.shear)
+    matrix = layer.affine.linear_matrix @ own.linear_matrix
+    lengths = np.linalg.norm(matrix, axis=0)
+    return np.asarray(matrix / np.where(lengths > 0, lengths, 1))
+
+
+def _in_signs(directions: NDArray[np.float64]) -> str:
+    """Return the nearest axis of the world for each axis, with its sign, as in (+0, -1, +2)."""
+    nearest = []
+    for column in directions.T:
+        axis = int(np.argmax(np.abs(column)))
+        nearest.append(f"{'-' if column[axis] < 0 else '+'}{axis}")
+    return f"({', '.join(nearest)})"
 
 
 def is_writeable(layer: Layer) -> bool:
@@ -96,7 +135,7 @@ def misfit(image: Layer | None, labels: Layer | None) -> str:
         return f"The image '{image.name}' is no picture: it has the size {in_words(shape(image))}."
     for size in shapes(image):
         if size[-labels.ndim :] == shape(labels):
-            return ""
+            return turned(image, labels)
     return (
         f"Sizes differ: image '{image.name}' is {in_words(shape(image))}, "
         f"labels '{labels.name}' are {in_words(shape(labels))}."
@@ -232,23 +271,38 @@ def _positions_of(indices: Sequence[Any], orientation: SliceOrientation) -> Iter
     return map(tuple, np.stack(np.broadcast_arrays(*columns), axis=1).tolist())
 
 
-def pair_by_name(images: Sequence[Layer], labels: Sequence[Layer]) -> list[tuple[Layer, Layer]]:
-    """Return pairs of 2D image and labels: of one size, with the most similar names."""
+def pair_2d(images: Sequence[Layer], labels: Sequence[Layer]) -> list[tuple[Layer, Layer]]:
+    """Return pairs of 2D image and labels: of one size, in one place, with the likest names."""
     pairs = []
     free = [image for image in images if image.ndim == 2]
     for each in labels:
         if each.ndim == 2:
-            image = most_similar_name(each, free)
+            image = likely_image(each, free)
             if image is not None:
                 free.remove(image)
                 pairs.append((image, each))
     return pairs
 
 
-def most_similar_name(labels: Layer, images: Iterable[Layer]) -> Layer | None:
-    """Return the image that fits labels and has the most similar name; None if none fits."""
+def likely_image(labels: Layer, images: Iterable[Layer]) -> Layer | None:
+    """Return the image that labels belong to: in the same place, else by name; None if none fits.
+
+    Tiles of one size lie side by side, and their names tell less than their places.
+    """
     fitting = [image for image in images if not misfit(image, labels)]
-    return max(fitting, key=lambda image: name_similarity(image.name, labels.name), default=None)
+
+    def likelihood(image: Layer) -> tuple[bool, float]:
+        return (is_same_place(image, labels), name_similarity(image.name, labels.name))
+
+    return max(fitting, key=likelihood, default=None)
+
+
+def is_same_place(image: Layer, labels: Layer) -> bool:
+    """Tell whether labels cover the same part of the world as an image."""
+    extents = [np.asarray(layer.extent.world)[:, -labels.ndim :] for layer in (image, labels)]
+    # half a pixel of the labels: those of a coarser level begin so far off
+    pixel = np.abs(np.asarray(labels.scale))
+    return bool((np.abs(extents[0] - extents[1]) <= pixel * 0.51).all())
 
 
 def name_similarity(a: str, b: str) -> float:

@@ -22,8 +22,7 @@ _PAUSE = 200
 class _Shown:
     """The slice of a layer that a viewer shows, and its checksum."""
 
-    orientation: SliceOrientation
-    position: Position
+    place: tuple[SliceOrientation, Position]
     checksum: int
 
 
@@ -46,6 +45,7 @@ class RedrawWatch(QObject):
         self._viewer = viewer
         self._shown: WeakKeyDictionary[Layer, _Shown] = WeakKeyDictionary()
         self._drawn: WeakSet[Layer] = WeakSet()
+        self._painted: WeakSet[Layer] = WeakSet()
         self._pause = QTimer(self, singleShot=True, interval=_PAUSE)
         self._pause.timeout.connect(self._on_pause_ended)
 
@@ -54,6 +54,11 @@ class RedrawWatch(QObject):
         self._drawn.add(layer)
         if not self._pause.isActive():
             self._pause.start()
+
+    def note_painted(self, layer: Layer) -> None:
+        """Note a change that was announced. napari announces it before it writes."""
+        self._painted.add(layer)
+        self.note(layer)
 
     def close(self) -> None:
         """Look at nothing any more."""
@@ -70,13 +75,18 @@ class RedrawWatch(QObject):
                 self._look_at(layer)
 
     def _look_at(self, layer: Layer) -> None:
-        orientation = layers.displayed_orientation(layer, self._viewer.dims.order)
-        position = layers.position(layer, orientation, self._viewer.dims.point)
-        labels = np.ascontiguousarray(layer.data[orientation.index(position)])
-        shown = _Shown(orientation, position, zlib.crc32(labels.data))
         before = self._shown.get(layer)
-        self._shown[layer] = shown
-        if before is None or (before.orientation, before.position) != (orientation, position):
+        shown = self._shown[layer] = self._now(layer)
+        if layer in self._painted:
+            self._painted.discard(layer)
+            return
+        if before is None or before.place != shown.place:
             return
         if before.checksum != shown.checksum:
             self.changed.emit(layer)
+
+    def _now(self, layer: Layer) -> _Shown:
+        orientation = layers.displayed_orientation(layer, self._viewer.dims.order)
+        position = layers.position(layer, orientation, self._viewer.dims.point)
+        labels = np.ascontiguousarray(layer.data[orientation.index(position)])
+        return _Shown((orientation, position), zlib.crc32(labels.data))
