@@ -29,6 +29,7 @@ from rich.console import Console
 from rich.progress import track
 from rich.table import Table
 from scipy import ndimage
+from sklearn.ensemble import RandomForestClassifier
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import roc_auc_score
 
@@ -36,7 +37,11 @@ from napari_iclsam import ICLSAM, Settings, Task, dice
 from napari_iclsam.core.encoder.cache import EmbeddingCache
 from napari_iclsam.core.fusion.threshold import best_bin, histogram, lower_edge
 from napari_iclsam.core.images.intensity import as_rgb8
-from napari_iclsam.core.refinement.pixel_classifier import PixelClassifier, fit_pixel_classifier
+from napari_iclsam.core.refinement.pixel_classifier import (
+    PixelClassifier,
+    fit_pixel_classifier,
+    sample_pixels,
+)
 from napari_iclsam.core.refinement.sam import refine_with_sam
 
 STAGES = {
@@ -203,7 +208,23 @@ def fit_forest(support: Sequence[Sample], label: int) -> PixelClassifier:
     """Fit a random forest on filters of the pixels, as ilastik and Labkit do."""
     images = [as_rgb8(sample.image) for sample in support]
     masks = [(sample.mask == label)[None] for sample in support]
-    return fit_pixel_classifier(images, masks, seed=0)
+    return fit_pixel_classifier(sample_pixels(images, masks, seed=0), 0, fit_trees)
+
+
+def fit_trees(
+    features: NDArray[np.float32], target: NDArray[np.intp], seed: int
+) -> RandomForestClassifier:
+    """Fit a forest to features (n, F) and classes (n,)."""
+    # each tree sees one in twenty of the pixels, which repeat each other
+    wanted = max(500, len(target) // 20)
+    forest = RandomForestClassifier(
+        100,
+        max_samples=min(len(target), wanted),
+        min_samples_leaf=5,
+        n_jobs=1,
+        random_state=seed,
+    )
+    return forest.fit(features, target)
 
 
 def segment_by_forest(forest: PixelClassifier, image: NDArray[Any]) -> NDArray[np.bool_]:

@@ -34,6 +34,7 @@ DECIDED_BY_MODE = {
     "cell_center": (0.5, 0.0),
     "box_thin_masks": (True, False),
     "max_experts": (4, 1),
+    "pixel_classifier": (True, False),
     "use_neighbors": (True, False),
     "fusion": ("log-odds", "published"),
     "half_precision": (True, False),
@@ -91,7 +92,12 @@ def test_the_mode_decides_what_no_setting_does(name: str, values: tuple[Any, Any
 @pytest.mark.parametrize("mode", ["auto", "paper"])
 def test_without_sam_the_in_context_model_decides_alone(mode: Any) -> None:
     recipe = resolve(Settings(mode=mode, use_sam=False))
-    alone = {"refine": False, "cross_validate": False, "fusion": "in-context model alone"}
+    alone = {
+        "refine": False,
+        "pixel_classifier": False,
+        "cross_validate": False,
+        "fusion": "in-context model alone",
+    }
     assert recipe == replace(resolve(Settings(mode=mode)), **alone)
 
 

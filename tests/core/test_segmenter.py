@@ -18,9 +18,15 @@ from numpy.typing import NDArray
 from napari_iclsam.core.encoder.cache import EmbeddingCache
 from napari_iclsam.core.encoder.runner import PromptableRunner
 from napari_iclsam.core.fusion.outputs import ExpertOutput, StageOutputs
-from napari_iclsam.core.fusion.weights import STARTER_WEIGHTS, default_weights, published_weights
+from napari_iclsam.core.fusion.weights import (
+    STARTER_WEIGHTS,
+    Kept,
+    default_weights,
+    published_weights,
+)
 from napari_iclsam.core.images.support import SupportSet
 from napari_iclsam.core.inference import StageTimer
+from napari_iclsam.core.metrics import dice
 from napari_iclsam.core.networks import LoadedSam, ModelFacts, Networks
 from napari_iclsam.core.prediction import Prediction, Progress
 from napari_iclsam.core.segmenter import ICLSAM
@@ -417,7 +423,7 @@ class TestTwoExperts:
         self, two: Networks, scene: Scene
     ) -> None:
         task = self.fit(two, scene, 2, cross_validate=True)
-        assert task.fusion.experts == (0, 1)
+        assert task.fusion.kept.experts == (0, 1)
         assert all(weights.experts == 2 for weights in task.weights)
         assert [len(of_pair) for of_pair in task.context.examples.embeddings] == [2, 2]
         assert tuple(task.cross_validated) == IDS
@@ -476,15 +482,71 @@ class TestTwoExperts:
         self, two: Networks, scene: Scene, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         monkeypatch.setattr(
-            "napari_iclsam.core.segmenter.helpful_experts", lambda cases, defaults: (1,)
+            "napari_iclsam.core.segmenter.helpful_parts",
+            lambda cases, defaults: Kept((1,), pixels=False),
         )
         task = self.fit(two, scene, 2, cross_validate=True)
-        assert task.fusion.experts == (1,)
+        assert task.fusion.kept == Kept((1,), pixels=False)
         assert all(weights.experts == 1 for weights in task.weights)
         (runner,) = task.context.runners.experts.runners
         assert runner.network is two.sams[1].network
         assert len(task.context.probes) == 1
         assert_sound(task.predict(scene(seed=5)[0]), (48, 48))
+
+
+@pytest.fixture
+def speckled() -> Scene:
+    """Images whose label is a color that nothing but a pixel classifier sees."""
+
+    def speckles(seed: int) -> tuple[NDArray[np.uint8], NDArray[np.int32]]:
+        rng = np.random.default_rng(seed)
+        labels = (rng.random((48, 48)) < 0.2).astype(np.int32)
+        color = np.where(labels[..., None] == 1, [150, 80, 100], [80, 150, 100])
+        return (color + rng.integers(0, 30, color.shape)).astype(np.uint8), labels
+
+    return speckles
+
+
+class TestPixelClassifier:
+    """A classifier of pixels beside both models."""
+
+    def fit(self, segmenter: Make, made: Scene, count: int, **settings: Any) -> Task:
+        scenes = [made(seed=seed) for seed in range(count)]
+        return segmenter(**settings).fit([s[0] for s in scenes], [s[1] for s in scenes])
+
+    def test_it_decides_where_cross_validation_says_so(
+        self, segmenter: Make, speckled: Scene
+    ) -> None:
+        task = self.fit(segmenter, speckled, 4, cross_validate=True)
+        assert task.fusion.kept.pixels
+        assert task.weights[0].of_pixels == max(task.weights[0].parts)
+        image, truth = speckled(seed=7)
+        assert dice(task.predict(image).labels == 1, truth == 1) > 0.9
+
+    def test_one_that_is_not_kept_is_not_fitted(
+        self, segmenter: Make, scene: Scene, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(
+            "napari_iclsam.core.segmenter.helpful_parts",
+            lambda cases, defaults: Kept((0,), pixels=False),
+        )
+        task = self.fit(segmenter, scene, 2, cross_validate=True)
+        assert task.context.pixels is None
+        assert not task.weights[0].has_pixels
+
+    def test_paper_mode_has_none(self, segmenter: Make, speckled: Scene) -> None:
+        task = self.fit(segmenter, speckled, 4, mode="paper")
+        assert task.context.pixels is None
+
+    def test_it_does_not_depend_on_the_random_state_of_others(
+        self, segmenter: Make, speckled: Scene
+    ) -> None:
+        found = []
+        for state in (1, 2):
+            torch.manual_seed(state)
+            task = self.fit(segmenter, speckled, 2, cross_validate=True)
+            found.append(task.predict(speckled(seed=7)[0]).probabilities[1])
+        np.testing.assert_array_equal(found[0], found[1])
 
 
 def test_old_names_of_arguments_and_attributes_warn_and_work(

@@ -24,6 +24,11 @@ from napari_iclsam.core.inference import StageTimer
 from napari_iclsam.core.prediction import Progress
 from napari_iclsam.core.recipe import Recipe
 from napari_iclsam.core.refinement.guidance import in_context_guidance
+from napari_iclsam.core.refinement.pixel_classifier import (
+    PixelClassifier,
+    PixelSamples,
+    fit_pixel_classifier,
+)
 from napari_iclsam.core.refinement.probe import Probe, fit_probe
 from napari_iclsam.core.refinement.prompts import find_boxes
 from napari_iclsam.core.refinement.sam import refine_with_sam
@@ -59,29 +64,48 @@ class FittedContext:
     encoded : EncodedSupport, optional
         None if there are more examples than the in-context model is shown: each query chooses its
         own.
+    pixels : PixelClassifier, optional
+        None if none is used.
     """
 
     runners: Runners
     examples: Examples
     probes: tuple[Probe, ...]
     encoded: EncodedSupport | None
+    pixels: PixelClassifier | None = None
 
 
 def fit_context(
-    runners: Runners, examples: Examples, encoded: EncodedSupport | None = None
+    runners: Runners,
+    examples: Examples,
+    encoded: EncodedSupport | None = None,
+    samples: PixelSamples | None = None,
 ) -> FittedContext:
-    """Fit the probe and encode the support set, as far as it was not ``encoded`` for a preview."""
+    """Fit what depends on the support set alone.
+
+    Parameters
+    ----------
+    runners : Runners
+    examples : Examples
+    encoded : EncodedSupport, optional
+        The support set, as far as it was encoded for a preview.
+    samples : PixelSamples, optional
+        Of the examples; without them, no pixel classifier is used.
+    """
     masks = examples.all_masks()
     probes = tuple(
         fit_probe(examples.of_expert(expert), masks, runners.recipe)
         for expert in range(len(runners.experts))
     )
+    pixels = None
+    if samples is not None:
+        pixels = fit_pixel_classifier(samples, runners.recipe.seed)
     # which examples are shown then depends on the query, so nothing can be encoded before it
     # comes
     if len(examples) > runners.recipe.max_examples:
-        return FittedContext(runners, examples, probes, None)
+        return FittedContext(runners, examples, probes, None, pixels)
     encoded = encode_support(runners.in_context, examples, encoded)
-    return FittedContext(runners, examples, probes, encoded)
+    return FittedContext(runners, examples, probes, encoded, pixels)
 
 
 def run_models(
@@ -117,12 +141,22 @@ def run_models(
                 recipe,
             )
             outputs.append(ExpertOutput(own, sam))
+    pixels = None
+    if context.pixels is not None:
+        with timer.stage("icl"):
+            pixels = _classify_pixels(context.pixels, query).to(segmented.probabilities.device)
     return StageOutputs(
         segmented.probabilities,
         tuple(outputs),
         boxes,
         segmented.full_image,
+        pixels,
     )
+
+
+def _classify_pixels(classifier: PixelClassifier, query: EmbeddedImage) -> Tensor:
+    """Return the log-odds of each label by the pixel classifier, (L, 1, H, W)."""
+    return torch.from_numpy(classifier.log_odds(query.rgb))[:, None]
 
 
 def segment_query(

@@ -42,6 +42,9 @@ class Recipe:
     box_thin_masks: Annotated[bool, "Box a mask as it is if the opening removes all of it."]
     mask_prompt: Annotated[bool, "Prompt SAM with the in-context model's mask besides boxes."]
     max_experts: Annotated[int, "At most so many promptable models are fused."]
+    pixel_classifier: Annotated[
+        bool, "Fuse a classifier of pixels by their surroundings, where it helps."
+    ]
     cross_validate: Annotated[
         bool, "Choose the fusion weights by cross-validation on the support set."
     ]
@@ -70,6 +73,7 @@ PAPER = Recipe(
     box_thin_masks=False,
     mask_prompt=False,
     max_experts=1,
+    pixel_classifier=False,
     cross_validate=False,
     use_neighbors=False,
     fusion="published",
@@ -88,6 +92,7 @@ AUTO = Recipe(
     box_thin_masks=True,
     mask_prompt=True,
     max_experts=4,
+    pixel_classifier=True,
     cross_validate=True,
     use_neighbors=True,
     fusion="log-odds",
@@ -107,6 +112,7 @@ def resolve(settings: Settings) -> Recipe:
         fine_tune=mode.fine_tune and settings.fine_tune,
         tta_flips=mode.tta_flips and settings.tta_flips,
         mask_prompt=mode.mask_prompt and settings.mask_prompt,
+        pixel_classifier=mode.pixel_classifier and settings.use_sam,
         cross_validate=mode.cross_validate and settings.cross_validate and settings.use_sam,
         fusion=mode.fusion if settings.use_sam else "in-context model alone",
         channel=settings.channel,

@@ -12,16 +12,15 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
-from napari_iclsam.core.context import Runners, fit_context, run_models
+from napari_iclsam.core.context import Runners, fit_context
 from napari_iclsam.core.encoder.cache import EmbeddingCache, default_cache
 from napari_iclsam.core.encoder.examples import Examples
+from napari_iclsam.core.fitting import draw_pixels, embed_steps, hold_out_steps
 from napari_iclsam.core.fusion.cross_validation import (
     HeldOut,
     choose_weights,
     cross_validated_scores,
-    folds,
-    held_out,
-    helpful_experts,
+    helpful_parts,
 )
 from napari_iclsam.core.fusion.log_odds import foreground_log_odds, shifted_for_thin
 from napari_iclsam.core.fusion.published import label_map
@@ -41,7 +40,8 @@ from napari_iclsam.core.model_choice import ModelChoice, Precision
 from napari_iclsam.core.networks import Networks, NetworkSource
 from napari_iclsam.core.prediction import Prediction, Progress, Provenance
 from napari_iclsam.core.quality.dice_estimate import bias_correction
-from napari_iclsam.core.recipe import Recipe, resolve
+from napari_iclsam.core.recipe import resolve
+from napari_iclsam.core.refinement.pixel_classifier import PixelSamples
 from napari_iclsam.core.settings import Settings
 from napari_iclsam.core.stack_task import (
     LabelledStack,
@@ -56,9 +56,6 @@ from napari_iclsam.core.task_file import read_task
 from napari_iclsam.core.volume.labelled_planes import AxisKind
 from napari_iclsam.core.volume.scaled_volume import ScaledVolume
 from napari_iclsam.version import version
-
-_PROBE_CELLS = 20_000
-"""At most so many cells fit the probe of a fold of the cross-validation."""
 
 
 class ICLSAM:
@@ -228,11 +225,14 @@ class ICLSAM:
         encoded = None
         if preview_image is not None:
             encoded = yield from self._preview_steps(runners, images, preview_image)
-        examples = yield from _embed_steps(runners, images, timer)
-        fusion = yield from self._fusion_steps(runners, examples, timer)
-        # a promptable model that does not help costs nothing from here on
-        runners = replace(runners, experts=runners.experts.subset(fusion.experts))
-        examples = examples.with_experts(fusion.experts)
+        examples = yield from embed_steps(runners, images, timer)
+        with timer.stage("fit"):
+            samples = draw_pixels(self._recipe, examples)
+        fusion = yield from self._fusion_steps(runners, examples, samples, timer)
+        # what does not help costs nothing from here on
+        samples = samples if fusion.kept.pixels else None
+        runners = replace(runners, experts=runners.experts.subset(fusion.kept.experts))
+        examples = examples.with_experts(fusion.kept.experts)
         if (
             self._recipe.fine_tune
             and self.networks.icl_facts.fine_tunable
@@ -244,7 +244,7 @@ class ICLSAM:
             encoded = None
         yield Progress("fit", "Fitting the confidence map", count, count)
         with timer.stage("fit"):
-            context = fit_context(runners, examples, encoded)
+            context = fit_context(runners, examples, encoded, samples)
         return Task(context, fusion, self.settings, self._provenance(support))
 
     def _preview_steps(
@@ -262,27 +262,31 @@ class ICLSAM:
         return encoded
 
     def _fusion_steps(
-        self, runners: Runners, examples: Examples, timer: StageTimer
+        self,
+        runners: Runners,
+        examples: Examples,
+        samples: PixelSamples | None,
+        timer: StageTimer,
     ) -> Generator[Progress, None, FittedFusion]:
         """Cross-validate the fusion weights on the examples; without that, the defaults hold."""
         cases: list[HeldOut] = []
         if self._recipe.cross_validate and len(examples) > 1:
-            cases = yield from _hold_out_steps(runners, examples, timer)
+            cases = yield from hold_out_steps(runners, examples, samples, timer)
         defaults = self._default_weights(examples)
         weights = []
         corrections = []
         scores = {}
-        experts = helpful_experts(cases, defaults)
-        cases = [case.only(experts) for case in cases]
+        kept = helpful_parts(cases, defaults)
+        cases = [case.only(kept) for case in cases]
         for label, default in enumerate(defaults):
-            chosen = choose_weights(cases, label, default.only(experts))
+            chosen = choose_weights(cases, label, default.only(kept))
             score = cross_validated_scores(cases, label, chosen)
             weights.append(chosen)
             corrections.append(bias_correction(cases, label, chosen))
             if score is not None:
                 scores[examples.support.ids[label]] = score
         foreground = foreground_log_odds(examples.all_masks())
-        return FittedFusion(tuple(weights), scores, tuple(corrections), experts, tuple(foreground))
+        return FittedFusion(tuple(weights), scores, tuple(corrections), kept, tuple(foreground))
 
     def _default_weights(self, examples: Examples) -> list[FusionWeights]:
         """Return the fusion weights of each label before any are cross-validated."""
@@ -291,9 +295,13 @@ class ICLSAM:
         sams = self.networks.sams[: self._recipe.max_experts]
         kinds = [sam.facts.fusion_default for sam in sams]
         default = default_weights(kinds, len(examples))
-        if kinds == ["published"]:
-            return [default] * len(examples.support.ids)
-        return [shifted_for_thin(default, masks) for masks in examples.masks_by_label()]
+        defaults = [default] * len(examples.support.ids)
+        if kinds != ["published"]:
+            defaults = [shifted_for_thin(default, masks) for masks in examples.masks_by_label()]
+        if not self._recipe.pixel_classifier:
+            return defaults
+        # what it says of other images is known once it was tried on one
+        return [of_label.with_pixels(0.0) for of_label in defaults]
 
     def _preview_prediction(
         self, support: SupportSet, probabilities: Tensor, timer: StageTimer
@@ -350,44 +358,3 @@ def load_task(
         models.sam, icl=models.icl, device=device, settings=saved.settings, cache=cache
     )
     return segmenter.fit_support(saved.support)
-
-
-def _embed_steps(
-    runners: Runners, examples: Examples, timer: StageTimer
-) -> Generator[Progress, None, Examples]:
-    """Embed the examples one by one."""
-    count = len(examples)
-    embeddings = []
-    for done, image in enumerate(examples.images):
-        yield Progress("embed", f"Embedding the examples: {done + 1} of {count}", done, count)
-        with timer.stage("embed"):
-            embeddings.append(runners.experts.embed(image).embeddings)
-    return replace(examples, embeddings=tuple(embeddings))
-
-
-def _hold_out_steps(
-    runners: Runners, examples: Examples, timer: StageTimer
-) -> Generator[Progress, None, list[HeldOut]]:
-    """Segment examples by means of the others, fold by fold."""
-    count = len(examples)
-    recipe = _cheaper(runners.recipe)
-    parts = folds(count)
-    total = sum(len(part) for part in parts)
-    cases: list[HeldOut] = []
-    for part in parts:
-        rest = examples.subset([pair for pair in range(count) if pair not in part])
-        with timer.stage("check"):
-            context = fit_context(replace(runners, recipe=recipe), rest)
-        for pair in part:
-            message = f"Cross-validating the examples: {len(cases) + 1} of {total}"
-            yield Progress("check", message, count, count)
-            query = examples.embedded(pair)
-            outputs = drain(run_models(context, query, timer))
-            with timer.stage("check"):
-                foreground = foreground_log_odds(rest.all_masks())
-                cases.append(held_out(outputs, examples.masks(pair), foreground))
-    return cases
-
-
-def _cheaper(recipe: Recipe) -> Recipe:
-    return replace(recipe, probe_cells=min(recipe.probe_cells, _PROBE_CELLS))

@@ -21,7 +21,7 @@ from napari_iclsam.core.encoder.embedding import EmbeddedImage
 from napari_iclsam.core.fusion.log_odds import fuse_log_odds, log_odds_of
 from napari_iclsam.core.fusion.outputs import StageOutputs
 from napari_iclsam.core.fusion.published import fuse, icl_score, label_map, sam_score
-from napari_iclsam.core.fusion.weights import FusionWeights
+from napari_iclsam.core.fusion.weights import FusionWeights, Kept
 from napari_iclsam.core.images.geometry import resize
 from napari_iclsam.core.images.intensity import check_contrast, check_image, to_rgb8
 from napari_iclsam.core.images.planes import (
@@ -56,8 +56,8 @@ class FittedFusion:
         By label: mean Dice of the held-out examples. Empty without cross-validation.
     corrections : tuple of float
         Bias correction of the quality estimates; see `napari_iclsam.core.quality.dice_estimate`.
-    experts : tuple of int
-        Which of the promptable models help; the weights are those of these.
+    kept : Kept
+        Which parts help; the weights are those of these.
     foreground : tuple of float
         Log-odds of the share of the foreground in the examples, label by label.
     """
@@ -65,7 +65,7 @@ class FittedFusion:
     weights: tuple[FusionWeights, ...]
     scores: Mapping[int, StageScores]
     corrections: tuple[float, ...]
-    experts: tuple[int, ...]
+    kept: Kept
     foreground: tuple[float, ...]
 
 

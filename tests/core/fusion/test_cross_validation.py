@@ -15,15 +15,16 @@ from napari_iclsam.core.fusion.cross_validation import (
     cross_validated_scores,
     folds,
     held_out,
-    helpful_experts,
+    helpful_parts,
 )
 from napari_iclsam.core.fusion.log_odds import LogOdds, fuse_log_odds
 from napari_iclsam.core.fusion.outputs import ExpertOutput, StageOutputs
-from napari_iclsam.core.fusion.weights import FusionWeights, default_weights
+from napari_iclsam.core.fusion.weights import FusionWeights, Kept, default_weights
 
 DEFAULT = FusionWeights((0.5, 0.5, 0.0))
 PARTS = ("icl", "sam", "confidence")
 TWO = default_weights(["published", "starter"], 4)
+BOTH = Kept((0, 1), pixels=False)
 
 
 def log_odds(*parts: torch.Tensor) -> LogOdds:
@@ -233,11 +234,11 @@ def of_two_experts(count: int, *, first: str, second: str) -> list[HeldOut]:
 
 def test_only_the_parts_of_some_promptable_models() -> None:
     (case,) = of_two_experts(1, first="right", second="noise")
-    second = case.only([1])
+    second = case.only(Kept((1,)))
     assert torch.equal(second.log_odds.parts, case.log_odds.parts[[0, 3, 4]])
     assert second.log_odds.agreement.shape == (3, 1)
     assert second.truth is case.truth
-    both = case.only([0, 1]).log_odds
+    both = case.only(Kept((0, 1))).log_odds
     assert torch.equal(both.parts, case.log_odds.parts)
 
 
@@ -251,23 +252,24 @@ def test_a_promptable_model_that_does_harm_is_dropped(
     first: str, second: str, kept: tuple[int, ...], count: int
 ) -> None:
     some = of_two_experts(count, first=first, second=second)
-    assert helpful_experts(some, [TWO]) == kept
+    assert helpful_parts(some, [TWO]) == Kept(kept, pixels=False)
 
 
 @pytest.mark.parametrize("count", [0, 1, 3])
 def test_few_examples_drop_no_promptable_model(count: int) -> None:
     some = of_two_experts(count, first="right", second="opposite")
-    assert helpful_experts(some, [TWO]) == (0, 1)
+    assert helpful_parts(some, [TWO]) == BOTH
 
 
 def test_examples_without_the_label_do_not_tell() -> None:
     some = of_two_experts(6, first="right", second="opposite")
-    assert helpful_experts([*some[:3], *map(without_label, some[3:])], [TWO]) == (0, 1)
+    assert helpful_parts([*some[:3], *map(without_label, some[3:])], [TWO]) == BOTH
 
 
 def test_the_only_promptable_model_is_kept_whatever_it_does() -> None:
-    some = [case.only([1]) for case in of_two_experts(6, first="right", second="opposite")]
-    assert helpful_experts(some, [TWO.only([1])]) == (0,)
+    second = Kept((1,))
+    some = [case.only(second) for case in of_two_experts(6, first="right", second="opposite")]
+    assert helpful_parts(some, [TWO.only(second)]) == Kept((0,), pixels=False)
 
 
 def test_a_promptable_model_that_helps_one_of_two_labels_is_kept() -> None:
@@ -281,4 +283,46 @@ def test_a_promptable_model_that_helps_one_of_two_labels_is_kept() -> None:
             torch.cat([a.log_odds.parts, b.log_odds.parts], dim=1), torch.ones(5, 2).double()
         )
         some.append(HeldOut(both, both.icl > 0, torch.cat([a.truth, b.truth])))
-    assert helpful_experts(some, [TWO, TWO]) == (0, 1)
+    assert helpful_parts(some, [TWO, TWO]) == BOTH
+
+
+def with_pixels(case: HeldOut, kind: str) -> HeldOut:
+    """The example with a pixel classifier that is "right" or tells nothing."""
+    sure = torch.where(case.truth, 2.0, -2.0).double()
+    pixels = sure if kind == "right" else torch.zeros_like(sure)
+    parts = torch.cat([case.log_odds.parts, pixels[None]])
+    agreement = torch.ones(len(parts), 1).double()
+    return replace(case, log_odds=LogOdds(parts, agreement))
+
+
+@pytest.mark.parametrize(("kind", "kept"), [("right", True), ("nothing", False)])
+def test_a_pixel_classifier_is_kept_only_where_it_helps(kind: str, kept: bool) -> None:
+    some = of_two_experts(4, first="right", second="right")
+    helpful = helpful_parts([with_pixels(case, kind) for case in some], [TWO.with_pixels(0)])
+    assert helpful.pixels is kept
+
+
+def test_a_pixel_classifier_that_is_right_replaces_promptable_models_but_one() -> None:
+    some = of_two_experts(4, first="opposite", second="noise")
+    cases_ = [with_pixels(case, "right") for case in some]
+    helpful = helpful_parts(cases_, [TWO.with_pixels(0)])
+    assert helpful.pixels
+    assert len(helpful.experts) == 1
+    chosen = choose_weights(
+        [case.only(helpful) for case in cases_], 0, TWO.with_pixels(0).only(helpful)
+    )
+    assert chosen.of_pixels == max(chosen.parts)
+
+
+@pytest.mark.parametrize("weight", [0.0, 0.5])
+def test_without_cross_validation_a_pixel_classifier_is_kept_if_its_default_weight_is_not_zero(
+    weight: float,
+) -> None:
+    assert helpful_parts([], [TWO.with_pixels(0), TWO.with_pixels(weight)]).pixels is (weight > 0)
+
+
+@pytest.mark.parametrize("count", [2, 3])
+def test_few_examples_drop_no_pixel_classifier(count: int) -> None:
+    some = of_two_experts(count, first="right", second="right")
+    cases_ = [with_pixels(case, "nothing") for case in some]
+    assert helpful_parts(cases_, [TWO.with_pixels(0)]).pixels

@@ -7,6 +7,7 @@ import pytest
 from napari_iclsam.core.fusion.weights import (
     STARTER_WEIGHTS,
     FusionWeights,
+    Kept,
     default_weights,
     published_weights,
 )
@@ -32,6 +33,21 @@ def test_several_share_half_of_the_weight_and_are_gated(kinds: list[str]) -> Non
 
 def test_only_the_weights_of_some_promptable_models() -> None:
     weights = FusionWeights((0.1, 0.2, 0.3, 0.4, 0.5), 0.7, 1.5, gate_by_agreement=True)
-    assert weights.only([1]) == FusionWeights((0.1, 0.4, 0.5), 0.7, 1.5, gate_by_agreement=True)
-    assert weights.only([0, 1]) == weights
+    second = FusionWeights((0.1, 0.4, 0.5), 0.7, 1.5, gate_by_agreement=True)
+    assert weights.only(Kept((1,))) == second
+    assert weights.only(Kept((0, 1))) == weights
     assert weights.of_expert(0) == (0.2, 0.3)
+
+
+def test_the_weight_of_the_pixel_classifier_is_the_last() -> None:
+    weights = FusionWeights((0.1, 0.2, 0.3, 0.4, 0.5)).with_pixels(0.6)
+    assert (weights.has_pixels, weights.of_pixels, weights.experts) == (True, 0.6, 2)
+    assert weights.only(Kept((1,))) == FusionWeights((0.1, 0.4, 0.5, 0.6))
+    without = weights.only(Kept((1,), pixels=False))
+    assert without == FusionWeights((0.1, 0.4, 0.5))
+    assert (without.has_pixels, without.of_pixels) == (False, 0)
+
+
+def test_common_parts_are_those_that_both_keep() -> None:
+    assert Kept((0, 2)).common(Kept((1, 2), pixels=False)) == Kept((2,), pixels=False)
+    assert Kept((0, 1, 2)).without_expert(1) == Kept((0, 2))

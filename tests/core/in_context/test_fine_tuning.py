@@ -119,7 +119,7 @@ def test_it_is_the_same_each_time_and_nobodys_random_state_changes(
 def test_the_optimiser_is_that_of_torch() -> None:
     code = """
 import torch
-from napari_iclsam.core.in_context.adam import Adam
+from napari_iclsam.core.adam import Adam
 torch.manual_seed(0)
 ours, theirs = torch.nn.Linear(5, 3), torch.nn.Linear(5, 3)
 theirs.load_state_dict(ours.state_dict())

@@ -17,8 +17,8 @@ from torch import Tensor
 
 from napari_iclsam.core.fusion.log_odds import LogOdds, coefficients, log_odds_of
 from napari_iclsam.core.fusion.outputs import StageOutputs
-from napari_iclsam.core.fusion.threshold import BIN_WIDTH, best_bin, histogram, sum_from
-from napari_iclsam.core.fusion.weights import FusionWeights
+from napari_iclsam.core.fusion.threshold import BIN_WIDTH, best_bin, bins_of, count_bins, sum_from
+from napari_iclsam.core.fusion.weights import FusionWeights, Kept
 from napari_iclsam.core.images.geometry import resize
 from napari_iclsam.core.metrics import StageScores, dice_of_counts
 from napari_iclsam.core.steps import evenly_spaced
@@ -49,11 +49,11 @@ _ENOUGH_FOR_SHIFTS = 4
 """Examples of a label from which on threshold shifts are searched."""
 
 _WORTH_KEEPING = 0.002
-"""Dice that a promptable model must gain for some label, or it is dropped: less is noise, and each
-model costs time in every query. On the training sets dropping costs .002 in the mean."""
+"""Dice that a part must gain for some label, or it is dropped: less is noise, and each costs time
+in every query. On the training sets dropping costs .002 in the mean."""
 
 _ENOUGH_TO_DROP = 4
-"""Examples of each label from which on a promptable model may be dropped."""
+"""Examples of each label from which on a part may be dropped."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,16 +73,44 @@ class HeldOut:
     full_image: Tensor
     truth: Tensor
 
-    def only(self, experts: Sequence[int]) -> HeldOut:
-        """Return the example without the parts of the other promptable models."""
-        parts = [0]
-        for expert in experts:
-            parts += [1 + 2 * expert, 2 + 2 * expert]
+    def only(self, kept: Kept) -> HeldOut:
+        """Return the example without the parts that do not help."""
+        parts = list(kept.of(len(self.log_odds.parts)))
         chosen = LogOdds(
             self.log_odds.parts[parts],
             self.log_odds.agreement[parts],
         )
         return replace(self, log_odds=chosen)
+
+
+@dataclass(frozen=True, slots=True)
+class _Scored:
+    """Candidate weights of a label, the default first, and how well they segment n examples.
+
+    Attributes
+    ----------
+    mixtures : tuple of FusionWeights
+        R of them.
+    shifts : tuple of float
+        S threshold shifts, each tried with each mixture.
+    dice : Tensor, (n, R, S)
+    """
+
+    mixtures: tuple[FusionWeights, ...]
+    shifts: tuple[float, ...]
+    dice: Tensor
+
+    def without(self, parts: Sequence[int]) -> _Scored:
+        """Return the candidates that give no weight to some parts, and the default as it is."""
+        rows = [0]
+        for row, mixture in enumerate(self.mixtures):
+            if row and not any(mixture.parts[part] for part in parts):
+                rows.append(row)
+        return _Scored(
+            tuple(self.mixtures[row] for row in rows),
+            self.shifts,
+            self.dice[:, rows],
+        )
 
 
 def held_out(
@@ -147,25 +175,11 @@ def choose_weights(cases: Sequence[HeldOut], label: int, default: FusionWeights)
     known = holding(cases, label)
     if len(known) < 2:
         return default
-    mixtures = _mixtures(default)
-    # the first shift is none: few examples would choose one by chance
-    shifts = _THRESHOLD_SHIFTS if len(known) >= _ENOUGH_FOR_SHIFTS else _THRESHOLD_SHIFTS[:1]
-    candidates = [
-        replace(mixture, threshold_shift=shift) for mixture in mixtures for shift in shifts
-    ]
-    tables = [_dice_table(case, label, mixtures, shifts) for case in known]
-    worth = _worth(
-        torch.stack(tables).flatten(1),
-        candidates,
-        default,
-    )
-    # in float64: hundreds of small shares are summed
-    shares = torch.softmax(worth.double() / _TEMPERATURE, dim=0)
-    return _weighted_mean(candidates, shares)
+    return _choose(_score(known, label, default))
 
 
-def helpful_experts(cases: Sequence[HeldOut], defaults: Sequence[FusionWeights]) -> tuple[int, ...]:
-    """Return the promptable models without which some label would be segmented worse.
+def helpful_parts(cases: Sequence[HeldOut], defaults: Sequence[FusionWeights]) -> Kept:
+    """Return the parts without which some label would be segmented worse.
 
     Parameters
     ----------
@@ -175,43 +189,71 @@ def helpful_experts(cases: Sequence[HeldOut], defaults: Sequence[FusionWeights])
 
     Returns
     -------
-    tuple of int
-        At least one; all of them where few examples tell.
+    Kept
+        At least one promptable model. Where few examples tell, all of them; and the pixel
+        classifier, if the defaults or the few could believe it.
     """
-    every = tuple(range(defaults[0].experts))
-    kept = every
-    for expert in every:
-        # one after the other: two models that say the same may each be spared, but not both
-        others = tuple(other for other in kept if other != expert)
-        if others and _gain(cases, defaults, kept, others) < _WORTH_KEEPING:
+    first = defaults[0]
+    kept = Kept(tuple(range(first.experts)), pixels=first.has_pixels)
+    known = [holding(cases, label) for label in range(len(defaults))]
+    if max(len(of_label) for of_label in known) < 2:
+        # then the defaults hold
+        return replace(kept, pixels=any(default.of_pixels for default in defaults))
+    # a label of few examples cannot tell, and must not lose a part on account of others
+    if min(len(of_label) for of_label in known) < _ENOUGH_TO_DROP:
+        return kept
+    scored = [_score(known[label], label, default) for label, default in enumerate(defaults)]
+    # one after the other: two models that say the same may each be spared, but not both
+    for fewer in (replace(kept, pixels=False), *map(kept.without_expert, kept.experts)):
+        others = kept.common(fewer)
+        if (
+            others != kept
+            and others.experts
+            and _loss(scored, known, kept, others) < _WORTH_KEEPING
+        ):
             kept = others
     return kept
 
 
-def _gain(
-    cases: Sequence[HeldOut],
-    defaults: Sequence[FusionWeights],
-    kept: Sequence[int],
-    others: Sequence[int],
+def _loss(
+    scored: Sequence[_Scored], known: Sequence[Sequence[HeldOut]], kept: Kept, others: Kept
 ) -> float:
-    """Return the largest mean gain in Dice of any label, by ``kept`` models over ``others``."""
-    gains = []
-    for label, default in enumerate(defaults):
-        if len(holding(cases, label)) < _ENOUGH_TO_DROP:
-            # a label of few examples cannot tell, and must not lose a model on account of others
-            return math.inf
-        with_all = _chosen_dice(cases, label, default, kept)
-        gains.append(with_all - _chosen_dice(cases, label, default, others))
-    return max(gains)
+    """Return the largest loss of Dice of any label by ``others`` instead of ``kept``."""
+    losses = []
+    for label, of_label in enumerate(scored):
+        with_all = _chosen_dice(of_label, known[label], label, kept)
+        losses.append(with_all - _chosen_dice(of_label, known[label], label, others))
+    return max(losses)
 
 
-def _chosen_dice(
-    cases: Sequence[HeldOut], label: int, default: FusionWeights, experts: Sequence[int]
-) -> float:
-    """Return the mean Dice of a label under the weights chosen for some promptable models."""
-    known = [case.only(experts) for case in holding(cases, label)]
-    weights = choose_weights(known, label, default.only(experts))
-    return float(np.mean([fused_dice(case, label, weights) for case in known]))
+def _chosen_dice(scored: _Scored, known: Sequence[HeldOut], label: int, kept: Kept) -> float:
+    """Return the mean Dice of a label under the weights that are chosen for some of the parts."""
+    count = len(scored.mixtures[0].parts)
+    dropped = sorted(set(range(count)) - set(kept.of(count)))
+    weights = _choose(scored.without(dropped)).only(kept)
+    return float(np.mean([fused_dice(case.only(kept), label, weights) for case in known]))
+
+
+def _score(known: Sequence[HeldOut], label: int, default: FusionWeights) -> _Scored:
+    """Score the default and a grid of other weights on examples that hold a label."""
+    mixtures = _mixtures(default)
+    # the first shift is none: few examples would choose one by chance
+    shifts = _THRESHOLD_SHIFTS if len(known) >= _ENOUGH_FOR_SHIFTS else _THRESHOLD_SHIFTS[:1]
+    tables = [_dice_table(case, label, mixtures, shifts) for case in known]
+    return _Scored(tuple(mixtures), shifts, torch.stack(tables))
+
+
+def _choose(scored: _Scored) -> FusionWeights:
+    """Return the mean of candidates, weighted by a softmax of their worth."""
+    candidates = [
+        replace(mixture, threshold_shift=shift)
+        for mixture in scored.mixtures
+        for shift in scored.shifts
+    ]
+    worth = _worth(scored.dice.flatten(1), candidates)
+    # in float64: hundreds of small shares are summed
+    shares = torch.softmax(worth.double() / _TEMPERATURE, dim=0)
+    return _weighted_mean(candidates, shares)
 
 
 def cross_validated_scores(
@@ -263,7 +305,7 @@ def _compositions(total: int, count: int) -> list[tuple[int, ...]]:
     return found
 
 
-def _worth(dice: Tensor, candidates: Sequence[FusionWeights], default: FusionWeights) -> Tensor:
+def _worth(dice: Tensor, candidates: Sequence[FusionWeights]) -> Tensor:
     """Return the worth of candidates from their Dice in n examples, (n, C), the default first.
 
     It is the mean gain over the default, less its standard error (what one example gains and
@@ -271,7 +313,7 @@ def _worth(dice: Tensor, candidates: Sequence[FusionWeights], default: FusionWei
     """
     gains = dice - dice[:, :1]
     standard_error = gains.std(dim=0) / math.sqrt(len(gains))
-    distances = torch.tensor([_distance(candidate, default) for candidate in candidates])
+    distances = torch.tensor([_distance(candidate, candidates[0]) for candidate in candidates])
     # among equals the default wins: it stands for more images than this set has
     return gains.mean(dim=0) - standard_error - _PENALTY * distances
 
@@ -313,9 +355,10 @@ def _dice_table(
         fused[gated] = factors[gated] @ case.log_odds.of_label(label, gate_by_agreement=True)
     # one histogram yields the Dice at every threshold, instead of one pass over the pixels for
     # each
-    counts = histogram(fused)
+    index = bins_of(fused)
+    counts = count_bins(index)
     area = sum_from(counts)
-    true_area = sum_from(histogram(fused, case.truth[label]))
+    true_area = sum_from(count_bins(index[:, case.truth[label]]))
     dice = 2 * true_area / (area + true_area[:, :1])
     steps = torch.tensor([round(shift / BIN_WIDTH) for shift in shifts], device=dice.device)
     # clamped: a shift from a bin at the border would leave the table

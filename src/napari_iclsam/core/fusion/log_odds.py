@@ -34,7 +34,8 @@ _LIMIT = 10.0
 class LogOdds:
     """Log-odds of the foreground by each of P parts, for L labels.
 
-    The parts are the in-context model, then mask and confidence map of each promptable model.
+    The parts are the in-context model, then mask and confidence map of each promptable model, then
+    the pixel classifier, if there is one.
 
     Attributes
     ----------
@@ -111,6 +112,9 @@ def log_odds_of(outputs: StageOutputs, foreground: Sequence[float]) -> LogOdds:
         parts += [expert.sam.clamp(-_LIMIT, _LIMIT), confidence]
         # one confirmation suffices: each alone has failures that the other does not share
         agreement += [torch.maximum(with_icl, with_map), full]
+    if outputs.pixels is not None:
+        parts.append(outputs.pixels)
+        agreement.append(full)
     return LogOdds(
         torch.stack(parts),
         torch.stack(agreement),

@@ -39,12 +39,15 @@ class StageOutputs:
         Of each label.
     full_image : Tensor, (L, 1, s, s)
         Probabilities of the in-context model by its full-image stage.
+    pixels : Tensor, (L, 1, H, W), optional
+        Log-odds of the pixel classifier, if there is one.
     """
 
     icl: Tensor
     experts: tuple[ExpertOutput, ...]
     boxes: tuple[NDArray[np.int64], ...]
     full_image: Tensor
+    pixels: Tensor | None = None
 
     @property
     def size(self) -> tuple[int, int]:

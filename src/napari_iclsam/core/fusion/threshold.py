@@ -11,6 +11,8 @@ BIN_WIDTH = 0.05
 _LIMIT = 16.0
 """Log-odds beyond this are as good as certain."""
 
+_BINS = round(2 * _LIMIT / BIN_WIDTH)
+
 _LOWEST = -1.4
 """Lowest threshold, a probability of 0.2: where a lower one would be best, a Dice below 0.4 is
 expected, and probably nothing is there."""
@@ -18,15 +20,23 @@ expected, and probably nothing is there."""
 
 def histogram(log_odds: Tensor, among: Tensor | None = None) -> Tensor:
     """Count log-odds (R, n) in bins of `BIN_WIDTH`, (R, B): all, or those ``among`` (n,)."""
-    bins = round(2 * _LIMIT / BIN_WIDTH)
-    rows = len(log_odds)
+    index = bins_of(log_odds)
+    return count_bins(index if among is None else index[:, among])
+
+
+def bins_of(log_odds: Tensor) -> Tensor:
+    """Return the bin of each of the log-odds (R, n), int32."""
     # clamped, so that what is beyond the limit counts in the outermost bins and not outside
-    index = ((log_odds + _LIMIT) / BIN_WIDTH).long().clamp(0, bins - 1)
+    return ((log_odds + _LIMIT) / BIN_WIDTH).clamp(0, _BINS - 1).int()
+
+
+def count_bins(index: Tensor) -> Tensor:
+    """Count how often each bin occurs in each row of (R, n), (R, B)."""
+    rows = len(index)
     # rows follow each other in one index: a single bincount serves all of them
-    index += bins * torch.arange(rows, device=log_odds.device)[:, None]
-    if among is not None:
-        index = index[:, among]
-    return torch.bincount(index.flatten(), minlength=bins * rows).reshape(rows, bins)
+    starts = _BINS * torch.arange(rows, dtype=torch.int32, device=index.device)
+    flat = (index + starts[:, None]).flatten()
+    return torch.bincount(flat, minlength=_BINS * rows).reshape(rows, _BINS)
 
 
 def best_bin(counts: Tensor) -> Tensor:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from napari_iclsam.weights.catalogue import FusionDefault
 
@@ -16,7 +16,8 @@ class FusionWeights:
     Attributes
     ----------
     parts : tuple of float
-        Of the in-context model, then mask and confidence map of each promptable model.
+        Of the in-context model, then mask and confidence map of each promptable model, then the
+        pixel classifier, if there is one.
     inverse_temperature : float
         Factor of their sum: below 1 where the models are overconfident. For log-odds alone.
     threshold_shift : float
@@ -35,19 +36,65 @@ class FusionWeights:
         """Number of promptable models."""
         return (len(self.parts) - 1) // 2
 
+    @property
+    def has_pixels(self) -> bool:
+        """Whether the last part is that of a pixel classifier."""
+        # all other parts but the first come in twos
+        return len(self.parts) % 2 == 0
+
     def of_expert(self, expert: int) -> tuple[float, float]:
         """Return the weights of mask and confidence map of a promptable model."""
         first = 1 + 2 * expert
         return self.parts[first], self.parts[first + 1]
 
-    def only(self, experts: Sequence[int]) -> FusionWeights:
-        """Return the weights without those of the other promptable models."""
-        kept = [self.parts[0]]
-        for expert in experts:
-            kept += self.of_expert(expert)
-        return FusionWeights(
-            tuple(kept), self.inverse_temperature, self.threshold_shift, self.gate_by_agreement
-        )
+    @property
+    def of_pixels(self) -> float:
+        """The weight of the pixel classifier; 0 without one."""
+        return self.parts[-1] if self.has_pixels else 0.0
+
+    def with_pixels(self, weight: float) -> FusionWeights:
+        """Return the weights with that of the pixel classifier at the end."""
+        return replace(self, parts=(*self.parts, weight))
+
+    def only(self, kept: Kept) -> FusionWeights:
+        """Return the weights of the parts that are kept."""
+        parts = kept.of(len(self.parts))
+        return replace(self, parts=tuple(self.parts[part] for part in parts))
+
+
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """Which parts are fused beside that of the in-context model.
+
+    Attributes
+    ----------
+    experts : tuple of int
+        Promptable models.
+    pixels : bool
+        Whether the pixel classifier is, if there is one.
+    """
+
+    experts: tuple[int, ...]
+    pixels: bool = True
+
+    def of(self, count: int) -> tuple[int, ...]:
+        """Return the indices of what is kept of ``count`` parts."""
+        parts = [0]
+        for expert in self.experts:
+            parts += [1 + 2 * expert, 2 + 2 * expert]
+        if self.pixels and count % 2 == 0:
+            parts.append(count - 1)
+        return tuple(parts)
+
+    def without_expert(self, dropped: int) -> Kept:
+        """Return the same without one promptable model."""
+        experts = tuple(expert for expert in self.experts if expert != dropped)
+        return replace(self, experts=experts)
+
+    def common(self, other: Kept) -> Kept:
+        """Return what both keep."""
+        experts = tuple(expert for expert in self.experts if expert in other.experts)
+        return Kept(experts, pixels=self.pixels and other.pixels)
 
 
 STARTER_WEIGHTS = FusionWeights((0.5, 0.5, 0.0), gate_by_agreement=True)

@@ -17,11 +17,11 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from napari_iclsam.core.adam import Adam
 from napari_iclsam.core.encoder.examples import Examples, Masks
 from napari_iclsam.core.images.crops import PixelSlices
 from napari_iclsam.core.images.geometry import resize_mask
 from napari_iclsam.core.images.thinness import is_thin
-from napari_iclsam.core.in_context.adam import Adam
 from napari_iclsam.core.in_context.augmentation import (
     Rng,
     draw_object_crops,

@@ -1,15 +1,15 @@
-"""Pixel classifier: a random forest on filter responses, fitted to the support images."""
+"""Pixel classifier: each pixel by its surroundings, fitted to the support images."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from typing import Protocol
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from sklearn.ensemble import RandomForestClassifier
 from torch.nn.functional import interpolate
 
 from napari_iclsam.core.refinement.pixel_features import (
@@ -17,52 +17,92 @@ from napari_iclsam.core.refinement.pixel_features import (
     feature_maps,
     select_channels,
 )
+from napari_iclsam.core.refinement.pixel_network import fit_pixel_network
 
 LIMIT = 7.0
-"""Largest magnitude of the log-odds, a probability of 0.999: a forest knows no better."""
+"""Largest magnitude of the log-odds, a probability of 0.999: few images tell no more."""
 
 _PIXELS = 80_000
 """Pixels in the training set at most, over all images and classes."""
 
-_TREES = 100
-
-_SHARE_A_TREE = 20
-"""Each tree sees one in this many of the training pixels: neighbouring pixels repeat each other,
-and trees that see few of them differ more, overfit less and are fitted faster."""
-
-_FEWEST_A_TREE = 500
-"""Training pixels that each tree sees where there are as many."""
-
-_LEAF = 5
-"""Fewest training pixels in a leaf."""
-
 _LARGEST_GRID = 1024 * 1024
 """Pixels classified of an image at most; of larger images, a grid of as many is."""
-
 
 _BLOCK = 1 << 16
 """Pixels classified at once."""
 
 
+class FeatureClassifier(Protocol):
+    """What tells classes by features."""
+
+    def predict_proba(self, features: NDArray[np.float32]) -> NDArray[np.floating]:
+        """Return the probability of each class (n, C), given features (n, F)."""
+
+
+Fit = Callable[[NDArray[np.float32], NDArray[np.intp], int], FeatureClassifier]
+"""Fits a classifier to features (n, F) and classes (n,), given a seed."""
+
+
 @dataclass(frozen=True, slots=True)
-class PixelClassifier:
-    """A random forest that classifies each pixel by its surroundings.
+class ImageSample:
+    """Pixels drawn of one image.
+
+    Attributes
+    ----------
+    features : ndarray, (n, F), float32
+    target : ndarray, (n,), intp
+        Their classes.
+    pixels : ndarray, (C,), int64
+        Pixels of each class in the whole image.
+    """
+
+    features: NDArray[np.float32]
+    target: NDArray[np.intp]
+    pixels: NDArray[np.int64]
+
+
+@dataclass(frozen=True, slots=True)
+class PixelSamples:
+    """Pixels drawn of the support images, balanced over images and classes.
 
     A class is one combination of labels: background, one label, or labels that overlap.
 
     Attributes
     ----------
-    forest : RandomForestClassifier or None
-        None if all pixels are of one class.
     channels : int
         Channels of the images from which features are computed: 1 or 3.
     members : ndarray, (C, L), bool
         Which labels each class contains.
-    prior_ratio : ndarray, (C,), float64
-        Share of each class in the support images over its share in the training set.
+    of_image : tuple of ImageSample
     """
 
-    forest: RandomForestClassifier | None
+    channels: int
+    members: NDArray[np.bool_]
+    of_image: tuple[ImageSample, ...]
+
+    def subset(self, pairs: Sequence[int]) -> PixelSamples:
+        """Return the pixels of some of the images."""
+        return replace(self, of_image=tuple(self.of_image[pair] for pair in pairs))
+
+
+@dataclass(frozen=True, slots=True)
+class PixelClassifier:
+    """Classifies each pixel by its surroundings.
+
+    Attributes
+    ----------
+    classifier : FeatureClassifier or None
+        None if all pixels are of one class.
+    channels : int
+        Channels of the images from which features are computed: 1 or 3.
+    members : ndarray, (C, L), bool
+        Which labels each class contains; see `PixelSamples`.
+    prior_ratio : ndarray, (C,), float64
+        Share of each class in the support images over its share in the training set; 0 of a class
+        that none of them shows.
+    """
+
+    classifier: FeatureClassifier | None
     channels: int
     members: NDArray[np.bool_]
     prior_ratio: NDArray[np.float64]
@@ -102,9 +142,9 @@ class PixelClassifier:
 
     def _label_log_odds(self, features: NDArray[np.float32]) -> NDArray[np.float32]:
         """Return the log-odds (n, L) of pixels with features (n, F)."""
-        sampled = np.ones((len(features), 1))
-        if self.forest is not None:
-            sampled = self.forest.predict_proba(features)
+        sampled: NDArray[np.floating] = np.ones((len(features), 1))
+        if self.classifier is not None:
+            sampled = self.classifier.predict_proba(features)
         # Bayes' rule: the classes are balanced in the training set, but not in images
         weights = sampled * self.prior_ratio
         foreground = weights @ self.members
@@ -116,13 +156,13 @@ class PixelClassifier:
         return np.asarray(clipped, np.float32)
 
 
-def fit_pixel_classifier(
+def sample_pixels(
     images: Sequence[NDArray[np.uint8]], masks: Sequence[NDArray[np.bool_]], seed: int
-) -> PixelClassifier:
-    """Fit one random forest for all labels to pixels of the support images.
+) -> PixelSamples:
+    """Draw the pixels that a classifier is fitted to.
 
-    The training set is balanced over images and classes, so that a thin or rare object gets as many
-    pixels as the background. The log-odds are corrected for that.
+    They are balanced over images and classes, so that a thin or rare object gets as many pixels as
+    the background.
 
     Parameters
     ----------
@@ -131,51 +171,53 @@ def fit_pixel_classifier(
     masks : sequence of ndarray, (L, H, W), bool
         Of the K support images, one mask a label; labels may overlap.
     seed : int
-        Of the drawing of pixels, trees and features.
     """
     members, classes = _find_classes(masks)
     # one color image among grey ones makes color a feature of all
     channels = max(count_channels(rgb) for rgb in images)
-    count = len(members)
-    counts = [np.bincount(own, minlength=count) for own in classes]
-    pixels = np.sum(counts, axis=0)
-    if count == 1:
-        return PixelClassifier(
-            None,
-            channels,
-            members,
-            np.ones(1),
-        )
     # one generator for all images: the draw depends on the seed and the order of the set alone
     rng = np.random.default_rng(seed)
-    quota = max(1, _PIXELS // (len(images) * count))
+    quota = max(1, _PIXELS // (len(images) * len(members)))
     samples = []
-    targets = []
     for rgb, own in zip(images, classes, strict=True):
         chosen = _sample_balanced(own, quota, rng)
-        samples.append(_features_at(rgb, channels, chosen))
-        targets.append(own[chosen])
-    target = np.concatenate(targets)
-    forest = _fit_forest(np.concatenate(samples), target, seed)
+        features = _features_at(rgb, channels, chosen)
+        pixels = np.bincount(own, minlength=len(members))
+        samples.append(ImageSample(features, own[chosen], pixels))
+    return PixelSamples(channels, members, tuple(samples))
+
+
+def fit_pixel_classifier(
+    samples: PixelSamples, seed: int, fit: Fit = fit_pixel_network
+) -> PixelClassifier:
+    """Fit one classifier for all labels.
+
+    The log-odds are corrected for the balance of the samples.
+
+    Parameters
+    ----------
+    samples : PixelSamples
+    seed : int
+    fit : callable
+        What is fitted: by default a small network.
+    """
+    target = np.concatenate([sample.target for sample in samples.of_image])
+    pixels = np.sum([sample.pixels for sample in samples.of_image], axis=0)
+    count = len(samples.members)
+    classifier = None
+    if count > 1:
+        features = np.concatenate([sample.features for sample in samples.of_image])
+        classifier = fit(features, target, seed)
     share_in_images = pixels / pixels.sum()
-    share_in_training = np.bincount(target) / len(target)
-    prior_ratio = share_in_images / share_in_training
-    return PixelClassifier(forest, channels, members, prior_ratio)
-
-
-def _fit_forest(
-    features: NDArray[np.float32], target: NDArray[np.intp], seed: int
-) -> RandomForestClassifier:
-    """Fit a forest to features (n, F) and classes (n,)."""
-    wanted = max(_FEWEST_A_TREE, len(target) // _SHARE_A_TREE)
-    forest = RandomForestClassifier(
-        _TREES,
-        max_samples=min(len(target), wanted),
-        min_samples_leaf=_LEAF,
-        n_jobs=1,
-        random_state=seed,
+    share_in_training = np.bincount(target, minlength=count) / len(target)
+    # a class that only other images show has no share in either
+    prior_ratio = np.divide(
+        share_in_images,
+        share_in_training,
+        out=np.zeros(count),
+        where=share_in_training > 0,
     )
-    return forest.fit(features, target)
+    return PixelClassifier(classifier, samples.channels, samples.members, prior_ratio)
 
 
 def _find_classes(

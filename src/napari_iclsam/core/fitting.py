@@ -1,0 +1,69 @@
+"""Steps of fitting a task: embed the examples, and segment them by means of each other."""
+
+from __future__ import annotations
+
+from collections.abc import Generator
+from dataclasses import replace
+
+from napari_iclsam.core.context import Runners, fit_context, run_models
+from napari_iclsam.core.encoder.examples import Examples
+from napari_iclsam.core.fusion.cross_validation import HeldOut, folds, held_out
+from napari_iclsam.core.fusion.log_odds import foreground_log_odds
+from napari_iclsam.core.inference import StageTimer
+from napari_iclsam.core.prediction import Progress
+from napari_iclsam.core.recipe import Recipe
+from napari_iclsam.core.refinement.pixel_classifier import PixelSamples, sample_pixels
+from napari_iclsam.core.steps import drain
+
+_PROBE_CELLS = 20_000
+"""At most so many cells fit the probe of a fold of the cross-validation."""
+
+
+def draw_pixels(recipe: Recipe, examples: Examples) -> PixelSamples | None:
+    """Draw the pixels that the pixel classifier is fitted to; None where it is not used."""
+    if not recipe.pixel_classifier:
+        return None
+    return sample_pixels(examples.images, examples.all_masks(), recipe.seed)
+
+
+def embed_steps(
+    runners: Runners, examples: Examples, timer: StageTimer
+) -> Generator[Progress, None, Examples]:
+    """Embed the examples one by one."""
+    count = len(examples)
+    embeddings = []
+    for done, image in enumerate(examples.images):
+        yield Progress("embed", f"Embedding the examples: {done + 1} of {count}", done, count)
+        with timer.stage("embed"):
+            embeddings.append(runners.experts.embed(image).embeddings)
+    return replace(examples, embeddings=tuple(embeddings))
+
+
+def hold_out_steps(
+    runners: Runners, examples: Examples, samples: PixelSamples | None, timer: StageTimer
+) -> Generator[Progress, None, list[HeldOut]]:
+    """Segment examples by means of the others, fold by fold."""
+    count = len(examples)
+    recipe = _cheaper(runners.recipe)
+    parts = folds(count)
+    total = sum(len(part) for part in parts)
+    cases: list[HeldOut] = []
+    for part in parts:
+        shown = [pair for pair in range(count) if pair not in part]
+        rest = examples.subset(shown)
+        of_rest = None if samples is None else samples.subset(shown)
+        with timer.stage("check"):
+            context = fit_context(replace(runners, recipe=recipe), rest, samples=of_rest)
+        for pair in part:
+            message = f"Cross-validating the examples: {len(cases) + 1} of {total}"
+            yield Progress("check", message, count, count)
+            query = examples.embedded(pair)
+            outputs = drain(run_models(context, query, timer))
+            with timer.stage("check"):
+                foreground = foreground_log_odds(rest.all_masks())
+                cases.append(held_out(outputs, examples.masks(pair), foreground))
+    return cases
+
+
+def _cheaper(recipe: Recipe) -> Recipe:
+    return replace(recipe, probe_cells=min(recipe.probe_cells, _PROBE_CELLS))
