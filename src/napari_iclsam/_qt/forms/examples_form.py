@@ -17,6 +17,7 @@ from napari_iclsam._qt.background.reading import Pictures
 from napari_iclsam._qt.background.runner import Runner
 from napari_iclsam._qt.forms.example_buttons import ExampleButtons
 from napari_iclsam._qt.forms.example_reading import ExampleReading
+from napari_iclsam._qt.forms.label_offers import LabelOffers
 from napari_iclsam._qt.forms.layer_combo import LayerCombo
 from napari_iclsam._qt.forms.support_table import Row, SupportTable
 from napari_iclsam._qt.run.request import Pair
@@ -47,6 +48,7 @@ class ExamplesForm(QWidget):
     model_input_requested : Signal(object)
         The user wants to see an example as it is given to the models.
     image, labels : LayerCombo
+    offers : LabelOffers
     table : SupportTable
     buttons : ExampleButtons
     """
@@ -73,6 +75,7 @@ class ExamplesForm(QWidget):
         self.image = LayerCombo("The image that the examples are taken from.")
         self.labels = LayerCombo("The labels that somebody painted on it.")
         self.summary = QLabel(wordWrap=True)
+        self.offers = LabelOffers(viewer)
         self.table = SupportTable()
         self.buttons = ExampleButtons()
         self._lay_out()
@@ -89,7 +92,7 @@ class ExamplesForm(QWidget):
         layout.setContentsMargins(4, 0, 4, 0)
         layout.setSpacing(3)
         layout.addLayout(form)
-        for widget in (self.summary, self.table, self.buttons):
+        for widget in (self.summary, self.offers, self.table, self.buttons):
             layout.addWidget(widget)
 
     def _connect_reading(self) -> None:
@@ -102,6 +105,7 @@ class ExamplesForm(QWidget):
         self.opener.failed.connect(self.failed)
         self.image.picked.connect(self._on_layer_picked)
         self.labels.picked.connect(self._on_layer_picked)
+        self.offers.joined.connect(self._on_joined)
 
     def _connect_table(self) -> None:
         self.table.changed.connect(self._on_table_changed)
@@ -263,6 +267,13 @@ class ExamplesForm(QWidget):
         """Show what was found, or what is missing."""
         self.summary.setText(self._summary())
         self._update_buttons()
+        if self.is_reading:
+            return
+        image, labels = self.image.layer, self.labels.layer
+        if self.table.count():
+            self.offers.show_parts(self._labelled.one_object_layers(image, labels), labels)
+        else:
+            self.offers.show_masks()
 
     def _summary(self) -> str:
         if self.is_reading:
@@ -311,6 +322,12 @@ class ExamplesForm(QWidget):
     def _on_layer_picked(self) -> None:
         self._is_pair_picked = True
         self._scan()
+
+    def _on_joined(self, labels: Layer) -> None:
+        """Use labels that were made of several layers."""
+        self.update_layers()
+        self.labels.set_layer(labels)
+        self._on_layer_picked()
 
     def _on_table_changed(self) -> None:
         self._show_summary()

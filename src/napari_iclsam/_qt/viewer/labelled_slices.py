@@ -5,12 +5,15 @@ from __future__ import annotations
 from typing import NamedTuple
 from weakref import WeakKeyDictionary, ref
 
+import numpy as np
 from napari.components import ViewerModel
 from napari.layers import Labels, Layer
 
 from napari_iclsam._qt.viewer import layers
 from napari_iclsam._qt.viewer.example import LayerExample
 from napari_iclsam._qt.viewer.filled import is_filled
+from napari_iclsam._qt.viewer.label_layers import only_value
+from napari_iclsam._qt.viewer.results import is_copy
 from napari_iclsam._qt.viewer.slice_stacks import (
     LabelledPositions,
     Position,
@@ -21,6 +24,9 @@ from napari_iclsam._qt.viewer.slice_stacks import (
 
 MOST = 16
 """So many labelled slices are taken by themselves; more are one click away."""
+
+_LOOKED_AT = 4
+"""In so many slices is looked for a second label."""
 
 
 class LayerPair(NamedTuple):
@@ -75,7 +81,7 @@ class LabelledSlices:
         fitting: list[LayerPair] = []
         for each in candidates:
             partner = self._image_of(each) or layers.likely_image(each, images)
-            if partner is not None and not layers.is_result(each):
+            if partner is not None and (is_copy(each) or not layers.is_result(each)):
                 fitting.append(LayerPair(partner, each))
         if fitting:
             return min(fitting, key=self._rank)
@@ -113,6 +119,34 @@ class LabelledSlices:
             shown = layers.position(image, last_axes, self._viewer.dims.point, level)
             lead = shown[: image.ndim - labels.ndim]
         return LayerExample(image, labels, orientation, position, lead, level)
+
+    def one_object_layers(self, image: Layer | None, labels: Layer | None) -> list[Layer]:
+        """Return the labels in memory that hold one object of an image each, the given among them.
+
+        None if the image's labels are several, or other images of this size have labels, too.
+        """
+        if image is None or labels is None:
+            return []
+        images = layers.images_in(self._viewer)
+        found = []
+        for each in self._candidates(labels):
+            if layers.shape(each) != layers.shape(labels) or not self._fewest(each):
+                continue
+            known = self._image_of(each) or layers.likely_image(each, images)
+            if known is image and self._is_one_object(each):
+                found.append(each)
+        return found if labels in found else []
+
+    def _is_one_object(self, labels: Layer) -> bool:
+        """Tell whether all labelled slices that were looked at hold one label, and the same."""
+        if not isinstance(labels.data, np.ndarray):
+            return False
+        positions = self._found[labels]
+        orientation = min(positions, key=lambda each: len(positions[each]))
+        values = set()
+        for position in spread_out(positions[orientation], _LOOKED_AT):
+            values.add(only_value(labels, orientation.index(position)))
+        return len(values) == 1 and None not in values
 
     def _painted(self, labels: Layer, orientation: SliceOrientation) -> list[Position]:
         """Return the labelled slices of a layer but those that a run has filled."""
@@ -159,13 +193,20 @@ class LabelledSlices:
         return min(map(len, found.values()), default=0)
 
     def _candidates(self, chosen: Layer | None) -> list[Layer]:
-        """Return the labels layers that may hold examples: those of people, and the chosen."""
-        candidates = []
+        """Return the labels layers that may hold examples: those of people, and the chosen.
+
+        Where there are none, copies of results are: somebody has duplicated one to work on it.
+        """
+        of_people = []
+        copies = []
         for layer in self._viewer.layers:
-            is_painted = layer is chosen or not layers.is_result(layer)
-            if is_painted and isinstance(layer, Labels) and layer.ndim >= 2:
-                candidates.append(layer)
-        return candidates
+            if not isinstance(layer, Labels) or layer.ndim < 2:
+                continue
+            if layer is chosen or not layers.is_result(layer):
+                of_people.append(layer)
+            elif is_copy(layer):
+                copies.append(layer)
+        return of_people or copies
 
 
 def _nothing() -> None:

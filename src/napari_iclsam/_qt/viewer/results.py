@@ -107,6 +107,13 @@ Deleted layers are forgotten.
 """
 
 
+def is_copy(layer: Layer) -> bool:
+    """Tell whether a layer says that it is a result, and is none of this session: a duplicate."""
+    made_by = layer.metadata.get(layers.PROVENANCE, {})
+    # layers beside a result carry no models
+    return "models" in made_by and layer not in _RECORDS
+
+
 class Results:
     """The result layers of a viewer and their records."""
 
