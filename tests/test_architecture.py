@@ -7,9 +7,12 @@ import importlib.util
 import subprocess
 import sys
 from collections.abc import Iterator
+from graphlib import TopologicalSorter
 from pathlib import Path
 
+import grimp
 import pytest
+from grimp import ImportGraph
 
 SPEC = importlib.util.find_spec("napari_iclsam")
 assert SPEC is not None
@@ -41,6 +44,9 @@ WITHOUT_TORCH = {
     ),
 }
 HEAVY = {"torch", "torchvision", "segment_anything", "timm", "safetensors"}
+LARGEST_FAN_OUT = 15
+"""Modules of the package that one of them may import."""
+
 NAPARI_AND_QT = {"napari", "qtpy", "magicgui", "superqt", "PyQt5", "PyQt6", "PySide2", "PySide6"}
 
 
@@ -96,6 +102,35 @@ def function():
         "j",
         "typing",
     ]
+
+
+@pytest.fixture(scope="module")
+def imports() -> ImportGraph:
+    """Which module imports which of the package, also for types and inside of functions."""
+    return grimp.build_graph("napari_iclsam")
+
+
+@pytest.fixture(scope="module")
+def imports_when_run() -> ImportGraph:
+    """Which module imports which of the package when it runs: not for types alone."""
+    return grimp.build_graph("napari_iclsam", exclude_type_checking_imports=True)
+
+
+def imported_by(graph: ImportGraph, module: str) -> set[str]:
+    """Return the modules that a module imports; the package itself is imported with each."""
+    return graph.find_modules_directly_imported_by(module) - {"napari_iclsam"}
+
+
+def test_no_module_imports_more_than_fifteen_others(imports: ImportGraph) -> None:
+    counts = {module: len(imported_by(imports, module)) for module in imports.modules}
+    assert {module: count for module, count in counts.items() if count > LARGEST_FAN_OUT} == {}
+
+
+def test_no_modules_import_each_other_in_a_circle(imports_when_run: ImportGraph) -> None:
+    graph = imports_when_run
+    sorter = TopologicalSorter({module: imported_by(graph, module) for module in graph.modules})
+    # it raises CycleError, which names the circle
+    sorter.prepare()
 
 
 @pytest.mark.parametrize("name", sorted(WITHOUT_TORCH))

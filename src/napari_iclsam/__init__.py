@@ -13,9 +13,10 @@ from napari_iclsam.version import version
 
 if TYPE_CHECKING:
     from napari_iclsam.core.images.support import SupportSet
+    from napari_iclsam.core.loading import load_task
     from napari_iclsam.core.metrics import dice
     from napari_iclsam.core.prediction import Prediction, Progress
-    from napari_iclsam.core.segmenter import ICLSAM, load_task
+    from napari_iclsam.core.segmenter import ICLSAM
     from napari_iclsam.core.settings import Settings
     from napari_iclsam.core.stack_task import StackTask
     from napari_iclsam.core.task import Task
@@ -42,7 +43,7 @@ _HOMES = {
     "Settings": "settings",
     "SupportSet": "images.support",
     "dice": "metrics",
-    "load_task": "segmenter",
+    "load_task": "loading",
 }
 
 __version__: str

@@ -61,7 +61,7 @@ def test_the_worst_label_decides(filled: Dock, monkeypatch: pytest.MonkeyPatch) 
     def estimates(log_odds: Any, corrections: Any) -> list[float]:
         return [0.9, 0.3]
 
-    monkeypatch.setattr("napari_iclsam.core.task.estimate_dice", estimates)
+    monkeypatch.setattr("napari_iclsam.core.fitted_fusion.estimate_dice", estimates)
     filled.segment()
     found = {(plane,): set(np.unique(filled.result().data[plane])) - {0} for plane in (0, 1, 3, 5)}
     wanted = {p: min({1: 0.9, 2: 0.3}[i] for i in labels) for p, labels in found.items() if labels}

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from napari_iclsam.core.encoder.cache import EmbeddingCache
 from napari_iclsam.core.encoder.runner import PromptableRunner
+from napari_iclsam.core.fused_prediction import SegmentedImage, prediction_of
 from napari_iclsam.core.fusion.outputs import ExpertOutput, StageOutputs
 from napari_iclsam.core.fusion.weights import (
     STARTER_WEIGHTS,
@@ -244,7 +245,9 @@ def test_what_rounds_to_a_probability_of_one_half_is_background(
     )  # the logistic function of 6e-8 is 0.5
     none = (np.zeros((0, 4), np.int64),) * len(IDS)
     outputs = StageOutputs(half, (ExpertOutput(half, half - 1),), none, half)
-    prediction = task._prediction(outputs, task._fuse(outputs), StageTimer())
+    fused = task.fusion.fuse(outputs, task.context.runners.recipe.fusion)
+    segmented = SegmentedImage(outputs, fused, StageTimer())
+    prediction = prediction_of(segmented, task.support, task.provenance)
     assert not prediction.labels.any()
 
 
@@ -482,7 +485,7 @@ class TestTwoExperts:
         self, two: Networks, scene: Scene, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         monkeypatch.setattr(
-            "napari_iclsam.core.segmenter.helpful_parts",
+            "napari_iclsam.core.fitted_fusion.helpful_parts",
             lambda cases, defaults: Kept((1,), pixels=False),
         )
         task = self.fit(two, scene, 2, cross_validate=True)
@@ -527,7 +530,7 @@ class TestPixelClassifier:
         self, segmenter: Make, scene: Scene, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         monkeypatch.setattr(
-            "napari_iclsam.core.segmenter.helpful_parts",
+            "napari_iclsam.core.fitted_fusion.helpful_parts",
             lambda cases, defaults: Kept((0,), pixels=False),
         )
         task = self.fit(segmenter, scene, 2, cross_validate=True)

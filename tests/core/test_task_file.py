@@ -23,9 +23,10 @@ from numpy.typing import NDArray
 
 from napari_iclsam.core import task_file
 from napari_iclsam.core.images.support import LabelStyle, SupportSet
+from napari_iclsam.core.loading import load_task
 from napari_iclsam.core.model_choice import ModelChoice
 from napari_iclsam.core.networks import Networks, NetworkSource
-from napari_iclsam.core.segmenter import ICLSAM, load_task
+from napari_iclsam.core.segmenter import ICLSAM
 from napari_iclsam.core.settings import Settings
 from napari_iclsam.core.task_file import FORMAT, SavedTask, read_task, write_task
 from napari_iclsam.weights.folders import bundled_folder

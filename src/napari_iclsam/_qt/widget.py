@@ -19,7 +19,6 @@ from napari_iclsam._qt.review.review_control import ReviewControl
 from napari_iclsam._qt.run.plan import Plan, Planner
 from napari_iclsam._qt.run.run_bar import RunBar
 from napari_iclsam._qt.run.run_control import RunControl
-from napari_iclsam._qt.run.segmenter_store import SegmenterStore
 from napari_iclsam._qt.run.session import Session
 from napari_iclsam._qt.run.task_files import TaskFiles
 from napari_iclsam._qt.viewer.dock_watch import DockWatch
@@ -73,7 +72,7 @@ class ICLSAMWidget(QWidget):
 
     def _make_controls(self) -> None:
         self.results = Results(self._viewer)
-        session = Session(SegmenterStore(self._preferences.cache_bytes))
+        session = Session.with_cache(self._preferences.cache_bytes)
         self.planner = Planner(self._viewer, self.examples, self.query)
         self.run = RunControl(session, self.results, self.bar, self)
         self.review = ReviewControl(self._viewer, self.results, self.examples, self.query, self.bar)

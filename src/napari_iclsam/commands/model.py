@@ -8,6 +8,7 @@ import click
 
 from napari_iclsam.core.encoder.cache import EmbeddingCache, default_folder
 from napari_iclsam.core.model_choice import ModelChoice
+from napari_iclsam.core.recipe import resolve
 from napari_iclsam.core.segmenter import ICLSAM
 from napari_iclsam.core.settings import Settings
 from napari_iclsam.weights.folders import NO_HOME
@@ -19,6 +20,11 @@ class Model:
 
     choice: ModelChoice
     settings: Settings
+
+    @property
+    def uses_neighbors(self) -> bool:
+        """Whether the labelled planes of a stack tell of the planes beside."""
+        return resolve(self.settings).use_neighbors
 
     def segmenter(self) -> ICLSAM:
         """Return what segments; the networks are loaded later."""

@@ -25,7 +25,6 @@ from napari_iclsam.commands.query_run import Work
 from napari_iclsam.commands.records import results_recorded, task_checksum
 from napari_iclsam.commands.runners import runner_of
 from napari_iclsam.commands.segment_one import segment_one
-from napari_iclsam.core.recipe import resolve
 from napari_iclsam.core.task_file import read_task
 
 
@@ -40,7 +39,7 @@ def segment(
     """Segment images by examples in files; return the exit status."""
     found = _find(queries, [labels for _, labels in pairs], destination)
     examples = on_one_scale(read_examples(pairs, reading), reading.window)
-    if resolve(model.settings).use_neighbors:
+    if model.uses_neighbors:
         examples = on_scale_of_stack(examples, found.paths)
     job = Job(Work(examples, reading), model, destination, workers, pairs)
     return _segment(job, found)

@@ -1,14 +1,16 @@
-"""Steps of fitting a task: embed the examples, and segment them by means of each other."""
+"""Steps of fitting a task: embed the examples, and cross-validate the fusion on them."""
 
 from __future__ import annotations
 
-from collections.abc import Generator
+from collections.abc import Generator, Sequence
 from dataclasses import replace
 
 from napari_iclsam.core.context import Runners, fit_context, run_models
 from napari_iclsam.core.encoder.examples import Examples
+from napari_iclsam.core.fitted_fusion import FittedFusion, fit_fusion
 from napari_iclsam.core.fusion.cross_validation import HeldOut, folds, held_out
 from napari_iclsam.core.fusion.log_odds import foreground_log_odds
+from napari_iclsam.core.fusion.weights import FusionWeights
 from napari_iclsam.core.inference import StageTimer
 from napari_iclsam.core.prediction import Progress
 from napari_iclsam.core.recipe import Recipe
@@ -37,6 +39,31 @@ def embed_steps(
         with timer.stage("embed"):
             embeddings.append(runners.experts.embed(image).embeddings)
     return replace(examples, embeddings=tuple(embeddings))
+
+
+def fusion_steps(
+    runners: Runners,
+    examples: Examples,
+    samples: PixelSamples | None,
+    defaults: Sequence[FusionWeights],
+    timer: StageTimer,
+) -> Generator[Progress, None, FittedFusion]:
+    """Cross-validate the fusion weights on the examples; without that, the defaults hold.
+
+    Parameters
+    ----------
+    runners : Runners
+    examples : Examples
+    samples : PixelSamples, optional
+        Of the examples, for the pixel classifier.
+    defaults : sequence of FusionWeights
+        One a label.
+    timer : StageTimer
+    """
+    cases: list[HeldOut] = []
+    if runners.recipe.cross_validate and len(examples) > 1:
+        cases = yield from hold_out_steps(runners, examples, samples, timer)
+    return fit_fusion(cases, defaults, examples)
 
 
 def hold_out_steps(

@@ -4,58 +4,25 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Generator, Iterable, Sequence
-from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
-import numpy as np
 from numpy.typing import NDArray
-from torch import Tensor
 
-from napari_iclsam.core.context import Runners, fit_context
 from napari_iclsam.core.encoder.cache import EmbeddingCache, default_cache
-from napari_iclsam.core.encoder.examples import Examples
-from napari_iclsam.core.fitting import draw_pixels, embed_steps, hold_out_steps
-from napari_iclsam.core.fusion.cross_validation import (
-    HeldOut,
-    choose_weights,
-    cross_validated_scores,
-    helpful_parts,
-)
-from napari_iclsam.core.fusion.log_odds import foreground_log_odds, shifted_for_thin
-from napari_iclsam.core.fusion.published import label_map
-from napari_iclsam.core.fusion.weights import (
-    FusionWeights,
-    default_weights,
-    published_weights,
-)
-from napari_iclsam.core.images.geometry import resize
-from napari_iclsam.core.images.intensity import to_rgb8
-from napari_iclsam.core.images.planes import ArrayLike, plane
+from napari_iclsam.core.images.planes import ArrayLike
 from napari_iclsam.core.images.support import SupportSet
-from napari_iclsam.core.in_context.coarse_to_fine import EncodedSupport, preview
-from napari_iclsam.core.in_context.fine_tuning import can_fine_tune, fine_tune
-from napari_iclsam.core.inference import StageTimer, without_gradients
+from napari_iclsam.core.inference import without_gradients
 from napari_iclsam.core.model_choice import ModelChoice, Precision
 from napari_iclsam.core.networks import Networks, NetworkSource
-from napari_iclsam.core.prediction import Prediction, Progress, Provenance
-from napari_iclsam.core.quality.dice_estimate import bias_correction
+from napari_iclsam.core.prediction import Progress
 from napari_iclsam.core.recipe import resolve
-from napari_iclsam.core.refinement.pixel_classifier import PixelSamples
 from napari_iclsam.core.settings import Settings
-from napari_iclsam.core.stack_task import (
-    LabelledStack,
-    Spacing,
-    StackTask,
-    check_stack,
-    labelled_planes_of,
-)
+from napari_iclsam.core.stack_fitting import StackAxis, stack_examples
+from napari_iclsam.core.stack_task import Spacing, StackTask
 from napari_iclsam.core.steps import drain
-from napari_iclsam.core.task import FittedFusion, Task, by_label, decided
-from napari_iclsam.core.task_file import read_task
+from napari_iclsam.core.task import Task
+from napari_iclsam.core.task_fitting import TaskFitting
 from napari_iclsam.core.volume.labelled_planes import AxisKind
-from napari_iclsam.core.volume.scaled_volume import ScaledVolume
-from napari_iclsam.version import version
 
 
 class ICLSAM:
@@ -203,158 +170,14 @@ class ICLSAM:
             If labels and volume do not fit, a plane that was declared empty holds labels, or a
             labelled plane is no plane of finite numbers; see also `SupportSet.of`.
         """
-        axis = check_stack(volume, labels, axis)
-        planes = labelled_planes_of(labels, axis, empty_planes)
-        scaled = ScaledVolume.of(volume, axis, planes, range(volume.shape[axis]))
-        support = SupportSet.of(
-            [plane(scaled, axis, number) for number in planes],
-            [plane(labels, axis, number) for number in planes],
-        )
-        pairs = {number: pair for pair, number in enumerate(planes)}
-        stack = LabelledStack(scaled, axis, pairs, spacing, kind)
-        return StackTask(self.fit_support(support), stack)
+        examples = stack_examples(volume, labels, StackAxis(axis, spacing, kind), empty_planes)
+        return StackTask(self.fit_support(examples.support), examples.stack)
 
     def _fit_steps(
         self, support: SupportSet, preview_image: NDArray[Any] | None
     ) -> Generator[Progress, None, Task]:
-        count = len(support)
-        timer = StageTimer()
-        yield Progress("load", "Loading the models", 0, count)
-        runners = self.networks.runners(self._recipe, self.cache)
-        images = Examples(support, tuple(to_rgb8(image) for image in support.images))
-        encoded = None
-        if preview_image is not None:
-            encoded = yield from self._preview_steps(runners, images, preview_image)
-        examples = yield from embed_steps(runners, images, timer)
-        with timer.stage("fit"):
-            samples = draw_pixels(self._recipe, examples)
-        fusion = yield from self._fusion_steps(runners, examples, samples, timer)
-        # what does not help costs nothing from here on
-        samples = samples if fusion.kept.pixels else None
-        runners = replace(runners, experts=runners.experts.subset(fusion.kept.experts))
-        examples = examples.with_experts(fusion.kept.experts)
-        if (
-            self._recipe.fine_tune
-            and self.networks.icl_facts.fine_tunable
-            and can_fine_tune(examples)
-        ):
-            tuned = yield from fine_tune(runners.in_context, examples, timer)
-            runners = replace(runners, in_context=tuned)
-            # what the model encoded before it was fine-tuned is out of date
-            encoded = None
-        yield Progress("fit", "Fitting the confidence map", count, count)
-        with timer.stage("fit"):
-            context = fit_context(runners, examples, encoded, samples)
-        return Task(context, fusion, self.settings, self._provenance(support))
-
-    def _preview_steps(
-        self, runners: Runners, examples: Examples, image: NDArray[Any]
-    ) -> Generator[Progress, None, EncodedSupport]:
-        """Segment an image by the in-context model alone, before the examples are embedded."""
-        count = len(examples)
-        timer = StageTimer()
-        yield Progress("icl", "Segmenting a preview", 0, count)
-        with timer.stage("icl"):
-            encoded, probabilities = preview(runners.in_context, examples, to_rgb8(image))
-        shown = resize(probabilities, (image.shape[0], image.shape[1]))
-        prediction = self._preview_prediction(examples.support, shown, timer)
-        yield Progress("done", "A preview is done", 0, count, prediction=prediction)
-        return encoded
-
-    def _fusion_steps(
-        self,
-        runners: Runners,
-        examples: Examples,
-        samples: PixelSamples | None,
-        timer: StageTimer,
-    ) -> Generator[Progress, None, FittedFusion]:
-        """Cross-validate the fusion weights on the examples; without that, the defaults hold."""
-        cases: list[HeldOut] = []
-        if self._recipe.cross_validate and len(examples) > 1:
-            cases = yield from hold_out_steps(runners, examples, samples, timer)
-        defaults = self._default_weights(examples)
-        weights = []
-        corrections = []
-        scores = {}
-        kept = helpful_parts(cases, defaults)
-        cases = [case.only(kept) for case in cases]
-        for label, default in enumerate(defaults):
-            chosen = choose_weights(cases, label, default.only(kept))
-            score = cross_validated_scores(cases, label, chosen)
-            weights.append(chosen)
-            corrections.append(bias_correction(cases, label, chosen))
-            if score is not None:
-                scores[examples.support.ids[label]] = score
-        foreground = foreground_log_odds(examples.all_masks())
-        return FittedFusion(tuple(weights), scores, tuple(corrections), kept, tuple(foreground))
-
-    def _default_weights(self, examples: Examples) -> list[FusionWeights]:
-        """Return the fusion weights of each label before any are cross-validated."""
-        if self._recipe.fusion != "log-odds":
-            return [published_weights(len(examples))] * len(examples.support.ids)
-        sams = self.networks.sams[: self._recipe.max_experts]
-        kinds = [sam.facts.fusion_default for sam in sams]
-        default = default_weights(kinds, len(examples))
-        defaults = [default] * len(examples.support.ids)
-        if kinds != ["published"]:
-            defaults = [shifted_for_thin(default, masks) for masks in examples.masks_by_label()]
-        if not self._recipe.pixel_classifier:
-            return defaults
-        # what it says of other images is known once it was tried on one
-        return [of_label.with_pixels(0.0) for of_label in defaults]
-
-    def _preview_prediction(
-        self, support: SupportSet, probabilities: Tensor, timer: StageTimer
-    ) -> Prediction:
-        """Return what the in-context model's probabilities (L, 1, H, W) alone show of an image."""
-        ids = support.ids
-        labels = label_map(decided(probabilities - 0.5), ids)
-        of_label = by_label(ids, probabilities)
-        return Prediction(
-            labels=labels,
-            probabilities=of_label,
-            confidence={i: np.full_like(of_label[i], 0.5) for i in ids},
-            icl_labels=labels,
-            sam_labels=np.zeros_like(labels),
-            boxes=dict.fromkeys(ids, np.zeros((0, 4), np.int64)),
-            seconds=dict(timer.seconds),
-            provenance=self._provenance(support),
-            notes=("A preview by the in-context model alone.",),
-        )
-
-    def _provenance(self, support: SupportSet) -> Provenance:
+        yield Progress("load", "Loading the models", 0, len(support))
         networks = self.networks
-        facts = {}
-        for number, sam in enumerate(networks.sams[: self._recipe.max_experts], start=1):
-            facts["sam" if number == 1 else f"sam{number}"] = sam.facts
-        facts["icl"] = networks.icl_facts
-        return Provenance(
-            version=version(),
-            models={role: of_role.name for role, of_role in facts.items()},
-            checksums={role: of_role.checksum for role, of_role in facts.items()},
-            licenses={role: of_role.license for role, of_role in facts.items()},
-            settings=self.settings.to_dict(),
-            support=support.fingerprint(),
-            examples=len(support),
-            device=str(networks.device),
-            precision=networks.sams[0].precision,
-            icl_precision=str(networks.icl_dtype).removeprefix("torch."),
-        )
-
-
-def load_task(
-    path: str | Path, *, device: str = "auto", cache: EmbeddingCache | None = None
-) -> Task:
-    """Read a task file and fit the task, with the models it was saved with.
-
-    Raises
-    ------
-    ValueError, FileNotFoundError
-        See `read_task`; also if its models are unknown, or not on this computer.
-    """
-    saved = read_task(path)
-    models = saved.models
-    segmenter = ICLSAM(
-        models.sam, icl=models.icl, device=device, settings=saved.settings, cache=cache
-    )
-    return segmenter.fit_support(saved.support)
+        runners = networks.runners(self._recipe, self.cache)
+        fitting = TaskFitting(networks, runners, self.settings)
+        return (yield from fitting.steps(support, preview_image))

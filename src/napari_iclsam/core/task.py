@@ -5,24 +5,19 @@ from __future__ import annotations
 import warnings
 from collections.abc import Generator, Iterable, Mapping
 from contextlib import closing
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
-from torch import Tensor
-from torch.nn import functional as F
 
 from napari_iclsam.core.context import FittedContext, run_models
 from napari_iclsam.core.encoder.embedding import EmbeddedImage
-from napari_iclsam.core.fusion.log_odds import fuse_log_odds, log_odds_of
-from napari_iclsam.core.fusion.outputs import StageOutputs
-from napari_iclsam.core.fusion.published import fuse, icl_score, label_map, sam_score
-from napari_iclsam.core.fusion.weights import FusionWeights, Kept
-from napari_iclsam.core.images.geometry import resize
+from napari_iclsam.core.fitted_fusion import FittedFusion
+from napari_iclsam.core.fused_prediction import SegmentedImage, prediction_of
+from napari_iclsam.core.fusion.weights import FusionWeights
 from napari_iclsam.core.images.intensity import check_contrast, check_image, to_rgb8
 from napari_iclsam.core.images.planes import (
     ArrayLike,
@@ -34,47 +29,10 @@ from napari_iclsam.core.images.planes import (
 from napari_iclsam.core.images.support import SupportSet
 from napari_iclsam.core.inference import StageTimer, without_gradients
 from napari_iclsam.core.metrics import StageScores
-from napari_iclsam.core.model_choice import ModelChoice
 from napari_iclsam.core.prediction import Prediction, Progress, Provenance
-from napari_iclsam.core.quality.dice_estimate import estimate_dice
 from napari_iclsam.core.settings import Settings
 from napari_iclsam.core.steps import drain, mapped
 from napari_iclsam.core.task_file import SavedTask, write_task
-
-UNDECIDED = 1e-6
-"""A score of no more than this rounds to a probability of one half, and is no foreground."""
-
-
-@dataclass(frozen=True, slots=True)
-class FittedFusion:
-    """What cross-validation says of each label.
-
-    Attributes
-    ----------
-    weights : tuple of FusionWeights
-    scores : mapping of int to StageScores
-        By label: mean Dice of the held-out examples. Empty without cross-validation.
-    corrections : tuple of float
-        Bias correction of the quality estimates; see `napari_iclsam.core.quality.dice_estimate`.
-    kept : Kept
-        Which parts help; the weights are those of these.
-    foreground : tuple of float
-        Log-odds of the share of the foreground in the examples, label by label.
-    """
-
-    weights: tuple[FusionWeights, ...]
-    scores: Mapping[int, StageScores]
-    corrections: tuple[float, ...]
-    kept: Kept
-    foreground: tuple[float, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class _Fused:
-    """Scores (L, 1, H, W) of the fusion, and each label's estimated Dice (none in paper mode)."""
-
-    scores: Tensor
-    estimates: list[float]
 
 
 class Task:
@@ -201,11 +159,7 @@ class Task:
 
         See `napari_iclsam.core.task_file.write_task` for what may go wrong.
         """
-        names = self.provenance.models
-        # in the order of their roles: the first model's embeddings choose examples and places
-        sams = [name for role, name in names.items() if role.startswith("sam")]
-        models = ModelChoice("+".join(sams) or "starter", names["icl"] or "starter")
-        write_task(SavedTask(self.support, self.settings, models), path)
+        write_task(SavedTask.of(self.support, self.settings, self.provenance), path)
 
     def _steps(self, image: NDArray[Any]) -> Generator[Progress, None, Prediction]:
         timer = StageTimer()
@@ -256,66 +210,6 @@ class Task:
         outputs = yield from run_models(self.context, query, timer)
         yield Progress("fuse", "Fusing both models")
         with timer.stage("fuse"):
-            fused = self._fuse(outputs)
-            return self._prediction(outputs, fused, timer)
-
-    def _fuse(self, outputs: StageOutputs) -> _Fused:
-        rule = self.context.runners.recipe.fusion
-        if rule == "in-context model alone":
-            # estimates are of log-odds, which these rules do not compute
-            return _Fused(resize(outputs.icl, outputs.size) - 0.5, [])
-        if rule == "published":
-            icl = icl_score(outputs.icl, outputs.size)
-            return _Fused(
-                fuse(
-                    icl,
-                    sam_score(outputs.sam),
-                    self.weights,
-                ),
-                [],
-            )
-        log_odds = log_odds_of(outputs, self.fusion.foreground)
-        estimates = estimate_dice(log_odds, self.fusion.corrections)
-        return _Fused(fuse_log_odds(log_odds, self.weights), estimates)
-
-    def _prediction(self, outputs: StageOutputs, fused: _Fused, timer: StageTimer) -> Prediction:
-        ids = self.support.ids
-        # once for both, so that labels and probabilities never contradict each other
-        scores = decided(fused.scores)
-        labels = label_map(scores, ids)
-        full_image = resize(outputs.full_image, outputs.size) - 0.5
-        estimates = dict(zip(ids, fused.estimates, strict=False))
-        present = set(np.unique(labels).tolist())
-        of_found = {label: dice for label, dice in estimates.items() if label in present}
-        return Prediction(
-            labels=labels,
-            probabilities=by_label(ids, torch.sigmoid(scores)),
-            confidence=by_label(ids, outputs.confidence),
-            icl_labels=label_map(decided(full_image), ids),
-            sam_labels=label_map(outputs.sam, ids),
-            boxes=dict(zip(ids, outputs.boxes, strict=True)),
-            seconds=timer.seconds,
-            provenance=self.provenance,
-            notes=self._notes(outputs),
-            estimated_dice=of_found,
-            all_estimates=estimates,
-        )
-
-    def _notes(self, outputs: StageOutputs) -> tuple[str, ...]:
-        missing = []
-        for label, boxes in zip(self.support.ids, outputs.boxes, strict=True):
-            if not len(boxes):
-                missing.append(self.support.name(label))
-        return (f"Nothing found of: {', '.join(missing)}.",) if missing else ()
-
-
-def decided(scores: Tensor) -> Tensor:
-    """Return scores, zero where they are no more than `UNDECIDED`."""
-    # a probability shown as 0.5 beside a label would look like an error
-    return F.hardshrink(scores, UNDECIDED)
-
-
-def by_label(ids: tuple[int, ...], maps: Tensor) -> dict[int, NDArray[np.float32]]:
-    """Return maps (L, 1, H, W) by label, (H, W) each."""
-    arrays = maps[:, 0].cpu().numpy()
-    return dict(zip(ids, arrays, strict=True))
+            fused = self.fusion.fuse(outputs, self.context.runners.recipe.fusion)
+            segmented = SegmentedImage(outputs, fused, timer)
+            return prediction_of(segmented, self.support, self.provenance)

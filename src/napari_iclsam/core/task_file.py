@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from napari_iclsam.core.images.support import LabelStyle, SupportSet
 from napari_iclsam.core.model_choice import ModelChoice
+from napari_iclsam.core.prediction import Provenance
 from napari_iclsam.core.settings import Settings
 from napari_iclsam.version import version
 
@@ -57,6 +58,15 @@ class SavedTask:
     support: SupportSet
     settings: Settings
     models: ModelChoice
+
+    @classmethod
+    def of(cls, support: SupportSet, settings: Settings, provenance: Provenance) -> SavedTask:
+        """Return what to save of a fitted task."""
+        names = provenance.models
+        # in the order of their roles: the first model's embeddings choose examples and places
+        sams = [name for role, name in names.items() if role.startswith("sam")]
+        models = ModelChoice("+".join(sams) or "starter", names["icl"] or "starter")
+        return cls(support, settings, models)
 
 
 def write_task(saved: SavedTask, path: str | Path) -> None:

@@ -1,4 +1,4 @@
-"""The published fusion and the label map against the formulae in numpy."""
+"""The published fusion against its formulae in numpy."""
 
 from __future__ import annotations
 
@@ -7,16 +7,12 @@ import math
 import numpy as np
 import pytest
 import torch
-from hypothesis import given
-from hypothesis import strategies as st
-from hypothesis.extra import numpy as hnp
 from numpy.typing import NDArray
 from torch import Tensor
 
 from napari_iclsam.core.fusion.published import (
     fuse,
     icl_score,
-    label_map,
     sam_score,
 )
 from napari_iclsam.core.fusion.weights import FusionWeights, published_weights
@@ -72,16 +68,3 @@ def test_a_flat_in_context_map_keeps_its_sign(value: float, sign: int) -> None:
 @pytest.mark.parametrize("sign", [-1, 1])
 def test_flat_logits_of_sam_keep_their_sign(sign: int) -> None:
     assert (sam_score(torch.full((1, 1, 8, 8), 3.0 * sign)) == sign).all()
-
-
-@given(hnp.arrays(np.float32, (3, 1, 4, 5), elements=st.floats(-2, 2, width=32)))
-def test_a_pixel_has_the_label_of_its_largest_positive_score(values: NDArray[np.float32]) -> None:
-    ids = (2, 5, 90)
-    labels = label_map(torch.from_numpy(values), ids)
-    assert (labels.dtype, labels.shape) == (np.int32, (4, 5))
-    for (y, x), label in np.ndenumerate(labels):
-        scores = values[:, 0, y, x]
-        if label == 0:
-            assert scores.max() <= 0
-        else:
-            assert scores[ids.index(label)] == scores.max() > 0

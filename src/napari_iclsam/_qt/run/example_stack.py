@@ -4,9 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
+
+from numpy.typing import NDArray
 
 from napari_iclsam._qt.run.request import Job, Request
 from napari_iclsam._qt.viewer.slice_stacks import SliceOrientation, SliceStack
+from napari_iclsam.core.images.intensity import check_image
 from napari_iclsam.core.images.planes import ArrayLike
 from napari_iclsam.core.images.support import SupportSet
 from napari_iclsam.core.volume.scaled_volume import ScaledVolume
@@ -69,3 +73,15 @@ def _are_of(stack: SliceStack, others: Sequence[SliceStack]) -> bool:
 
 def _whole(array: ArrayLike, orientation: SliceOrientation) -> SliceStack:
     return SliceStack(array, orientation, tuple(orientation.positions(array.shape)))
+
+
+def read_preview(request: Request, stack: ExampleStack | None) -> NDArray[Any] | None:
+    """Read the slice of the preview; None if it is no image, which is said when its turn comes."""
+    if request.preview is None:
+        return None
+    slices = request.jobs[request.preview.job].slices
+    try:
+        image = check_image(slices[request.preview.number])
+    except (ValueError, TypeError):
+        return None
+    return image if stack is None else stack.volume.scale.to_uint8(image)

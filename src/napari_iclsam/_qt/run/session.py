@@ -12,14 +12,14 @@ from napari_iclsam._qt.background.process_state import (
     with_thread_count_kept,
     without_garbage_collection,
 )
-from napari_iclsam._qt.run.example_stack import ExampleStack, example_stack_of
+from napari_iclsam._qt.run.example_stack import example_stack_of, read_preview
 from napari_iclsam._qt.run.request import Job, Request, SliceNumber
+from napari_iclsam._qt.run.run_notes import Absences, absent_in, absent_labels, expected_quality
 from napari_iclsam._qt.run.run_progress import RunProgress
 from napari_iclsam._qt.run.run_step import RunStep, RunSummary
 from napari_iclsam._qt.run.segmenter_store import SegmenterStore
+from napari_iclsam._qt.run.slice_steps import slice_steps
 from napari_iclsam._qt.viewer.label_styles import compile_colors
-from napari_iclsam.core.images.intensity import check_image
-from napari_iclsam.core.images.planes import PlaneError
 from napari_iclsam.core.images.support import SupportSet
 from napari_iclsam.core.prediction import Prediction, Progress
 from napari_iclsam.core.steps import mapped
@@ -41,6 +41,11 @@ class Session:
         self._segmenters = segmenters
         self._task: Task | None = None
         self._fitted_by: ICLSAM | None = None
+
+    @classmethod
+    def with_cache(cls, cache_bytes: int | None) -> Session:
+        """Return a session that finds models by name and keeps so many bytes of embeddings."""
+        return cls(SegmenterStore(cache_bytes))
 
     def steps(self, request: Request) -> Generator[RunStep, None, RunSummary]:
         """Fit the task and segment all slices, step by step. Iterated in the worker.
@@ -65,16 +70,16 @@ class Session:
             segmenter.networks  # noqa: B018 (loads them)
         with without_garbage_collection(), with_thread_count_kept():
             compile_colors(support.styles)
-        preview = _read_preview(request, stack)
+        preview = read_preview(request, stack)
         task = yield from self._task_steps(segmenter, request, support, preview, progress)
         absences: Absences = {}
         for job in request.jobs:
-            yield from _job_steps(_located_steps(task, stack, job), job, progress, absences)
+            yield from _job_steps(slice_steps(task, stack, job), job, progress, absences)
         return RunSummary(
             progress.done,
             progress.seconds,
             task.provenance.device,
-            (*_expected_quality(task), *_absent_labels(support, absences)),
+            (*expected_quality(task), *absent_labels(support, absences)),
         )
 
     def forget_task(self) -> None:
@@ -111,10 +116,6 @@ class Session:
         return task
 
 
-Absences = dict[tuple[int, int], set[int]]
-"""By job and number of a slice: the labels that were not found in it."""
-
-
 def _job_steps(
     steps: Generator[Progress, None, None], job: Job, progress: RunProgress, absences: Absences
 ) -> Generator[RunStep, None, None]:
@@ -130,44 +131,9 @@ def _job_steps(
         if found.stage == "done":
             progress.count_slice()
         assert found.plane is not None
-        absences[job.number, found.plane] = _absent_in(found.prediction)
+        absences[job.number, found.plane] = absent_in(found.prediction)
         message = f"Slice {progress.done} of {progress.total} is done"
         yield _step(progress, message, SliceNumber(job.number, found.plane), found.prediction)
-
-
-def _absent_in(prediction: Prediction) -> set[int]:
-    """Return the labels that are not in a slice."""
-    return {label for label in prediction.probabilities if not (prediction.labels == label).any()}
-
-
-def _located_steps(
-    task: Task, stack: ExampleStack | None, job: Job
-) -> Generator[Progress, None, None]:
-    """Segment the slices of a job; an error names the image and the position of the slice."""
-    try:
-        if stack is None:
-            yield from task.stack_steps(job.slices)
-        else:
-            yield from _stack_steps(task, stack, job)
-    except PlaneError as error:
-        at = job.slices.positions[error.plane] if stack is None else (error.plane,)
-        position = ", ".join(map(str, at))
-        place = f"{job.name}, slice {position}" if position else job.name
-        raise ValueError(f"{place}: {error.reason}") from error
-
-
-def _stack_steps(task: Task, stack: ExampleStack, job: Job) -> Generator[Progress, None, None]:
-    """Segment slices of the stack that the examples are slices of; number them as the job does."""
-    from napari_iclsam.core.stack_task import LabelledStack, StackTask
-
-    labelled = LabelledStack(stack.volume, 0, stack.pairs, job.spacing)
-    planes = stack.planes_of(job)
-    number_of = {plane: number for number, plane in enumerate(planes)}
-    for step in StackTask(task, labelled).steps(planes):
-        if step.plane is None:
-            yield step
-        else:
-            yield replace(step, plane=number_of[step.plane])
 
 
 def _step(
@@ -190,34 +156,5 @@ def _step(
     )
 
 
-def _read_preview(request: Request, stack: ExampleStack | None) -> NDArray[Any] | None:
-    """Read the slice of the preview; None if it is no image, which is said when its turn comes."""
-    if request.preview is None:
-        return None
-    slices = request.jobs[request.preview.job].slices
-    try:
-        image = check_image(slices[request.preview.number])
-    except (ValueError, TypeError):
-        return None
-    return image if stack is None else stack.volume.scale.to_uint8(image)
-
-
 def _is_same(a: SupportSet, b: SupportSet) -> bool:
     return a.fingerprint() == b.fingerprint() and a.styles == b.styles
-
-
-def _expected_quality(task: Task) -> list[str]:
-    """Return a sentence for each label on how well the examples segmented each other."""
-    sentences = []
-    for label, score in task.cross_validated.items():
-        sentences.append(f"{task.support.name(label)}: expected Dice about {score.fused:.2f}.")
-    return sentences
-
-
-def _absent_labels(support: SupportSet, absences: Absences) -> list[str]:
-    """Return a sentence on the labels that were found in no slice."""
-    absent = []
-    for label in support.ids:
-        if absences and all(label in missing for missing in absences.values()):
-            absent.append(support.name(label))
-    return [f"Nothing found of: {', '.join(absent)}."] if absent else []

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
 from napari_iclsam.core.fusion.weights import FusionWeights
@@ -63,19 +61,3 @@ def fuse(icl: Tensor, sam: Tensor, weights: Sequence[FusionWeights]) -> Tensor:
     icl_weights = torch.tensor(of_icl, device=icl.device).view(-1, 1, 1, 1)
     sam_weights = torch.tensor(of_sam, device=icl.device).view(-1, 1, 1, 1)
     return icl_weights * icl + sam_weights * sam
-
-
-def label_map(scores: Tensor, ids: Sequence[int]) -> NDArray[np.int32]:
-    """Return the label of the largest score (L, 1, H, W) of each pixel, (H, W).
-
-    It is 0 where no score is positive.
-    """
-    best, index = scores[:, 0].max(dim=0)
-    every = torch.tensor(
-        ids,
-        dtype=torch.int32,
-        device=scores.device,
-    )
-    labels = every[index]
-    # background has no score of its own: it is where no label is sure of itself
-    return torch.where(best > 0, labels, torch.zeros_like(labels)).cpu().numpy()

@@ -1,0 +1,36 @@
+"""What a run notes at its end: the expected quality, and labels that were found nowhere."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from napari_iclsam.core.images.support import SupportSet
+from napari_iclsam.core.prediction import Prediction
+
+if TYPE_CHECKING:
+    from napari_iclsam.core.task import Task
+
+Absences = dict[tuple[int, int], set[int]]
+"""By job and number of a slice: the labels that were not found in it."""
+
+
+def absent_in(prediction: Prediction) -> set[int]:
+    """Return the labels that are not in a slice."""
+    return {label for label in prediction.probabilities if not (prediction.labels == label).any()}
+
+
+def expected_quality(task: Task) -> list[str]:
+    """Return a sentence for each label on how well the examples segmented each other."""
+    sentences = []
+    for label, score in task.cross_validated.items():
+        sentences.append(f"{task.support.name(label)}: expected Dice about {score.fused:.2f}.")
+    return sentences
+
+
+def absent_labels(support: SupportSet, absences: Absences) -> list[str]:
+    """Return a sentence on the labels that were found in no slice."""
+    absent = []
+    for label in support.ids:
+        if absences and all(label in missing for missing in absences.values()):
+            absent.append(support.name(label))
+    return [f"Nothing found of: {', '.join(absent)}."] if absent else []

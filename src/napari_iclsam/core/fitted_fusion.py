@@ -1,0 +1,143 @@
+"""The fusion of a task: fitted to the held-out examples, then applied to the models' outputs."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from torch import Tensor
+
+from napari_iclsam.core.encoder.examples import Examples
+from napari_iclsam.core.fusion.cross_validation import (
+    HeldOut,
+    choose_weights,
+    cross_validated_scores,
+    helpful_parts,
+)
+from napari_iclsam.core.fusion.log_odds import (
+    foreground_log_odds,
+    fuse_log_odds,
+    log_odds_of,
+    shifted_for_thin,
+)
+from napari_iclsam.core.fusion.outputs import StageOutputs
+from napari_iclsam.core.fusion.published import fuse, icl_score, sam_score
+from napari_iclsam.core.fusion.weights import (
+    FusionWeights,
+    Kept,
+    default_weights,
+    published_weights,
+)
+from napari_iclsam.core.images.geometry import resize
+from napari_iclsam.core.metrics import StageScores
+from napari_iclsam.core.quality.dice_estimate import bias_correction, estimate_dice
+from napari_iclsam.core.recipe import FusionRule, Recipe
+from napari_iclsam.weights.catalogue import FusionDefault
+
+
+@dataclass(frozen=True, slots=True)
+class FittedFusion:
+    """What cross-validation says of each label.
+
+    Attributes
+    ----------
+    weights : tuple of FusionWeights
+    scores : mapping of int to StageScores
+        By label: mean Dice of the held-out examples. Empty without cross-validation.
+    corrections : tuple of float
+        Bias correction of the quality estimates; see `napari_iclsam.core.quality.dice_estimate`.
+    kept : Kept
+        Which parts help; the weights are those of these.
+    foreground : tuple of float
+        Log-odds of the share of the foreground in the examples, label by label.
+    """
+
+    weights: tuple[FusionWeights, ...]
+    scores: Mapping[int, StageScores]
+    corrections: tuple[float, ...]
+    kept: Kept
+    foreground: tuple[float, ...]
+
+    def fuse(self, outputs: StageOutputs, rule: FusionRule) -> Fused:
+        """Fuse the outputs of both models."""
+        if rule == "in-context model alone":
+            # estimates are of log-odds, which these rules do not compute
+            return Fused(resize(outputs.icl, outputs.size) - 0.5, ())
+        if rule == "published":
+            icl = icl_score(outputs.icl, outputs.size)
+            scores = fuse(icl, sam_score(outputs.sam), self.weights)
+            return Fused(scores, ())
+        log_odds = log_odds_of(outputs, self.foreground)
+        estimates = estimate_dice(log_odds, self.corrections)
+        return Fused(fuse_log_odds(log_odds, self.weights), tuple(estimates))
+
+
+@dataclass(frozen=True, slots=True)
+class Fused:
+    """What the fusion says of an image.
+
+    Attributes
+    ----------
+    scores : Tensor, (L, 1, H, W)
+        Positive where a label is foreground.
+    estimates : tuple of float
+        Estimated Dice of each label; empty in paper mode.
+    """
+
+    scores: Tensor
+    estimates: tuple[float, ...]
+
+
+def default_fusion(
+    recipe: Recipe, kinds: Sequence[FusionDefault], examples: Examples
+) -> list[FusionWeights]:
+    """Return the fusion weights of each label before any are cross-validated.
+
+    Parameters
+    ----------
+    recipe : Recipe
+    kinds : sequence of {"published", "starter"}
+        Which weights each promptable model has by default.
+    examples : Examples
+    """
+    count = len(examples)
+    labels = examples.support.ids
+    if recipe.fusion != "log-odds":
+        return [published_weights(count)] * len(labels)
+    default = default_weights(kinds, count)
+    defaults = [default] * len(labels)
+    if list(kinds) != ["published"]:
+        defaults = [shifted_for_thin(default, masks) for masks in examples.masks_by_label()]
+    if not recipe.pixel_classifier:
+        return defaults
+    # what it says of other images is known once it was tried on one
+    return [of_label.with_pixels(0.0) for of_label in defaults]
+
+
+def fit_fusion(
+    cases: Sequence[HeldOut], defaults: Sequence[FusionWeights], examples: Examples
+) -> FittedFusion:
+    """Choose the fusion weights of each label by cross-validation.
+
+    Parameters
+    ----------
+    cases : sequence of HeldOut
+        Without any, the defaults hold.
+    defaults : sequence of FusionWeights
+        One a label.
+    examples : Examples
+    """
+    weights = []
+    corrections = []
+    scores = {}
+    kept = helpful_parts(cases, defaults)
+    cases = [case.only(kept) for case in cases]
+    for label, default in enumerate(defaults):
+        chosen = choose_weights(cases, label, default.only(kept))
+        score = cross_validated_scores(cases, label, chosen)
+        weights.append(chosen)
+        corrections.append(bias_correction(cases, label, chosen))
+        if score is not None:
+            scores[examples.support.ids[label]] = score
+    foreground = foreground_log_odds(examples.all_masks())
+    return FittedFusion(tuple(weights), scores, tuple(corrections), kept, tuple(foreground))

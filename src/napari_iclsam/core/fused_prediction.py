@@ -1,0 +1,70 @@
+"""From the fused scores of an image to its prediction."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+
+from napari_iclsam.core.fitted_fusion import Fused
+from napari_iclsam.core.fusion.label_maps import by_label, decided, label_map
+from napari_iclsam.core.fusion.outputs import StageOutputs
+from napari_iclsam.core.images.geometry import resize
+from napari_iclsam.core.images.support import SupportSet
+from napari_iclsam.core.inference import StageTimer
+from napari_iclsam.core.prediction import Prediction, Provenance
+
+
+@dataclass(frozen=True, slots=True)
+class SegmentedImage:
+    """What both models and their fusion say of an image.
+
+    Attributes
+    ----------
+    outputs : StageOutputs
+    fused : Fused
+    timer : StageTimer
+        What each stage took.
+    """
+
+    outputs: StageOutputs
+    fused: Fused
+    timer: StageTimer
+
+
+def prediction_of(
+    segmented: SegmentedImage, support: SupportSet, provenance: Provenance
+) -> Prediction:
+    """Return the labels of an image, and the maps and estimates that they rest on."""
+    outputs = segmented.outputs
+    ids = support.ids
+    # once for both, so that labels and probabilities never contradict each other
+    scores = decided(segmented.fused.scores)
+    labels = label_map(scores, ids)
+    full_image = resize(outputs.full_image, outputs.size) - 0.5
+    # in paper mode there are none
+    estimates = dict(zip(ids, segmented.fused.estimates, strict=False))
+    present = set(np.unique(labels).tolist())
+    of_found = {label: dice for label, dice in estimates.items() if label in present}
+    return Prediction(
+        labels=labels,
+        probabilities=by_label(ids, torch.sigmoid(scores)),
+        confidence=by_label(ids, outputs.confidence),
+        icl_labels=label_map(decided(full_image), ids),
+        sam_labels=label_map(outputs.sam, ids),
+        boxes=dict(zip(ids, outputs.boxes, strict=True)),
+        seconds=segmented.timer.seconds,
+        provenance=provenance,
+        notes=_notes(outputs, support),
+        estimated_dice=of_found,
+        all_estimates=estimates,
+    )
+
+
+def _notes(outputs: StageOutputs, support: SupportSet) -> tuple[str, ...]:
+    missing = []
+    for label, boxes in zip(support.ids, outputs.boxes, strict=True):
+        if not len(boxes):
+            missing.append(support.name(label))
+    return (f"Nothing found of: {', '.join(missing)}.",) if missing else ()
