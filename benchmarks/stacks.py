@@ -179,7 +179,7 @@ def _real_tasks(
                 [s for s in samples if (s.mask == label).any()], 4, 2, np.random.default_rng(0)
             )
             assert drawn is not None
-            examples, asked = drawn
+            examples, queries = drawn
             masks = [(s.mask == label).astype(np.int32) for s in examples]
-            tasks.append(([s.image for s in examples], masks, [s.image for s in asked]))
+            tasks.append(([s.image for s in examples], masks, [s.image for s in queries]))
     return tasks

@@ -56,8 +56,8 @@ class IclConfig:
         Share of tasks that ask for a part of a single real image in changed copies of it; see
         `training.parts`.
     closer : float
-        Share of tasks seen in windows about the foreground, where that is possible, as closer looks
-        see them.
+        Share of tasks that show crops around the foreground, where that is possible, as the crop
+        stages do.
     pools : tuple of (int, int, float)
         Synthetic tasks are drawn once and kept on disk: size in pixels and number of the images of
         a task, and how many of such tasks there are for one of the first kind. A batch takes the

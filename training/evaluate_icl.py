@@ -90,11 +90,11 @@ def score(
 ) -> list[float]:
     """Return the Dice of each query at its own size."""
     images, masks = _pixels(support, label, network.image_channels, size)
-    asked, _ = _pixels(queries, label, network.image_channels, size)
+    inputs, _ = _pixels(queries, label, network.image_channels, size)
     found = []
     with torch.autocast("cpu", dtype=torch.bfloat16):
         features = network.encode_support(images[None], masks[None])
-        logits = torch.cat([network(query[None], features).float() for query in asked])
+        logits = torch.cat([network(query[None], features).float() for query in inputs])
     for query, answer in zip(queries, logits.sigmoid(), strict=True):
         inside = F.interpolate(answer[None], query.mask.shape, mode="bilinear")[0, 0].numpy() > 0.5
         truth = query.mask == label
@@ -123,7 +123,7 @@ def evaluate(
                         [zlib.crc32(f"{data.name} {task} {label}".encode()), number]
                     )
                     parts = [draw(rng, samples, label, number, queries) for _ in range(draws)]
-                    dice = [score(network, support, asked, label, size) for support, asked in parts]
+                    dice = [score(network, *part, label, size) for part in parts]
                     means = [float(np.mean(values)) for values in dice]
                     rows.append(
                         Row(

@@ -32,7 +32,7 @@ _MARGIN = 0.1
 
 
 class InContextMasks:
-    """Gives prompts the masks of starter-icl, asked at half the size of the views.
+    """Gives prompts the masks of starter-icl, which sees the views at half their size.
 
     Parameters
     ----------

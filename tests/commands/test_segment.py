@@ -65,8 +65,12 @@ def test_several_queries_go_to_a_folder_in_their_own_kind_with_a_report(
         assert [box["box"] for box in entry["boxes"]] == expected.boxes[label].tolist()
         assert entry["estimated_dice"] == [{"dice": round(expected.estimated_dice[label], 3)}]
     assert {"embed", "icl", "sam", "fuse"} <= set(first["seconds"])
-    assert first["models"]["sam"] == {"name": "small_sam", "hash": "sha256:a", "license": "MIT"}
-    assert first["models"]["icl"] == {"name": "small_icl", "hash": "sha256:b", "license": "CC0-1.0"}
+    assert first["models"]["sam"] == {"name": "small_sam", "checksum": "sha256:a", "license": "MIT"}
+    assert first["models"]["icl"] == {
+        "name": "small_icl",
+        "checksum": "sha256:b",
+        "license": "CC0-1.0",
+    }
     assert first["settings"]["cross_validate"] is False
     assert first["notes"] == list(expected.notes)
     assert first["support"]["examples"] == 2

@@ -182,7 +182,7 @@ class Outcome:
             # Not every network comes from a file of which both are known.
             models[role] = {
                 "name": name,
-                "hash": made.checksums.get(role, ""),
+                "checksum": made.checksums.get(role, ""),
                 "license": made.licenses.get(role, ""),
             }
         return {

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
@@ -60,6 +61,23 @@ class Provenance:
     device: str
     precision: str
     icl_precision: str
+
+    @property
+    def hashes(self) -> Mapping[str, str]:
+        """Old name of `checksums`."""
+        _warn_of_old_name("Provenance.hashes", "Provenance.checksums")
+        return self.checksums
+
+    @property
+    def licences(self) -> Mapping[str, str]:
+        """Old name of `licenses`."""
+        _warn_of_old_name("Provenance.licences", "Provenance.licenses")
+        return self.licenses
+
+
+def _warn_of_old_name(old: str, new: str) -> None:
+    # the caller of the property is to be shown
+    warnings.warn(f"{old} is now called {new}.", DeprecationWarning, stacklevel=3)
 
 
 @dataclass(frozen=True, slots=True)

@@ -32,7 +32,7 @@ class Recipe:
     coarse_to_fine: Annotated[bool, "Segment crops around small objects after the full image."]
     fine_tune: Annotated[bool, "Fine-tune the in-context model on the support set."]
     tta_flips: Annotated[
-        bool, "Test-time augmentation: average over mirrored copies, if asked for."
+        bool, "Test-time augmentation: average over mirrored copies, if the setting is on."
     ]
     cell_center: Annotated[
         float,

@@ -124,7 +124,7 @@ def _regions(boxes: Tensor, points: Tensor, prompts: Prompts) -> Regions:
         radius = cells[:, 3:4]
         # The middle of a box most likely belongs to the object.
         inside = coverage * torch.exp(-radius) + inside
-        # Only the neighbourhood is compared: far cells may show further objects.
+        # Only the neighborhood is compared: far cells may show further objects.
         nearby = (radius < 4).to(boxes.dtype)
         around = (1 - coverage) * nearby
     if prompts.masks is not None:

@@ -142,7 +142,7 @@ def _stage(width: int, depth: int) -> nn.Sequential:
 
 
 def _downs(widths: Levels) -> nn.ModuleList:
-    """Make the steps between neighbouring levels."""
+    """Make the steps between neighboring levels."""
     downs = nn.ModuleList()
     for finer, coarser in pairwise(widths):
         downs.append(_Down(finer, coarser))

@@ -298,17 +298,17 @@ def _require_file(response: requests.Response, url: str) -> None:
         raise TransferFailed(f"{host(url)} {_PAGE}")
 
 
-def _begin(response: requests.Response, download: _Download, asked: int) -> int:
+def _begin(response: requests.Response, download: _Download, wanted: int) -> int:
     """Return the byte at which the response begins."""
     # A server that knows no ranges sends the whole file.
     if response.status_code == HTTPStatus.OK:
         return 0
     content_range = response.headers.get("Content-Range", "").removeprefix("bytes ")
     begins = content_range.partition("-")[0]
-    if begins != str(asked):
+    if begins != str(wanted):
         download.part.unlink()
         raise _Retry(f"{download.host} sent another part of the file than requested", pause=0.0)
-    return asked
+    return wanted
 
 
 def _total(response: requests.Response, start: int) -> int | None:

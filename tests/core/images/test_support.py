@@ -237,3 +237,9 @@ def test_pairs_may_come_as_one_stacked_array_each() -> None:
         SupportSet.of(images, labels).fingerprint()
         == SupportSet.of(list(images), list(labels)).fingerprint()
     )
+
+
+def test_the_old_name_of_the_color_of_a_style_warns_and_works() -> None:
+    style = LabelStyle("cells", (1.0, 0.0, 0.0, 1.0))
+    with pytest.warns(DeprecationWarning, match="is now called LabelStyle.color"):
+        assert style.colour == style.color

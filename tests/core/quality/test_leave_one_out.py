@@ -67,6 +67,19 @@ def test_one_example_cannot_be_checked(
         run(leave_one_out(segmenter().fit_support, SupportSet.of([image], [labels])))
 
 
+def test_a_segmenter_in_place_of_its_fit_warns_and_works(
+    segmenter: Callable[..., ICLSAM], scene: Callable[..., Any]
+) -> None:
+    scenes = [scene(40, 48, seed) for seed in range(2)]
+    support = SupportSet.of([s[0] for s in scenes], [s[1] for s in scenes])
+    make = segmenter()
+    with pytest.warns(DeprecationWarning, match=r"now leave_one_out\(segmenter.fit_support"):
+        steps = leave_one_out(make, support)
+    _, by_segmenter = run(steps)
+    _, by_fit = run(leave_one_out(make.fit_support, support))
+    assert by_segmenter == by_fit
+
+
 def test_labels_that_never_occur_twice_cannot_be_checked(
     segmenter: Callable[..., ICLSAM], scene: Callable[..., Any]
 ) -> None:

@@ -149,7 +149,7 @@ def folds(count: int) -> list[list[int]]:
     """
     chosen = evenly_spaced(count, HELD_OUT)
     parts = min(FOLDS, len(chosen))
-    # interleaved: neighbours in a set (slices of one scan) are alike and must not all be missing
+    # interleaved: neighbors in a set (slices of one scan) are alike and must not all be missing
     return [chosen[start::parts] for start in range(parts)]
 
 

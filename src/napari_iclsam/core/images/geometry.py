@@ -136,7 +136,7 @@ def resize(x: Tensor, size: tuple[int, int]) -> Tensor:
 
 
 def resize_mask(mask: NDArray[Any], size: tuple[int, int]) -> Tensor:
-    """Resize a mask (H, W) by nearest neighbours: (1, 1, h, w) float32."""
+    """Resize a mask (H, W) by nearest neighbors: (1, 1, h, w) float32."""
     values = np.ascontiguousarray(mask, dtype=np.float32)
     tensor = torch.from_numpy(values)[None, None]
     return F.interpolate(tensor, size=size, mode="nearest")

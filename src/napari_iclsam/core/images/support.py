@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -27,6 +28,14 @@ class LabelStyle:
 
     name: str = ""
     color: tuple[float, ...] | None = None
+
+    @property
+    def colour(self) -> tuple[float, ...] | None:
+        """Old name of `color`."""
+        warnings.warn(
+            "LabelStyle.colour is now called LabelStyle.color.", DeprecationWarning, stacklevel=2
+        )
+        return self.color
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Generator, Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -66,15 +67,24 @@ class Check:
         )
 
 
-def leave_one_out(
-    fit: Callable[[SupportSet], Predictor], support: SupportSet
-) -> Generator[Progress, None, Check]:
+Fit = Callable[[SupportSet], Predictor]
+"""Fits a task to a support set, as `ICLSAM.fit_support` does."""
+
+
+class Fitter(Protocol):
+    """What a segmenter is here."""
+
+    def fit_support(self, support: SupportSet) -> Predictor: ...  # noqa: D102
+
+
+def leave_one_out(fit: Fit | Fitter, support: SupportSet) -> Generator[Progress, None, Check]:
     """Segment each example by means of the others.
 
     Parameters
     ----------
     fit : callable
-        Fits a task to a support set, as `ICLSAM.fit_support` does.
+        Fits a task to a support set, as `ICLSAM.fit_support` does. A segmenter in its place works
+        as it used to, with a warning.
     support : SupportSet
 
     Yields
@@ -91,6 +101,17 @@ def leave_one_out(
     ValueError
         If there are fewer than two examples, or no label occurs in two of them.
     """
+    if not callable(fit):
+        warnings.warn(
+            "leave_one_out(segmenter, ...) is now leave_one_out(segmenter.fit_support, ...).",
+            DeprecationWarning,
+            stacklevel=2,
+        )
+        fit = fit.fit_support
+    return _leave_one_out(fit, support)
+
+
+def _leave_one_out(fit: Fit, support: SupportSet) -> Generator[Progress, None, Check]:
     count = len(support)
     if count < 2:
         raise ValueError(

@@ -118,7 +118,7 @@ def _read_cells(
 ) -> NDArray[np.bool_]:
     """Read a mask (H, W) once in each cell on the image, flat.
 
-    The published code reads the top left corner (0), as resizing by nearest neighbours does.
+    The published code reads the top left corner (0), as resizing by nearest neighbors does.
     """
     indices = []
     for cells, scaled, pixels in zip(frame.cells(grid), frame.scaled, mask.shape, strict=True):
