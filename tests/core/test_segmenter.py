@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import pickle
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -550,6 +550,39 @@ class TestPixelClassifier:
             task = self.fit(segmenter, speckled, 2, cross_validate=True)
             found.append(task.predict(speckled(seed=7)[0]).probabilities[1])
         np.testing.assert_array_equal(found[0], found[1])
+
+
+class TestAbsentLabels:
+    """Examples without a label tell that images without it are to be expected."""
+
+    @staticmethod
+    def colored(seed: int, *, present: bool) -> tuple[NDArray[np.uint8], NDArray[np.int32]]:
+        """A noisy image, with a red disc (label 1) or without."""
+        rng = np.random.default_rng(seed)
+        y, x = np.mgrid[:48, :48]
+        centre = rng.uniform(15, 33, 2)
+        labels = np.zeros((48, 48), np.int32)
+        if present:
+            labels[np.hypot(y - centre[0], x - centre[1]) < 9] = 1
+        color = np.where(labels[..., None] == 1, [200, 60, 60], [90, 110, 100])
+        return (color + rng.integers(0, 30, color.shape)).astype(np.uint8), labels
+
+    def fit(self, segmenter: Make, presents: Sequence[bool]) -> Task:
+        made = [self.colored(seed, present=present) for seed, present in enumerate(presents)]
+        segmenter_ = segmenter(cross_validate=True)
+        return segmenter_.fit([image for image, _ in made], [labels for _, labels in made])
+
+    def test_an_image_without_the_label_is_empty_and_says_so(self, segmenter: Make) -> None:
+        task = self.fit(segmenter, [True, True, True, True, False])
+        without = task.predict(self.colored(11, present=False)[0])
+        assert not without.labels.any()
+        assert without.probabilities[1].max() < 0.5
+        assert any("1" in note for note in without.notes)
+        image, truth = self.colored(12, present=True)
+        assert dice(task.predict(image).labels == 1, truth == 1) > 0.7
+
+    def test_without_an_empty_example_nothing_is_judged_to_be_absent(self, segmenter: Make) -> None:
+        assert self.fit(segmenter, [True, True, True]).fusion.presence == (None,)
 
 
 def test_old_names_of_arguments_and_attributes_warn_and_work(

@@ -21,6 +21,12 @@ from napari_iclsam.core.fusion.log_odds import (
     shifted_for_thin,
 )
 from napari_iclsam.core.fusion.outputs import StageOutputs
+from napari_iclsam.core.fusion.presence import (
+    Presence,
+    cap_by_presence,
+    fit_presence,
+    presence_log_odds,
+)
 from napari_iclsam.core.fusion.published import fuse, icl_score, sam_score
 from napari_iclsam.core.fusion.weights import (
     FusionWeights,
@@ -50,6 +56,8 @@ class FittedFusion:
         Which parts help; the weights are those of these.
     foreground : tuple of float
         Log-odds of the share of the foreground in the examples, label by label.
+    presence : tuple of Presence or None
+        Label by label; None where no example tells of images without it.
     """
 
     weights: tuple[FusionWeights, ...]
@@ -57,6 +65,7 @@ class FittedFusion:
     corrections: tuple[float, ...]
     kept: Kept
     foreground: tuple[float, ...]
+    presence: tuple[Presence | None, ...]
 
     def fuse(self, outputs: StageOutputs, rule: FusionRule) -> Fused:
         """Fuse the outputs of both models."""
@@ -69,7 +78,10 @@ class FittedFusion:
             return Fused(scores, ())
         log_odds = log_odds_of(outputs, self.foreground)
         estimates = estimate_dice(log_odds, self.corrections)
-        return Fused(fuse_log_odds(log_odds, self.weights), tuple(estimates))
+        present = presence_log_odds(log_odds, self.presence)
+        scores = cap_by_presence(fuse_log_odds(log_odds, self.weights), present)
+        absent = tuple(label for label, odds in enumerate(present) if odds <= 0)
+        return Fused(scores, tuple(estimates), absent)
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,10 +94,13 @@ class Fused:
         Positive where a label is foreground.
     estimates : tuple of float
         Estimated Dice of each label; empty in paper mode.
+    absent : tuple of int
+        Labels, numbered from 0, that are judged to be absent.
     """
 
     scores: Tensor
     estimates: tuple[float, ...]
+    absent: tuple[int, ...] = ()
 
 
 def default_fusion(
@@ -140,4 +155,7 @@ def fit_fusion(
         if score is not None:
             scores[examples.support.ids[label]] = score
     foreground = foreground_log_odds(examples.all_masks())
-    return FittedFusion(tuple(weights), scores, tuple(corrections), kept, tuple(foreground))
+    presence = tuple(fit_presence(cases, label) for label in range(len(defaults)))
+    return FittedFusion(
+        tuple(weights), scores, tuple(corrections), kept, tuple(foreground), presence
+    )

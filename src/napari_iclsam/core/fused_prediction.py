@@ -56,15 +56,22 @@ def prediction_of(
         boxes=dict(zip(ids, outputs.boxes, strict=True)),
         seconds=segmented.timer.seconds,
         provenance=provenance,
-        notes=_notes(outputs, support),
+        notes=_notes(segmented, support),
         estimated_dice=of_found,
         all_estimates=estimates,
     )
 
 
-def _notes(outputs: StageOutputs, support: SupportSet) -> tuple[str, ...]:
+def _notes(segmented: SegmentedImage, support: SupportSet) -> tuple[str, ...]:
     missing = []
-    for label, boxes in zip(support.ids, outputs.boxes, strict=True):
+    absent = []
+    for number, boxes in enumerate(segmented.outputs.boxes):
+        name = support.name(support.ids[number])
         if not len(boxes):
-            missing.append(support.name(label))
-    return (f"Nothing found of: {', '.join(missing)}.",) if missing else ()
+            missing.append(name)
+        elif number in segmented.fused.absent:
+            absent.append(name)
+    notes = [f"Nothing found of: {', '.join(missing)}."] if missing else []
+    if absent:
+        notes.append(f"Judged to be absent: {', '.join(absent)}.")
+    return tuple(notes)

@@ -1,0 +1,95 @@
+"""Presence of a label: learnt from examples with and without it, and what it allows."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+import torch
+
+from napari_iclsam.core.fusion.cross_validation import HeldOut
+from napari_iclsam.core.fusion.log_odds import LogOdds
+from napari_iclsam.core.fusion.presence import (
+    Presence,
+    cap_by_presence,
+    fit_presence,
+    presence_evidence,
+    presence_log_odds,
+)
+
+
+def log_odds(icl: float, sam: float, confidence: float, *pixels: float) -> LogOdds:
+    """Log-odds of one label that are these in a twentieth of 400 pixels, and -5 elsewhere."""
+    parts = torch.full((3 + len(pixels), 1, 400), -5.0)
+    for part, value in zip(parts, (icl, sam, confidence, *pixels), strict=True):
+        part[:, ::20] = value
+    return LogOdds(parts, torch.ones(len(parts), 1))
+
+
+def example(confidence: float, *, present: bool) -> HeldOut:
+    """A held-out example whose confidence map reaches so far."""
+    truth = torch.zeros(1, 400, dtype=torch.bool)
+    truth[:, ::20] = present
+    return HeldOut(log_odds(6, 8, confidence), truth, truth)
+
+
+WITH = [example(value, present=True) for value in (3.5, 3.0, 2.5, 3.2)]
+WITHOUT = [example(value, present=False) for value in (-1.5, -1.0)]
+
+
+def test_the_evidence_is_that_of_maps_and_of_the_pixel_classifier() -> None:
+    assert presence_evidence(log_odds(6, 8, 2.5), 0) == pytest.approx(2.5)
+    assert presence_evidence(log_odds(6, 8, 2.5, 0.5), 0) == pytest.approx(1.5)
+
+
+def test_a_single_pixel_is_no_evidence() -> None:
+    made = log_odds(6, 8, -5)
+    made.parts[2, 0, 7] = 5
+    assert presence_evidence(made, 0) < 0
+
+
+def test_an_image_of_few_pixels_has_evidence() -> None:
+    made = LogOdds(torch.full((3, 1, 2), 1.5), torch.ones(3, 1))
+    assert presence_evidence(made, 0) == pytest.approx(1.5)
+
+
+def test_images_like_those_without_the_label_are_judged_to_be_without_it() -> None:
+    presence = fit_presence([*WITH, *WITHOUT], 0)
+    odds = [presence_log_odds(log_odds(6, 8, value), [presence])[0] for value in (-1.2, 3, 6)]
+    assert odds[0] < 0 < odds[1] < odds[2]
+
+
+def test_one_example_without_the_label_suffices() -> None:
+    presence = fit_presence([*WITH, WITHOUT[0]], 0)
+    assert presence is not None
+    assert presence.log_odds(-1.5) < 0 < presence.log_odds(2.5)
+
+
+@pytest.mark.parametrize(
+    "cases", [[], WITH, WITHOUT, [WITH[0], *WITHOUT]], ids=["none", "with", "without", "one with"]
+)
+def test_without_examples_of_both_kinds_nothing_is_learnt(cases: list[HeldOut]) -> None:
+    assert fit_presence(cases, 0) is None
+    assert presence_log_odds(log_odds(6, 8, -5), [None]) == [math.inf]
+
+
+def test_evidence_that_is_larger_without_the_label_empties_no_image() -> None:
+    odd = [example(8.0, present=False), example(9.0, present=False)]
+    presence = fit_presence([*WITH, *odd], 0)
+    assert presence is not None
+    assert presence.log_odds(-5) > 0
+
+
+def test_no_pixel_is_likelier_than_the_presence() -> None:
+    scores = torch.tensor([[-3.0, 2.0], [1.0, 4.0], [-1.0, 5.0]]).view(3, 1, 1, 2)
+    capped = cap_by_presence(scores, [-0.5, 2.0, math.inf]).view(3, 2)
+    assert capped.tolist() == [[-3.0, -0.5], [1.0, 2.0], [-1.0, 5.0]]
+
+
+def test_the_prior_is_the_share_of_the_examples() -> None:
+    many = fit_presence([*WITH, WITHOUT[0]], 0)
+    few = fit_presence([*WITH[:2], *WITHOUT], 0)
+    assert isinstance(many, Presence)
+    assert isinstance(few, Presence)
+    assert many.prior == pytest.approx(math.log(5 / 2))
+    assert few.prior == pytest.approx(0)
