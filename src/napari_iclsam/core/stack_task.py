@@ -23,16 +23,15 @@ from napari_iclsam.core.images.support import SupportSet
 from napari_iclsam.core.prediction import Prediction, Progress
 from napari_iclsam.core.task import Task
 from napari_iclsam.core.volume.evidence_store import EvidenceStore
-from napari_iclsam.core.volume.first_answer import PlaneState, answer_first, state_of_labelled
-from napari_iclsam.core.volume.label_context import LabelContext, prepare_label
+from napari_iclsam.core.volume.label_context import LabelContext, prepare_label, prepare_motion
 from napari_iclsam.core.volume.labelled_planes import (
     Axis,
     AxisKind,
     LabelledPlanes,
     axis_of_spacing,
 )
-from napari_iclsam.core.volume.order import inward_neighbour, nearest_first
-from napari_iclsam.core.volume.settle import SettledPlane, join_labels, settle
+from napari_iclsam.core.volume.order import nearest_first
+from napari_iclsam.core.volume.settle import SettledPlane, answer_first, join_labels, settle
 
 Spacing = tuple[float, float, float]
 """Distance of planes, rows and columns, in any one unit."""
@@ -278,20 +277,24 @@ class _StackRun:
 
     def _prepare(self, store: EvidenceStore) -> dict[int, LabelContext]:
         """Learn what the labelled planes tell of each label."""
+        planes = self.stack.planes
+        pairs = [self.stack.pairs[plane] for plane in planes]
+        painted = np.stack([self.task.support.labels[pair] > 0 for pair in pairs])
+        read_any = partial(self._evidence, store, self._labels[0])
+        motion = prepare_motion(LabelledPlanes(planes, painted), self.stack.count, read_any)
         contexts = {}
         for label in self._labels:
-            masks = [self.task.support.mask(self.stack.pairs[p], label) for p in self.stack.planes]
-            labelled = LabelledPlanes(self.stack.planes, np.stack(masks))
+            masks = [self.task.support.mask(pair, label) for pair in pairs]
+            labelled = LabelledPlanes(planes, np.stack(masks))
             if labelled.holding:
                 read = partial(self._evidence, store, label)
-                contexts[label] = prepare_label(labelled, self.stack.spaced_axis, read)
+                contexts[label] = prepare_label(labelled, self.stack.spaced_axis, motion, read)
         return contexts
 
     def _first_steps(
         self, store: EvidenceStore, contexts: Mapping[int, LabelContext], order: Sequence[int]
     ) -> Generator[Progress, None, None]:
-        """Segment planes as images, and answer each by what is known of the one beside it."""
-        states: dict[tuple[int, int], PlaneState] = {}
+        """Segment planes as images, and answer each without those beside it that are not known."""
         for progress in self.task.stack_steps(self.stack.volume, self.stack.axis, planes=order):
             prediction = progress.prediction
             if prediction is None:
@@ -299,29 +302,12 @@ class _StackRun:
                 continue
             number = progress.plane
             assert number is not None
-            store.put(number, _log_odds_of(prediction), prediction.all_estimates)
             log_odds = _log_odds_of(prediction)
+            store.put(number, log_odds, prediction.all_estimates)
             for label, context in contexts.items():
-                log_odds[label] = self._answer(store, context, label, number, states)
+                evidence = self._evidence(store, label, number)
+                log_odds[label] = answer_first(context, number, evidence).log_odds
             yield replace(progress, prediction=_answered(prediction, log_odds))
-
-    def _answer(
-        self,
-        store: EvidenceStore,
-        context: LabelContext,
-        label: int,
-        number: int,
-        states: dict[tuple[int, int], PlaneState],
-    ) -> NDArray[np.float32]:
-        """Return the log-odds (H, W) of a label in a plane; keep its state for the next one."""
-        inward = inward_neighbour(number, self.stack.planes)
-        state = states.pop((label, inward), None)
-        if inward in self.stack.pairs:
-            evidence = self._evidence(store, label, inward)
-            state = state_of_labelled(context, inward, evidence)
-        answer = answer_first(context, number, self._evidence(store, label, number), state)
-        states[label, number] = answer.state
-        return answer.log_odds
 
     def _settle_steps(
         self, store: EvidenceStore, contexts: Mapping[int, LabelContext], order: Sequence[int]

@@ -8,20 +8,10 @@ import numpy as np
 import pytest
 
 from napari_iclsam.core.volume.appearance import learn_appearance
-from napari_iclsam.core.volume.first_answer import answer_first, state_of_labelled
 from napari_iclsam.core.volume.intensity import GreyScale, estimate_grey_scale, sampled_planes
-from napari_iclsam.core.volume.label_context import prepare_label
 from napari_iclsam.core.volume.labelled_planes import Axis, LabelledPlanes, axis_of_spacing
-from napari_iclsam.core.volume.leave_one_out import learn_strengths
-from napari_iclsam.core.volume.order import inward_neighbour, nearest_first
+from napari_iclsam.core.volume.order import nearest_first
 from napari_iclsam.core.volume.presence import PresenceEvidence, presence_score, smooth_presence
-from napari_iclsam.core.volume.propagation import Matching, estimate_noise, propagate
-from napari_iclsam.core.volume.shape_prior import (
-    interpolated_distance,
-    shape_log_odds,
-    signed_distance,
-)
-from napari_iclsam.core.volume.strengths import DEFAULT_STRENGTHS, candidates, choose_strengths
 from napari_iclsam.core.volume.threshold import threshold_of_expected_dice
 from napari_iclsam.core.volume.working_grid import (
     enlarge_plane,
@@ -29,96 +19,11 @@ from napari_iclsam.core.volume.working_grid import (
     reduce_plane,
     reduction_factor,
 )
-from tests.core.volume.conftest import DrawnVolume, draw_tube
+from tests.core.volume.conftest import DrawnVolume
 
 
 def test_planes_nearest_to_labelled_ones_come_first() -> None:
     assert nearest_first([2, 8], range(10)) == (1, 3, 7, 9, 0, 4, 6, 5)
-
-
-def test_inward_neighbour_leads_to_the_nearest_labelled_plane() -> None:
-    assert [inward_neighbour(plane, [2, 8]) for plane in (0, 4, 5, 6, 9)] == [1, 3, 4, 7, 8]
-
-
-def test_signed_distance_of_one_pixel_is_positive_inside_alone() -> None:
-    mask = np.zeros((5, 5), bool)
-    mask[2, 2] = True
-    assert ((signed_distance(mask) > 0) == mask).all()
-
-
-def test_signed_distance_of_a_full_plane_ends_at_its_border() -> None:
-    distance = signed_distance(np.ones((5, 5), bool))
-    assert distance[0, 0] == 0.5
-    assert distance[2, 2] == 2.5
-
-
-def test_signed_distance_without_object_is_far_outside() -> None:
-    assert (signed_distance(np.zeros((4, 6), bool)) == -6).all()
-
-
-def test_interpolation_halfway_has_the_mean_radius() -> None:
-    masks = np.concatenate([draw_tube([(16, 16)], 4), draw_tube([(16, 16)], 8)])
-    distance = interpolated_distance(LabelledPlanes((0, 2), masks), 1)
-    assert distance is not None
-    assert np.sqrt((distance > 0).sum() / np.pi) == pytest.approx(6, abs=0.5)
-
-
-def test_nothing_is_interpolated_towards_an_empty_plane() -> None:
-    masks = draw_tube([(16, 16), None], 4)
-    assert interpolated_distance(LabelledPlanes((0, 2), masks), 1) is None
-
-
-def test_shape_prior_is_weaker_farther_from_labelled_planes() -> None:
-    masks = draw_tube([(16, 16), (16, 16)], 6)
-    labelled = LabelledPlanes((0, 20), masks)
-    near = shape_log_odds(labelled, 1, Axis(21), DEFAULT_STRENGTHS)
-    far = shape_log_odds(labelled, 10, Axis(21), DEFAULT_STRENGTHS)
-    assert near[16, 16] > far[16, 16] > 0
-
-
-def test_thick_planes_know_less_of_each_other() -> None:
-    labelled = LabelledPlanes((0, 4), draw_tube([(16, 16), (16, 16)], 6))
-    thin = shape_log_odds(labelled, 2, axis_of_spacing(5, (1, 1, 1)), DEFAULT_STRENGTHS)
-    thick = shape_log_odds(labelled, 2, axis_of_spacing(5, (6, 1, 1)), DEFAULT_STRENGTHS)
-    assert thin[16, 16] > thick[16, 16] > 0
-
-
-def test_shape_prior_says_nothing_where_masks_lie_side_by_side() -> None:
-    labelled = LabelledPlanes((0, 2), draw_tube([(16, 6), (16, 26)], 4))
-    assert not shape_log_odds(labelled, 1, Axis(3), DEFAULT_STRENGTHS).any()
-
-
-def test_propagation_follows_an_object_sideways() -> None:
-    random = np.random.default_rng(0)
-    truth = draw_tube([(16, 14), (16, 16)], 5)
-    grey = np.clip(np.where(truth, 170, 100) + random.normal(0, 3, truth.shape), 0, 255)
-    grey = grey.astype(np.uint8)
-    found = propagate(truth[0].astype(np.float32), grey[0], grey[1], Matching(3.0, 3)) > 0
-    assert 2 * (found & truth[1]).sum() / (found.sum() + truth[1].sum()) > 0.95
-
-
-def test_propagation_without_object_finds_none() -> None:
-    grey = np.zeros((8, 8), np.uint8)
-    assert (propagate(np.zeros((8, 8), np.float32), grey, grey, Matching(1.0, 2)) < -3).all()
-
-
-def test_propagation_across_planes_that_do_not_match_stays_in_place() -> None:
-    truth = draw_tube([(16, 16)], 6)[0]
-    source = np.where(truth, 255, 200).astype(np.uint8)
-    found = propagate(truth.astype(np.float32), source, np.zeros_like(source), Matching(1.0, 2))
-    assert ((found > 0) == truth).all()
-
-
-def test_noise_of_equal_planes_is_the_least() -> None:
-    plane = np.zeros((4, 4), np.uint8)
-    assert estimate_noise([(plane, plane)]) == 1
-    assert estimate_noise([]) == 1
-
-
-def test_noise_is_the_standard_deviation() -> None:
-    random = np.random.default_rng(0)
-    planes = random.normal(100, 8, (2, 200, 200)).round().astype(np.uint8)
-    assert estimate_noise([(planes[0], planes[1])]) == pytest.approx(8, rel=0.1)
 
 
 def test_appearance_tells_a_bright_object_from_its_surroundings(straight_tube: DrawnVolume) -> None:
@@ -164,26 +69,6 @@ def test_strong_absence_wins_between_planes_that_hold_the_object() -> None:
     scores = np.array([np.nan, 4.0, -9.0, -9.0, -9.0, 4.0, np.nan])
     presence = smooth_presence(scores, LabelledPlanes((0, 6), masks), Axis(7))
     assert (presence[2:5] < 0).all()
-
-
-def test_without_left_out_planes_the_defaults_decide(straight_tube: DrawnVolume) -> None:
-    context = prepare_label(straight_tube.labelled(7, 12), Axis(20), straight_tube.read)
-    learned = learn_strengths(context, straight_tube.read, straight_tube.read)
-    assert learned == DEFAULT_STRENGTHS
-
-
-def test_image_that_misleads_counts_less(straight_tube: DrawnVolume) -> None:
-    volume = replace(straight_tube, log_odds=-straight_tube.log_odds)
-    labelled = volume.labelled(6, 8, 10, 12, 14)
-    context = prepare_label(labelled, Axis(20), volume.read)
-    assert learn_strengths(context, volume.read, volume.read).image < DEFAULT_STRENGTHS.image
-
-
-def test_strengths_that_predict_better_count_more() -> None:
-    default, better, *rest = candidates()
-    scores = {default: [0.5] * 6, better: [0.9] * 6} | {one: [0.5] * 6 for one in rest}
-    chosen = choose_strengths(scores)
-    assert chosen.image == pytest.approx(better.image, abs=0.01)
 
 
 def test_threshold_is_lower_where_nothing_is_sure() -> None:
@@ -248,23 +133,6 @@ def test_thin_object_survives_reduction() -> None:
     masks = np.zeros((1, 16, 16), bool)
     masks[0, :, 5] = True
     assert reduce_labelled(LabelledPlanes((0,), masks), 4).masks.sum() == 4
-
-
-def test_first_answer_beside_a_labelled_plane_is_close(straight_tube: DrawnVolume) -> None:
-    context = prepare_label(straight_tube.labelled(9), Axis(20), straight_tube.read)
-    state = state_of_labelled(context, 9, straight_tube.read(9))
-    answer = answer_first(context, 10, straight_tube.read(10), state)
-    found, truth = answer.log_odds > 0, straight_tube.truth[10]
-    assert 2 * (found & truth).sum() / (found.sum() + truth.sum()) > 0.9
-
-
-def test_first_answer_without_neighbour_is_the_evidence_of_the_plane(
-    straight_tube: DrawnVolume,
-) -> None:
-    context = prepare_label(straight_tube.labelled(9), Axis(20), straight_tube.read)
-    answer = answer_first(context, 12, straight_tube.read(12), None)
-    own = context.own_log_odds(12, straight_tube.read(12))
-    assert np.array_equal(answer.log_odds, own)
 
 
 @pytest.mark.parametrize("planes", [(), (3, 1), (2, 2)], ids=["none", "descending", "twice"])

@@ -8,17 +8,29 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from napari_iclsam.core.volume.label_context import PlaneEvidence, prepare_label
+from napari_iclsam.core.volume.label_context import (
+    LabelContext,
+    PlaneEvidence,
+    prepare_label,
+    prepare_motion,
+)
 from napari_iclsam.core.volume.labelled_planes import Axis, LabelledPlanes
 from napari_iclsam.core.volume.settle import SettledPlane, join_labels, need_of_check, settle
 from tests.core.volume.conftest import DrawnVolume, draw_tube, draw_volume
 
 
+def prepared(
+    volume: DrawnVolume, labelled: LabelledPlanes, axis: Axis | None = None
+) -> LabelContext:
+    axis = axis or Axis(len(volume.truth))
+    motion = prepare_motion(labelled, axis.count, volume.read)
+    return prepare_label(labelled, axis, motion, volume.read)
+
+
 def settled(
     volume: DrawnVolume, labelled: LabelledPlanes, axis: Axis | None = None
 ) -> dict[int, SettledPlane]:
-    axis = axis or Axis(len(volume.truth))
-    context = prepare_label(labelled, axis, volume.read)
+    context = prepared(volume, labelled, axis)
     return {answer.plane: answer for answer in settle(context, volume.read)}
 
 
@@ -143,14 +155,12 @@ def test_log_odds_that_are_not_numbers_tell_nothing(straight_tube: DrawnVolume) 
 
 def test_label_without_any_mask_is_refused(straight_tube: DrawnVolume) -> None:
     with pytest.raises(ValueError, match="nothing to learn"):
-        prepare_label(straight_tube.labelled(0, 1), Axis(20), straight_tube.read)
+        prepared(straight_tube, straight_tube.labelled(0, 1))
 
 
 def test_labelled_plane_outside_the_volume_is_refused(straight_tube: DrawnVolume) -> None:
     with pytest.raises(ValueError, match="20 planes, 0 to 19"):
-        prepare_label(
-            LabelledPlanes((7, 25), straight_tube.truth[[7, 8]]), Axis(20), straight_tube.read
-        )
+        prepared(straight_tube, LabelledPlanes((7, 25), straight_tube.truth[[7, 8]]))
 
 
 def test_large_planes_are_decided_at_full_size() -> None:
@@ -185,5 +195,7 @@ def test_evidence_of_labelled_planes_is_not_used(straight_tube: DrawnVolume) -> 
             return replace(evidence, log_odds=np.full((32, 32), np.nan, np.float32))
         return evidence
 
-    context = prepare_label(straight_tube.labelled(7, 12), Axis(20), read)
+    labelled = straight_tube.labelled(7, 12)
+    motion = prepare_motion(labelled, 20, read)
+    context = prepare_label(labelled, Axis(20), motion, read)
     assert all(np.isfinite(answer.log_odds).all() for answer in settle(context, read))

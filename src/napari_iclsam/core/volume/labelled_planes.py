@@ -79,6 +79,11 @@ class LabelledPlanes:
             )
 
     @property
+    def size(self) -> tuple[int, int]:
+        """Height and width of a plane."""
+        return self.masks.shape[1], self.masks.shape[2]
+
+    @property
     def holding(self) -> tuple[int, ...]:
         """The labelled planes that hold the object."""
         return tuple(plane for plane in self.planes if self.mask(plane).any())

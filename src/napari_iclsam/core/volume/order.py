@@ -31,10 +31,3 @@ def nearest_first(labelled: Collection[int], wanted: Collection[int]) -> tuple[i
 def distance_to_labelled(plane: int, labelled: Collection[int]) -> int:
     """Return how many steps the nearest labelled plane is away; 0 if the plane is labelled."""
     return min(abs(plane - known) for known in labelled)
-
-
-def inward_neighbour(plane: int, labelled: Collection[int]) -> int:
-    """Return the plane beside an unlabelled one, on the way to the nearest labelled plane."""
-    # by number as well, so that the choice at equal distance is always the same
-    nearest = min(labelled, key=lambda known: (abs(plane - known), known))
-    return plane + (1 if nearest > plane else -1)

@@ -14,15 +14,13 @@ from napari_iclsam.core.volume.label_context import (
     PlaneEvidence,
     ReadEvidence,
     is_blank,
-    sweep_planes,
-    total_log_odds,
 )
 from napari_iclsam.core.volume.overlap import dice_overlap
 from napari_iclsam.core.volume.presence import PresenceEvidence, presence_score, smooth_presence
 from napari_iclsam.core.volume.threshold import threshold_of_expected_dice
 
-_QUANTUM = 1 / 16
-"""Log-odds of one step of stored messages (int8)."""
+_ABSENT = -1 / 16
+"""Largest log-odds in a plane without the object: below 0 also after rounding."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -55,16 +53,13 @@ class SettledPlane:
 
 
 def settle(context: LabelContext, read: ReadEvidence) -> Iterator[SettledPlane]:
-    """Decide all unlabelled planes of one label, by messages from both sides (forward-backward).
-
-    Planes are read three times, one after the other: forward, backward, forward. What is kept for
-    all planes is one byte a pixel of the working grid (at most 384 x 384).
+    """Decide all unlabelled planes of one label, once the evidence of all is there.
 
     Parameters
     ----------
     context : LabelContext
     read : ReadEvidence
-        LogOdds of a plane at full size, from memory or disk.
+        Of a plane at full size, from memory or disk; each plane is read twice.
 
     Yields
     ------
@@ -72,26 +67,32 @@ def settle(context: LabelContext, read: ReadEvidence) -> Iterator[SettledPlane]:
         In ascending order; labelled planes are left out.
     """
     count = context.axis.count
-    beside = _messages_from_both_sides(context, read)
+    labelled = context.labelled
+    planes = [plane for plane in range(count) if plane not in labelled.planes]
     usual = usual_estimate(context, read)
     scores = np.full(count, np.nan)
-    for plane in sorted(beside):
+    for plane in planes:
         evidence = read(plane)
-        if is_blank(evidence):  # neighbours decide
-            continue
-        message = _unpacked(beside[plane])
-        found = presence_evidence(context, plane, evidence, message, usual)
-        scores[plane] = presence_score(found)
+        if not is_blank(evidence):  # else neighbours decide
+            log_odds = context.log_odds(plane, evidence)
+            found = presence_evidence(context, plane, evidence, log_odds, usual)
+            scores[plane] = presence_score(found)
     # presence is decided for all planes at once: objects begin and end, they do not flicker
-    presence = smooth_presence(scores, context.labelled, context.axis)
-    for plane in sorted(beside):
-        yield _decide(
-            context,
-            plane,
-            read(plane),
-            _unpacked(beside[plane]),
-            float(presence[plane]),
-        )
+    presence = smooth_presence(scores, labelled, context.axis)
+    for plane in planes:
+        evidence = read(plane)
+        log_odds = context.log_odds(plane, evidence)
+        yield _decide(context, plane, evidence, log_odds, float(presence[plane]))
+
+
+def answer_first(context: LabelContext, plane: int, evidence: PlaneEvidence) -> SettledPlane:
+    """Decide an unlabelled plane by itself, before the evidence of its neighbours is there."""
+    log_odds = context.log_odds(plane, evidence)
+    presence = 0.0
+    if not is_blank(evidence):
+        found = presence_evidence(context, plane, evidence, log_odds, None)
+        presence = presence_score(found)
+    return _decide(context, plane, evidence, log_odds, presence)
 
 
 def usual_estimate(context: LabelContext, read: ReadEvidence) -> float | None:
@@ -115,7 +116,7 @@ def presence_evidence(
     context: LabelContext,
     plane: int,
     evidence: PlaneEvidence,
-    message: NDArray[np.float32],
+    log_odds: NDArray[np.float32],
     usual: float | None,
 ) -> PresenceEvidence:
     """Measure what speaks for the object in a plane.
@@ -125,8 +126,8 @@ def presence_evidence(
     context : LabelContext
     plane : int
     evidence : PlaneEvidence
-    message : ndarray, (h, w), float32
-        Log-odds by the planes beside.
+    log_odds : ndarray, (H, W), float32
+        Of `LabelContext.log_odds`.
     usual : float, optional
         See `usual_estimate`.
     """
@@ -135,7 +136,8 @@ def presence_evidence(
         known for known in (labelled.below(plane), labelled.above(plane)) if known is not None
     ]
     holding = [known in labelled.holding for known in beside]
-    mask = message + context.own_log_odds(plane, evidence) > 0
+    mask = log_odds > 0
+    area = np.count_nonzero(mask) / context.factor**2
     away = min(abs(plane - known) for known in labelled.holding)
     estimate = _log_odds_of_estimate(evidence)
     return PresenceEvidence(
@@ -144,8 +146,8 @@ def presence_evidence(
         only_plane=len(labelled.planes) == 1,
         # in radii: two thick planes away is far for a vessel and near for a liver
         distance=away * context.axis.step / max(labelled.radius(), 0.5),
-        area=int(np.count_nonzero(mask)) / max(labelled.area(plane), 1.0),
-        overlap=dice_overlap(mask, context.image_log_odds(evidence) > 0),
+        area=area / max(labelled.area(plane), 1.0),
+        overlap=dice_overlap(mask, evidence.limited_log_odds > 0),
         estimate=estimate,
         relative_estimate=0.0 if usual is None else estimate - usual,
     )
@@ -203,33 +205,15 @@ def need_of_check(
     return float(max(doubt, presence * disagreement))
 
 
-def _messages_from_both_sides(
-    context: LabelContext, read: ReadEvidence
-) -> dict[int, NDArray[np.int8]]:
-    """Return the sum of both sweeps' messages for each unlabelled plane, packed."""
-    count = context.axis.count
-    packed: dict[int, NDArray[np.int8]] = {}
-    for planes in (range(count), range(count - 1, -1, -1)):
-        for message in sweep_planes(context, planes, read):
-            if message.own is None or message.log_odds is None:
-                continue
-            before = packed.get(message.plane)
-            total = message.log_odds if before is None else message.log_odds + _unpacked(before)
-            # a byte a pixel: float32 for all planes would be four times as much memory
-            packed[message.plane] = _packed(total)
-    return packed
-
-
 def _decide(
     context: LabelContext,
     plane: int,
     evidence: PlaneEvidence,
-    message: NDArray[np.float32],
+    log_odds: NDArray[np.float32],
     presence: float,
 ) -> SettledPlane:
-    """Add up all log-odds at full size, and empty the plane if the object is not in it."""
+    """Find the outline in a plane, or empty it if the object is not in it."""
     strengths = context.strengths
-    log_odds = total_log_odds(context, plane, evidence, message)
     if presence > strengths.presence:
         # only where it is present: the threshold would find something in each plane
         log_odds = log_odds - np.float32(threshold_of_expected_dice(log_odds))
@@ -241,8 +225,7 @@ def _decide(
         # its image says nothing: the decision is the neighbours' alone
         check = 1.0
     if not present:
-        # below zero for certain, so that the mask is empty also after rounding
-        log_odds = np.minimum(log_odds, np.float32(min(presence, -_QUANTUM)))
+        log_odds = np.minimum(log_odds, np.float32(min(presence, _ABSENT)))
     return SettledPlane(
         plane,
         log_odds.astype(np.float32),
@@ -250,13 +233,3 @@ def _decide(
         present,
         check,
     )
-
-
-def _packed(log_odds: NDArray[np.float32]) -> NDArray[np.int8]:
-    """Store log-odds within +-7.9 in a byte."""
-    steps = np.round(log_odds / _QUANTUM)
-    return np.clip(steps, -127, 127).astype(np.int8)
-
-
-def _unpacked(stored: NDArray[np.int8]) -> NDArray[np.float32]:
-    return stored.astype(np.float32) * np.float32(_QUANTUM)

@@ -1,20 +1,30 @@
-"""The shape of an object between two labelled planes, by interpolation of signed distances."""
+"""The shape of an object in a plane, from the labelled planes on both sides."""
 
 from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
 from napari_iclsam.core.volume.labelled_planes import Axis, LabelledPlanes
+from napari_iclsam.core.volume.motion import ABOVE, BELOW, PlaneMotion
 from napari_iclsam.core.volume.overlap import dice_overlap
 from napari_iclsam.core.volume.strengths import Strengths
 
-_EDGE = 0.2
+_EDGE = 0.1
 """Width of the prior at a labelled plane, relative to the object's radius."""
 
-_LIMIT = 3.0
-"""Log-odds beyond which the shape prior is never sure."""
+_LEAST_WIDTH = 0.5
+"""Pixels: no outline is drawn more exactly."""
+
+_LEAST_AGREEMENT = 0.3
+"""Part of the prior that counts where the masks of both sides do not overlap at all."""
+
+_LIMIT = 4.0
+"""Widths beyond which the prior is not surer."""
 
 
 def signed_distance(mask: NDArray[np.bool_]) -> NDArray[np.float32]:
@@ -34,46 +44,75 @@ def signed_distance(mask: NDArray[np.bool_]) -> NDArray[np.float32]:
     return np.asarray(distance[1:-1, 1:-1], dtype=np.float32)
 
 
-def interpolated_distance(labelled: LabelledPlanes, plane: int) -> NDArray[np.float32] | None:
-    """Interpolate signed distances linearly (Raya and Udupa 1990).
+def signed_distances(labelled: LabelledPlanes) -> dict[int, NDArray[np.float32]]:
+    """Return the signed distance (H, W) in each labelled plane that holds the object."""
+    return {plane: signed_distance(labelled.mask(plane)) for plane in labelled.holding}
 
-    None unless the nearest labelled planes on both sides hold the object.
+
+@dataclass(frozen=True, slots=True, eq=False)
+class ShapePrior:
+    """Signed distances of labelled planes, carried along with the tissue to other planes.
+
+    Attributes
+    ----------
+    labelled : LabelledPlanes
+    axis : Axis
+    distances : mapping of int to ndarray
+        Of `signed_distances`.
+    motion : PlaneMotion
     """
-    below = labelled.below(plane)
-    above = labelled.above(plane)
-    held = labelled.holding
-    if below is None or above is None:
-        return None
-    if below not in held or above not in held:
-        return None
-    share = (plane - below) / (above - below)
-    lower = signed_distance(labelled.mask(below))
-    upper = signed_distance(labelled.mask(above))
-    return np.asarray((1 - share) * lower + share * upper, dtype=np.float32)
 
+    labelled: LabelledPlanes
+    axis: Axis
+    distances: Mapping[int, NDArray[np.float32]]
+    motion: PlaneMotion
 
-def shape_log_odds(
-    labelled: LabelledPlanes, plane: int, axis: Axis, strengths: Strengths
-) -> NDArray[np.float32]:
-    """Return the shape prior (H, W) in log-odds.
+    def log_odds(self, plane: int, strengths: Strengths) -> NDArray[np.float32]:
+        """Return the prior (H, W): carried signed distance over a width that grows with the way.
 
-    It is the signed distance over a width that grows with the distance to labelled planes.
+        Between two planes that hold the object, both distances are interpolated linearly (Raya and
+        Udupa 1990); as far as the carried masks do not overlap, the prior counts less. Beside one
+        such plane, the object shrinks with the distance to it, since it may end. The prior is 0
+        where no labelled plane beside holds the object.
+        """
+        below = self._held(self.labelled.below(plane))
+        above = self._held(self.labelled.above(plane))
+        if below is not None and above is not None:
+            return self._between(plane, below, above, strengths)
+        if below is not None:
+            return self._beyond(plane, below, BELOW, strengths)
+        if above is not None:
+            return self._beyond(plane, above, ABOVE, strengths)
+        return np.zeros(self.labelled.masks.shape[1:], np.float32)
 
-    It counts as far as the two labelled masks overlap: interpolation between masks side by side is
-    meaningless. It is 0 where the object is not enclosed by two labelled planes that hold it.
-    """
-    distance = interpolated_distance(labelled, plane)
-    if distance is None:
-        return np.zeros(labelled.masks.shape[1:], np.float32)
-    below = labelled.below(plane)
-    above = labelled.above(plane)
-    assert below is not None
-    assert above is not None
-    away = min(plane - below, above - plane) * axis.step
-    # two independent errors: of the outline in a labelled plane, and of the way from there
-    width = np.hypot(_EDGE * labelled.radius(), strengths.drift * away)
-    # between masks side by side an interpolated object would vanish halfway
-    agreement = dice_overlap(labelled.mask(below), labelled.mask(above))
-    # half a pixel at least: no outline is drawn more exactly
-    prior = np.clip(distance / max(width, 0.5), -_LIMIT, _LIMIT)
-    return np.asarray(strengths.shape * agreement * prior, dtype=np.float32)
+    def _held(self, plane: int | None) -> int | None:
+        return plane if plane in self.distances else None
+
+    def _between(
+        self, plane: int, below: int, above: int, strengths: Strengths
+    ) -> NDArray[np.float32]:
+        lower = self.motion.carry(self.distances[below], plane, BELOW)
+        upper = self.motion.carry(self.distances[above], plane, ABOVE)
+        share = (plane - below) / (above - below)
+        distance = (1 - share) * lower + share * upper
+        away = min(plane - below, above - plane) * self.axis.step
+        # where the two sides do not meet, one of them at least was carried wrongly
+        overlap = dice_overlap(lower > 0, upper > 0)
+        agreement = _LEAST_AGREEMENT + (1 - _LEAST_AGREEMENT) * overlap
+        return self._scaled(distance, away, strengths.shape * agreement, strengths)
+
+    def _beyond(
+        self, plane: int, held: int, side: int, strengths: Strengths
+    ) -> NDArray[np.float32]:
+        away = abs(plane - held) * self.axis.step
+        carried = self.motion.carry(self.distances[held], plane, side)
+        distance = carried - np.float32(strengths.shrinkage * away)
+        return self._scaled(distance, 0.5 * away, strengths.shape, strengths)
+
+    def _scaled(
+        self, distance: NDArray[np.float32], away: float, factor: float, strengths: Strengths
+    ) -> NDArray[np.float32]:
+        # two independent errors: of the outline in a labelled plane, and of the way from there
+        width = np.hypot(_EDGE * self.labelled.radius(), strengths.drift * away)
+        limited = np.clip(distance / max(width, _LEAST_WIDTH), -_LIMIT, _LIMIT)
+        return np.asarray(factor * limited, dtype=np.float32)
