@@ -32,6 +32,7 @@ from napari_iclsam.core.volume.labelled_planes import (
 )
 from napari_iclsam.core.volume.order import nearest_first
 from napari_iclsam.core.volume.settle import SettledPlane, answer_first, join_labels, settle
+from napari_iclsam.core.volume.strengths import Strengths, strengths_of
 
 Spacing = tuple[float, float, float]
 """Distance of planes, rows and columns, in any one unit."""
@@ -288,8 +289,14 @@ class _StackRun:
             labelled = LabelledPlanes(planes, np.stack(masks))
             if labelled.holding:
                 read = partial(self._evidence, store, label)
-                contexts[label] = prepare_label(labelled, self.stack.spaced_axis, motion, read)
+                contexts[label] = prepare_label(
+                    labelled, self.stack.spaced_axis, motion, read, self._strengths(label)
+                )
         return contexts
+
+    def _strengths(self, label: int) -> Strengths:
+        scores = self.task.cross_validated.get(label)
+        return strengths_of(None if scores is None else scores.fused)
 
     def _first_steps(
         self, store: EvidenceStore, contexts: Mapping[int, LabelContext], order: Sequence[int]

@@ -12,6 +12,7 @@ from napari_iclsam.core.volume.intensity import GreyScale, estimate_grey_scale, 
 from napari_iclsam.core.volume.labelled_planes import Axis, LabelledPlanes, axis_of_spacing
 from napari_iclsam.core.volume.order import nearest_first
 from napari_iclsam.core.volume.presence import PresenceEvidence, presence_score, smooth_presence
+from napari_iclsam.core.volume.strengths import DEFAULT_STRENGTHS, strengths_of
 from napari_iclsam.core.volume.threshold import threshold_of_expected_dice
 from napari_iclsam.core.volume.working_grid import (
     enlarge_plane,
@@ -19,7 +20,7 @@ from napari_iclsam.core.volume.working_grid import (
     reduce_plane,
     reduction_factor,
 )
-from tests.core.volume.conftest import DrawnVolume
+from tests.core.volume.conftest import DrawnVolume, draw_tube
 
 
 def test_planes_nearest_to_labelled_ones_come_first() -> None:
@@ -36,18 +37,42 @@ def test_appearance_tells_a_bright_object_from_its_surroundings(straight_tube: D
     assert appearance.typical > 1
 
 
-def test_presence_needs_neither_neighbours_nor_estimate_alone() -> None:
-    sure = PresenceEvidence(True, False, False, 0.5, 1.0, 0.9, 2.0, 0.0)
-    gone = PresenceEvidence(False, True, False, 3.0, 0.0, 0.0, -2.0, -4.0)
+def test_presence_follows_what_speaks_for_it() -> None:
+    sure = PresenceEvidence(
+        enclosed=True,
+        beside_empty=False,
+        distance=0.5,
+        overlap=0.9,
+        estimate=2.0,
+        appearance=1.0,
+    )
+    gone = PresenceEvidence(
+        enclosed=False,
+        beside_empty=True,
+        distance=3.0,
+        overlap=0.0,
+        estimate=-2.0,
+        appearance=-2.0,
+    )
     assert presence_score(sure) > 2
     assert presence_score(gone) < -2
+    assert presence_score(sure) > presence_score(replace(sure, overlap=0.2))
 
 
-def test_distance_tells_less_where_one_plane_alone_is_labelled() -> None:
-    one = PresenceEvidence(False, False, True, 3.0, 1.0, 0.9, 1.0, 0.0)
-    several = replace(one, only_plane=False)
-    near = replace(one, distance=0.0)
-    assert presence_score(near) > presence_score(one) > presence_score(several)
+def test_reach_is_the_distance_of_planes_that_are_spread_over_the_object() -> None:
+    spread = LabelledPlanes((2, 12, 22), draw_tube([(16, 16)] * 3, 4))
+    assert spread.reach(1.0) == 10
+    assert spread.reach(3.0) == 30
+
+
+def test_reach_of_planes_side_by_side_is_that_of_the_object() -> None:
+    beside = LabelledPlanes((2, 3), draw_tube([(16, 16)] * 2, 8))
+    assert beside.reach(1.0) == pytest.approx(4, rel=0.1)
+
+
+def test_reach_of_one_plane_is_that_of_the_object() -> None:
+    one = LabelledPlanes((2, 9), draw_tube([(16, 16), None], 4))
+    assert one.reach(1.0) == pytest.approx(10, rel=0.1)
 
 
 def test_single_doubtful_plane_follows_its_neighbours() -> None:
@@ -154,3 +179,9 @@ def test_spacing_must_be_positive(spacing: tuple[float, float, float]) -> None:
 
 def test_step_of_an_axis_is_in_pixels() -> None:
     assert axis_of_spacing(3, (6, 2, 2)).step == 3
+
+
+def test_image_counts_more_where_cross_validation_confirms_it() -> None:
+    images = [strengths_of(dice).image for dice in (None, 0.2, 0.75, 0.95)]
+    assert images[0] == images[1] == DEFAULT_STRENGTHS.image
+    assert images[1] < images[2] < images[3]

@@ -18,7 +18,8 @@ _BINS = 64
 _BIN_WIDTH = 4
 _SMOOTHING = 1.5
 _FLOOR = 1e-3
-_LIMIT = 2.0
+APPEARANCE_LIMIT = 2.0
+"""Log-odds beyond which grey values are never surer."""
 
 _REACH = 3.0
 """Least width, in pixels, of the ring around an object that counts as its background."""
@@ -43,7 +44,7 @@ class Appearance:
         """Return log-odds (H, W) of grey values, a little smoothed against noise, within +-2."""
         # single pixels are noise more often than objects
         values = ndimage.gaussian_filter(self.table[grey // _BIN_WIDTH], 0.7)
-        return np.asarray(np.clip(values, -_LIMIT, _LIMIT), dtype=np.float32)
+        return np.asarray(np.clip(values, -APPEARANCE_LIMIT, APPEARANCE_LIMIT), dtype=np.float32)
 
 
 def learn_appearance(labelled: LabelledPlanes, read_grey: ReadGrey) -> Appearance:

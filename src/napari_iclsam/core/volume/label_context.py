@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_iclsam.core.volume.appearance import Appearance, learn_appearance
+from napari_iclsam.core.volume.appearance import APPEARANCE_LIMIT, Appearance, learn_appearance
 from napari_iclsam.core.volume.labelled_planes import Axis, LabelledPlanes
 from napari_iclsam.core.volume.motion import MotionGrid, PlaneMotion
 from napari_iclsam.core.volume.shape_prior import ShapePrior, signed_distances
@@ -84,6 +84,16 @@ class LabelContext:
     def grey(self, evidence: PlaneEvidence) -> NDArray[np.uint8]:
         """Return grey values on the working grid."""
         return reduce_plane(evidence.grey, self.factor).astype(np.uint8)
+
+    def appearance_where_expected(self, plane: int, evidence: PlaneEvidence) -> float:
+        """Return the mean log-odds by grey values where the shape prior expects the object.
+
+        The lowest there are, if it is expected nowhere.
+        """
+        expected = self.shape.log_odds(plane, self.strengths) > 0
+        if not expected.any():
+            return -APPEARANCE_LIMIT
+        return float(self.appearance.log_odds(self.grey(evidence))[expected].mean())
 
     def log_odds(self, plane: int, evidence: PlaneEvidence) -> NDArray[np.float32]:
         """Add up image, grey values and shape prior of a plane, at full size (H, W).

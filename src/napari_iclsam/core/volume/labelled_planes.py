@@ -51,6 +51,10 @@ def axis_of_spacing(
     )
 
 
+_REACH_OF_ONE = 2.5
+"""Radii that an object goes on beyond the only plane that holds it."""
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class LabelledPlanes:
     """Masks of one label in the planes that a person has labelled.
@@ -108,12 +112,6 @@ class LabelledPlanes:
         """Return the nearest labelled plane after a plane."""
         return min((known for known in self.planes if known > plane), default=None)
 
-    def area(self, plane: int) -> float:
-        """Return the area to expect in a plane, in pixels, interpolated between planes."""
-        held = self.holding
-        areas = [float(np.count_nonzero(self.mask(known))) for known in held]
-        return float(np.interp(plane, held, areas)) if held else 0.0
-
     def radius(self) -> float:
         """Return the radius, in pixels, of a disk of the object's mean area."""
         held = self.holding
@@ -121,3 +119,22 @@ class LabelledPlanes:
             return 0.0
         areas = [float(np.count_nonzero(self.mask(known))) for known in held]
         return float(np.sqrt(np.mean(areas) / np.pi))
+
+    def reach(self, step: float) -> float:
+        """Return how far from a labelled plane the object may be expected, in pixels.
+
+        A person spreads labelled planes over the object: beyond the outermost it goes on for half
+        their distance, more or less. Planes that lie close together, and one plane alone, say
+        nothing of that; then the object's own size does.
+
+        Parameters
+        ----------
+        step : float
+            Distance of two planes, in pixels of a plane.
+        """
+        radius = max(self.radius(), 0.5)
+        held = self.holding
+        if len(held) < 2:
+            return _REACH_OF_ONE * radius
+        gap = step * (held[-1] - held[0]) / (len(held) - 1)
+        return max(gap, 0.5 * radius)

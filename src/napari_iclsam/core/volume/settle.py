@@ -69,13 +69,12 @@ def settle(context: LabelContext, read: ReadEvidence) -> Iterator[SettledPlane]:
     count = context.axis.count
     labelled = context.labelled
     planes = [plane for plane in range(count) if plane not in labelled.planes]
-    usual = usual_estimate(context, read)
     scores = np.full(count, np.nan)
     for plane in planes:
         evidence = read(plane)
         if not is_blank(evidence):  # else neighbours decide
             log_odds = context.log_odds(plane, evidence)
-            found = presence_evidence(context, plane, evidence, log_odds, usual)
+            found = presence_evidence(context, plane, evidence, log_odds)
             scores[plane] = presence_score(found)
     # presence is decided for all planes at once: objects begin and end, they do not flicker
     presence = smooth_presence(scores, labelled, context.axis)
@@ -90,26 +89,9 @@ def answer_first(context: LabelContext, plane: int, evidence: PlaneEvidence) -> 
     log_odds = context.log_odds(plane, evidence)
     presence = 0.0
     if not is_blank(evidence):
-        found = presence_evidence(context, plane, evidence, log_odds, None)
+        found = presence_evidence(context, plane, evidence, log_odds)
         presence = presence_score(found)
     return _decide(context, plane, evidence, log_odds, presence)
-
-
-def usual_estimate(context: LabelContext, read: ReadEvidence) -> float | None:
-    """Return the mean log-odds of the estimated Dice in planes beside labelled ones.
-
-    Only labelled planes that hold the object count: beside them it is present almost surely, so
-    that the estimate shows what is usual for it. None if there are no such planes.
-    """
-    held = context.labelled.holding
-    beside: set[int] = set()
-    for plane in held:
-        beside |= {plane - 1, plane + 1}
-    unlabelled = beside - set(context.labelled.planes)
-    inside = sorted(plane for plane in unlabelled if 0 <= plane < context.axis.count)
-    estimates = [_log_odds_of_estimate(read(plane)) for plane in inside]
-    # without such planes nothing is usual, and the score goes without it
-    return float(np.mean(estimates)) if estimates else None
 
 
 def presence_evidence(
@@ -117,7 +99,6 @@ def presence_evidence(
     plane: int,
     evidence: PlaneEvidence,
     log_odds: NDArray[np.float32],
-    usual: float | None,
 ) -> PresenceEvidence:
     """Measure what speaks for the object in a plane.
 
@@ -128,8 +109,6 @@ def presence_evidence(
     evidence : PlaneEvidence
     log_odds : ndarray, (H, W), float32
         Of `LabelContext.log_odds`.
-    usual : float, optional
-        See `usual_estimate`.
     """
     labelled = context.labelled
     beside = [
@@ -137,19 +116,14 @@ def presence_evidence(
     ]
     holding = [known in labelled.holding for known in beside]
     mask = log_odds > 0
-    area = np.count_nonzero(mask) / context.factor**2
     away = min(abs(plane - known) for known in labelled.holding)
-    estimate = _log_odds_of_estimate(evidence)
     return PresenceEvidence(
         enclosed=len(beside) == 2 and all(holding),
         beside_empty=not all(holding),
-        only_plane=len(labelled.planes) == 1,
-        # in radii: two thick planes away is far for a vessel and near for a liver
-        distance=away * context.axis.step / max(labelled.radius(), 0.5),
-        area=area / max(labelled.area(plane), 1.0),
+        distance=away * context.axis.step / labelled.reach(context.axis.step),
         overlap=dice_overlap(mask, evidence.limited_log_odds > 0),
-        estimate=estimate,
-        relative_estimate=0.0 if usual is None else estimate - usual,
+        estimate=_log_odds_of_estimate(evidence),
+        appearance=context.appearance_where_expected(plane, evidence),
     )
 
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+
+import numpy as np
 
 
 @dataclass(frozen=True, slots=True)
@@ -12,7 +14,7 @@ class Strengths:
     Attributes
     ----------
     image : float
-        Factor of the log-odds of the 2-D method.
+        Factor of the log-odds of the 2-D method; see `strengths_of`.
     appearance : float
         Factor of the log-likelihood ratio of grey values.
     shape : float
@@ -37,3 +39,25 @@ class Strengths:
 
 DEFAULT_STRENGTHS = Strengths()
 """Chosen on synthetic volumes and on regions of the MNI152 template (leave-one-volume-out)."""
+
+_DOUBTFUL = 0.6
+_RELIABLE = 0.9
+"""Cross-validated Dice up to which the 2-D method counts least, and from which on it counts most."""
+
+_MOST_IMAGE = 0.8
+"""Factor of the log-odds of a 2-D method that is reliable. The least is the default."""
+
+
+def strengths_of(cross_validated: float | None) -> Strengths:
+    """Return the strengths for a label, by the Dice that the 2-D method reaches on left-out planes.
+
+    Parameters
+    ----------
+    cross_validated : float, optional
+        None if no plane could be left out.
+    """
+    if cross_validated is None:
+        return DEFAULT_STRENGTHS
+    share = np.clip((cross_validated - _DOUBTFUL) / (_RELIABLE - _DOUBTFUL), 0, 1)
+    least = DEFAULT_STRENGTHS.image
+    return replace(DEFAULT_STRENGTHS, image=float(least + share * (_MOST_IMAGE - least)))
