@@ -158,7 +158,7 @@ def _widened(part: slice, margin: int, length: int) -> slice:
 
 
 def _flow(target: NDArray[np.float32], source: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Return where pixels of the target lie in the source, relative to their own place, (2, h, w)."""
+    """Return where pixels of the target lie in the source, from their own place, (2, h, w)."""
     still = np.zeros((2, *target.shape), np.float32)
     # a blank plane tells nothing of motion: what is in it stays where it is
     if min(target.shape) < _SMALLEST or np.ptp(target) == 0 or np.ptp(source) == 0:

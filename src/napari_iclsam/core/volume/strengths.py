@@ -42,7 +42,7 @@ DEFAULT_STRENGTHS = Strengths()
 
 _DOUBTFUL = 0.6
 _RELIABLE = 0.9
-"""Cross-validated Dice up to which the 2-D method counts least, and from which on it counts most."""
+"""Cross-validated Dice up to which the 2-D method counts least, and from which on most."""
 
 _MOST_IMAGE = 0.8
 """Factor of the log-odds of a 2-D method that is reliable. The least is the default."""
