@@ -26,8 +26,11 @@ def parts(dock: Dock) -> Dock:
 def test_one_layer_an_object_is_said_and_joined_on_request(parts: Dock) -> None:
     offers = parts.widget.examples.offers
     assert not offers.isHidden()
-    assert "'shell' and 'core' hold one object each; only 'shell' is used." in offers.text.text()
-    offers.button.click()
+    assert (
+        "'shell' and 'core' hold one object each; only 'shell' is used."
+        in parts.widget.examples.summary.text()
+    )
+    offers.click()
     parts.settle()
     joined = parts.widget.examples.labels.layer
     assert joined is not None
@@ -43,7 +46,7 @@ def test_one_layer_an_object_is_said_and_joined_on_request(parts: Dock) -> None:
 def test_pixels_of_two_objects_are_counted(parts: Dock, capture: list[str]) -> None:
     parts.viewer.layers["shell"].data[0] |= parts.viewer.layers["core"].data[0]
     overlap = np.count_nonzero(parts.viewer.layers["core"].data[0])
-    parts.widget.examples.offers.button.click()
+    parts.widget.examples.offers.click()
     parts.settle()
     assert f"{overlap} pixels lie in two objects; each belongs to the upper layer's." in capture
 
@@ -84,8 +87,9 @@ def test_a_mask_opened_as_an_image_is_converted_on_request(dock: Dock, kind: Any
     dock.viewer.add_image(kind(labels[0] > 1), name="cell_mask")
     dock.settle()
     offers = dock.widget.examples.offers
-    assert offers.text.text() == "'cell_mask' looks like labels, opened as an image."
-    offers.button.click()
+    assert offers.sentence == "'cell_mask' looks like labels, opened as an image."
+    assert offers.sentence in dock.widget.examples.summary.text()
+    offers.click()
     dock.settle()
     converted = dock.viewer.layers["cell_mask"]
     assert isinstance(converted, Labels)

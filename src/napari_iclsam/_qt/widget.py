@@ -92,7 +92,7 @@ class ICLSAMWidget(QWidget):
 
     def _connect_forms(self) -> None:
         self.examples.changed.connect(self._on_examples_changed)
-        self.examples.settled.connect(self._on_examples_settled)
+        self.examples.filled.connect(self._on_examples_filled)
         self.examples.failed.connect(self.model_control.show_failure)
         self.query.changed.connect(self._update)
         self.query.image.picked.connect(self._on_query_image_picked)
@@ -154,7 +154,7 @@ class ICLSAMWidget(QWidget):
             self.is_waiting = True
             self.examples.read_anew()
 
-    def _on_examples_settled(self) -> None:
+    def _on_examples_filled(self) -> None:
         """Start the run that was waiting for the examples, unless they are gone."""
         if not self.is_waiting or self.examples.is_reading:
             return

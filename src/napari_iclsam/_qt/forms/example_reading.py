@@ -20,9 +20,14 @@ from napari_iclsam._qt.background.runner import Runner
 from napari_iclsam._qt.run.request import Pair
 from napari_iclsam._qt.viewer import layers
 from napari_iclsam._qt.viewer.labelled_slices import LabelledSlices
+from napari_iclsam._qt.viewer.slice_stacks import find_labelled_steps
+from napari_iclsam.core.steps import drain
 
 _PAUSE = 200
 """Milliseconds without a stroke of the brush after which labels are read again."""
+
+_READ_AT_ONCE = 8_000_000
+"""Bytes of labels that are read without a worker: it takes less than a hundredth of a second."""
 
 
 class ExampleReading(QObject):
@@ -38,8 +43,6 @@ class ExampleReading(QObject):
         The `Pictures` that were read.
     failed : Signal(object)
         An error of reading, for the user.
-    settled : Signal()
-        Nothing is read any more.
     labelled : LabelledSlices
     runner : Runner
     """
@@ -48,7 +51,6 @@ class ExampleReading(QObject):
     scanned = Signal()
     pictured = Signal(object)
     failed = Signal(object)
-    settled = Signal()
 
     def __init__(self, viewer: ViewerModel, parent: QObject | None = None) -> None:
         super().__init__(parent)
@@ -59,7 +61,6 @@ class ExampleReading(QObject):
         self._pause.timeout.connect(self.due)
         self.runner.returned.connect(self._on_read)
         self.runner.failed.connect(self._on_failed)
-        self.runner.idle.connect(self.settled)
 
     @property
     def is_scanning(self) -> bool:
@@ -82,14 +83,16 @@ class ExampleReading(QObject):
         self.runner.start(partial(scan_steps, arrays))
         return True
 
-    def scan_again(self, changeable: Iterable[Layer | None], chosen: Layer | None) -> bool:
-        """Read labels again that may have changed without a word; return whether there are any."""
-        for layer in changeable:
-            if layer is not None and layers.is_writeable(layer):
-                self.labelled.forget(layer)
+    def forget_changeable(self, used: Iterable[Layer | None]) -> None:
+        """Forget labels that may have changed without a word; small ones are read at once."""
         # what waited for a pause is read now
         self._pause.stop()
-        return self.scan(chosen)
+        for layer in used:
+            if layer is None or not layers.is_writeable(layer):
+                continue
+            self.labelled.forget(layer)
+            if layer.data.nbytes <= _READ_AT_ONCE:
+                self.labelled.remember(layer, drain(find_labelled_steps(layer.data)))
 
     def draw(self, pairs: Mapping[Any, Pair]) -> None:
         """Read pictures of pairs, by keys."""

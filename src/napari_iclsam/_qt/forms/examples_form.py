@@ -37,8 +37,8 @@ class ExamplesForm(QWidget):
     ----------
     changed : Signal()
         Other examples, or other layers.
-    settled : Signal()
-        Nothing is read any more.
+    filled : Signal()
+        The labels are read, and their slices are in the table.
     failed : Signal(object)
         An error of reading, for the user.
     open_requested, save_requested : Signal()
@@ -54,7 +54,7 @@ class ExamplesForm(QWidget):
     """
 
     changed = Signal()
-    settled = Signal()
+    filled = Signal()
     failed = Signal(object)
     open_requested = Signal()
     save_requested = Signal()
@@ -100,7 +100,6 @@ class ExamplesForm(QWidget):
         self._reading.scanned.connect(self._fill)
         self._reading.pictured.connect(self._on_pictured)
         self._reading.failed.connect(self._on_reading_failed)
-        self._reading.settled.connect(self.settled)
         self.opener.returned.connect(self._on_files_read)
         self.opener.failed.connect(self.failed)
         self.image.picked.connect(self._on_layer_picked)
@@ -152,15 +151,13 @@ class ExamplesForm(QWidget):
         self._reading.note_changed(layer)
 
     def read_anew(self) -> None:
-        """Read labels in memory again, since not all changes are announced; `settled` follows."""
+        """Read labels in memory again, since not all changes are announced; `filled` follows."""
         used = [self.labels.layer]
         for row in self.table.rows():
             if isinstance(row.example, LayerExample):
                 used.append(row.example.labels)
-        if not self._reading.scan_again(used, self.labels.layer):
-            self._fill()
-        if not self.reader.is_busy:
-            self.settled.emit()
+        self._reading.forget_changeable(used)
+        self._scan()
 
     def ready_pairs(self) -> tuple[Pair, ...]:
         """Return the ticked examples as a run reads them."""
@@ -258,6 +255,7 @@ class ExamplesForm(QWidget):
         self._put([example for example in found if example.key not in self._dismissed])
         self._show_summary()
         self.changed.emit()
+        self.filled.emit()
 
     def _put(self, examples: Iterable[Example]) -> None:
         self.table.put(map(Row, examples))
@@ -265,10 +263,12 @@ class ExamplesForm(QWidget):
 
     def _show_summary(self) -> None:
         """Show what was found, or what is missing."""
-        self.summary.setText(self._summary())
+        if not self.is_reading:
+            self._show_offers()
+        self.summary.setText(f"{self._summary()}. {self.offers.sentence}".removesuffix(". "))
         self._update_buttons()
-        if self.is_reading:
-            return
+
+    def _show_offers(self) -> None:
         image, labels = self.image.layer, self.labels.layer
         if self.table.count():
             self.offers.show_parts(self._labelled.one_object_layers(image, labels), labels)
@@ -317,6 +317,7 @@ class ExamplesForm(QWidget):
     def _on_reading_failed(self, error: Exception) -> None:
         self._show_summary()
         self.changed.emit()
+        self.filled.emit()
         self.failed.emit(error)
 
     def _on_layer_picked(self) -> None:

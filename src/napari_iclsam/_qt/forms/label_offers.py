@@ -8,21 +8,21 @@ from napari.components import ViewerModel
 from napari.layers import Layer
 from napari.utils.notifications import show_error, show_info
 from qtpy.QtCore import Signal
-from qtpy.QtWidgets import QLabel, QPushButton, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QPushButton, QWidget
 
 from napari_iclsam._qt.viewer import layers
 from napari_iclsam._qt.viewer.label_layers import convert_to_labels, join_labels, masks_among
 
 
-class LabelOffers(QWidget):
-    """A sentence and a button, where there is something to offer.
+class LabelOffers(QPushButton):
+    """A button, where there is something to offer.
 
     Attributes
     ----------
     joined : Signal(object)
         The labels that were made of several layers, which are in the viewer.
-    text : QLabel
-    button : QPushButton
+    sentence : str
+        Why; empty where nothing is offered.
     """
 
     joined = Signal(object)
@@ -32,38 +32,35 @@ class LabelOffers(QWidget):
         self._viewer = viewer
         self._masks: list[Layer] = []
         self._parts: list[Layer] = []
-        self.text = QLabel(wordWrap=True)
-        self.button = QPushButton()
-        layout = QVBoxLayout(self)
-        layout.setContentsMargins(0, 0, 0, 0)
-        layout.setSpacing(3)
-        layout.addWidget(self.text)
-        layout.addWidget(self.button)
-        self.button.clicked.connect(self._on_clicked)
+        self.sentence = ""
+        self.clicked.connect(self._on_clicked)
         self.setVisible(False)
 
     def show_masks(self) -> None:
         """Offer to convert images that look like labels, if there are any."""
         self._parts = []
         self._masks = masks_among(layers.images_in(self._viewer))
-        self.setVisible(bool(self._masks))
+        self._offer("", "")
         if self._masks:
             several = len(self._masks) > 1
             what = "look like labels" if several else "looks like labels"
             how = "images" if several else "an image"
-            self.text.setText(f"{_listed(self._masks)} {what}, opened as {how}.")
-            self.button.setText("Convert to labels")
+            sentence = f"{_listed(self._masks)} {what}, opened as {how}."
+            self._offer(sentence, "Convert to labels")
 
     def show_parts(self, parts: Sequence[Layer], used: Layer | None) -> None:
         """Offer to join labels of one object each, if there are several."""
         self._masks = []
         self._parts = list(parts)
-        self.setVisible(len(self._parts) > 1)
+        self._offer("", "")
         if len(self._parts) > 1 and used is not None:
-            self.text.setText(
-                f"{_listed(self._parts)} hold one object each; only '{used.name}' is used."
-            )
-            self.button.setText(f"Join {len(self._parts)} layers")
+            sentence = f"{_listed(self._parts)} hold one object each; only '{used.name}' is used."
+            self._offer(sentence, f"Join {len(self._parts)} layers")
+
+    def _offer(self, sentence: str, action: str) -> None:
+        self.sentence = sentence
+        self.setText(action)
+        self.setVisible(bool(sentence))
 
     def _on_clicked(self) -> None:
         if self._parts:
