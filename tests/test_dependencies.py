@@ -65,6 +65,25 @@ def test_each_base_requirement_is_imported_by_the_package_or_is_a_named_exceptio
     assert imported != (distribution in IMPORTED_BY_OTHERS)
 
 
+def needed_modules() -> set[tuple[str, str]]:
+    """Return the modules that `files.optional.needed` loads, each with its extra."""
+    found: set[tuple[str, str]] = set()
+    for path in (ROOT / "src" / "napari_iclsam").rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.Call) and getattr(node.func, "id", "") == "needed":
+                module, _, extra = (ast.literal_eval(each) for each in node.args)
+                found.add((module.partition(".")[0], extra))
+    return found
+
+
+@pytest.mark.parametrize(("module", "extra"), sorted(needed_modules()))
+def test_each_module_of_some_kinds_of_files_is_in_the_extra_that_is_named(
+    module: str, extra: str
+) -> None:
+    requirements = PROJECT["optional-dependencies"][extra]
+    assert module in {module_of(distribution_of(each)) for each in requirements}
+
+
 def test_each_exception_is_a_base_requirement() -> None:
     assert set(IMPORTED_BY_OTHERS) <= set(BASE)
 

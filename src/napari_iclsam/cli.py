@@ -142,6 +142,13 @@ _view = _options(
         help="Channel that is meant, of images with several: a number, counted from 0, or a name.",
     ),
     click.option(
+        "--level",
+        type=click.IntRange(0),
+        metavar="N",
+        help="Resolution of an OME-Zarr, 0 is the finest.  [default: as fine as the objects need; "
+        "queries as the examples]",
+    ),
+    click.option(
         "--window",
         nargs=2,
         type=float,
@@ -315,8 +322,8 @@ def segment(
 ) -> int:
     """Segment images or stacks by examples.
 
-    TIFF, PNG, JPEG and NIfTI files are read; labels are written in the kind of the image, with its
-    spatial metadata.
+    TIFF, PNG, JPEG, NIfTI and OME-Zarr files are read; labels are written in the kind of the image,
+    with its spatial metadata.
     """
     from napari_iclsam.commands import segment as run
 
@@ -475,6 +482,7 @@ def _reading_of(options: dict[str, Any]) -> Reading:
     return Reading(
         axis=options.pop("axis"),
         channel=options.pop("channel"),
+        level=options.pop("level"),
         window=None if window is None else Window(*window),
         ignored_labels=tuple(options.pop("ignored_labels", ())),
         instances_as_one=options.pop("instances_as_one", False),

@@ -78,7 +78,7 @@ BAD: dict[str, tuple[Callable[[], tuple[str, ...]], tuple[str, ...]]] = {
     ),
     "no image": (
         lambda: (*PAIRS, "--query", "notes.txt"),
-        ("notes.txt", "give TIFF, PNG, JPEG or NIfTI"),
+        ("notes.txt", "give TIFF, PNG, JPEG, NIfTI"),
     ),
     "text called png": (
         lambda: (*PAIRS, "--query", "notes.png"),

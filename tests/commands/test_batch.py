@@ -174,11 +174,11 @@ def test_what_is_finished_is_kept_and_named_and_resumed(
 ) -> None:
     original = file_run.write_labels
 
-    def write(path: Path, labels: Any, space: Any) -> None:
+    def write(path: Path, labels: Any, space: Any, styles: Any) -> None:
         if "q_labels" in path.name:
             path.write_bytes(b"half of it")
             raise failure
-        original(path, labels, space)
+        original(path, labels, space, styles)
 
     arguments = ["segment", *PAIRS, "--output", "out", *QUICK]
     for name in ("p", "q", "c"):

@@ -11,7 +11,7 @@ import tifffile
 from numpy.typing import NDArray
 from PIL import Image
 
-from napari_iclsam.files import read_image, read_labels, read_pair, write_labels
+from napari_iclsam.files import Part, read_image, read_labels, read_pair, write_labels
 from napari_iclsam.files.upright import to_stored, to_upright
 
 RNG = np.random.default_rng(0)
@@ -95,11 +95,11 @@ def test_channels_are_no_slices_and_are_named(tmp_path: Path, kind: str) -> None
     ):
         read_image(tmp_path / "a.tif")
     for wanted in ("1", "GFP", "gfp"):
-        file = read_image(tmp_path / "a.tif", wanted)
+        file = read_image(tmp_path / "a.tif", Part(channel=wanted))
         assert (file.array == pair[1]).all()
         assert file.space.axes == "YX"
     with pytest.raises(ValueError, match="no channel 'RFP'; its channels are 0 DAPI, 1 GFP"):
-        read_image(tmp_path / "a.tif", "RFP")
+        read_image(tmp_path / "a.tif", Part(channel="RFP"))
     with pytest.raises(ValueError, match=r"2 channels.*labels are one number a pixel"):
         read_labels(tmp_path / "a.tif")
 
@@ -109,7 +109,7 @@ def test_a_channel_of_a_stack_is_a_stack(tmp_path: Path) -> None:
     tifffile.imwrite(tmp_path / "a.tif", channels, imagej=True, metadata={"axes": "ZCYX"})
     with pytest.raises(ValueError, match=r"2 channels \(0, 1\)"):
         read_image(tmp_path / "a.tif")
-    assert (read_image(tmp_path / "a.tif", "0").array == channels[:, 0]).all()
+    assert (read_image(tmp_path / "a.tif", Part(channel="0")).array == channels[:, 0]).all()
 
 
 def test_many_samples_a_pixel_are_channels(tmp_path: Path) -> None:
@@ -117,7 +117,7 @@ def test_many_samples_a_pixel_are_channels(tmp_path: Path) -> None:
     tifffile.imwrite(tmp_path / "a.tif", samples, photometric="minisblack", planarconfig="contig")
     with pytest.raises(ValueError, match="5 channels"):
         read_image(tmp_path / "a.tif")
-    assert (read_image(tmp_path / "a.tif", "4").array == samples[..., 4]).all()
+    assert (read_image(tmp_path / "a.tif", Part(channel="4")).array == samples[..., 4]).all()
 
 
 def test_grey_with_alpha_is_grey(tmp_path: Path) -> None:
@@ -133,13 +133,13 @@ def test_grey_with_alpha_is_grey(tmp_path: Path) -> None:
 
 def test_one_color_of_a_picture_can_be_named(tmp_path: Path) -> None:
     Image.fromarray(np.dstack([PLANE, PLANE // 2, PLANE // 3])).save(tmp_path / "a.png")
-    assert (read_image(tmp_path / "a.png", "green").array == PLANE // 2).all()
+    assert (read_image(tmp_path / "a.png", Part(channel="green")).array == PLANE // 2).all()
 
 
 def test_pages_of_a_file_that_says_nothing_are_channels_if_one_is_named(tmp_path: Path) -> None:
     tifffile.imwrite(tmp_path / "a.tif", STACKS[4], photometric="minisblack")
     assert read_image(tmp_path / "a.tif").is_stack
-    assert (read_image(tmp_path / "a.tif", "2").array == STACKS[4][2]).all()
+    assert (read_image(tmp_path / "a.tif", Part(channel="2")).array == STACKS[4][2]).all()
 
 
 def test_a_stack_beside_labels_of_one_plane_is_said_with_what_to_do(tmp_path: Path) -> None:

@@ -294,7 +294,7 @@ def test_a_file_that_is_no_image_or_half_of_one_is_said(
 @pytest.mark.parametrize("name", ["a.txt", "a", "a.bmp"])
 def test_a_file_of_another_kind_is_said(tmp_path: Path, name: str) -> None:
     (tmp_path / name).write_bytes(b"1 2 3")
-    with pytest.raises(ValueError, match="give TIFF, PNG, JPEG or NIfTI"):
+    with pytest.raises(ValueError, match="give TIFF, PNG, JPEG, NIfTI"):
         read_image(tmp_path / name)
 
 

@@ -26,7 +26,7 @@ from napari_iclsam.commands.outputs import (
 from napari_iclsam.commands.records import FOLDER, read_record
 from napari_iclsam.commands.report import write_report
 from napari_iclsam.commands.summary import SUMMARY, read_summary, write_summary
-from napari_iclsam.files import check_writable_as
+from napari_iclsam.files import check_writable_as, home_of
 
 SOME_FAILED = 1
 """Exit status when some files could not be segmented; the results of the others are kept."""
@@ -100,7 +100,7 @@ def plan_batch(
     outputs = output_paths(destination.output, paths)
     _check_names(paths, outputs)
     spare_inputs(outputs, [*paths, *read])
-    folder = outputs[0].parent
+    folder = _folder_of(outputs)
     workshop = folder / FOLDER / f"run-{uuid.uuid4().hex[:8]}"
     files = []
     kept = []
@@ -191,6 +191,17 @@ def _workshop(folder: Path) -> Iterator[None]:
                 results.rmdir()
 
 
+def _folder_of(outputs: Sequence[Path]) -> Path:
+    """Return the folder of results, in which their records lie, too."""
+    folder = outputs[0].parent
+    if home_of(outputs[0]) != folder:
+        raise ValueError(
+            f"{outputs[0]} lies in an OME-Zarr image, which keeps no records of a batch: leave "
+            "--resume and --summary out, and segment one image at a time."
+        )
+    return folder
+
+
 def _check_names(paths: Sequence[Path], outputs: Sequence[Path]) -> None:
     """Check that no two images have one result: a.png and a.jpg, or a.tif and sub/a.tif."""
     first: dict[Path, Path] = {}
@@ -226,7 +237,7 @@ def _check_new(output: Path, destination: Destination) -> None:
 
 def _kept(path: Path, output: Path, task: str) -> FileReport | None:
     """Return the report of an earlier run, if its result is there and is of this task and image."""
-    if not output.is_file():
+    if not output.exists():
         return None
     record = read_record(output)
     if record is None or not record.is_of(path, task):

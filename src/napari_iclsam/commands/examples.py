@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -14,9 +15,9 @@ from napari_iclsam.commands.grey_scale import Window, ct_window, with_window
 from napari_iclsam.commands.inputs import Reading
 from napari_iclsam.commands.placement import Placement, place, planes_of
 from napari_iclsam.core.images.intensity import check_image
-from napari_iclsam.core.images.support import SupportSet
+from napari_iclsam.core.images.support import LabelStyle, SupportSet
 from napari_iclsam.core.volume.intensity import GreyScale, estimate_grey_scale, sampled_planes
-from napari_iclsam.files import FilePair, ImageFile, read_pair
+from napari_iclsam.files import FilePair, ImageFile, Part, read_pair
 from napari_iclsam.files.label_sets import (
     LabelSet,
     NamedLabels,
@@ -51,6 +52,30 @@ class SourceStack:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
+class Resolution:
+    """In which resolution examples were read, for queries that hold several.
+
+    Attributes
+    ----------
+    pixel_size : float, optional
+        Of the first example that says it, in micrometers.
+    levels : mapping of Path to int
+        By image with several: the level that was read.
+    """
+
+    pixel_size: float | None = None
+    levels: Mapping[Path, int] = field(default_factory=dict)
+
+    def part_of(self, path: Path, part: Part) -> Part:
+        """Return the part of a query that has the examples' resolution, unless one was named."""
+        if part.level is not None:
+            return part
+        # Of the same image, the same level, even if nothing says how large its pixels are.
+        level = self.levels.get(path.resolve())
+        return replace(part, level=level, pixel_size=self.pixel_size)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
 class ReadExamples:
     """Examples, and what queries have to know of the files that they came from.
 
@@ -69,6 +94,8 @@ class ReadExamples:
         Stacks that they are planes of.
     on_scale_of_stack : bool
         Whether the window is that of the one stack that they are planes of.
+    resolution : Resolution
+        That they were read in.
     """
 
     support: SupportSet
@@ -78,6 +105,7 @@ class ReadExamples:
     of_task: bool = False
     stacks: tuple[SourceStack, ...] = ()
     on_scale_of_stack: bool = False
+    resolution: Resolution = field(default_factory=Resolution)
 
     def stack_of(self, path: Path) -> SourceStack | None:
         """Return the stack of a file that examples are planes of.
@@ -98,6 +126,8 @@ class _Gathered:
     notes: list[str] = field(default_factory=list)
     reference: NDArray[np.float64] | None = None
     stacks: list[SourceStack] = field(default_factory=list)
+    styles: dict[int, LabelStyle] = field(default_factory=dict)
+    resolution: Resolution = field(default_factory=Resolution)
 
 
 def read_examples(pairs: Sequence[tuple[Path, Path]], reading: Reading) -> ReadExamples:
@@ -112,16 +142,23 @@ def read_examples(pairs: Sequence[tuple[Path, Path]], reading: Reading) -> ReadE
     """
     gathered = _Gathered()
     for image_path, labels_path in pairs:
-        pair = read_pair(
-            image_path, labels_path, reading.channel, ignore_affine=reading.ignore_affine
-        )
+        pair = read_pair(image_path, labels_path, reading.part, ignore_affine=reading.ignore_affine)
         # The notes about reading a file go before those about how it lies.
         gathered.notes += pair.notes
         _gather(pair, reading, gathered)
+        gathered.styles = {**pair.labels.styles, **gathered.styles}
+        gathered.resolution = _with_resolution(gathered.resolution, pair.image)
     labels = _understood(gathered.labels, reading)
-    support = SupportSet.of(gathered.images, [each.labels for each in labels.examples])
+    masks = [each.labels for each in labels.examples]
+    support = SupportSet.of(gathered.images, masks, gathered.styles)
     notes = (*gathered.notes, *labels.notes)
-    return ReadExamples(support, notes, gathered.reference, stacks=tuple(gathered.stacks))
+    return ReadExamples(
+        support,
+        notes,
+        gathered.reference,
+        stacks=tuple(gathered.stacks),
+        resolution=gathered.resolution,
+    )
 
 
 def on_scale_of_stack(examples: ReadExamples, queries: Sequence[Path]) -> ReadExamples:
@@ -182,6 +219,21 @@ def _gather(pair: FilePair, reading: Reading, gathered: _Gathered) -> None:
         called = plane or "image "
         gathered.images.append(check_image(images[number], f"{called}{image.path}"))
         gathered.labels.append(NamedLabels(f"{plane}{labels.path.name}", masks[number]))
+
+
+def _with_resolution(resolution: Resolution, image: ImageFile) -> Resolution:
+    """Return a resolution that knows of one more image."""
+    levels = dict(resolution.levels)
+    if image.space.omezarr is not None:
+        levels[image.path.resolve()] = image.space.omezarr.level
+    return Resolution(resolution.pixel_size or _pixel_size(image), levels)
+
+
+def _pixel_size(image: ImageFile) -> float | None:
+    """Return the size of a pixel of a plane in micrometers; None if the file does not say."""
+    sizes = image.space.spacing_in("µm")[-2:]
+    known = [size for size in sizes if size]
+    return math.sqrt(known[0] * known[1]) if len(known) == 2 else None
 
 
 def _placed(image: ImageFile, reading: Reading, gathered: _Gathered) -> Placement:

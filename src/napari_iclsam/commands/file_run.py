@@ -19,7 +19,7 @@ from napari_iclsam.commands.report import Outcome
 from napari_iclsam.commands.task_facts import TaskFacts
 from napari_iclsam.core.prediction import Progress
 from napari_iclsam.core.task import Task
-from napari_iclsam.files import check_writable_as, write_labels
+from napari_iclsam.files import check_writable_as, publish, remove, write_labels
 
 State = Literal["done", "kept", "failed"]
 """Of a file of a batch: segmented now, segmented by an earlier run, or not at all."""
@@ -138,15 +138,15 @@ def _publish(outcome: Outcome, file: FileWork, checksum: str) -> None:
     labels = labels_as_stored(query, outcome.labels)
     record = Record(file.task, checksum, outcome.to_dict())
     with being_written(file.output, file.workshop) as place:
-        write_labels(place, labels, query.space)
+        write_labels(place, labels, query.space, outcome.styles)
         record_place = place.with_name(f"{place.name}.json")
         write_record(record_place, record)
         check_targets([file.output], overwrite=file.overwrite)
         # An old result beside the new record would be taken for the new one.
-        file.output.unlink(missing_ok=True)
+        remove(file.output)
         # A result without a record would be in the way of the next run; a record alone is not.
         record_place.replace(record_path(file.output))
-        place.replace(file.output)
+        publish(place, file.output)
 
 
 @contextmanager
@@ -171,4 +171,4 @@ def being_written(target: Path, workshop: Path) -> Iterator[Path]:
         raise OSError(error.errno, message, str(target)) from error
     finally:
         for left in workshop.glob(f"{place.name}*"):
-            left.unlink()
+            remove(left)

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from napari_iclsam.files.names import kind_of
+from napari_iclsam.files.reading import READ_KINDS
 
 _PATTERN = "*?["
 """Characters of which one makes a pattern of a name."""
@@ -65,7 +66,7 @@ def find_images(named: Sequence[Path], apart_from: Iterable[Path] = ()) -> Found
         skipped += len(listed) - len(images)
         wanted = [path for path in images if path.resolve() not in unwanted]
         if not wanted:
-            raise FileNotFoundError(f"{name} holds no image: give TIFF, PNG, JPEG or NIfTI files.")
+            raise FileNotFoundError(f"{name} holds no image: give {READ_KINDS}.")
         paths += wanted
     # A file that is named and lies in a named folder, too, is meant once.
     return FoundImages(tuple(dict.fromkeys(paths)), is_batch, skipped)

@@ -11,6 +11,7 @@ import click
 from napari_iclsam.commands.grey_scale import Window
 from napari_iclsam.core.settings import RENAMED, Description, Settings, describe
 from napari_iclsam.files.orientation import WORLD_AXES
+from napari_iclsam.files.part import Part
 
 Axis = int | str
 """Of a stack: a number, counted from 0, or the direction of its planes, a key of `WORLD_AXES`."""
@@ -48,6 +49,10 @@ class Reading:
         Take labels of NIfTI files pixel by pixel, wherever they say that they lie.
     empty_planes : tuple of int
         Planes of stacks of examples that hold no object for sure.
+    level : int, optional
+        Of images with several resolutions.
+    series : str, optional
+        Of folders with several series of DICOM files.
     """
 
     axis: Axis = 0
@@ -57,6 +62,13 @@ class Reading:
     instances_as_one: bool = False
     ignore_affine: bool = False
     empty_planes: tuple[int, ...] = ()
+    level: int | None = None
+    series: str | None = None
+
+    @property
+    def part(self) -> Part:
+        """What is meant of files that hold more than one image."""
+        return Part(self.channel, self.level, self.series)
 
 
 def parse_axis(text: str) -> Axis:

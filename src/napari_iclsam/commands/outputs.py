@@ -10,7 +10,16 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from napari_iclsam.files import labels_suffix, stem, suffix
+from napari_iclsam.files import (
+    check_replaceable,
+    home_of,
+    labels_suffix,
+    place_name,
+    publish,
+    result_kind,
+    stem,
+    suffix,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +48,9 @@ class Destination:
 
 def is_folder(output: Path) -> bool:
     """Return whether results go into a folder of this name, and not into one file."""
+    # A result may be a folder, too, or have no suffix: a group inside an OME-Zarr.
+    if result_kind(output) == "omezarr":
+        return False
     # A folder may be called "results.tif": what exists goes before what the name says.
     return output.is_dir() or not suffix(output)
 
@@ -104,7 +116,7 @@ class PendingFiles:
         """Let a file that is complete appear under its own name."""
         # Made now, not before: a run that fails leaves no empty folder.
         target.parent.mkdir(parents=True, exist_ok=True)
-        self.places[target].replace(target)
+        publish(self.places[target], target)
         self.published.append(target)
 
     @contextmanager
@@ -158,11 +170,11 @@ def written_together(targets: Sequence[Path], *, overwrite: bool) -> Iterator[Pe
         folders: dict[Path, Path] = {}
         places: dict[Path, Path] = {}
         for number, target in enumerate(targets):
-            if target.parent not in folders:
-                folder = stack.enter_context(folder_beside(target.parent))
-                folders[target.parent] = folder
+            home = home_of(target)
+            if home not in folders:
+                folders[home] = stack.enter_context(folder_beside(home))
             # The whole name is kept: writers choose the format by its suffix.
-            places[target] = folders[target.parent] / f"{number}-{target.name}"
+            places[target] = folders[home] / f"{number}-{place_name(target)}"
         pending = PendingFiles(places)
         yield pending
         for target, place in places.items():
@@ -180,10 +192,12 @@ def check_targets(targets: Sequence[Path], *, overwrite: bool) -> None:
         Two of them are the same file.
     """
     for target in targets:
-        if target.is_dir():
+        if target.is_dir() and result_kind(target) != "omezarr":
             raise IsADirectoryError(
                 f"{target} is a folder, and a file of this name was to be written."
             )
+        if target.is_dir():
+            check_replaceable(target)
         if target.exists() and not overwrite:
             raise FileExistsError(
                 f"{target} exists already: give --overwrite to replace it, or another name."

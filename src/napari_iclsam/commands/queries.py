@@ -109,7 +109,8 @@ def labels_as_stored(query: Query, labels: NDArray[np.int32]) -> NDArray[np.int3
 
 def _read(path: Path, reading: Reading, examples: ReadExamples) -> ImageFile:
     """Read a file; slices that were saved as colors are slices if the examples have no colors."""
-    file = read_image(path, reading.channel)
+    part = examples.resolution.part_of(path, reading.part)
+    file = read_image(path, part)
     # Three slices and three colors may be stored alike; the examples tell which are meant.
     is_grey = all(image.ndim == 2 for image in examples.support.images)
     return as_stack(file) if file.storage.planar and is_grey else file

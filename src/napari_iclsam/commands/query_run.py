@@ -32,7 +32,8 @@ class Work:
 def outcome_of(task: Task, query: Query, output: Path) -> Outcome:
     """Return what is known of a query before it is segmented."""
     names = {label: task.support.name(label) for label in task.support.ids}
-    outcome = Outcome(query, output, names, np.zeros(query.shape, np.int32))
+    labels = np.zeros(query.shape, np.int32)
+    outcome = Outcome(query, output, names, labels, styles=task.support.styles)
     for note in query.notes:
         outcome.notes[note] = []
     if query.is_blank:

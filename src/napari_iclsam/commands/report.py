@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_iclsam.commands.queries import Query
+from napari_iclsam.core.images.support import LabelStyle
 from napari_iclsam.core.prediction import Prediction, Provenance
 
 _DOUBTS = 5
@@ -39,6 +40,8 @@ class Outcome:
         Each note with the planes that it is about; none for a single plane.
     provenance : Provenance, optional
         Once there is a prediction.
+    styles : mapping of int to LabelStyle
+        Names and colors that are written with the labels.
     """
 
     query: Query
@@ -51,6 +54,7 @@ class Outcome:
     seconds: Counter[str] = field(default_factory=Counter)
     notes: dict[str, list[int]] = field(default_factory=dict)
     provenance: Provenance | None = None
+    styles: Mapping[int, LabelStyle] = field(default_factory=dict)
 
     def keep_labels(self, labels: NDArray[np.int32], plane: int | None) -> None:
         """Take in the labels of one plane."""

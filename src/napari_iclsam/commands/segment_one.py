@@ -53,7 +53,7 @@ def _publish(outcome: Outcome, files: PendingFiles) -> None:
     query = outcome.query
     labels = labels_as_stored(query, outcome.labels)
     with files.writing(outcome.output) as place:
-        write_labels(place, labels, query.space)
+        write_labels(place, labels, query.space, outcome.styles)
     files.publish(outcome.output)
 
 

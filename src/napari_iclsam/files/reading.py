@@ -7,19 +7,24 @@ import zlib
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from napari_iclsam.files.label_values import as_labels
-from napari_iclsam.files.names import Kind, kind_of, suffix
+from napari_iclsam.files.level_choice import check_same_place, level_of_size, levels_for_labels
+from napari_iclsam.files.names import FOLDER_KINDS, Kind, kind_of, suffix
 from napari_iclsam.files.nifti import read_nifti
+from napari_iclsam.files.omezarr import labels_group, read_omezarr
 from napari_iclsam.files.orientation import on_grid_of
+from napari_iclsam.files.part import WHOLE, Part
 from napari_iclsam.files.picture import read_picture
 from napari_iclsam.files.space import ImageFile
 from napari_iclsam.files.tiff import read_tiff
 from napari_iclsam.files.upright import swaps_sides, to_upright
+
+Read = TypeVar("Read")
 
 _DAMAGE = (
     OSError, ValueError, EOFError, SyntaxError, KeyError, IndexError, TypeError, struct.error,
@@ -27,7 +32,10 @@ _DAMAGE = (
 )  # fmt: skip
 """What the libraries raise at files that are damaged or not what their suffix says."""
 
-_CALLED = {"tiff": "TIFF", "nifti": "NIfTI", "picture": "PNG or JPEG"}
+_CALLED = {"tiff": "TIFF", "nifti": "NIfTI", "picture": "PNG or JPEG", "omezarr": "OME-Zarr"}
+
+READ_KINDS = "TIFF, PNG, JPEG, NIfTI or OME-Zarr"
+"""What is read, in words."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -46,14 +54,14 @@ class FilePair:
         return tuple(said)
 
 
-def read_image(path: Path, channel: str | None = None) -> ImageFile:
+def read_image(path: Path, part: Part = WHOLE) -> ImageFile:
     """Read a plane or a stack, grey or color.
 
     Parameters
     ----------
     path : Path
-    channel : str, optional
-        Name or number (from 0) of the channel that is meant, of a file with several.
+    part : Part
+        What is meant of a file that holds several channels, resolutions or series.
 
     Raises
     ------
@@ -62,7 +70,7 @@ def read_image(path: Path, channel: str | None = None) -> ImageFile:
         It is not an image of a kind that is read, is damaged, has several channels and none was
         named, or has more than three axes beside the colors.
     """
-    return _read(path, for_labels=False, channel=channel)
+    return _read(path, for_labels=False, part=part)
 
 
 def read_labels(path: Path) -> ImageFile:
@@ -80,7 +88,7 @@ def read_labels(path: Path) -> ImageFile:
 
 
 def read_pair(
-    image_path: Path, labels_path: Path, channel: str | None = None, *, ignore_affine: bool = False
+    image_path: Path, labels_path: Path, part: Part = WHOLE, *, ignore_affine: bool = False
 ) -> FilePair:
     """Read an image and its labels; the pair tells what neither file tells alone.
 
@@ -91,22 +99,22 @@ def read_pair(
     Parameters
     ----------
     image_path, labels_path : Path
-    channel : str, optional
-        Of the image.
+    part : Part
+        Of the image. Of an OME-Zarr a level that has the size of the labels is read.
     ignore_affine : bool
-        Take NIfTI labels pixel by pixel, wherever they say that they lie.
+        Take labels pixel by pixel, wherever they say that they lie.
 
     Raises
     ------
     OSError, ValueError
         As `read_image` and `read_labels`; also if the sizes differ, or both lie on different grids.
     """
-    image = read_image(image_path, channel)
-    labels = _read(labels_path, for_labels=True)
+    image, labels = _both(image_path, labels_path, part)
     # Before the labels are understood, which would take slices for colors.
     image, labels = _both_as_stack(image, labels)
     labels = as_labels(labels)
     if not ignore_affine:
+        _check_place(image, labels)
         labels = replace(labels, array=on_grid_of(labels, image))
     # After that their sizes must agree: nothing else explains a difference.
     labels = _as_drawn(labels, image)
@@ -131,22 +139,52 @@ def as_stack(image: ImageFile) -> ImageFile:
     )
 
 
-def _read(path: Path, *, for_labels: bool, channel: str | None = None) -> ImageFile:
+def _both(image_path: Path, labels_path: Path, part: Part) -> tuple[ImageFile, ImageFile]:
+    """Read an image and its labels, of an OME-Zarr the levels that fit each other."""
+    multiscale = [kind_of(path) == "omezarr" for path in (image_path, labels_path)]
+    labels_part = WHOLE
+    if all(multiscale):
+        # What the metadata say is checked as if it were read.
+        part, labels_part = _said_of(
+            image_path, "omezarr", lambda: levels_for_labels(image_path, labels_path, part)
+        )
+    elif multiscale[0]:
+        labels = _read(labels_path, for_labels=True)
+        return read_image(image_path, _of_size(image_path, part, labels.shape)), labels
+    image = read_image(image_path, part)
+    if multiscale[1] and not multiscale[0]:
+        labels_part = _of_size(labels_group(labels_path), WHOLE, image.shape)
+    return image, _read(labels_path, for_labels=True, part=labels_part)
+
+
+def _of_size(group: Path, part: Part, shape: tuple[int, ...]) -> Part:
+    """Return a part of the level that has a size, unless one was named or none has."""
+    if part.level is not None:
+        return part
+    return replace(part, level=_said_of(group, "omezarr", lambda: level_of_size(group, shape)))
+
+
+def _check_place(image: ImageFile, labels: ImageFile) -> None:
+    ours = image.space.omezarr
+    theirs = labels.space.omezarr
+    if ours is None or theirs is None:
+        return
+    try:
+        check_same_place(ours.image, ours.level, theirs.image, theirs.level)
+    except ValueError as error:
+        raise ValueError(f"{image.path} and {labels.path}: {error}.") from error
+
+
+def _read(path: Path, *, for_labels: bool, part: Part = WHOLE) -> ImageFile:
     kind = _checked_kind(path)
+    channel = part.channel
     readers: dict[Kind, Callable[[], ImageFile]] = {
         "tiff": lambda: read_tiff(path, for_labels=for_labels, channel=channel),
         "nifti": lambda: read_nifti(path),
         "picture": lambda: read_picture(path, for_labels=for_labels, channel=channel),
+        "omezarr": lambda: read_omezarr(path, for_labels=for_labels, part=part),
     }
-    try:
-        file = readers[kind]()
-    # It is an OSError, too, but says nothing of the file's content.
-    except PermissionError:
-        raise
-    except _DAMAGE as error:
-        # Some libraries end their messages with a full stop, others do not.
-        message = f"{path} cannot be read as {_CALLED[kind]}: {error}.".replace("..", ".")
-        raise ValueError(message) from error
+    file = _said_of(path, kind, readers[kind])
     if len(file.shape) not in (2, 3):
         raise ValueError(
             f"{path} has {len(file.shape)} axes of size {file.shape}; an image has 2, a stack 3. "
@@ -157,17 +195,30 @@ def _read(path: Path, *, for_labels: bool, channel: str | None = None) -> ImageF
     return file
 
 
+def _said_of(path: Path, kind: Kind, read: Callable[[], Read]) -> Read:
+    """Read something, and name the file in what is wrong with it."""
+    try:
+        return read()
+    # It is an OSError, too, but says nothing of the file's content.
+    except PermissionError:
+        raise
+    except _DAMAGE as error:
+        # Some libraries end their messages with a full stop, others do not.
+        message = f"{path} cannot be read as {_CALLED[kind]}: {error}.".replace("..", ".")
+        raise ValueError(message) from error
+
+
 def _checked_kind(path: Path) -> Kind:
     kind = kind_of(path)
     # A name that is wrong is said first: its suffix would be beside the point.
     if not path.exists():
         raise FileNotFoundError(f"There is no file {path}.")
-    if path.is_dir():
+    if path.is_dir() and kind not in FOLDER_KINDS:
         raise IsADirectoryError(f"{path} is a folder; name an image file.")
     if kind is None:
         what = suffix(path) or "without suffix"
-        raise ValueError(f"{path}: the kind {what} is not read; give TIFF, PNG, JPEG or NIfTI.")
-    if not path.stat().st_size:
+        raise ValueError(f"{path}: the kind {what} is not read; give {READ_KINDS}.")
+    if path.is_file() and not path.stat().st_size:
         raise ValueError(f"{path} is an empty file.")
     return kind
 

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
+from napari_iclsam.core.images.support import LabelStyle
+from napari_iclsam.files.omezarr_metadata import Multiscale
 from napari_iclsam.files.units import convert, is_length
 
 Dialect = Literal["plain", "imagej", "ome"]
@@ -34,6 +37,14 @@ class Nifti:
         return bool(np.linalg.det(self.affine[:3, :3]))
 
 
+@dataclass(frozen=True, slots=True)
+class OmeZarr:
+    """An image in several resolutions, and the number of the one that was read."""
+
+    image: Multiscale
+    level: int
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Space:
     """Where the pixels of a file lie.
@@ -57,6 +68,8 @@ class Space:
     turned : int
         TIFF's orientation (1 to 8) that was applied to the array, and that the pixels are stored
         in.
+    omezarr : OmeZarr, optional
+        What only an OME-Zarr knows.
     """
 
     axes: str
@@ -67,6 +80,7 @@ class Space:
     stored_axes: str = ""
     stored_shape: tuple[int, ...] = ()
     turned: int = 1
+    omezarr: OmeZarr | None = None
 
     def spacing_in(self, unit: str) -> tuple[float | None, ...]:
         """Return the spacing in another unit; empty if either unit is not known."""
@@ -126,6 +140,8 @@ class ImageFile:
     storage : Storage
     notes : tuple of str
         What a reader of the result should know about the way the file was read.
+    styles : mapping of int to LabelStyle
+        Of labels: names and colors, of those that have any.
     """
 
     path: Path
@@ -134,6 +150,7 @@ class ImageFile:
     space: Space
     storage: Storage = Storage()
     notes: tuple[str, ...] = ()
+    styles: Mapping[int, LabelStyle] = field(default_factory=dict)
 
     @property
     def shape(self) -> tuple[int, ...]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -10,27 +10,36 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_iclsam.files.names import JPEG_SUFFIXES, Kind, kind_of, suffix
+from napari_iclsam.core.images.support import LabelStyle
+from napari_iclsam.files.names import JPEG_SUFFIXES, Kind, result_kind, suffix
 from napari_iclsam.files.nifti import write_nifti
+from napari_iclsam.files.omezarr_labels import write_omezarr
 from napari_iclsam.files.picture import write_picture
 from napari_iclsam.files.space import Space
 from napari_iclsam.files.tiff import write_tiff
 from napari_iclsam.files.units import unit_of
 
-_WRITERS: dict[Kind, Callable[[Path, NDArray[Any], Space], None]] = {
-    "tiff": write_tiff,
-    "nifti": write_nifti,
-    "picture": write_picture,
+Styles = Mapping[int, LabelStyle]
+
+_WRITERS: dict[Kind, Callable[[Path, NDArray[Any], Space, Styles], None]] = {
+    "tiff": lambda path, labels, space, styles: write_tiff(path, labels, space),
+    "nifti": lambda path, labels, space, styles: write_nifti(path, labels, space),
+    "picture": lambda path, labels, space, styles: write_picture(path, labels, space),
+    "omezarr": write_omezarr,
 }
+"""The first three keep no names and colors."""
+
+
+_WRITTEN = ".tif, .png, .nii, .nii.gz or .ome.zarr"
 
 
 def check_writable_as(path: Path, highest: int, *, stack: bool) -> None:
     """Raise `ValueError` unless labels up to ``highest`` can be kept under this name."""
-    kind = kind_of(path)
+    kind = result_kind(path)
     end = suffix(path)
     if kind is None or end in JPEG_SUFFIXES:
         why = "JPEG changes the numbers" if kind else f"{end or 'no suffix'} is not among them"
-        raise ValueError(f"Labels are written as .tif, .png, .nii or .nii.gz; {why}: {path}.")
+        raise ValueError(f"Labels are written as {_WRITTEN}; {why}: {path}.")
     if kind == "picture" and stack:
         raise ValueError(
             "A PNG file holds one plane and this is a stack: name a .tif or .nii.gz file, not "
@@ -43,7 +52,9 @@ def check_writable_as(path: Path, highest: int, *, stack: bool) -> None:
         )
 
 
-def write_labels(path: Path, labels: NDArray[np.integer[Any]], space: Space) -> None:
+def write_labels(
+    path: Path, labels: NDArray[np.integer[Any]], space: Space, styles: Styles | None = None
+) -> None:
     """Write labels in the smallest integers that hold them, in the space of their image.
 
     Parameters
@@ -54,6 +65,8 @@ def write_labels(path: Path, labels: NDArray[np.integer[Any]], space: Space) -> 
         0 or more.
     space : Space
         Of the image.
+    styles : mapping of int to LabelStyle, optional
+        Names and colors, for kinds of files that keep them.
 
     Raises
     ------
@@ -64,12 +77,12 @@ def write_labels(path: Path, labels: NDArray[np.integer[Any]], space: Space) -> 
     """
     highest = int(labels.max(initial=0))
     check_writable_as(path, highest, stack=labels.ndim == 3)
-    kind = kind_of(path)
+    kind = result_kind(path)
     assert kind is not None
     # A layer's unit is spelled as pint does it: "micrometer".
     space = replace(space, unit=unit_of(space.unit))
     small = labels.astype(_smallest_integer(highest))
-    _WRITERS[kind](path, small, space)
+    _WRITERS[kind](path, small, space, styles or {})
 
 
 def _smallest_integer(highest: int) -> type[np.integer[Any]]:

@@ -1,0 +1,31 @@
+"""Which part of a file is meant: a channel, a level of resolution, a series."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """What is to be read of a file that holds more than one image.
+
+    Attributes
+    ----------
+    channel : str, optional
+        Name or number, counted from 0.
+    level : int, optional
+        Of a file with several resolutions: 0 is the finest.
+    series : str, optional
+        Of a folder of DICOM files: the UID of a series, or its end.
+    pixel_size : float, optional
+        In micrometers: the level whose pixels are nearest to it is read if none was named.
+    """
+
+    channel: str | None = None
+    level: int | None = None
+    series: str | None = None
+    pixel_size: float | None = None
+
+
+WHOLE = Part()
+"""Of a file that holds one image."""
