@@ -10,6 +10,8 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from napari_iclsam.core.objects.instances import Instances, find_instances
+
 Stage = Literal[
     "load",
     "embed",
@@ -131,6 +133,14 @@ class Prediction:
     all_estimates: Mapping[int, float] = field(default_factory=dict)
     presence: Mapping[int, float] = field(default_factory=dict)
     need_of_check: float = 0.0
+
+    @property
+    def instances(self) -> Instances:
+        """The objects of all labels, touching ones separated; see `find_instances`.
+
+        Computed at each call.
+        """
+        return find_instances(self.labels)
 
 
 @dataclass(frozen=True, slots=True)
