@@ -90,6 +90,24 @@ def test_the_slice_on_screen_is_added_by_hand(filled: Dock) -> None:
     assert titles(filled)[-1] == "scan, axis 0 3"
 
 
+def test_a_slice_without_labels_is_declared_empty(filled: Dock) -> None:
+    filled.viewer.dims.set_current_step(0, 3)
+    filled.widget.examples.buttons.nothing.click()
+    filled.settle()
+    assert titles(filled)[-1] == "scan, axis 0 3"
+    filled.segment()
+    assert filled.result().metadata["napari_iclsam"]["examples"] == 4
+
+
+def test_a_slice_with_labels_is_not_declared_empty(filled: Dock, capture: list[str]) -> None:
+    before = titles(filled)
+    filled.viewer.dims.set_current_step(0, 2)
+    filled.widget.examples.buttons.nothing.click()
+    assert titles(filled) == before
+    assert "axis 0 2 holds labels" in capture[-1]
+    assert "Erase them" in capture[-1]
+
+
 def test_the_order_can_be_changed(filled: Dock) -> None:
     form = filled.widget.examples
     form.table.setCurrentRow(2)

@@ -13,7 +13,7 @@ class ExampleButtons(QWidget):
 
     Attributes
     ----------
-    add, remove, up, down, model_input, open, save : QToolButton
+    add, remove, up, down, model_input, nothing, open, save : QToolButton
     """
 
     def __init__(self, parent: QWidget | None = None) -> None:
@@ -24,6 +24,11 @@ class ExampleButtons(QWidget):
         self.down = _button("↓", "Move the example down.")
         self.model_input = _button(
             "What the model sees", "Show the selected example as it is given to the models."
+        )
+        self.nothing = _button(
+            "Nothing here",
+            "Declare that the slice that is shown now holds no object: it joins the examples, and "
+            "tells where objects end.",
         )
         self.open = _button(
             "Open…", "Open a task file: its examples are added, its settings and models are chosen."
@@ -37,11 +42,12 @@ class ExampleButtons(QWidget):
         layout.setSpacing(3)
         editing = (self.add, self.remove, self.up, self.down)
         layout.addLayout(_row(editing, (self.model_input,)))
-        layout.addLayout(_row((), (self.open, self.save)))
+        layout.addLayout(_row((self.nothing,), (self.open, self.save)))
 
     def allow(self, *, add: bool, edit: bool, inspect: bool, save: bool) -> None:
         """Enable what is possible."""
         self.add.setEnabled(add)
+        self.nothing.setEnabled(add)
         for button in (self.remove, self.up, self.down):
             button.setEnabled(edit)
         self.model_input.setEnabled(inspect)

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Sequence
 from functools import partial
 from typing import Any
 
+import numpy as np
 from napari.components import ViewerModel
 from napari.layers import Labels, Layer
 from napari.utils.notifications import show_info
@@ -28,6 +29,9 @@ from napari_iclsam._qt.viewer.slice_stacks import SliceOrientation
 from napari_iclsam.core.images.support import LabelStyle, SupportSet
 
 _TASK_SUFFIX = ".iclsam"
+
+_NAMED = 5
+"""Labels that a message names at most."""
 
 
 class ExamplesForm(QWidget):
@@ -113,6 +117,7 @@ class ExamplesForm(QWidget):
         self.table.itemSelectionChanged.connect(self._update_buttons)
         self.table.itemDoubleClicked.connect(self._on_double_clicked)
         self.buttons.add.clicked.connect(self._on_add_clicked)
+        self.buttons.nothing.clicked.connect(self._on_nothing_clicked)
         self.buttons.remove.clicked.connect(self.table.remove_selected)
         self.buttons.up.clicked.connect(self._on_up_clicked)
         self.buttons.down.clicked.connect(self._on_down_clicked)
@@ -346,13 +351,35 @@ class ExamplesForm(QWidget):
             layers.go_to(self._viewer, example.labels, example.orientation, example.position)
 
     def _on_add_clicked(self) -> None:
+        example = self._shown_example()
+        if example is not None:
+            self.add_examples([example])
+
+    def _on_nothing_clicked(self) -> None:
+        """Take the slice that is shown as an example that holds no object."""
+        example = self._shown_example()
+        if example is None:
+            return
+        painted = np.unique(example.pair().read_labels())
+        held = painted[painted != 0]
+        if not len(held):
+            self.add_examples([example])
+            return
+        numbers = ", ".join(map(str, held[:_NAMED].tolist()))
+        show_info(
+            f"{example.title()} holds labels ({numbers}), so it cannot be declared empty. Erase "
+            "them, or choose another slice."
+        )
+
+    def _shown_example(self) -> LayerExample | None:
+        """Return the slice that is shown, of the chosen layers, as an example."""
         image = self.image.layer
         labels = self.labels.layer
         if image is None or labels is None or layers.misfit(image, labels):
-            return
+            return None
         orientation = layers.displayed_orientation(labels, self._viewer.dims.order)
         shown = layers.position(labels, orientation, self._viewer.dims.point)
-        self.add_examples([self._labelled.example(image, labels, orientation, shown)])
+        return self._labelled.example(image, labels, orientation, shown)
 
     def _on_up_clicked(self) -> None:
         self.table.move_selected(-1)
