@@ -109,6 +109,18 @@ def test_a_label_of_no_pixel_or_of_all_has_flat_log_odds(value: bool, expected: 
     assert dice(beside[1] > 0, masks[1]) > 0.9
 
 
+@pytest.mark.parametrize("missing", [0, 1], ids=["line", "disc"])
+def test_a_label_that_only_other_images_hold_is_found_nowhere(missing: int) -> None:
+    image, masks = scene(0)
+    without = masks.copy()
+    without[missing] = False
+    samples = sample_pixels([image, image], [without, masks], 0)
+    log_odds = fit_pixel_classifier(samples.subset([0]), 0).log_odds(image)
+    other = 1 - missing
+    assert (log_odds[missing] == -LIMIT).all()
+    assert dice(log_odds[other] > 0, masks[other]) > 0.9
+
+
 def test_images_of_several_sizes_with_and_without_color_go_together() -> None:
     image, masks = scene(1, (48, 80))
     mixed = fit(scene(0), (colored(image), masks))

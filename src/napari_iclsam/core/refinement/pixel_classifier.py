@@ -96,10 +96,9 @@ class PixelClassifier:
     channels : int
         Channels of the images from which features are computed: 1 or 3.
     members : ndarray, (C, L), bool
-        Which labels each class contains; see `PixelSamples`.
+        Which labels each class contains that the images show; see `PixelSamples`.
     prior_ratio : ndarray, (C,), float64
-        Share of each class in the support images over its share in the training set; 0 of a class
-        that none of them shows.
+        Share of each of these classes in the support images over its share in the training set.
     """
 
     classifier: FeatureClassifier | None
@@ -201,23 +200,19 @@ def fit_pixel_classifier(
     fit : callable
         What is fitted: by default a small network.
     """
-    target = np.concatenate([sample.target for sample in samples.of_image])
+    drawn = np.concatenate([sample.target for sample in samples.of_image])
     pixels = np.sum([sample.pixels for sample in samples.of_image], axis=0)
-    count = len(samples.members)
+    # some classes may be in other images alone: what is fitted tells apart those that it has seen
+    seen, target = np.unique(drawn, return_inverse=True)
     classifier = None
-    if count > 1:
+    if len(seen) > 1:
         features = np.concatenate([sample.features for sample in samples.of_image])
         classifier = fit(features, target, seed)
-    share_in_images = pixels / pixels.sum()
-    share_in_training = np.bincount(target, minlength=count) / len(target)
-    # a class that only other images show has no share in either
-    prior_ratio = np.divide(
-        share_in_images,
-        share_in_training,
-        out=np.zeros(count),
-        where=share_in_training > 0,
+    share_in_images = pixels[seen] / pixels.sum()
+    share_in_training = np.bincount(target) / len(target)
+    return PixelClassifier(
+        classifier, samples.channels, samples.members[seen], share_in_images / share_in_training
     )
-    return PixelClassifier(classifier, samples.channels, samples.members, prior_ratio)
 
 
 def _find_classes(
