@@ -6,7 +6,9 @@ from typing import Any
 
 import numpy as np
 import pytest
+from napari.layers import Labels
 
+from napari_iclsam._qt.review.review_queue import ReviewItem
 from napari_iclsam._qt.viewer.results import ResultRecord
 from tests._qt.conftest import SPACE, Dock, some, stack
 from tests._qt.test_query import choose
@@ -45,16 +47,52 @@ def test_there_is_nothing_to_check_before_a_run(filled: Dock) -> None:
 
 def test_slices_come_up_once_each_the_most_doubtful_first(filled: Dock) -> None:
     filled.segment()
-    estimates = dict(known(filled).estimates)
+    record = known(filled)
+    estimates = dict(record.estimates)
+    needs = dict(record.needs)
     assert {position for (position,) in estimates} == {0, 1, 3, 5}, (
         "the examples are known to be right"
     )
-    wanted = sorted(estimates, key=lambda position: estimates[position])
-    text = filled.widget.bar.check.text()
-    assert text == f"Check slice {wanted[0][0]}: Dice about {estimates[wanted[0]]:.2f}"
+
+    def doubt(position: tuple[int, ...]) -> float:
+        return max(needs.get(position, 0.0), 1 - estimates[position])
+
+    wanted = sorted(estimates, key=doubt, reverse=True)
+    assert f"Check slice {wanted[0][0]}: " in filled.widget.bar.check.text()
     assert [(press(filled),) for _ in wanted] == wanted
     assert not filled.widget.bar.check.isEnabled()
     assert filled.viewer.layers.selection.active.name == filled.result().name
+
+
+def item(estimate: float | None, need: float) -> ReviewItem:
+    return ReviewItem(Labels(np.zeros((2, 4, 4), np.int32)), (1,), estimate, need)
+
+
+def test_a_slice_says_why_it_is_to_be_checked() -> None:
+    assert item(0.62, 0.1).reason == "Dice about 0.62"
+    assert item(0.95, 0.5).reason == "unlike its neighbors"
+    assert item(None, 0.5).reason == "is nothing there?"
+
+
+def test_doubt_is_the_larger_of_both() -> None:
+    assert item(0.75, 0.1).doubt == 0.25
+    assert item(0.75, 0.5).doubt == 0.5
+    assert item(None, 0.5).doubt == 0.5
+
+
+def test_a_slice_that_may_wrongly_be_empty_comes_up(filled: Dock) -> None:
+    filled.segment()
+    record = known(filled)
+    record.estimates.clear()
+    record.needs.clear()
+    record.needs[(5,)] = 0.6
+    record.needs[(0,)] = 0.1
+    queue = filled.widget.review.queue
+    first = queue.next(filled.viewer.layers["scan"])
+    assert first is not None
+    assert first.position == (5,)
+    queue.show(first)
+    assert queue.next(filled.viewer.layers["scan"]) is None
 
 
 def test_the_worst_label_decides(filled: Dock, monkeypatch: pytest.MonkeyPatch) -> None:

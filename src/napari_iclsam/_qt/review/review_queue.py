@@ -1,4 +1,4 @@
-"""Which slices to review first: those with the lowest estimated quality."""
+"""Which slices to review first: those that are most doubtful."""
 
 from __future__ import annotations
 
@@ -11,6 +11,9 @@ from napari_iclsam._qt.viewer import layers
 from napari_iclsam._qt.viewer.results import Results
 from napari_iclsam._qt.viewer.slice_stacks import Position
 
+_DOUBTFUL = 0.3
+"""Need of a check from which on a slice in which nothing was found is worth a look."""
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class ReviewItem:
@@ -20,22 +23,41 @@ class ReviewItem:
     ----------
     labels : Labels
     position : Position
-    estimate : float
-        Estimated Dice of its worst label.
+    estimate : float, optional
+        Estimated Dice of its worst label; None if nothing was found.
+    need : float
+        How much a slice of a volume needs to be checked, since image and neighbors disagree or the
+        object may be absent; from 0 to 1.
     """
 
     labels: Labels
     position: Position
-    estimate: float
+    estimate: float | None
+    need: float = 0.0
 
     @property
     def title(self) -> str:
         """What a user calls the slice."""
         return f"slice {', '.join(map(str, self.position))}"
 
+    @property
+    def doubt(self) -> float:
+        """By which slices are ordered, from 0 (sure) to 1."""
+        expected = 1.0 if self.estimate is None else self.estimate
+        return max(self.need, 1 - expected)
+
+    @property
+    def reason(self) -> str:
+        """Why the slice is to be checked, in words."""
+        if self.estimate is not None and self.need <= 1 - self.estimate:
+            return f"Dice about {self.estimate:.2f}"
+        if self.estimate is None:
+            return "is nothing there?"
+        return "unlike its neighbors"
+
 
 class ReviewQueue:
-    """The slices of an image's results, lowest estimate first.
+    """The slices of an image's results, the most doubtful first.
 
     Each comes up once, unless it is segmented again.
     """
@@ -45,11 +67,11 @@ class ReviewQueue:
         self._results = results
 
     def next(self, image: Layer | None) -> ReviewItem | None:
-        """Return the slice to review next; None if all were, or no estimate is known."""
+        """Return the slice to review next; None if all were, or nothing is known of them."""
         items = []
         for labels in self._results.of_image(image):
             items += self._items(labels)
-        return min(items, key=lambda item: item.estimate, default=None)
+        return max(items, key=lambda item: item.doubt, default=None)
 
     def show(self, item: ReviewItem) -> None:
         """Show a slice, its result ready to be painted in."""
@@ -64,9 +86,13 @@ class ReviewQueue:
         record = self._results.record(labels)
         assert record is not None
         done = record.reviewed | record.touched
+        doubtful = {position for position, need in record.needs.items() if need >= _DOUBTFUL}
         items = []
-        for position, estimate in record.estimates.items():
+        for position in sorted(doubtful | set(record.estimates)):
             # the position of a single image is empty: it is on view anyway
-            if position and position not in done:
-                items.append(ReviewItem(labels, position, estimate))
+            if not position or position in done:
+                continue
+            estimate = record.estimates.get(position)
+            need = record.needs.get(position, 0.0)
+            items.append(ReviewItem(labels, position, estimate, need))
         return items

@@ -106,11 +106,11 @@ class RunBar(QWidget):
                 "doubtful first."
             )
         else:
-            self.check.setText(f"Check {item.title}: Dice about {item.estimate:.2f}")
+            self.check.setText(f"Check {item.title}: {item.reason}")
             tooltip = (
-                "Go to the slice that most needs a look: the estimate follows from the "
-                "probabilities of the in-context model and from how well the examples segmented "
-                "each other. Correct the slice, or press again for the next one."
+                "Go to the slice that most needs a look: its estimated Dice is low, the slices "
+                "beside it tell something else, or the object may be absent. Correct the slice, or "
+                "press again for the next one."
             )
         self.check.setToolTip(f"<p>{tooltip}</p>")
 

@@ -121,6 +121,8 @@ class ResultWriter:
         self._write(record, position, prediction.labels)
         if prediction.estimated_dice:
             record.estimates[position] = min(prediction.estimated_dice.values())
+        if prediction.need_of_check:
+            record.needs[position] = prediction.need_of_check
 
     def _write(self, record: ResultRecord, position: Position, labels: NDArray[Any]) -> None:
         self.labels.data[self._slices.orientation.index(position)] = labels

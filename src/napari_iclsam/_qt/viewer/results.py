@@ -39,6 +39,8 @@ class ResultRecord:
         Checksum of each slice as it was when it became an example.
     estimates : dict of Position to float
         Estimated Dice of each slice as it was written: that of its worst label.
+    needs : dict of Position to float
+        How much each slice of a volume needs to be checked (`Prediction.need_of_check`).
     reviewed : set of Position
         Slices that the user was led to, to check them, since they were written.
     """
@@ -51,6 +53,7 @@ class ResultRecord:
     touched: set[Position] = field(default_factory=set)
     taken: dict[Position, int] = field(default_factory=dict)
     estimates: dict[Position, float] = field(default_factory=dict)
+    needs: dict[Position, float] = field(default_factory=dict)
     reviewed: set[Position] = field(default_factory=set)
 
     def checksum(self, labels: Layer, position: Position) -> int:
@@ -61,6 +64,7 @@ class ResultRecord:
         """Note that a slice was written just now: it is neither corrected nor reviewed."""
         self.written[position] = self.checksum(labels, position)
         self.estimates.pop(position, None)
+        self.needs.pop(position, None)
         self.touched.discard(position)
         self.reviewed.discard(position)
 
