@@ -403,3 +403,44 @@ def test_planes_of_any_range_are_on_one_scale(
     labels = stack.predict()
     assert np.array_equal(labels[list(LABELLED)], painted[list(LABELLED)])
     assert labels[3].any()
+
+
+class TestPlanesOutOfReach:
+    """Planes that are too far from all labels to hold any."""
+
+    FAR = (38, 39)
+
+    @pytest.fixture
+    def long_volume(self, volume: NDArray[np.uint8]) -> NDArray[np.float32]:
+        return np.concatenate([volume] * 6)[:40].astype(np.float32)
+
+    @pytest.fixture
+    def long_painted(
+        self, painted: NDArray[np.int32], long_volume: NDArray[np.float32]
+    ) -> NDArray[np.int32]:
+        return np.pad(painted, ((0, len(long_volume) - len(painted)), (0, 0), (0, 0)))
+
+    def test_they_are_empty_without_being_segmented(
+        self,
+        segmenter: Make,
+        long_volume: NDArray[np.float32],
+        long_painted: NDArray[np.int32],
+    ) -> None:
+        steps = list(segmenter().fit_stack(long_volume, long_painted).steps(self.FAR))
+        assert {step.stage for step in steps} == {"done", "settle", "settled"}
+        assert done(steps, "done") == done(steps, "settled") == list(self.FAR)
+        for step in steps:
+            if step.prediction is not None:
+                assert not step.prediction.labels.any()
+                assert step.prediction.notes[0].startswith("Judged to be absent")
+
+    def test_one_that_cannot_be_read_is_named(
+        self,
+        segmenter: Make,
+        long_volume: NDArray[np.float32],
+        long_painted: NDArray[np.int32],
+    ) -> None:
+        stack = segmenter().fit_stack(long_volume, long_painted)
+        long_volume[39, 0, 0] = np.nan
+        with pytest.raises(PlaneError, match="Plane 39"):
+            stack.predict(self.FAR)

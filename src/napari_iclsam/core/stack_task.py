@@ -31,7 +31,13 @@ from napari_iclsam.core.volume.labelled_planes import (
     axis_of_spacing,
 )
 from napari_iclsam.core.volume.order import nearest_first
-from napari_iclsam.core.volume.settle import SettledPlane, answer_first, join_labels, settle
+from napari_iclsam.core.volume.settle import (
+    SettledPlane,
+    absent_plane,
+    answer_first,
+    join_labels,
+    settle,
+)
 from napari_iclsam.core.volume.strengths import Strengths, strengths_of
 
 Spacing = tuple[float, float, float]
@@ -301,7 +307,39 @@ class _StackRun:
     def _first_steps(
         self, store: EvidenceStore, contexts: Mapping[int, LabelContext], order: Sequence[int]
     ) -> Generator[Progress, None, None]:
-        """Segment planes as images, and answer each without those beside it that are not known."""
+        """Answer planes as soon as possible, without those beside them that are not known."""
+        total = len(order)
+        absent = [number for number in order if self._is_out_of_reach(contexts, number)]
+        possible = [number for number in order if number not in set(absent)]
+        for progress in self._image_steps(store, contexts, possible):
+            yield replace(progress, total=total)
+        for done, number in enumerate(absent, start=len(possible) + 1):
+            self._check_readable(number)
+            by_label = {label: absent_plane(one, number) for label, one in contexts.items()}
+            prediction = self._settled_prediction(store, number, by_label)
+            message = f"Slice {number} is far from all labels"
+            yield Progress("done", message, done, total, number, prediction)
+
+    def _is_out_of_reach(self, contexts: Mapping[int, LabelContext], number: int) -> bool:
+        """Return whether a plane holds no label, whatever its image shows: it is not segmented."""
+        # of labels without a labelled plane in this stack nothing is known
+        if len(contexts) < len(self._labels):
+            return False
+        return all(context.is_out_of_reach(number) for context in contexts.values())
+
+    def _check_readable(self, number: int) -> None:
+        """Raise what is wrong with a plane that is not segmented."""
+        try:
+            plane(self.stack.volume, self.stack.axis, number)
+        except (ValueError, TypeError) as error:
+            raise PlaneError(number, str(error)) from error
+
+    def _image_steps(
+        self, store: EvidenceStore, contexts: Mapping[int, LabelContext], order: Sequence[int]
+    ) -> Generator[Progress, None, None]:
+        """Segment planes as images, and add what the labelled planes tell."""
+        if not order:
+            return
         for progress in self.task.stack_steps(self.stack.volume, self.stack.axis, planes=order):
             prediction = progress.prediction
             if prediction is None:

@@ -11,7 +11,13 @@ from napari_iclsam.core.volume.appearance import learn_appearance
 from napari_iclsam.core.volume.intensity import GreyScale, estimate_grey_scale, sampled_planes
 from napari_iclsam.core.volume.labelled_planes import Axis, LabelledPlanes, axis_of_spacing
 from napari_iclsam.core.volume.order import nearest_first
-from napari_iclsam.core.volume.presence import PresenceEvidence, presence_score, smooth_presence
+from napari_iclsam.core.volume.presence import (
+    BEST_ESTIMATE,
+    PresenceEvidence,
+    is_out_of_reach,
+    presence_score,
+    smooth_presence,
+)
 from napari_iclsam.core.volume.strengths import DEFAULT_STRENGTHS, strengths_of
 from napari_iclsam.core.volume.threshold import threshold_of_expected_dice
 from napari_iclsam.core.volume.working_grid import (
@@ -73,6 +79,31 @@ def test_reach_of_planes_side_by_side_is_that_of_the_object() -> None:
 def test_reach_of_one_plane_is_that_of_the_object() -> None:
     one = LabelledPlanes((2, 9), draw_tube([(16, 16), None], 4))
     assert one.reach(1.0) == pytest.approx(10, rel=0.1)
+
+
+def test_out_of_reach_no_image_makes_a_plane_hold_the_object() -> None:
+    axis = Axis(40)
+    labelled = LabelledPlanes((0,), np.ones((1, 2, 2), bool))
+    best = PresenceEvidence(
+        enclosed=False,
+        beside_empty=True,
+        distance=0.0,
+        overlap=1.0,
+        estimate=BEST_ESTIMATE,
+        appearance=2.0,
+    )
+    scores = np.full(40, np.nan)
+    for plane in range(1, 40):
+        scores[plane] = presence_score(replace(best, distance=plane / 8))
+    presence = smooth_presence(scores, labelled, axis)
+    outside = [plane for plane in range(40) if is_out_of_reach(plane / 8, axis, -0.5)]
+    assert outside
+    assert (presence[outside] < -0.5).all()
+    assert (presence[:10] > 0).all()
+
+
+def test_in_time_nothing_is_out_of_reach() -> None:
+    assert not is_out_of_reach(100.0, Axis(9, kind="time"), -0.5)
 
 
 def test_single_doubtful_plane_follows_its_neighbours() -> None:

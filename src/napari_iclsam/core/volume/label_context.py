@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from napari_iclsam.core.volume.appearance import APPEARANCE_LIMIT, Appearance, learn_appearance
 from napari_iclsam.core.volume.labelled_planes import Axis, LabelledPlanes
 from napari_iclsam.core.volume.motion import MotionGrid, PlaneMotion
+from napari_iclsam.core.volume.presence import is_out_of_reach
 from napari_iclsam.core.volume.shape_prior import ShapePrior, signed_distances
 from napari_iclsam.core.volume.strengths import DEFAULT_STRENGTHS, Strengths
 from napari_iclsam.core.volume.working_grid import (
@@ -69,6 +70,8 @@ class LabelContext:
     axis : Axis
         Step in pixels of the working grid.
     factor : int
+    size : tuple of int
+        Height and width of a plane at full size.
     appearance : Appearance
     shape : ShapePrior
     strengths : Strengths
@@ -77,9 +80,22 @@ class LabelContext:
     labelled: LabelledPlanes
     axis: Axis
     factor: int
+    size: tuple[int, int]
     appearance: Appearance
     shape: ShapePrior
     strengths: Strengths = DEFAULT_STRENGTHS
+
+    def distance(self, plane: int) -> float:
+        """Return the distance to the nearest labelled plane that holds the object, in reaches."""
+        away = min(abs(plane - known) for known in self.labelled.holding)
+        step = self.axis.step
+        return away * step / self.labelled.reach(step)
+
+    def is_out_of_reach(self, plane: int) -> bool:
+        """Return whether the object cannot be in a plane, whatever its image shows."""
+        if self.labelled.encloses(plane):
+            return False
+        return is_out_of_reach(self.distance(plane), self.axis, self.strengths.presence)
 
     def grey(self, evidence: PlaneEvidence) -> NDArray[np.uint8]:
         """Return grey values on the working grid."""
@@ -155,6 +171,7 @@ def prepare_label(
         reduced,
         reduced_axis,
         factor,
+        labelled.size,
         learn_appearance(reduced, read_grey),
         shape,
         strengths,

@@ -112,6 +112,11 @@ class LabelledPlanes:
         """Return the nearest labelled plane after a plane."""
         return min((known for known in self.planes if known > plane), default=None)
 
+    def encloses(self, plane: int) -> bool:
+        """Return whether the nearest labelled planes on both sides hold the object."""
+        held = self.holding
+        return self.below(plane) in held and self.above(plane) in held
+
     def radius(self) -> float:
         """Return the radius, in pixels, of a disk of the object's mean area."""
         held = self.holding

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from napari_iclsam.core.volume.appearance import APPEARANCE_LIMIT
 from napari_iclsam.core.volume.labelled_planes import Axis, LabelledPlanes
 
 _STAY = {"space": 2.0, "time": 1.0}
@@ -54,6 +55,9 @@ _WEIGHTS = np.array([3.93, 0.92, -4.91, 4.31, 0.55, 0.32])
 Area under the curve .99, each volume left out in turn.
 """
 
+BEST_ESTIMATE = 3.9
+"""Log-odds of an estimated Dice of .98, the largest that counts."""
+
 _FAR = 4.0
 """Distance from which on a larger one tells no more."""
 
@@ -75,6 +79,34 @@ def presence_features(evidence: PresenceEvidence) -> NDArray[np.float64]:
 def presence_score(evidence: PresenceEvidence) -> float:
     """Return the log-odds that a plane, by itself, holds the object."""
     return float(_INTERCEPT + _WEIGHTS @ presence_features(evidence))
+
+
+def is_out_of_reach(distance: float, axis: Axis, threshold: float) -> bool:
+    """Return whether a plane is without the object, whatever its image shows.
+
+    Only for planes that are not enclosed by two that hold it.
+
+    Parameters
+    ----------
+    distance : float
+        As in `PresenceEvidence`.
+    axis : Axis
+    threshold : float
+        Log-odds of presence above which a plane holds the object.
+    """
+    # along a time axis an object may return
+    if axis.kind == "time":
+        return False
+    best = PresenceEvidence(
+        enclosed=False,
+        beside_empty=True,
+        distance=distance,
+        overlap=1.0,
+        estimate=BEST_ESTIMATE,
+        appearance=APPEARANCE_LIMIT,
+    )
+    # the plane on the way to the object may speak for it, those farther out cannot
+    return _TRUST * presence_score(best) + _STAY[axis.kind] <= threshold
 
 
 def smooth_presence(

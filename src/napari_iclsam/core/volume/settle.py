@@ -19,6 +19,9 @@ from napari_iclsam.core.volume.overlap import dice_overlap
 from napari_iclsam.core.volume.presence import PresenceEvidence, presence_score, smooth_presence
 from napari_iclsam.core.volume.threshold import threshold_of_expected_dice
 
+_NEVER = -10.0
+"""Log-odds of what is out of reach."""
+
 _ABSENT = -1 / 16
 """Largest log-odds in a plane without the object: below 0 also after rounding."""
 
@@ -71,6 +74,9 @@ def settle(context: LabelContext, read: ReadEvidence) -> Iterator[SettledPlane]:
     planes = [plane for plane in range(count) if plane not in labelled.planes]
     scores = np.full(count, np.nan)
     for plane in planes:
+        if context.is_out_of_reach(plane):
+            scores[plane] = _NEVER
+            continue
         evidence = read(plane)
         if not is_blank(evidence):  # else neighbours decide
             log_odds = context.log_odds(plane, evidence)
@@ -79,13 +85,24 @@ def settle(context: LabelContext, read: ReadEvidence) -> Iterator[SettledPlane]:
     # presence is decided for all planes at once: objects begin and end, they do not flicker
     presence = smooth_presence(scores, labelled, context.axis)
     for plane in planes:
+        if context.is_out_of_reach(plane):
+            yield absent_plane(context, plane)
+            continue
         evidence = read(plane)
         log_odds = context.log_odds(plane, evidence)
         yield _decide(context, plane, evidence, log_odds, float(presence[plane]))
 
 
+def absent_plane(context: LabelContext, plane: int) -> SettledPlane:
+    """Return the decision for a plane that is out of the object's reach: its image is not read."""
+    log_odds = np.full(context.size, _NEVER, np.float32)
+    return SettledPlane(plane, log_odds, float(special.expit(_NEVER)), False, 0.0)
+
+
 def answer_first(context: LabelContext, plane: int, evidence: PlaneEvidence) -> SettledPlane:
     """Decide an unlabelled plane by itself, before the evidence of its neighbours is there."""
+    if context.is_out_of_reach(plane):
+        return absent_plane(context, plane)
     log_odds = context.log_odds(plane, evidence)
     presence = 0.0
     if not is_blank(evidence):
@@ -116,11 +133,10 @@ def presence_evidence(
     ]
     holding = [known in labelled.holding for known in beside]
     mask = log_odds > 0
-    away = min(abs(plane - known) for known in labelled.holding)
     return PresenceEvidence(
-        enclosed=len(beside) == 2 and all(holding),
+        enclosed=labelled.encloses(plane),
         beside_empty=not all(holding),
-        distance=away * context.axis.step / labelled.reach(context.axis.step),
+        distance=context.distance(plane),
         overlap=dice_overlap(mask, evidence.limited_log_odds > 0),
         estimate=_log_odds_of_estimate(evidence),
         appearance=context.appearance_where_expected(plane, evidence),
