@@ -31,6 +31,19 @@ def test_several_share_half_of_the_weight_and_are_gated(kinds: list[str]) -> Non
     assert (weights.inverse_temperature, weights.threshold_shift) == (1, 0)
 
 
+def test_one_example_believes_the_map_of_a_published_model_as_much_as_its_mask() -> None:
+    weights = default_weights(["published", "starter"], 1)
+    assert weights == FusionWeights((0.5, 0.1, 0.1, 0.3, 0.0), gate_by_agreement=True)
+    assert default_weights(["starter", "published"], 1).of_expert(0) == (0.3, 0.0)
+    assert default_weights(["published"] * 2, 1) == default_weights(["published"] * 2, 4)
+
+
+def test_with_one_example_models_of_a_kind_share_its_weight() -> None:
+    weights = default_weights(["published", "starter", "published"], 1)
+    assert sum(weights.parts) == pytest.approx(1)
+    assert weights.of_expert(0) == weights.of_expert(2) == (0.05, 0.05)
+
+
 def test_only_the_weights_of_some_promptable_models() -> None:
     weights = FusionWeights((0.1, 0.2, 0.3, 0.4, 0.5), 0.7, 1.5, gate_by_agreement=True)
     second = FusionWeights((0.1, 0.4, 0.5), 0.7, 1.5, gate_by_agreement=True)

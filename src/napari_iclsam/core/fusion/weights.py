@@ -112,9 +112,25 @@ def default_weights(kinds: Sequence[FusionDefault], pairs: int) -> FusionWeights
     pairs : int
         K.
     """
+    if pairs == 1 and len(set(kinds)) > 1:
+        return _of_one_example(kinds)
     if len(kinds) > 1:
         return FusionWeights((0.5, *(0.5 / len(kinds), 0.0) * len(kinds)), gate_by_agreement=True)
     return STARTER_WEIGHTS if kinds[0] == "starter" else published_weights(pairs)
+
+
+def _of_one_example(kinds: Sequence[FusionDefault]) -> FusionWeights:
+    """Return the weights of promptable models of both kinds with one example.
+
+    Nothing then tells which to believe. Of published models, the map knows as much as the mask,
+    which fails more often than that of the starter model.
+    """
+    parts = [0.5]
+    for kind in kinds:
+        alike = kinds.count(kind)
+        of_kind = (0.3, 0.0) if kind == "starter" else (0.1, 0.1)
+        parts += [weight / alike for weight in of_kind]
+    return FusionWeights(tuple(parts), gate_by_agreement=True)
 
 
 def published_weights(pairs: int) -> FusionWeights:
