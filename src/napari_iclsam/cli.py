@@ -149,6 +149,11 @@ _view = _options(
         "queries as the examples]",
     ),
     click.option(
+        "--series",
+        metavar="UID",
+        help="Series of DICOM folders that hold several: its UID, or the end of it.",
+    ),
+    click.option(
         "--window",
         nargs=2,
         type=float,
@@ -322,8 +327,8 @@ def segment(
 ) -> int:
     """Segment images or stacks by examples.
 
-    TIFF, PNG, JPEG, NIfTI and OME-Zarr files are read; labels are written in the kind of the image,
-    with its spatial metadata.
+    TIFF, PNG, JPEG, NIfTI, OME-Zarr and DICOM are read; labels are written in the kind of the image
+    (of DICOM as NIfTI), with its spatial metadata.
     """
     from napari_iclsam.commands import segment as run
 
@@ -483,6 +488,7 @@ def _reading_of(options: dict[str, Any]) -> Reading:
         axis=options.pop("axis"),
         channel=options.pop("channel"),
         level=options.pop("level"),
+        series=options.pop("series"),
         window=None if window is None else Window(*window),
         ignored_labels=tuple(options.pop("ignored_labels", ())),
         instances_as_one=options.pop("instances_as_one", False),

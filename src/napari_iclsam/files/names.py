@@ -8,9 +8,9 @@ from typing import Literal
 
 from napari_iclsam.files.omezarr_metadata import is_group
 
-Kind = Literal["tiff", "nifti", "picture", "omezarr"]
+Kind = Literal["tiff", "nifti", "picture", "omezarr", "dicom"]
 
-FOLDER_KINDS: tuple[Kind, ...] = ("omezarr",)
+FOLDER_KINDS: tuple[Kind, ...] = ("omezarr", "dicom")
 """Kinds of images that are folders."""
 
 _KINDS: Mapping[str, Kind] = {
@@ -23,11 +23,17 @@ _KINDS: Mapping[str, Kind] = {
     ".png": "picture",
     ".jpg": "picture",
     ".jpeg": "picture",
+    ".dcm": "dicom",
+    ".dicom": "dicom",
+    ".ima": "dicom",
     ".zarr": "omezarr",
     ".ome.zarr": "omezarr",
 }
 
 _DOUBLE_SUFFIXES = (".ome.tif", ".ome.tiff", ".nii.gz", ".ome.zarr")
+
+_LOOKED_AT = 20
+"""Files of a folder that are looked at to find out whether they are DICOM."""
 
 JPEG_SUFFIXES = (".jpg", ".jpeg")
 
@@ -43,19 +49,37 @@ def suffix(path: Path) -> str:
 
 
 def stem(path: Path) -> str:
-    """Return the name of a file without its `suffix`."""
-    return path.name[: len(path.name) - len(suffix(path))]
+    """Return the name of a file without its `suffix`, if that says a kind."""
+    end = suffix(path)
+    # "1.2.840.4" is the name of a DICOM file or folder, and ".4" a part of it.
+    return path.name[: len(path.name) - len(end)] if end in _KINDS else path.name
 
 
 def kind_of(path: Path) -> Kind | None:
     """Return the kind of file that a name stands for; None if it is not one that is read.
 
-    Folders are looked into: a group of OME-Zarr inside another has no suffix.
+    Without a suffix that is known, a group of OME-Zarr, a DICOM file and a folder of such files are
+    told by what is in them.
     """
     by_name = _KINDS.get(suffix(path))
-    if by_name is None and path.is_dir():
-        return "omezarr" if is_group(path) else None
-    return by_name
+    if by_name is not None:
+        return by_name
+    if path.is_dir():
+        if is_group(path):
+            return "omezarr"
+        # Other files may lie beside those of a series.
+        files = sorted(each for each in path.iterdir() if each.is_file())
+        return "dicom" if any(map(_is_dicom, files[:_LOOKED_AT])) else None
+    return "dicom" if path.is_file() and _is_dicom(path) else None
+
+
+def _is_dicom(path: Path) -> bool:
+    """Tell whether a file begins as part 10 of DICOM says."""
+    try:
+        with path.open("rb") as file:
+            return file.read(132)[128:] == b"DICM"
+    except OSError:
+        return False
 
 
 def image_of_labels(path: Path) -> Path | None:
@@ -71,7 +95,9 @@ def result_kind(path: Path) -> Kind | None:
 
 
 def labels_suffix(path: Path) -> str:
-    """Return the suffix for labels of an image: its own, but PNG for JPEG."""
+    """Return the suffix for labels of an image: its own, but PNG for JPEG, NIfTI for DICOM."""
     own = suffix(path)
+    if kind_of(path) == "dicom":
+        return ".nii.gz"
     # JPEG changes numbers.
     return ".png" if own in JPEG_SUFFIXES else own

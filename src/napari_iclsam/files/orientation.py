@@ -184,6 +184,10 @@ def on_grid_of(labels: ImageFile, image: ImageFile) -> NDArray[Any]:
     if ours.shape == theirs.shape and np.array_equal(ours.affine, theirs.affine):
         return labels.array
     turn = same_grid_turn(ours, theirs)
+    if turn is None and labels.storage.partial:
+        whole = _filled_up(in_file_order(labels.array, ours), ours, theirs)
+        if whole is not None:
+            return as_read(whole)
     if turn is None:
         raise ValueError(
             f"{image.path} and {labels.path} do not lie on the same grid: {in_words(theirs)} and "
@@ -194,6 +198,25 @@ def on_grid_of(labels: ImageFile, image: ImageFile) -> NDArray[Any]:
     if turn.is_identity:
         return labels.array
     return as_read(turn.apply(in_file_order(labels.array, ours)))
+
+
+def _filled_up(volume: NDArray[Any], labels: Nifti, image: Nifti) -> NDArray[Any] | None:
+    """Return labels of a part of an image as labels of the whole; None if the grids differ."""
+    turn = turn_towards(labels.affine, image.affine)
+    turned = turn.apply(volume)
+    to_image = np.linalg.inv(image.affine) @ turn.affine(labels.affine, volume.shape)
+    start = np.round(to_image[:3, 3]).astype(int)
+    expected = np.eye(4)
+    expected[:3, 3] = start
+    apart = _corners(_three(turned.shape)) @ (to_image - expected).T
+    stop = start + turned.shape
+    size = _three(image.shape)
+    # Labels beyond the image would be lost.
+    if np.abs(apart).max() > TOLERANCE or (start < 0).any() or (stop > size).any():
+        return None
+    whole = np.zeros(size, volume.dtype)
+    whole[tuple(map(slice, start, stop))] = turned
+    return whole
 
 
 def in_words(nifti: Nifti) -> str:

@@ -12,6 +12,7 @@ from typing import Any, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
+from napari_iclsam.files.dicom import read_dicom
 from napari_iclsam.files.label_values import as_labels
 from napari_iclsam.files.level_choice import check_same_place, level_of_size, levels_for_labels
 from napari_iclsam.files.names import FOLDER_KINDS, Kind, kind_of, suffix
@@ -32,9 +33,15 @@ _DAMAGE = (
 )  # fmt: skip
 """What the libraries raise at files that are damaged or not what their suffix says."""
 
-_CALLED = {"tiff": "TIFF", "nifti": "NIfTI", "picture": "PNG or JPEG", "omezarr": "OME-Zarr"}
+_CALLED = {
+    "tiff": "TIFF",
+    "nifti": "NIfTI",
+    "picture": "PNG or JPEG",
+    "omezarr": "OME-Zarr",
+    "dicom": "DICOM",
+}
 
-READ_KINDS = "TIFF, PNG, JPEG, NIfTI or OME-Zarr"
+READ_KINDS = "TIFF, PNG, JPEG, NIfTI, OME-Zarr or DICOM"
 """What is read, in words."""
 
 
@@ -182,6 +189,7 @@ def _read(path: Path, *, for_labels: bool, part: Part = WHOLE) -> ImageFile:
         "tiff": lambda: read_tiff(path, for_labels=for_labels, channel=channel),
         "nifti": lambda: read_nifti(path),
         "picture": lambda: read_picture(path, for_labels=for_labels, channel=channel),
+        "dicom": lambda: read_dicom(path, for_labels=for_labels, part=part),
         "omezarr": lambda: read_omezarr(path, for_labels=for_labels, part=part),
     }
     file = _said_of(path, kind, readers[kind])

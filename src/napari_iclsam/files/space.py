@@ -70,6 +70,8 @@ class Space:
         in.
     omezarr : OmeZarr, optional
         What only an OME-Zarr knows.
+    dicom : tuple of Path
+        Files of a DICOM series, in the order of their planes.
     """
 
     axes: str
@@ -81,6 +83,7 @@ class Space:
     stored_shape: tuple[int, ...] = ()
     turned: int = 1
     omezarr: OmeZarr | None = None
+    dicom: tuple[Path, ...] = ()
 
     def spacing_in(self, unit: str) -> tuple[float | None, ...]:
         """Return the spacing in another unit; empty if either unit is not known."""
@@ -114,6 +117,8 @@ class Storage:
         Orientation (EXIF, 1 to 8) that was applied.
     slope : float
         Step between numbers that the file can hold; 0 if it holds numbers as they are.
+    partial : bool
+        Labels of a part of their image: what the file does not reach is background.
     """
 
     planar: bool = False
@@ -123,6 +128,7 @@ class Storage:
     black_at: int = 0
     turned: int = 1
     slope: float = 0.0
+    partial: bool = False
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_iclsam.core.images.support import LabelStyle
+from napari_iclsam.files.dicom_seg import write_segmentation
 from napari_iclsam.files.names import JPEG_SUFFIXES, Kind, result_kind, suffix
 from napari_iclsam.files.nifti import write_nifti
 from napari_iclsam.files.omezarr_labels import write_omezarr
@@ -26,11 +27,12 @@ _WRITERS: dict[Kind, Callable[[Path, NDArray[Any], Space, Styles], None]] = {
     "nifti": lambda path, labels, space, styles: write_nifti(path, labels, space),
     "picture": lambda path, labels, space, styles: write_picture(path, labels, space),
     "omezarr": write_omezarr,
+    "dicom": write_segmentation,
 }
 """The first three keep no names and colors."""
 
 
-_WRITTEN = ".tif, .png, .nii, .nii.gz or .ome.zarr"
+_WRITTEN = ".tif, .png, .nii, .nii.gz, .ome.zarr or .dcm"
 
 
 def check_writable_as(path: Path, highest: int, *, stack: bool) -> None:
