@@ -31,6 +31,25 @@ _MUCH_SMALLER = 20
 """How many times less than in the other examples of a label is worth a word."""
 
 
+@dataclass(frozen=True, slots=True)
+class Remedies:
+    """What to do about labels that are meant otherwise, as the end of a sentence each."""
+
+    void: str
+    instances: str
+
+
+ON_COMMAND_LINE = Remedies(
+    "give --ignore-label 255: it then counts as background.",
+    "give --instances-as-one (one label for all).",
+)
+
+IN_DOCK = Remedies(
+    "erase it: it then counts as background.",
+    "give all of them label 1, in a labels layer of their own.",
+)
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class NamedLabels:
     """Labels (H, W) of an example, integers, and what the example is called in messages."""
@@ -69,24 +88,25 @@ def as_one_object(examples: Sequence[NamedLabels]) -> tuple[NamedLabels, ...]:
     return tuple(joined)
 
 
-def understood(examples: Sequence[NamedLabels]) -> LabelSet:
+def understood(examples: Sequence[NamedLabels], remedies: Remedies = ON_COMMAND_LINE) -> LabelSet:
     """Join what is certainly one object, and say what looks as if it were meant otherwise.
 
     The joined object is 1: masks of 0 and 1 beside masks of 0 and 255. Rims of 255, numbered
     instances, and examples that cover very little are only said.
     """
-    joined = _with_one_white(examples)
+    joined = with_one_white(examples)
     # Counted once for all questions: of large images it takes longest.
     areas = [_areas(each.labels) for each in joined.examples]
     notes = list(joined.notes)
-    notes += _about_void(areas)
-    notes += _about_instances(joined.examples, areas)
+    notes += _about_void(areas, remedies)
+    notes += _about_instances(joined.examples, areas, remedies)
     notes += _about_small(joined.examples, areas)
     return LabelSet(joined.examples, tuple(notes))
 
 
 def _areas(labels: NDArray[Any]) -> Mapping[int, int]:
     """Count the pixels of each number but 0."""
+    labels = labels.astype(np.uint8) if labels.dtype == bool else labels
     is_countable = int(labels.min()) >= 0 and int(labels.max()) < _COUNTABLE
     if is_countable:
         counts = np.bincount(labels.ravel())
@@ -97,8 +117,10 @@ def _areas(labels: NDArray[Any]) -> Mapping[int, int]:
     return {int(n): int(c) for n, c in zip(numbers, counts, strict=True) if n != 0}
 
 
-def _with_one_white(examples: Sequence[NamedLabels]) -> LabelSet:
+def with_one_white(examples: Sequence[NamedLabels]) -> LabelSet:
     """Make masks of one object that are written with 1 here and 255 there masks of 1."""
+    if not examples:
+        return LabelSet(())
     ids = [set(_areas(each.labels)) for each in examples]
     found = set().union(*ids)
     # Where 1 and 255 stand beside each other they are two objects, or one and its rim.
@@ -114,7 +136,7 @@ def _with_one_white(examples: Sequence[NamedLabels]) -> LabelSet:
     return LabelSet(as_one_object(examples), (note,))
 
 
-def _about_void(areas: Sequence[Mapping[int, int]]) -> list[str]:
+def _about_void(areas: Sequence[Mapping[int, int]], remedies: Remedies) -> list[str]:
     """Say that 255 beside smaller numbers may be neither object nor background."""
     found = set().union(*areas)
     others = found - {_VOID}
@@ -128,7 +150,7 @@ def _about_void(areas: Sequence[Mapping[int, int]]) -> list[str]:
     listed = _in_short(sorted(others))
     note = (
         f"Labels hold 255 beside {listed}: it is taken as one more object. If it marks a rim or "
-        "pixels to be ignored (void), give --ignore-label 255: it then counts as background."
+        f"pixels to be ignored (void), {remedies.void}"
     )
     return [note]
 
@@ -139,7 +161,7 @@ def _in_short(numbers: Sequence[int]) -> str:
 
 
 def _about_instances(
-    examples: Sequence[NamedLabels], areas: Sequence[Mapping[int, int]]
+    examples: Sequence[NamedLabels], areas: Sequence[Mapping[int, int]], remedies: Remedies
 ) -> list[str]:
     """Say that each object seems to have a number of its own."""
     counts = [len(own) for own in areas]
@@ -151,7 +173,7 @@ def _about_instances(
         f"The labels look like instances: {example.name} has {most} numbers, each object its own. "
         "Each number is taken "
         "for another kind of object, which takes long and is seldom meant. If they are one kind, "
-        "give --instances-as-one (one label for all)."
+        f"{remedies.instances}"
     )
     return [note]
 

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from napari_iclsam import files
 from napari_iclsam.files import NamedPair, pairs_by_name
-from napari_iclsam.files.label_sets import NamedLabels, understood
+from napari_iclsam.files.label_sets import IN_DOCK, NamedLabels, understood
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -63,7 +63,7 @@ def read_files_steps(paths: Sequence[str]) -> Generator[None, None, DroppedFiles
         read.append(_read_pair(pair))
         named.append(NamedLabels(pair.labels.name, read[-1].labels.array))
     # the values of labels are understood together: 255 in one file may be 1 in another
-    labels = understood(named)
+    labels = understood(named, IN_DOCK)
     notes = list(labels.notes)
     pairs = []
     for each, own in zip(read, labels.examples, strict=True):

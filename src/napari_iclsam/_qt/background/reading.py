@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Mapping
+from collections.abc import Generator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,6 +10,7 @@ from napari_iclsam._qt.run.request import Pair
 from napari_iclsam._qt.thumbnails import Picture, picture
 from napari_iclsam._qt.viewer.slice_stacks import LabelledPositions, find_labelled_steps
 from napari_iclsam.core.images.planes import ArrayLike
+from napari_iclsam.files.label_sets import IN_DOCK, NamedLabels, understood
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -21,9 +22,10 @@ class ScannedLabels:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Pictures:
-    """Small pictures of examples, by key of the example."""
+    """Small pictures of examples, by key of the example, and what is odd about their labels."""
 
     of_key: Mapping[Any, Picture]
+    notes: tuple[str, ...] = ()
 
 
 def scan_steps(arrays: Mapping[int, ArrayLike]) -> Generator[None, None, ScannedLabels]:
@@ -34,14 +36,20 @@ def scan_steps(arrays: Mapping[int, ArrayLike]) -> Generator[None, None, Scanned
     return ScannedLabels(found)
 
 
-def picture_steps(pairs: Mapping[Any, Pair]) -> Generator[None, None, Pictures]:
-    """Make small pictures of pairs."""
+def picture_steps(
+    pairs: Mapping[Any, Pair], titles: Sequence[str]
+) -> Generator[None, None, Pictures]:
+    """Make small pictures of pairs, and look for labels that seem to be meant otherwise."""
     pictures = {}
-    for key, pair in pairs.items():
+    named = []
+    for title, (key, pair) in zip(titles, pairs.items(), strict=True):
         yield
         image = pair.read_image()
         labels = pair.read_labels()
         # layers may have changed meanwhile; a run refuses what does not fit
         if image.shape[:2] == labels.shape:
             pictures[key] = picture(image, labels)
-    return Pictures(pictures)
+            named.append(NamedLabels(title, labels))
+    yield
+    notes = understood(named, IN_DOCK).notes if named else ()
+    return Pictures(pictures, notes)

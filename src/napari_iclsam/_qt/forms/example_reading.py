@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from functools import partial
 from typing import Any
 
@@ -94,11 +94,11 @@ class ExampleReading(QObject):
             if layer.data.nbytes <= _READ_AT_ONCE:
                 self.labelled.remember(layer, drain(find_labelled_steps(layer.data)))
 
-    def draw(self, pairs: Mapping[Any, Pair]) -> None:
-        """Read pictures of pairs, by keys."""
+    def draw(self, pairs: Mapping[Any, Pair], titles: Sequence[str]) -> None:
+        """Read pictures of pairs, by keys, and look at their labels."""
         # after scanning, the table is filled and drawn anyway
         if pairs and not self._scanning:
-            self.runner.start(partial(picture_steps, pairs))
+            self.runner.start(partial(picture_steps, pairs, titles))
 
     def close(self) -> None:
         """Stop for good."""

@@ -18,6 +18,7 @@ from napari_iclsam._qt.background.reading import Pictures
 from napari_iclsam._qt.background.runner import Runner
 from napari_iclsam._qt.forms.example_buttons import ExampleButtons
 from napari_iclsam._qt.forms.example_reading import ExampleReading
+from napari_iclsam._qt.forms.example_words import count_in_words, labels_in_words
 from napari_iclsam._qt.forms.label_offers import LabelOffers
 from napari_iclsam._qt.forms.layer_combo import LayerCombo
 from napari_iclsam._qt.forms.support_table import Row, SupportTable
@@ -72,6 +73,8 @@ class ExamplesForm(QWidget):
         self._dismissed: set[Any] = set()
         self._added: set[Any] = set()
         self._is_pair_picked = False
+        # what was noticed about the labels of the examples
+        self._notes: tuple[str, ...] = ()
         self._reading = ExampleReading(viewer, self)
         self._labelled = self._reading.labelled
         self.reader = self._reading.runner
@@ -194,7 +197,7 @@ class ExamplesForm(QWidget):
             return "No example is ticked: tick at least one."
         return layers.misfit(self.image.layer, self.labels.layer) or (
             "Nothing is painted yet: paint each kind of object with its own label on at least one "
-            "slice."
+            "slice, whole: what is not painted counts as background."
         )
 
     def add_examples(self, examples: Iterable[Example]) -> None:
@@ -223,7 +226,8 @@ class ExamplesForm(QWidget):
     def redraw(self) -> None:
         """Draw the pictures again: somebody painted in a result that serves as an example."""
         pairs = {row.example.key: row.example.pair() for row in self.table.rows()}
-        self._reading.draw(pairs)
+        titles = [row.example.title() for row in self.table.rows()]
+        self._reading.draw(pairs, titles)
 
     def add_support(self, name: str, support: SupportSet) -> None:
         """Add the examples of a task file."""
@@ -270,7 +274,9 @@ class ExamplesForm(QWidget):
         """Show what was found, or what is missing."""
         if not self.is_reading:
             self._show_offers()
-        self.summary.setText(f"{self._summary()}. {self.offers.sentence}".removesuffix(". "))
+        summary = self._summary()
+        remarks = " ".join(filter(None, [self.offers.sentence, *self._notes]))
+        self.summary.setText(f"{summary.removesuffix('.')}. {remarks}" if remarks else summary)
         self._update_buttons()
 
     def _show_offers(self) -> None:
@@ -285,8 +291,9 @@ class ExamplesForm(QWidget):
             return "Reading the labels …"
         rows = self.table.rows()
         if not rows:
+            self._notes = ()
             return self.reason_against_run()
-        return self._count_in_words(len(rows)) + _labels_in_words(rows)
+        return self._count_in_words(len(rows)) + labels_in_words(rows)
 
     def _count_in_words(self, rows: int) -> str:
         """Return how many examples were found where."""
@@ -294,14 +301,14 @@ class ExamplesForm(QWidget):
         orientation = self.orientation()
         misfit = layers.misfit(self.image.layer, labels)
         if labels is None or orientation is None or misfit:
-            return _count(rows, "example")
+            return count_in_words(rows, "example")
         if orientation.axis is None:
-            return _count(rows, "labelled image")
+            return count_in_words(rows, "labelled image")
         names = layers.axis_names(labels, self._viewer.dims.axis_labels)
         along = " and ".join(names[axis] for axis in orientation.stack_axes)
         total = self._labelled.count(labels, orientation)
         left_out = f", {MOST} of them taken" if total > MOST else ""
-        return f"{_count(total, 'labelled slice')} found along {along}{left_out}"
+        return f"{count_in_words(total, 'labelled slice')} found along {along}{left_out}"
 
     def _update_buttons(self) -> None:
         self.buttons.allow(
@@ -312,6 +319,7 @@ class ExamplesForm(QWidget):
         )
 
     def _on_pictured(self, found: Pictures) -> None:
+        self._notes = found.notes
         pictured = []
         for row in self.table.rows():
             if row.example.key in found.of_key:
@@ -407,19 +415,3 @@ class ExamplesForm(QWidget):
         for note in dropped.notes:
             show_info(note)
         self.add_examples(FileExample(pair.name, pair.image, pair.labels) for pair in dropped.pairs)
-
-
-def _labels_in_words(rows: Iterable[Row]) -> str:
-    """Return which labels the examples have, with their names."""
-    names = {}
-    for row in rows:
-        for label, style in row.styles.items():
-            names[label] = style.name
-    if not names:
-        return ""
-    listed = ", ".join(f"{label} {names[label]}".strip() for label in sorted(names))
-    return f": {'labels' if len(names) > 1 else 'label'} {listed}"
-
-
-def _count(number: int, noun: str) -> str:
-    return f"{number} {noun}{'' if number == 1 else 's'}"

@@ -13,6 +13,7 @@ from napari_iclsam._qt.viewer.slice_stacks import SliceStack
 from napari_iclsam.core.images.support import LabelStyle, SupportSet
 from napari_iclsam.core.model_choice import ModelChoice
 from napari_iclsam.core.settings import Settings
+from napari_iclsam.files.label_sets import NamedLabels, with_one_white
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -110,8 +111,12 @@ class Request:
             See `SupportSet.of`.
         """
         images = [pair.read_image() for pair in self.pairs]
-        labels = [pair.read_labels() for pair in self.pairs]
-        return SupportSet.of(images, labels, self.styles)
+        labels = []
+        for number, pair in enumerate(self.pairs, start=1):
+            labels.append(NamedLabels(f"example {number}", pair.read_labels()))
+        # 0 and 1 in one layer and 0 and 255 in another are one object
+        joined = with_one_white(labels).examples
+        return SupportSet.of(images, [each.labels for each in joined], self.styles)
 
 
 def _read(source: SliceStack | NDArray[Any]) -> NDArray[Any]:

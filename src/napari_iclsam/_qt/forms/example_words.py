@@ -1,0 +1,24 @@
+"""What the examples are, in words."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from napari_iclsam._qt.forms.support_table import Row
+
+
+def labels_in_words(rows: Iterable[Row]) -> str:
+    """Return which labels the examples have, with their names."""
+    names = {}
+    for row in rows:
+        for label, style in row.styles.items():
+            names[label] = style.name
+    if not names:
+        return ""
+    listed = ", ".join(f"{label} {names[label]}".strip() for label in sorted(names))
+    return f": {'labels' if len(names) > 1 else 'label'} {listed}"
+
+
+def count_in_words(number: int, noun: str) -> str:
+    """Return a number of things."""
+    return f"{number} {noun}{'' if number == 1 else 's'}"
