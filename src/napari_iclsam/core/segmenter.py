@@ -102,6 +102,8 @@ class ICLSAM:
     def fit(self, images: Sequence[NDArray[Any]], labels: Sequence[NDArray[Any]]) -> Task:
         """Fit a task to examples.
 
+        Examples that are large against many small objects are cut into tiles.
+
         Parameters
         ----------
         images : sequence of ndarray, (H, W) or (H, W, 3 or 4)
@@ -114,7 +116,11 @@ class ICLSAM:
         ValueError, TypeError
             See `SupportSet.of`.
         """
-        return self.fit_support(SupportSet.of(images, labels))
+        support = SupportSet.of(images, labels)
+        # tiles of a query are of one scale, and so must be what they are compared with
+        if self._recipe.coarse_to_fine:
+            support = support.in_tiles()
+        return self.fit_support(support)
 
     def fit_support(self, support: SupportSet) -> Task:
         """Fit a task to a checked support set."""

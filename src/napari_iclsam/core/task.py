@@ -33,6 +33,7 @@ from napari_iclsam.core.prediction import Prediction, Progress, Provenance
 from napari_iclsam.core.settings import Settings
 from napari_iclsam.core.steps import drain, mapped
 from napari_iclsam.core.task_file import SavedTask, write_task
+from napari_iclsam.core.tiled import TileSegmenter
 
 
 class Task:
@@ -162,10 +163,18 @@ class Task:
         write_task(SavedTask.of(self.support, self.settings, self.provenance), path)
 
     def _steps(self, image: NDArray[Any]) -> Generator[Progress, None, Prediction]:
+        rgb = to_rgb8(image)
+        if not self.context.runners.recipe.coarse_to_fine:
+            return (yield from self._image_steps(rgb))
+        segment = TileSegmenter(self.support, self.provenance, self._image_steps)
+        return (yield from segment.steps(rgb))
+
+    def _image_steps(self, rgb: NDArray[np.uint8]) -> Generator[Progress, None, Prediction]:
+        """Segment an image, seen as a whole."""
         timer = StageTimer()
         yield Progress("embed", "Embedding the image")
         with timer.stage("embed"):
-            query = self.context.runners.experts.embed(to_rgb8(image))
+            query = self.context.runners.experts.embed(rgb)
         return (yield from self._segment_steps(query, timer))
 
     def _stack_steps(

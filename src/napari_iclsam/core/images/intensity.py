@@ -71,6 +71,14 @@ def to_rgb8(image: NDArray[Any]) -> NDArray[np.uint8]:
     return np.ascontiguousarray(image)
 
 
+def to_8bit(image: NDArray[Any]) -> NDArray[np.uint8]:
+    """Convert an image that `check_image` has passed to 8 bits, as `as_rgb8` does.
+
+    Its channels stay as they are.
+    """
+    return image if image.dtype == np.uint8 else _to_8bit(image)
+
+
 def _to_8bit(image: NDArray[Any]) -> NDArray[np.uint8]:
     values: NDArray[np.float64] = image.astype(np.float64)
     seen = values[in_field_of_view(values)] if image.ndim == 2 else values

@@ -11,7 +11,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_iclsam.core.images.intensity import check_contrast, check_image
+from napari_iclsam.core.images.intensity import check_contrast, check_image, to_8bit
+from napari_iclsam.core.images.tiles import example_tiles, tile_side
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,6 +132,32 @@ class SupportSet:
         return SupportSet(
             tuple(self.images[p] for p in pairs),
             tuple(self.labels[p] for p in pairs),
+            self.ids,
+            self.styles,
+        )
+
+    def in_tiles(self) -> SupportSet:
+        """Return the set with examples that are large against many small objects cut into tiles.
+
+        Images that are cut have 8 bits from then on. If none is cut, it is this set.
+        """
+        side = tile_side(self.labels)
+        if side is None:
+            return self
+        images: list[NDArray[Any]] = []
+        labels: list[NDArray[np.int32]] = []
+        for image, painted in zip(self.images, self.labels, strict=True):
+            tiles = example_tiles(image, painted, side)
+            # one grey scale for all tiles of an image, as for those of a query
+            shown = image if len(tiles) == 1 else to_8bit(image)
+            for place in tiles:
+                images.append(shown[place])
+                labels.append(painted[place])
+        if len(images) == len(self):
+            return self
+        return SupportSet(
+            tuple(images),
+            tuple(labels),
             self.ids,
             self.styles,
         )

@@ -1,0 +1,69 @@
+"""Large images with many small objects, segmented tile by tile."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator
+from dataclasses import dataclass, replace
+from functools import partial
+
+import numpy as np
+from numpy.typing import NDArray
+
+from napari_iclsam.core.images.support import SupportSet
+from napari_iclsam.core.images.tiles import plan_tiles, tile_shape
+from napari_iclsam.core.prediction import Prediction, Progress, Provenance
+from napari_iclsam.core.steps import mapped
+from napari_iclsam.core.tile_canvas import TileCanvas
+
+ImageSteps = Callable[[NDArray[np.uint8]], Generator[Progress, None, Prediction]]
+"""Segments an image (H, W, 3) as a whole, step by step."""
+
+
+@dataclass(frozen=True, slots=True)
+class TileSegmenter:
+    """Segments images in tiles where the examples call for it.
+
+    Attributes
+    ----------
+    support : SupportSet
+    provenance : Provenance
+    whole : callable
+        Segments an image, or a tile, as a whole.
+    """
+
+    support: SupportSet
+    provenance: Provenance
+    whole: ImageSteps
+
+    def steps(self, rgb: NDArray[np.uint8]) -> Generator[Progress, None, Prediction]:
+        """Segment an image (H, W, 3): as a whole, or in tiles of the size of the examples."""
+        tile = tile_shape(self.support.labels, (rgb.shape[0], rgb.shape[1]))
+        if tile is None:
+            return (yield from self.whole(rgb))
+        return (yield from self.tile_steps(rgb, tile))
+
+    def tile_steps(
+        self, rgb: NDArray[np.uint8], tile: tuple[int, int]
+    ) -> Generator[Progress, None, Prediction]:
+        """Segment an image (H, W, 3) in overlapping tiles of a height and a width."""
+        shape = (rgb.shape[0], rgb.shape[1])
+        places = plan_tiles(shape, tile)
+        canvas = TileCanvas(shape, self.support.ids)
+        for done, place in enumerate(places):
+            # nothing can be seen in a tile of one value, and it costs no time
+            if np.ptp(rgb[place]) == 0:
+                canvas.add_blank(place)
+                continue
+            located = partial(
+                replace,
+                message=f"Tile {done + 1} of {len(places)}",
+                done=done,
+                total=len(places),
+            )
+            prediction = yield from mapped(self.whole(rgb[place]), located)
+            canvas.add(place, prediction)
+        note = (
+            f"Seen in {len(places)} tiles of {tile[0]} x {tile[1]} pixels, the size of the "
+            "examples, since the objects are small."
+        )
+        return canvas.prediction(self.provenance, note)
