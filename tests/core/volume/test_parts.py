@@ -71,6 +71,11 @@ def test_reach_is_the_distance_of_planes_that_are_spread_over_the_object() -> No
     assert spread.reach(3.0) == 30
 
 
+def test_reach_of_pairs_of_planes_is_the_distance_of_the_pairs() -> None:
+    pairs = LabelledPlanes((2, 3, 12, 13), draw_tube([(16, 16)] * 4, 4))
+    assert pairs.reach(2.0) == 18
+
+
 def test_reach_of_planes_side_by_side_is_that_of_the_object() -> None:
     beside = LabelledPlanes((2, 3), draw_tube([(16, 16)] * 2, 8))
     assert beside.reach(1.0) == pytest.approx(4, rel=0.1)

@@ -54,6 +54,9 @@ def axis_of_spacing(
 _REACH_OF_ONE = 2.5
 """Radii that an object goes on beyond the only plane that holds it."""
 
+_REACH_OF_NEIGHBORS = 0.5
+"""The same beyond several neighboring planes."""
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class LabelledPlanes:
@@ -129,8 +132,8 @@ class LabelledPlanes:
         """Return how far from a labelled plane the object may be expected, in pixels.
 
         A person spreads labelled planes over the object: beyond the outermost it goes on for half
-        their distance, more or less. Planes that lie close together, and one plane alone, say
-        nothing of that; then the object's own size does.
+        their distance, more or less. Neighboring planes, and one plane alone, say nothing of that;
+        then the object's own size does.
 
         Parameters
         ----------
@@ -141,5 +144,7 @@ class LabelledPlanes:
         held = self.holding
         if len(held) < 2:
             return _REACH_OF_ONE * radius
-        gap = step * (held[-1] - held[0]) / (len(held) - 1)
-        return max(gap, 0.5 * radius)
+        gap = int(np.diff(held).max())
+        if gap == 1:
+            return max(step, _REACH_OF_NEIGHBORS * radius)
+        return gap * step
