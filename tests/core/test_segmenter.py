@@ -486,7 +486,7 @@ class TestTwoExperts:
     ) -> None:
         monkeypatch.setattr(
             "napari_iclsam.core.fitted_fusion.helpful_parts",
-            lambda cases, defaults: Kept((1,), pixels=False),
+            lambda cases, defaults, rule: Kept((1,), pixels=False),
         )
         task = self.fit(two, scene, 2, cross_validate=True)
         assert task.fusion.kept == Kept((1,), pixels=False)
@@ -531,7 +531,7 @@ class TestPixelClassifier:
     ) -> None:
         monkeypatch.setattr(
             "napari_iclsam.core.fitted_fusion.helpful_parts",
-            lambda cases, defaults: Kept((0,), pixels=False),
+            lambda cases, defaults, rule: Kept((0,), pixels=False),
         )
         task = self.fit(segmenter, scene, 2, cross_validate=True)
         assert task.context.pixels is None

@@ -69,7 +69,8 @@ def demo(
         sample = samples.brain() if name == "brain" else samples.cells()
         wanted = _wanted(sample, every=every)
         start = time.perf_counter()
-        steps = model.segmenter().fit_steps(_support(sample))
+        is_volume = sample.affine is not None
+        steps = model.segmenter().fit_steps(_support(sample), sparing=is_volume)
         task = follow(steps, "Reading the examples")
         result = _segment(task, sample, wanted)
         seconds = time.perf_counter() - start

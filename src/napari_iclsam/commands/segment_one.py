@@ -35,7 +35,9 @@ def segment_one(job: Job, path: Path) -> None:
     segmenter = job.model.segmenter()
     overwrite = job.destination.overwrite
     with written_together(targets, overwrite=overwrite) as files, _saying_what_is_kept(files):
-        task = follow(segmenter.fit_steps(examples.support), "Reading the examples")
+        of_stack = query.axis is not None and examples.stack_of(query.path) is not None
+        steps = segmenter.fit_steps(examples.support, sparing=of_stack)
+        task = follow(steps, "Reading the examples")
         outcome = follow(query_steps(task, query, output, job.work), path.name)
         _publish(outcome, files)
         if report:

@@ -9,7 +9,9 @@ from torch import Tensor
 
 from napari_iclsam.core.encoder.examples import Examples
 from napari_iclsam.core.fusion.cross_validation import (
+    CAREFUL,
     HeldOut,
+    KeepRule,
     choose_weights,
     cross_validated_scores,
     helpful_parts,
@@ -130,7 +132,10 @@ def default_fusion(
 
 
 def fit_fusion(
-    cases: Sequence[HeldOut], defaults: Sequence[FusionWeights], examples: Examples
+    cases: Sequence[HeldOut],
+    defaults: Sequence[FusionWeights],
+    examples: Examples,
+    rule: KeepRule = CAREFUL,
 ) -> FittedFusion:
     """Choose the fusion weights of each label by cross-validation.
 
@@ -141,11 +146,12 @@ def fit_fusion(
     defaults : sequence of FusionWeights
         One a label.
     examples : Examples
+    rule : KeepRule
     """
     weights = []
     corrections = []
     scores = {}
-    kept = helpful_parts(cases, defaults)
+    kept = helpful_parts(cases, defaults, rule)
     cases = [case.only(kept) for case in cases]
     for label, default in enumerate(defaults):
         chosen = choose_weights(cases, label, default.only(kept))

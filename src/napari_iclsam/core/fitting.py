@@ -8,7 +8,13 @@ from dataclasses import replace
 from napari_iclsam.core.context import Runners, fit_context, run_models
 from napari_iclsam.core.encoder.examples import Examples
 from napari_iclsam.core.fitted_fusion import FittedFusion, fit_fusion
-from napari_iclsam.core.fusion.cross_validation import HeldOut, folds, held_out
+from napari_iclsam.core.fusion.cross_validation import (
+    CAREFUL,
+    SPARING,
+    HeldOut,
+    folds,
+    held_out,
+)
 from napari_iclsam.core.fusion.log_odds import foreground_log_odds
 from napari_iclsam.core.fusion.weights import FusionWeights
 from napari_iclsam.core.inference import StageTimer
@@ -63,7 +69,8 @@ def fusion_steps(
     cases: list[HeldOut] = []
     if runners.recipe.cross_validate and len(examples) > 1:
         cases = yield from hold_out_steps(runners, examples, samples, timer)
-    return fit_fusion(cases, defaults, examples)
+    rule = SPARING if runners.recipe.sparing else CAREFUL
+    return fit_fusion(cases, defaults, examples, rule)
 
 
 def hold_out_steps(

@@ -51,6 +51,7 @@ class Recipe:
     use_neighbors: Annotated[bool, "Let the labelled planes of a stack tell of the planes beside."]
     fusion: Annotated[FusionRule, "How both models are fused."]
     half_precision: Annotated[bool, "Compute in half precision where that is faster."]
+    sparing: bool = False
     channel: Channel = "luminance"
     icl_guidance: float = 0.3
     sam_guidance: float = 2.0

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Generator, Iterable, Sequence
+from dataclasses import replace
 from typing import Any
 
 from numpy.typing import NDArray
@@ -15,7 +16,7 @@ from napari_iclsam.core.inference import without_gradients
 from napari_iclsam.core.model_choice import ModelChoice, Precision
 from napari_iclsam.core.networks import Networks, NetworkSource
 from napari_iclsam.core.prediction import Progress
-from napari_iclsam.core.recipe import resolve
+from napari_iclsam.core.recipe import Recipe, resolve
 from napari_iclsam.core.settings import Settings
 from napari_iclsam.core.stack_fitting import StackAxis, stack_examples
 from napari_iclsam.core.stack_task import Spacing, StackTask
@@ -127,7 +128,11 @@ class ICLSAM:
         return drain(self.fit_steps(support))
 
     def fit_steps(
-        self, support: SupportSet, preview_image: NDArray[Any] | None = None
+        self,
+        support: SupportSet,
+        preview_image: NDArray[Any] | None = None,
+        *,
+        sparing: bool = False,
     ) -> Generator[Progress, None, Task]:
         """Fit a task step by step; see `fit`.
 
@@ -140,8 +145,11 @@ class ICLSAM:
         preview_image : ndarray, (H, W) or (H, W, 3 or 4), optional
             An image to segment before all else, by the in-context model alone: a step with stage
             "done" carries what it found.
+        sparing : bool
+            Keep only the models that clearly help: the labelled planes of a stack tell the rest.
         """
-        return without_gradients(self._fit_steps(support, preview_image))
+        recipe = replace(self._recipe, sparing=sparing)
+        return without_gradients(self._fit_steps(support, preview_image, recipe))
 
     def fit_stack(
         self,
@@ -177,13 +185,14 @@ class ICLSAM:
             labelled plane is no plane of finite numbers; see also `SupportSet.of`.
         """
         examples = stack_examples(volume, labels, StackAxis(axis, spacing, kind), empty_planes)
-        return StackTask(self.fit_support(examples.support), examples.stack)
+        task = drain(self.fit_steps(examples.support, sparing=True))
+        return StackTask(task, examples.stack)
 
     def _fit_steps(
-        self, support: SupportSet, preview_image: NDArray[Any] | None
+        self, support: SupportSet, preview_image: NDArray[Any] | None, recipe: Recipe
     ) -> Generator[Progress, None, Task]:
         yield Progress("load", "Loading the models", 0, len(support))
         networks = self.networks
-        runners = networks.runners(self._recipe, self.cache)
+        runners = networks.runners(recipe, self.cache)
         fitting = TaskFitting(networks, runners, self.settings)
         return (yield from fitting.steps(support, preview_image))

@@ -9,8 +9,11 @@ import pytest
 import torch
 
 from napari_iclsam.core.fusion.cross_validation import (
+    CAREFUL,
     HELD_OUT,
+    SPARING,
     HeldOut,
+    KeepRule,
     choose_weights,
     cross_validated_scores,
     folds,
@@ -25,6 +28,7 @@ DEFAULT = FusionWeights((0.5, 0.5, 0.0))
 PARTS = ("icl", "sam", "confidence")
 TWO = default_weights(["published", "starter"], 4)
 BOTH = Kept((0, 1), pixels=False)
+SECOND = Kept((1,), pixels=False)
 
 
 def log_odds(*parts: torch.Tensor) -> LogOdds:
@@ -213,7 +217,7 @@ def test_outputs_and_masks_of_an_example_are_sampled_at_the_same_pixels(
 
 
 def of_two_experts(count: int, *, first: str, second: str) -> list[HeldOut]:
-    """Examples in which two models' masks and maps are "right", "noise" or "opposite"."""
+    """Examples in which two models' masks and maps are of a kind."""
     rng = np.random.default_rng(count)
     made = []
     for _ in range(count):
@@ -223,11 +227,13 @@ def of_two_experts(count: int, *, first: str, second: str) -> list[HeldOut]:
         for kind in (first, second):
             for _ in range(2):
                 noise = torch.from_numpy(rng.standard_normal((1, 8000)))
-                parts.append(
-                    {"right": sure + 1.5 * noise, "noise": noise, "opposite": noise - sure / 4}[
-                        kind
-                    ]
-                )
+                of_kind = {
+                    "right": sure + 1.5 * noise,
+                    "clear": sure + 1.2 * noise,
+                    "noise": noise,
+                    "opposite": noise - sure / 4,
+                }
+                parts.append(of_kind[kind])
         made.append(HeldOut(log_odds(*parts), parts[0] > 0, truth))
     return made
 
@@ -264,6 +270,33 @@ def test_few_examples_drop_no_promptable_model(count: int) -> None:
 def test_examples_without_the_label_do_not_tell() -> None:
     some = of_two_experts(6, first="right", second="opposite")
     assert helpful_parts([*some[:3], *map(without_label, some[3:])], [TWO]) == BOTH
+
+
+@pytest.mark.parametrize(
+    ("rule", "kept"), [(CAREFUL, BOTH), (SPARING, SECOND)], ids=["all", "stack"]
+)
+def test_for_a_stack_a_model_that_hardly_helps_is_dropped(rule: KeepRule, kept: Kept) -> None:
+    # the second model errs elsewhere than the first, so that both together are a little better
+    some = of_two_experts(4, first="clear", second="clear")
+    assert helpful_parts(some, [TWO], rule) == kept
+
+
+def test_for_a_stack_a_model_that_clearly_helps_is_kept() -> None:
+    some = of_two_experts(3, first="opposite", second="right")
+    assert helpful_parts(some, [TWO], SPARING) == SECOND
+
+
+def test_for_a_stack_labels_of_few_examples_do_not_count() -> None:
+    some = of_two_experts(3, first="right", second="opposite")
+    rare = [with_second_label(case, held=number == 0) for number, case in enumerate(some)]
+    assert helpful_parts(rare, [TWO, TWO], SPARING) == Kept((0,), pixels=False)
+
+
+def with_second_label(case: HeldOut, *, held: bool) -> HeldOut:
+    """The example with a second label, equal to the first one or absent."""
+    odds = LogOdds(torch.cat([case.log_odds.parts] * 2, dim=1), torch.ones(5, 2).double())
+    truth = torch.cat([case.truth, case.truth & held])
+    return HeldOut(odds, odds.icl > 0, truth)
 
 
 def test_the_only_promptable_model_is_kept_whatever_it_does() -> None:

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Generator
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
-
-from numpy.typing import NDArray
+from functools import partial
+from typing import TYPE_CHECKING
 
 from napari_iclsam._qt.background.process_state import (
     with_thread_count_kept,
@@ -41,6 +40,7 @@ class Session:
         self._segmenters = segmenters
         self._task: Task | None = None
         self._fitted_by: ICLSAM | None = None
+        self._is_sparing = False
 
     @classmethod
     def with_cache(cls, cache_bytes: int | None) -> Session:
@@ -71,7 +71,9 @@ class Session:
         with without_garbage_collection(), with_thread_count_kept():
             compile_colors(support.styles)
         preview = read_preview(request, stack)
-        task = yield from self._task_steps(segmenter, request, support, preview, progress)
+        # of a stack, the labelled slices tell the rest
+        fit = partial(segmenter.fit_steps, support, preview, sparing=stack is not None)
+        task = yield from self._task_steps(segmenter, request, support, fit, progress)
         absences: Absences = {}
         for job in request.jobs:
             yield from _job_steps(slice_steps(task, stack, job), job, progress, absences)
@@ -91,12 +93,13 @@ class Session:
         segmenter: ICLSAM,
         request: Request,
         support: SupportSet,
-        preview: NDArray[Any] | None,
+        fit: partial[Generator[Progress, None, Task]],
         progress: RunProgress,
     ) -> Generator[RunStep, None, Task]:
         """Return the last task if it is this one, else fit it."""
         task = self._task
-        if task is not None and self._fitted_by is segmenter and _is_same(task.support, support):
+        is_known = self._fitted_by is segmenter and self._is_sparing == fit.keywords["sparing"]
+        if task is not None and is_known and _is_same(task.support, support):
             return task
         from napari_iclsam.core.in_context.fine_tuning import STEPS
 
@@ -109,10 +112,10 @@ class Session:
                 progress, fitted.message, request.preview, fitted.prediction, is_preview=True
             )
 
-        steps = segmenter.fit_steps(support, preview)
-        task = yield from mapped(steps, as_run_step)
+        task = yield from mapped(fit(), as_run_step)
         self._task = task
         self._fitted_by = segmenter
+        self._is_sparing = fit.keywords["sparing"]
         return task
 
 
