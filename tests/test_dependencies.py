@@ -89,9 +89,10 @@ def test_each_exception_is_a_base_requirement() -> None:
 
 
 def test_each_module_that_the_package_imports_is_required() -> None:
-    samples = [
-        distribution_of(requirement) for requirement in PROJECT["optional-dependencies"]["samples"]
-    ]
-    required = {module_of(distribution) for distribution in [*BASE, *samples]}
+    extras = []
+    for extra in ("cluster", "samples"):
+        extras += PROJECT["optional-dependencies"][extra]
+    optional = [distribution_of(requirement) for requirement in extras]
+    required = {module_of(distribution) for distribution in [*BASE, *optional]}
     third_party = IMPORTED - set(sys.stdlib_module_names) - {"napari_iclsam"}
     assert third_party - required == set(BROUGHT_BY_OTHERS)

@@ -256,6 +256,12 @@ _batch = _options(
         help="Processes that segment images side by side; they share the processor's cores, and "
         "each holds the models.",
     ),
+    click.option(
+        "--scheduler",
+        metavar="ADDRESS|local:N",
+        help="Let the workers of a dask cluster segment: its scheduler's address, or N workers of "
+        "this computer.",
+    ),
 )
 _destination = _options(
     click.option(
@@ -521,7 +527,7 @@ def _workers_of(options: dict[str, Any]) -> Workers:
     """Take out of the options of a command what says who computes."""
     from napari_iclsam.commands.job import Workers
 
-    return Workers(options.pop("jobs"))
+    return Workers(options.pop("jobs"), options.pop("scheduler"))
 
 
 if __name__ == "__main__":

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from napari_iclsam.commands.outputs import check_targets
-from napari_iclsam.commands.queries import labels_as_stored, read_query
+from napari_iclsam.commands.queries import Query, labels_as_stored, read_query
 from napari_iclsam.commands.query_run import Work, query_steps
 from napari_iclsam.commands.records import Record, image_checksum, record_path, write_record
 from napari_iclsam.commands.report import Outcome
@@ -48,6 +48,21 @@ class FileWork:
     task: str
     workshop: Path
     overwrite: bool
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class OpenedFile:
+    """A file that was read and checked.
+
+    Attributes
+    ----------
+    query : Query
+    checksum : str
+        Of the file before it was read.
+    """
+
+    query: Query
+    checksum: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,13 +130,36 @@ def _in_words(error: Exception) -> str:
 
 
 def _steps(task: Task, file: FileWork, work: Work) -> Generator[Progress, None, FileReport]:
+    opened = open_file(file, work, task)
+    outcome = yield from query_steps(task, opened.query, file.output, work)
+    return publish_result(outcome, file, opened, task)
+
+
+def open_file(file: FileWork, work: Work, task: Task) -> OpenedFile:
+    """Read and check a file, and that its result can be written.
+
+    Raises
+    ------
+    OSError, ValueError
+        See `read_query` and `check_writable_as`.
+    """
     # Before it is read: a file that is changed meanwhile is not taken for done later on.
     checksum = image_checksum(file.path)
     query = read_query(file.path, work.reading, work.examples, blank_allowed=True)
     highest = max(task.support.ids)
     check_writable_as(file.output, highest, stack=query.axis is not None)
-    outcome = yield from query_steps(task, query, file.output, work)
-    _publish(outcome, file, checksum)
+    return OpenedFile(query, checksum)
+
+
+def publish_result(outcome: Outcome, file: FileWork, opened: OpenedFile, task: Task) -> FileReport:
+    """Write the result of a file, and return the report of it.
+
+    Raises
+    ------
+    OSError
+        Such as a full disk; it names the result.
+    """
+    _write(outcome, file, opened.checksum)
     return FileReport(
         file.path,
         file.output,
@@ -132,7 +170,7 @@ def _steps(task: Task, file: FileWork, work: Work) -> Generator[Progress, None, 
     )
 
 
-def _publish(outcome: Outcome, file: FileWork, checksum: str) -> None:
+def _write(outcome: Outcome, file: FileWork, checksum: str) -> None:
     """Write the labels of a file; they appear complete, and after their record."""
     query = outcome.query
     labels = labels_as_stored(query, outcome.labels)

@@ -13,9 +13,22 @@ from napari_iclsam.commands.query_run import Work
 
 @dataclass(frozen=True, slots=True)
 class Workers:
-    """Who segments: processes of this computer."""
+    """Who segments.
+
+    Attributes
+    ----------
+    jobs : int
+        Processes of this computer.
+    scheduler : str, optional
+        Of a dask cluster: an address, or ``local:N``.
+    """
 
     jobs: int = 1
+    scheduler: str | None = None
+
+    def __post_init__(self) -> None:
+        if self.scheduler is not None and self.jobs > 1:
+            raise ValueError("Give --jobs or --scheduler: the workers of a cluster are its own.")
 
 
 @dataclass(frozen=True, slots=True, eq=False)

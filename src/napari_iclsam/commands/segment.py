@@ -70,7 +70,8 @@ def _find(queries: Sequence[Path], labels: Sequence[Path], destination: Destinat
 
 def _segment(job: Job, found: FoundImages) -> int:
     destination = job.destination
-    is_batch = found.is_batch or destination.resume or destination.summary is not None
+    asked = destination.resume or destination.summary or job.workers.scheduler
+    is_batch = found.is_batch or bool(asked)
     if not is_batch:
         segment_one(job, found.paths[0])
         return 0

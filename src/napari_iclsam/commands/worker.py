@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Generator
 from contextlib import closing
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any, TypeVar
 
 import torch
 from threadpoolctl import threadpool_limits
@@ -18,6 +20,8 @@ from napari_iclsam.core.images.support import SupportSet
 from napari_iclsam.core.steps import drain
 from napari_iclsam.core.task import Task
 from napari_iclsam.core.task_file import SavedTask, read_task, write_task
+
+T = TypeVar("T")
 
 
 class StoppedError(Exception):
@@ -102,19 +106,38 @@ def segment_file(sent: SentTask, file: FileWork) -> FileReport:
     ValueError
         If the task cannot be fitted. What is wrong with the file is in its report.
     """
-    here = _fitted_or_said(sent)
-    with closing(file_steps(here.task, file, here.work)) as steps:
+    here = fitted_or_said(sent)
+    return drain_unless_stopped(sent, file_steps(here.task, file, here.work))
+
+
+def drain_unless_stopped(sent: SentTask, steps: Generator[Any, None, T]) -> T:
+    """Run steps to their end, and return what they return.
+
+    Raises
+    ------
+    StoppedError
+        If the run was stopped meanwhile.
+    """
+    with closing(steps):
         while True:
-            if sent.stop.exists():
+            # When a run is over, its task is gone, and so is the file that says to stop.
+            if sent.stop.exists() or not sent.file.exists():
                 raise StoppedError
             try:
                 next(steps)
             except StopIteration as end:
-                report: FileReport = end.value
-                return report
+                result: T = end.value
+                return result
 
 
-def _fitted_or_said(sent: SentTask) -> Fitted:
+def fitted_or_said(sent: SentTask) -> Fitted:
+    """Return the task, fitted in this process; errors are ones that can be sent to another.
+
+    Raises
+    ------
+    ValueError
+        If the task cannot be fitted.
+    """
     try:
         return fitted(sent)
     except (ValueError, TypeError, OSError, MemoryError, ImportError) as error:
