@@ -13,7 +13,13 @@ import pytest
 ROOT = Path(__file__).resolve().parent.parent
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
 
-IMPORT_NAMES = {"pillow": "PIL", "scikit-image": "skimage", "scikit-learn": "sklearn"}
+IMPORT_NAMES = {
+    "pillow": "PIL",
+    "pynrrd": "nrrd",
+    "scikit-image": "skimage",
+    "scikit-learn": "sklearn",
+    "simpleitk": "SimpleITK",
+}
 """Distributions whose module is not their name with underscores."""
 
 IMPORTED_BY_OTHERS = {

@@ -8,7 +8,7 @@ from typing import Literal
 
 from napari_iclsam.files.omezarr_metadata import is_group
 
-Kind = Literal["tiff", "nifti", "picture", "omezarr", "dicom"]
+Kind = Literal["tiff", "nifti", "picture", "omezarr", "dicom", "nrrd", "metaimage"]
 
 FOLDER_KINDS: tuple[Kind, ...] = ("omezarr", "dicom")
 """Kinds of images that are folders."""
@@ -23,6 +23,11 @@ _KINDS: Mapping[str, Kind] = {
     ".png": "picture",
     ".jpg": "picture",
     ".jpeg": "picture",
+    ".nrrd": "nrrd",
+    ".nhdr": "nrrd",
+    ".seg.nrrd": "nrrd",
+    ".mha": "metaimage",
+    ".mhd": "metaimage",
     ".dcm": "dicom",
     ".dicom": "dicom",
     ".ima": "dicom",
@@ -30,7 +35,7 @@ _KINDS: Mapping[str, Kind] = {
     ".ome.zarr": "omezarr",
 }
 
-_DOUBLE_SUFFIXES = (".ome.tif", ".ome.tiff", ".nii.gz", ".ome.zarr")
+_DOUBLE_SUFFIXES = (".ome.tif", ".ome.tiff", ".nii.gz", ".ome.zarr", ".seg.nrrd")
 
 _LOOKED_AT = 20
 """Files of a folder that are looked at to find out whether they are DICOM."""
@@ -99,5 +104,8 @@ def labels_suffix(path: Path) -> str:
     own = suffix(path)
     if kind_of(path) == "dicom":
         return ".nii.gz"
+    # A header beside its pixels would be two files.
+    if own in (".nrrd", ".nhdr", ".mhd"):
+        return ".mha" if own == ".mhd" else ".seg.nrrd"
     # JPEG changes numbers.
     return ".png" if own in JPEG_SUFFIXES else own

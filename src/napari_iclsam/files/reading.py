@@ -15,8 +15,10 @@ from numpy.typing import NDArray
 from napari_iclsam.files.dicom import read_dicom
 from napari_iclsam.files.label_values import as_labels
 from napari_iclsam.files.level_choice import check_same_place, level_of_size, levels_for_labels
+from napari_iclsam.files.metaimage import read_metaimage
 from napari_iclsam.files.names import FOLDER_KINDS, Kind, kind_of, suffix
 from napari_iclsam.files.nifti import read_nifti
+from napari_iclsam.files.nrrd import read_nrrd
 from napari_iclsam.files.omezarr import labels_group, read_omezarr
 from napari_iclsam.files.orientation import on_grid_of
 from napari_iclsam.files.part import WHOLE, Part
@@ -39,9 +41,11 @@ _CALLED = {
     "picture": "PNG or JPEG",
     "omezarr": "OME-Zarr",
     "dicom": "DICOM",
+    "nrrd": "NRRD",
+    "metaimage": "MetaImage",
 }
 
-READ_KINDS = "TIFF, PNG, JPEG, NIfTI, OME-Zarr or DICOM"
+READ_KINDS = "TIFF, PNG, JPEG, NIfTI, OME-Zarr, DICOM, NRRD or MHA"
 """What is read, in words."""
 
 
@@ -189,6 +193,8 @@ def _read(path: Path, *, for_labels: bool, part: Part = WHOLE) -> ImageFile:
         "tiff": lambda: read_tiff(path, for_labels=for_labels, channel=channel),
         "nifti": lambda: read_nifti(path),
         "picture": lambda: read_picture(path, for_labels=for_labels, channel=channel),
+        "nrrd": lambda: read_nrrd(path, for_labels=for_labels),
+        "metaimage": lambda: read_metaimage(path),
         "dicom": lambda: read_dicom(path, for_labels=for_labels, part=part),
         "omezarr": lambda: read_omezarr(path, for_labels=for_labels, part=part),
     }

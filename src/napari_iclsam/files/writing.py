@@ -12,8 +12,10 @@ from numpy.typing import NDArray
 
 from napari_iclsam.core.images.support import LabelStyle
 from napari_iclsam.files.dicom_seg import write_segmentation
+from napari_iclsam.files.metaimage import write_metaimage
 from napari_iclsam.files.names import JPEG_SUFFIXES, Kind, result_kind, suffix
 from napari_iclsam.files.nifti import write_nifti
+from napari_iclsam.files.nrrd import write_seg_nrrd
 from napari_iclsam.files.omezarr_labels import write_omezarr
 from napari_iclsam.files.picture import write_picture
 from napari_iclsam.files.space import Space
@@ -28,11 +30,13 @@ _WRITERS: dict[Kind, Callable[[Path, NDArray[Any], Space, Styles], None]] = {
     "picture": lambda path, labels, space, styles: write_picture(path, labels, space),
     "omezarr": write_omezarr,
     "dicom": write_segmentation,
+    "nrrd": write_seg_nrrd,
+    "metaimage": lambda path, labels, space, styles: write_metaimage(path, labels, space),
 }
-"""The first three keep no names and colors."""
+"""TIFF, NIfTI, PNG and MetaImage keep no names and colors."""
 
 
-_WRITTEN = ".tif, .png, .nii, .nii.gz, .ome.zarr or .dcm"
+_WRITTEN = ".tif, .png, .nii, .nii.gz, .ome.zarr, .dcm, .seg.nrrd or .mha"
 
 
 def check_writable_as(path: Path, highest: int, *, stack: bool) -> None:
