@@ -18,7 +18,7 @@ from rich.table import Table
 from segment_anything.modeling import ImageEncoderViT
 from torch import nn
 
-from napari_iclsam.models.build import HalfPrecision
+from napari_iclsam.models.assembly import HalfPrecision
 from napari_iclsam.models.image_encoder import ImageEncoder
 
 VIT_B = (768, 12, 12, (2, 5, 8, 11))

@@ -99,10 +99,10 @@ def make(folder: Path, size: str) -> None:
 
 def publish(name: str, url: str, size: int, check: str) -> None:
     """Put the made file in the place of the published one in this process."""
-    from napari_iclsam.weights import catalogue
+    from napari_iclsam.weights import catalogue, lookup
 
     entry = replace(catalogue.CATALOGUE[name], urls=(url,), size=size, checksum=check)
-    catalogue.CATALOGUE = {**catalogue.CATALOGUE, name: entry}
+    lookup.CATALOGUE = {**catalogue.CATALOGUE, name: entry}
 
 
 def fetch(published: tuple[str, str, int, str], _: Path) -> dict[str, Any]:

@@ -22,6 +22,7 @@ PACKAGE = Path(next(iter(SPEC.submodule_search_locations)))
 WITHOUT_TORCH = {
     "__init__.py",
     "cli.py",
+    "options.py",
     "sample_data.py",
     "core/__init__.py",
     "core/images/__init__.py",

@@ -10,6 +10,15 @@ from scripts.ruler import Density, measure
 
 ROOT = Path(__file__).parents[1]
 
+MOST_LINES = 400
+
+LONGER_FILES = {
+    "src/napari_iclsam/_qt/forms/examples_form.py",
+    "src/napari_iclsam/core/fusion/cross_validation.py",
+    "src/napari_iclsam/core/stack_task.py",
+}
+"""Still to be split."""
+
 
 @pytest.fixture(scope="module")
 def package() -> Density:
@@ -34,6 +43,15 @@ def test_a_line_has_at_most_nine_and_a_half_tokens(package: Density) -> None:
 
 def test_a_hundred_lines_have_at_least_two_comments(package: Density) -> None:
     assert package.comments_per_hundred >= 2
+
+
+def test_no_file_has_more_than_four_hundred_lines() -> None:
+    lengths = {}
+    for path in sorted((ROOT / "src").rglob("*.py")):
+        count = len(path.read_text(encoding="utf-8").splitlines())
+        if count > MOST_LINES:
+            lengths[path.relative_to(ROOT).as_posix()] = count
+    assert set(lengths) <= LONGER_FILES, lengths
 
 
 def test_double_assignments_and_comprehensions_are_counted(tmp_path: Path) -> None:

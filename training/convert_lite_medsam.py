@@ -22,7 +22,7 @@ from torch import Tensor
 
 from napari_iclsam.models.checkpoint import read_tensors
 from napari_iclsam.weights import checksums
-from napari_iclsam.weights.catalogue import lookup
+from napari_iclsam.weights.lookup import lookup
 
 PUBLISHED = "sha256:79d8c9dca6db4d69d3f905579e5250af05e859fff9c1f543e89a513c3028ce76"
 """Digest of the published file."""

@@ -21,7 +21,8 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
 from napari_iclsam.models.loss import segmentation_loss
-from napari_iclsam.models.starter_icl import StarterIcl, TwoScales
+from napari_iclsam.models.starter_icl import StarterIcl
+from napari_iclsam.models.two_scales import TwoScales
 from training.config import IclConfig, Stage, settings_of
 from training.data import load_sets
 from training.episodes import Batch, Episodes, Source, as_source, split, validation_tasks

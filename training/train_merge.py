@@ -2,7 +2,7 @@
 
 ``python -m training.train_merge --data D --run R --weights FILE``.
 
-Only `napari_iclsam.models.starter_icl.Merge` learns, in minutes, without checkpoints; the network
+Only `napari_iclsam.models.two_scales.Merge` learns, in minutes, without checkpoints; the network
 stays as it is.
 """
 
@@ -20,7 +20,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
 from napari_iclsam.models.loss import segmentation_loss
-from napari_iclsam.models.starter_icl import Merge, ScaleOutputs, TwoScales
+from napari_iclsam.models.two_scales import Merge, ScaleOutputs, TwoScales
 from training.config import IclConfig, settings_of
 from training.episodes import Batch, Episodes
 from training.optimisation import dice

@@ -15,7 +15,8 @@ from sphinx.util.nodes import make_refnode
 from napari_iclsam.cli import application
 from napari_iclsam.core.recipe import AUTO, PAPER, Recipe
 from napari_iclsam.core.settings import RENAMED, Description, describe
-from napari_iclsam.weights.catalogue import ALIASES, CATALOGUE, Weights
+from napari_iclsam.weights.catalogue import ALIASES, CATALOGUE
+from napari_iclsam.weights.entry import Weights
 
 if TYPE_CHECKING:
     from sphinx.addnodes import pending_xref

@@ -16,8 +16,9 @@ import pytest
 from napari_iclsam._qt.dialogs import weights_dialog
 from napari_iclsam._qt.dialogs.weights_dialog import WeightsDialog, obtain, readable
 from napari_iclsam.weights import folders
-from napari_iclsam.weights.catalogue import CATALOGUE, Weights
+from napari_iclsam.weights.catalogue import CATALOGUE
 from napari_iclsam.weights.download import DownloadCancelled
+from napari_iclsam.weights.entry import Weights
 from napari_iclsam.weights.transfer import Transfer
 
 if TYPE_CHECKING:

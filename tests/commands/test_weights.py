@@ -11,7 +11,6 @@ from types import MappingProxyType
 import pytest
 
 from napari_iclsam.core.encoder.cache import default_folder
-from napari_iclsam.weights import catalogue
 from napari_iclsam.weights.catalogue import CATALOGUE
 from tests.commands.conftest import PAIRS, QUICK, Ran, is_one_error
 
@@ -62,7 +61,8 @@ def test_a_file_installed_manually_is_installed_and_verified(
     check = "sha256:" + hashlib.sha256(b"weights").hexdigest()
     entry = replace(CATALOGUE["mobile_sam"], size=7, checksum=check)
     monkeypatch.setattr(
-        catalogue, "CATALOGUE", MappingProxyType({**CATALOGUE, "mobile_sam": entry})
+        "napari_iclsam.weights.lookup.CATALOGUE",
+        MappingProxyType({**CATALOGUE, "mobile_sam": entry}),
     )
     ran = run("models", "download", "mobile_sam", "--from", file)
     assert (ran.status, ran.err) == (0, "")

@@ -13,11 +13,8 @@ from numpy.typing import NDArray
 from napari_iclsam.core.context import FittedContext, run_models, segment_query
 from napari_iclsam.core.fusion.outputs import StageOutputs
 from napari_iclsam.core.images.intensity import as_rgb8
-from napari_iclsam.core.in_context.coarse_to_fine import (
-    encode_support,
-    nearest_examples,
-    segment_in_context,
-)
+from napari_iclsam.core.in_context.coarse_to_fine import encode_support, segment_in_context
+from napari_iclsam.core.in_context.nearest import nearest_examples
 from napari_iclsam.core.inference import StageTimer
 from napari_iclsam.core.refinement.guidance import in_context_guidance
 from napari_iclsam.core.segmenter import ICLSAM

@@ -12,8 +12,8 @@ from qtpy.QtCore import QTimer
 
 from napari_iclsam.core.encoder.cache import EmbeddingCache
 from napari_iclsam.core.segmenter import ICLSAM
-from napari_iclsam.weights.catalogue import lookup
 from napari_iclsam.weights.download import missing
+from napari_iclsam.weights.lookup import lookup
 from tests._qt.conftest import some, stack
 from tests.gui.conftest import docked
 

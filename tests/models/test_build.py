@@ -15,14 +15,9 @@ from segment_anything.build_sam import _build_sam
 from torch import Tensor, nn
 
 from napari_iclsam.models import memory, tiny_vit
-from napari_iclsam.models.build import (
-    HalfPrecision,
-    build_icl,
-    build_sam,
-    describe,
-    recognise,
-    vit_shape,
-)
+from napari_iclsam.models.architectures import recognise, vit_shape
+from napari_iclsam.models.assembly import HalfPrecision
+from napari_iclsam.models.build import build_icl, build_sam, describe
 from napari_iclsam.models.prompts import Prompts
 from napari_iclsam.models.sam import Sam, vit_encoder
 from napari_iclsam.models.starter_sam import StarterSam

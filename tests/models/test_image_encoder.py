@@ -10,7 +10,7 @@ import torch
 from segment_anything.modeling import ImageEncoderViT
 from torch import Tensor, nn
 
-from napari_iclsam.models import image_encoder
+from napari_iclsam.models import global_attention
 from napari_iclsam.models.image_encoder import ImageEncoder
 
 
@@ -67,7 +67,7 @@ def test_how_many_queries_attend_at_once_changes_nothing(
 ) -> None:
     theirs = published(256)
     images = torch.randn(1, 3, 256, 256)
-    monkeypatch.setattr(image_encoder, "_QUERIES", queries)
+    monkeypatch.setattr(global_attention, "_QUERIES", queries)
     with torch.inference_mode():
         assert torch.allclose(ours(theirs)(images), theirs(images), atol=1e-4, rtol=0)
 
@@ -78,8 +78,8 @@ def test_positions_folded_into_the_product_equal_positions_added() -> None:
     by_row, by_column = torch.randn(2, 4, 30, 6), torch.randn(2, 4, 30, 5)
     bias = (by_row[..., :, None] + by_column[..., None, :]).flatten(-2)
     expected = torch.softmax(q @ k.mT / 8**0.5 + bias, dim=-1) @ v
-    heads = image_encoder._Heads(q, k, v, by_row, by_column)
-    attended = image_encoder._attend_folded(heads).transpose(1, 2)
+    heads = global_attention.GlobalHeads(q, k, v, by_row, by_column)
+    attended = global_attention.attend_folded(heads).transpose(1, 2)
     assert torch.allclose(attended, expected, atol=1e-5)
 
 

@@ -36,7 +36,7 @@ def test_a_full_size_vit_b_is_loaded_by_name_and_equals_segment_anything(
     entry = replace(
         catalogue.CATALOGUE["sam_vit_b"], size=file.stat().st_size, checksum=checksum(file)
     )
-    monkeypatch.setattr(catalogue, "CATALOGUE", {"sam_vit_b": entry})
+    monkeypatch.setattr("napari_iclsam.weights.lookup.CATALOGUE", {"sam_vit_b": entry})
     built = build_sam("sam_vit_b")
     assert (built.weights, built.path, built.sha256) == (entry, file, entry.checksum)
     assert isinstance(built.module, Sam)

@@ -8,7 +8,8 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from napari_iclsam.models.build import build_icl
-from napari_iclsam.models.starter_icl import StarterIcl, TwoScales
+from napari_iclsam.models.starter_icl import StarterIcl
+from napari_iclsam.models.two_scales import TwoScales
 
 
 def red_squares(count: int, size: int, seed: int) -> tuple[Tensor, Tensor]:

@@ -18,7 +18,7 @@ from torch.nn import functional as F
 from napari_iclsam.core.in_context.augmentation import draw_object_crops
 from napari_iclsam.models.build import build_icl
 from napari_iclsam.models.loss import segmentation_loss
-from napari_iclsam.models.starter_icl import TwoScales
+from napari_iclsam.models.two_scales import TwoScales
 from training.augment import Pairs, augment, crop, own_range
 from training.config import IclConfig, Stage
 from training.data import DataSet, load_set, load_sets

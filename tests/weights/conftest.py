@@ -13,7 +13,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from napari_iclsam.weights.catalogue import CATALOGUE, Weights
+from napari_iclsam.weights.catalogue import CATALOGUE
+from napari_iclsam.weights.entry import Weights
 from napari_iclsam.weights.transfer import Patience
 
 CONTENT = np.random.default_rng(0).bytes(700_001)

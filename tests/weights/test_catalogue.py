@@ -8,17 +8,10 @@ import sys
 
 import pytest
 
-from napari_iclsam.weights.catalogue import (
-    ALIASES,
-    CATALOGUE,
-    EXPERTS,
-    Kind,
-    Weights,
-    expert_names,
-    lookup,
-    names,
-)
+from napari_iclsam.weights.catalogue import ALIASES, CATALOGUE, EXPERTS
 from napari_iclsam.weights.download import find
+from napari_iclsam.weights.entry import Kind, Weights
+from napari_iclsam.weights.lookup import expert_names, lookup, names
 
 ENTRIES = pytest.mark.parametrize("entry", CATALOGUE.values(), ids=CATALOGUE.keys())
 DIGITS = {"sha256": 64, "md5": 32, "xxh128": 32, "git-blob-sha1": 40}

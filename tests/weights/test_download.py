@@ -14,14 +14,15 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from napari_iclsam.weights import download, folders
-from napari_iclsam.weights.catalogue import CATALOGUE, Weights
+from napari_iclsam.weights import download, folders, verification
+from napari_iclsam.weights.catalogue import CATALOGUE
 from napari_iclsam.weights.download import (
     ChecksumError,
     DownloadCancelled,
     DownloadFailed,
     MissingWeights,
 )
+from napari_iclsam.weights.entry import Weights
 from napari_iclsam.weights.transfer import CHUNK, Patience, Transfer
 
 if TYPE_CHECKING:
@@ -420,13 +421,13 @@ def test_verifying_compares_with_the_publisher_s_checksum(
 ) -> None:
     own = tmp_path / "mine.pt"
     own.write_bytes(content)
-    verified = download.verify(own)
+    verified = verification.verify(own)
     assert verified.matches
     assert verified.expected is None
     assert verified.sha256 == weights.checksum
     copy = tmp_path / "mobile_sam.pt"
     copy.write_bytes(content)
-    verified = download.verify(copy)
+    verified = verification.verify(copy)
     assert not verified.matches
     assert verified.expected == CATALOGUE["mobile_sam"].checksum
     assert verified.found == weights.checksum
@@ -435,9 +436,9 @@ def test_verifying_compares_with_the_publisher_s_checksum(
 
 def test_verifying_what_is_not_there_says_how_to_get_it(home: Path) -> None:
     with pytest.raises(MissingWeights, match="napari-iclsam models download mobile_sam"):
-        download.verify("mobile_sam")
+        verification.verify("mobile_sam")
     with pytest.raises(ValueError, match="no weights are called"):
-        download.verify("nonsense.pt")
+        verification.verify("nonsense.pt")
 
 
 def test_missing_weights_are_told_from_those_on_this_computer(

@@ -11,7 +11,7 @@ import pytest
 import trustme
 
 from napari_iclsam.weights import download
-from napari_iclsam.weights.catalogue import Weights
+from napari_iclsam.weights.entry import Weights
 from napari_iclsam.weights.transfer import Patience
 
 if TYPE_CHECKING:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from napari_iclsam.weights import download, folders
-from napari_iclsam.weights.catalogue import Weights
+from napari_iclsam.weights.entry import Weights
 from napari_iclsam.weights.transfer import CHUNK, Patience
 
 if TYPE_CHECKING:

@@ -12,10 +12,13 @@ from rich.table import Table
 
 from napari_iclsam.commands.progress import transfer_bar
 from napari_iclsam.weights import folders
-from napari_iclsam.weights.catalogue import CATALOGUE, Kind, Weights, lookup
+from napari_iclsam.weights.catalogue import CATALOGUE
 from napari_iclsam.weights.checksums import ChecksumError
-from napari_iclsam.weights.download import MissingWeights, fetch, install_from, status, verify
+from napari_iclsam.weights.download import MissingWeights, fetch, install_from, status
+from napari_iclsam.weights.entry import Kind, Weights
+from napari_iclsam.weights.lookup import lookup
 from napari_iclsam.weights.transfer import OnProgress
+from napari_iclsam.weights.verification import verify
 
 if TYPE_CHECKING:
     from napari_iclsam.core.encoder.cache import EmbeddingCache

@@ -16,9 +16,9 @@ from napari_iclsam.core.in_context.coarse_to_fine import (
     EncodedSupport,
     InContextOutput,
     encode_support,
-    nearest_examples,
     segment_in_context,
 )
+from napari_iclsam.core.in_context.nearest import nearest_examples
 from napari_iclsam.core.in_context.runner import InContextRunner
 from napari_iclsam.core.inference import StageTimer
 from napari_iclsam.core.prediction import Progress

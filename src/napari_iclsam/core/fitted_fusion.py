@@ -40,7 +40,7 @@ from napari_iclsam.core.images.geometry import resize
 from napari_iclsam.core.metrics import StageScores
 from napari_iclsam.core.quality.dice_estimate import bias_correction, estimate_dice
 from napari_iclsam.core.recipe import FusionRule, Recipe
-from napari_iclsam.weights.catalogue import FusionDefault
+from napari_iclsam.weights.entry import FusionDefault
 
 
 @dataclass(frozen=True, slots=True)

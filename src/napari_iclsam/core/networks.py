@@ -19,7 +19,9 @@ from napari_iclsam.core.inference import in_float32, refuse_forked
 from napari_iclsam.core.model_choice import ModelChoice, Precision
 from napari_iclsam.core.recipe import Recipe
 from napari_iclsam.models.build import Built, build_icl, build_sam, describe
-from napari_iclsam.weights.catalogue import CATALOGUE, FusionDefault, expert_names
+from napari_iclsam.weights.catalogue import CATALOGUE
+from napari_iclsam.weights.entry import FusionDefault
+from napari_iclsam.weights.lookup import expert_names
 
 
 @dataclass(frozen=True, slots=True)

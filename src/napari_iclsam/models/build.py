@@ -2,47 +2,32 @@
 
 from __future__ import annotations
 
-import re
-import sys
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor, nn
 
 from napari_iclsam.models import memory
-from napari_iclsam.models.checkpoint import load_strictly, metadata, read_tensors
-from napari_iclsam.models.starter_icl import TwoScales
-from napari_iclsam.models.starter_sam import StarterSam
+from napari_iclsam.models.architectures import recognise
+from napari_iclsam.models.assembly import IN_CONTEXT, File, assemble
+from napari_iclsam.models.checkpoint import read_tensors
+from napari_iclsam.models.two_scales import TwoScales
 from napari_iclsam.models.universeg import UniverSeg
 from napari_iclsam.weights import checksums, download
-from napari_iclsam.weights.catalogue import (
-    ALIASES,
-    CATALOGUE,
-    Architecture,
-    Kind,
-    Scaling,
-    Weights,
-    lookup,
-)
+from napari_iclsam.weights.catalogue import ALIASES, CATALOGUE
+from napari_iclsam.weights.entry import Architecture, Kind, Scaling, Weights
+from napari_iclsam.weights.lookup import lookup
 
 if TYPE_CHECKING:
-    from napari_iclsam.models.sam import Preprocessing, Sam
+    pass
 
-_GRID = 64
-"""Cells of SAM's embedding in each direction."""
-
-IN_CONTEXT = frozenset({"starter_icl", "universeg"})
-"""Architectures of in-context models; the others are promptable."""
 
 _ROOM = 800_000_000
 """Bytes beside its parameters that a ViT takes to embed one image."""
 
-_PATCH = 16
-"""Pixels of a cell of SAM's vision transformers in each direction."""
 
 _SCALING: Mapping[Architecture, Scaling] = {
     "starter_sam": "starter",
@@ -51,9 +36,6 @@ _SCALING: Mapping[Architecture, Scaling] = {
     "universeg": "universeg",
 }
 """Preprocessing of the architectures that have only one."""
-
-_VIT_BY_WIDTH: Mapping[int, Architecture] = {1024: "vit_l", 1280: "vit_h"}
-"""Channels of SAM's vision transformers but the smallest."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,17 +60,6 @@ class Built:
     path: Path
     sha256: str
     dtype: torch.dtype
-
-
-@dataclass(frozen=True, slots=True)
-class VitShape:
-    """The size of a SAM image encoder, as `vit_encoder` takes it."""
-
-    embed_dim: int
-    depth: int
-    heads: int
-    global_blocks: tuple[int, ...]
-    image_size: int
 
 
 def build_sam(name: str, dtype: torch.dtype = torch.float32, *, here: bool = True) -> Built:
@@ -236,8 +207,8 @@ def _build(name: str, kind: Kind, dtype: torch.dtype, *, here: bool) -> Built:
     if located.custom is not None:
         weights = _completed(weights, found, kind, tensors)
         _require_memory(weights, dtype, here=here)
-    file = _File(path, found, tensors)
-    module = _assemble(file, weights.preprocessing, dtype)
+    file = File(path, found, tensors)
+    module = assemble(file, weights.preprocessing, dtype)
     # Gradients are wanted by fine-tuning alone, which copies the network first.
     module.eval().requires_grad_(False)
     # starter-sam is small, and faster without conversions.
@@ -290,224 +261,3 @@ def _require_memory(weights: Weights, dtype: torch.dtype, *, here: bool) -> None
         weights.title,
         f"close other programs, {smaller}or choose a smaller model such as mobile_sam or starter",
     )
-
-
-def recognise(tensors: Mapping[str, Tensor], path: Path) -> Architecture:
-    """Return the architecture that tensors belong to.
-
-    Raises
-    ------
-    ValueError
-        To none that is known here.
-    """
-    if "enc_blocks.0.cross.cross_conv.weight" in tensors:
-        return "universeg"
-    if "network.core.enc_blocks.0.cross.cross_conv.weight" in tensors:
-        return "starter_icl"
-    tiny_patch = tensors.get("image_encoder.patch_embed.seq.0.c.weight")
-    if tiny_patch is not None:
-        return "vit_t_256" if tiny_patch.shape[-2:] == (1, 1) else "vit_t"
-    patch = tensors.get("image_encoder.patch_embed.proj.weight")
-    if patch is not None:
-        return _VIT_BY_WIDTH.get(patch.shape[0], "vit_b")
-    if any(name.startswith("encoder.stem.") for name in tensors):
-        return "starter_sam"
-    raise ValueError(
-        f"{path} holds {len(tensors)} tensors of a network that is not known here "
-        f"(first: {next(iter(tensors))}); expected SAM (ViT-B, L or H), MobileSAM, LiteMedSAM, "
-        "UniverSeg, starter-sam or starter-icl"
-    )
-
-
-def vit_shape(tensors: Mapping[str, Tensor], path: Path) -> VitShape:
-    """Read the size of a SAM image encoder off its tensors.
-
-    Width and patch from the patch embedding, heads from the width of the relative positions, and
-    which blocks attend globally from their number: 2 * 64 - 1 instead of 2 * 14 - 1.
-
-    Raises
-    ------
-    ValueError
-        Tensors are missing, or it takes images of another size than 1024 x 1024.
-    """
-    try:
-        embed_dim, _, patch, _ = tensors["image_encoder.patch_embed.proj.weight"].shape
-        grid = tensors["image_encoder.pos_embed"].shape[1]
-        positions = _position_shapes(tensors)
-    except (KeyError, ValueError) as error:
-        raise ValueError(
-            f"{path} holds an incomplete SAM: {error} is missing or of another shape"
-        ) from error
-    if not positions or grid != _GRID or patch != _PATCH or embed_dim % positions[0][1]:
-        raise ValueError(
-            f"{path} holds a SAM for images of {grid * patch} x {grid * patch} "
-            f"in patches of {patch}, expected 1024 x 1024 in patches of 16"
-        )
-    heads = embed_dim // positions[0][1]
-    global_blocks = [n for n, shape in enumerate(positions) if shape[0] == 2 * grid - 1]
-    return VitShape(
-        embed_dim=embed_dim,
-        depth=len(positions),
-        heads=heads,
-        global_blocks=tuple(global_blocks),
-        image_size=grid * patch,
-    )
-
-
-def _position_shapes(tensors: Mapping[str, Tensor]) -> list[torch.Size]:
-    """Return the shape of the relative positions of each block of a SAM image encoder.
-
-    Raises
-    ------
-    KeyError
-        A block has none.
-    """
-    blocks = set()
-    for name in tensors:
-        if match := re.match(r"image_encoder\.blocks\.(\d+)\.", name):
-            blocks.add(int(match[1]))
-    shapes = []
-    for number in range(len(blocks)):
-        shapes.append(tensors[f"image_encoder.blocks.{number}.attn.rel_pos_h"].shape)
-    return shapes
-
-
-@dataclass(frozen=True, slots=True)
-class _File:
-    """Content of a file of weights."""
-
-    path: Path
-    architecture: Architecture
-    tensors: Mapping[str, Tensor]
-
-    @property
-    def misfit(self) -> str:
-        """The beginning of the message for tensors that are missing or unknown."""
-        return f"{self.path} does not fit {self.architecture}"
-
-
-def _assemble(file: _File, scaling: Scaling, dtype: torch.dtype) -> nn.Module:
-    """Build the network and load the tensors."""
-    if file.architecture in IN_CONTEXT:
-        return _in_context(file).to(dtype)
-    if file.architecture == "starter_sam":
-        image_size = int(metadata(file.path).get("image_size", 512))
-        starter = StarterSam(image_size)
-        tensors = _owned(file.tensors, torch.float32)
-        load_strictly(starter, tensors, file.misfit)
-        return starter
-    preprocessing = cast("Preprocessing", scaling)
-    if file.architecture in {"vit_t", "vit_t_256"}:
-        sam = _tiny_sam(file, preprocessing, dtype)
-    else:
-        sam = _vit_sam(file, preprocessing, dtype)
-    if dtype != torch.float32:
-        sam.image_encoder = HalfPrecision(sam.image_encoder, dtype)
-    return sam
-
-
-def _in_context(file: _File) -> nn.Module:
-    """Build an in-context network in single precision."""
-    module = TwoScales() if file.architecture == "starter_icl" else _universeg(file.tensors)
-    tensors = _owned(file.tensors, torch.float32)
-    load_strictly(module, tensors, file.misfit)
-    return module
-
-
-def _tiny_sam(file: _File, preprocessing: Preprocessing, dtype: torch.dtype) -> Sam:
-    """Build MobileSAM or LiteMedSAM."""
-    with _triton_left_alone():
-        # Imported here, because it brings torchvision, which takes seconds.
-        from napari_iclsam.models import tiny_vit
-        from napari_iclsam.models.sam import Sam
-
-    image_size = tiny_vit.LITE_IMAGE_SIZE if file.architecture == "vit_t_256" else 1024
-    encoder = tiny_vit.TinyVitEncoder(image_size)
-    sam = Sam(encoder, image_size=image_size, preprocessing=preprocessing)
-    tensors = _owned(tiny_vit.from_published(file.tensors), torch.float32)
-    load_strictly(sam, tensors, file.misfit, tiny_vit.IGNORED_KEYS)
-    # Before rounding: variances do not bear it.
-    encoder.eval().fold_norms()
-    encoder.to(dtype)
-    return sam
-
-
-def _vit_sam(file: _File, preprocessing: Preprocessing, dtype: torch.dtype) -> Sam:
-    """Build SAM with a vision transformer."""
-    with _triton_left_alone():
-        from napari_iclsam.models.sam import Sam, vit_encoder
-
-    shape = vit_shape(file.tensors, file.path)
-    # The tensors come from the file: no memory and no time for random ones.
-    with torch.device("meta"):
-        encoder = vit_encoder(
-            shape.embed_dim, shape.depth, shape.heads, shape.global_blocks, shape.image_size
-        )
-    sam = Sam(encoder, image_size=shape.image_size, preprocessing=preprocessing)
-    tensors = _owned(file.tensors, torch.float32, encoder_dtype=dtype)
-    load_strictly(sam, tensors, file.misfit)
-    return sam
-
-
-@contextmanager
-def _triton_left_alone() -> Iterator[None]:
-    """Keep torchvision from loading triton where there is no CUDA device, which alone could use it.
-
-    Triton's LLVM and that of Mesa's software OpenGL, with which a window may be drawn already,
-    crash in one process.
-    """
-    if torch.cuda.is_available() or "triton" in sys.modules:
-        yield
-        return
-    # Its import fails, as where it is not installed.
-    sys.modules["triton"] = None  # type: ignore[assignment]
-    try:
-        yield
-    finally:
-        del sys.modules["triton"]
-
-
-def _owned(
-    tensors: Mapping[str, Tensor], dtype: torch.dtype, encoder_dtype: torch.dtype | None = None
-) -> dict[str, Tensor]:
-    """Copy tensors out of the file, so that it may be moved, in the precision wanted.
-
-    Integers stay what they are.
-    """
-    owned = {}
-    for name, value in tensors.items():
-        wanted = dtype
-        if encoder_dtype is not None and name.startswith("image_encoder."):
-            wanted = encoder_dtype
-        if not value.is_floating_point():
-            wanted = value.dtype
-        owned[name] = value.to(wanted, copy=True).contiguous()
-    return owned
-
-
-def _universeg(tensors: Mapping[str, Tensor]) -> UniverSeg:
-    """Build UniverSeg of the size of its tensors."""
-    pattern = re.compile(r"enc_blocks\.\d+\.cross\.cross_conv\.weight")
-    weights = [value for name, value in sorted(tensors.items()) if pattern.fullmatch(name)]
-    # An image of C channels twice and a mask enter the first block.
-    channels = (weights[0].shape[1] - 1) // 2
-    return UniverSeg(
-        channels,
-        [value.shape[0] for value in weights],
-    )
-
-
-class HalfPrecision(nn.Module):
-    """An encoder that computes in half precision between float32 images and float32 embeddings.
-
-    Prompt encoder and decoder are a twentieth of the parameters and stay in float32.
-    """
-
-    def __init__(self, encoder: nn.Module, dtype: torch.dtype) -> None:
-        super().__init__()
-        self.encoder = encoder
-        self.dtype = dtype
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Embed normalised images."""
-        return self.encoder(x.to(self.dtype)).float()  # type: ignore[no-any-return]

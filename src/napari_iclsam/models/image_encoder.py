@@ -30,11 +30,16 @@ from segment_anything.modeling.image_encoder import Attention
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from napari_iclsam.models.global_attention import (
+    GlobalHeads,
+    attend_folded,
+    attend_one_by_one,
+    span_length,
+)
+
 _WINDOW = 14
 """Side of a window, in tokens."""
 
-_QUERIES = 256
-"""Queries of one head that attend over the whole grid at once."""
 
 _MLP_TOKENS = 1024
 """Tokens that a processor takes through the MLP at once: their hidden layer stays in its cache."""
@@ -72,35 +77,6 @@ class _Positions:
 
     rows: Tensor
     columns: Tensor
-
-
-@dataclass(frozen=True, slots=True)
-class _Heads:
-    """Attention over the whole grid, of all heads of B images or of one head.
-
-    Attributes
-    ----------
-    q, k, v : Tensor, (B, heads, T, c) or (T, c)
-    by_row, by_column : Tensor, (B, heads, T, size) or (T, size)
-        The relative positions' terms of the logits, for each row and for each column of keys.
-    """
-
-    q: Tensor
-    k: Tensor
-    v: Tensor
-    by_row: Tensor
-    by_column: Tensor
-
-    def one(self, image: int, head: int) -> _Heads:
-        """Return one head of one image."""
-        at = (image, head)
-        return _Heads(
-            q=self.q[at],
-            k=self.k[at],
-            v=self.v[at],
-            by_row=self.by_row[at],
-            by_column=self.by_column[at],
-        )
 
 
 class ImageEncoder(ImageEncoderViT):  # type: ignore[misc]
@@ -187,12 +163,12 @@ class ImageEncoder(ImageEncoderViT):  # type: ignore[misc]
         """Let each token attend to all: (B, T, C) -> (B, T, C)."""
         size = self._windows[-1].rows.stop
         heads = self._heads(index, attention, tokens)
-        attend = _attend_folded if tokens.is_cuda else _attend_one_by_one
+        attend = attend_folded if tokens.is_cuda else attend_one_by_one
         out = attend(heads)
         grid = out.flatten(2).unflatten(1, (size, size))
         return self._to_windows(grid)
 
-    def _heads(self, index: int, attention: Attention, tokens: Tensor) -> _Heads:
+    def _heads(self, index: int, attention: Attention, tokens: Tensor) -> GlobalHeads:
         """Project the tokens (B, T, C) of the whole grid, in the order of its rows."""
         size = self._windows[-1].rows.stop
         positions = self._relative_positions(index, attention, size)
@@ -205,7 +181,7 @@ class ImageEncoder(ImageEncoderViT):  # type: ignore[misc]
         rows = q.unflatten(2, (size, size))
         by_row = torch.einsum("nhyxc,ykc->nhyxk", rows, positions.rows)
         by_column = torch.einsum("nhyxc,xkc->nhyxk", rows, positions.columns)
-        return _Heads(
+        return GlobalHeads(
             q=q,
             k=k.contiguous(),
             v=v.contiguous(),
@@ -286,16 +262,11 @@ def _partition(size: int, window: int) -> Iterator[_Windows]:
     start = 0
     for rows, height in spans:
         for columns, width in spans:
-            count = _length(rows) * _length(columns)
+            count = span_length(rows) * span_length(columns)
             if count:
                 tokens = slice(start, start + count)
                 yield _Windows(tokens, rows, columns, height, width)
                 start += count
-
-
-def _length(span: slice) -> int:
-    length: int = span.stop - span.start
-    return length
 
 
 def _window_bias(q: Tensor, positions: _Positions, group: _Windows) -> Tensor:
@@ -348,95 +319,3 @@ def _add_mlp(block: Any, tokens: Tensor) -> None:
     at_once = _MLP_TOKENS if tokens.is_cpu else len(flat)
     for part in flat.split(at_once):
         part.add_(block.mlp(block.norm2(part)))
-
-
-def _attend_one_by_one(heads: _Heads) -> Tensor:
-    """Attend head by head, as a processor does it best: (B, T, heads, c)."""
-    images, count, tokens, channels = heads.q.shape
-    out = heads.q.new_empty(images, tokens, count, channels)
-    # In half precision, processors take twice as long for the fused kernel.
-    attend = _attend_fused if heads.q.dtype == torch.float32 else _attend_by_products
-    for image in range(images):
-        for head in range(count):
-            one = heads.one(image, head)
-            attend(one, out[image, :, head])
-    return out
-
-
-def _attend_fused(head: _Heads, out: Tensor) -> None:
-    """Attend with one head by PyTorch's fused kernel, some queries at a time.
-
-    Parameters
-    ----------
-    head : _Heads
-    out : Tensor, (T, c)
-        Takes the result.
-    """
-    k = head.k[None, None]
-    v = head.v[None, None]
-    for part in _parts(len(head.q)):
-        q = head.q[None, None, part]
-        by_row = head.by_row[part, :, None]
-        by_column = head.by_column[part, None, :]
-        bias = (by_row + by_column).flatten(1)
-        attended = F.scaled_dot_product_attention(q, k, v, attn_mask=bias)
-        out[part] = attended[0, 0]
-
-
-def _attend_by_products(head: _Heads, out: Tensor) -> None:
-    """Attend with one head step by step; parameters as of `_attend_fused`."""
-    scale = head.k.shape[-1] ** -0.5
-    keys = (head.k * scale).T.contiguous()
-    buffer = head.q.new_empty(_QUERIES, len(head.k))
-    for part in _parts(len(head.q)):
-        logits = buffer[: _length(part)]
-        torch.mm(head.q[part], keys, out=logits)
-        by_row = head.by_row[part, :, None]
-        by_column = head.by_column[part, None, :]
-        # In place, because fresh memory takes longer than the sum.
-        grid = logits.unflatten(1, (by_row.shape[1], -1))
-        grid.add_(by_row)
-        grid.add_(by_column)
-        weights = torch.softmax(logits, dim=1, out=logits)
-        out[part] = weights @ head.v
-
-
-def _attend_folded(heads: _Heads) -> Tensor:
-    """Attend with all heads in one call: relative positions as further channels of the product.
-
-    A graphics card waits for many small calls longer than for a larger product.
-
-    Returns
-    -------
-    Tensor, (B, T, heads, c)
-    """
-    rows = heads.by_row.shape[-1]
-    columns = heads.by_column.shape[-1]
-    place = _one_hot_places((rows, columns), heads.k)
-    of_all = place.expand(*heads.k.shape[:2], -1, -1)
-    scaled = heads.q * heads.q.shape[-1] ** -0.5
-    queries = torch.cat([scaled, heads.by_row, heads.by_column], dim=-1)
-    keys = torch.cat([heads.k, of_all], dim=-1)
-    attended = F.scaled_dot_product_attention(
-        queries,
-        keys,
-        heads.v,
-        scale=1.0,
-    )
-    return attended.transpose(1, 2)
-
-
-def _one_hot_places(size: tuple[int, int], like: Tensor) -> Tensor:
-    """Return row and column of each cell, one-hot: (rows * columns, rows + columns)."""
-    rows, columns = size
-    index = torch.arange(rows * columns, device=like.device)
-    row = F.one_hot(index // columns, rows)
-    column = F.one_hot(index % columns, columns)
-    places = torch.cat([row, column], dim=1)
-    return places.to(like.dtype)
-
-
-def _parts(count: int) -> Iterator[slice]:
-    """Split queries into parts of at most `_QUERIES`."""
-    for start in range(0, count, _QUERIES):
-        yield slice(start, min(start + _QUERIES, count))

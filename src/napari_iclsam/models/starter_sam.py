@@ -21,7 +21,6 @@ The module knows no files.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from itertools import pairwise
 
 import torch
 from torch import Tensor, nn
@@ -38,6 +37,19 @@ from napari_iclsam.models.prompt_maps import (
 )
 from napari_iclsam.models.prompts import Prompts
 from napari_iclsam.models.ridge import fit_ridge
+from napari_iclsam.models.starter_layers import (
+    Block,
+    ChannelNorm,
+    Down,
+    Lateral,
+    Levels,
+    blocks_of,
+    conv3,
+    double_size,
+    downs_between,
+    ups_between,
+    weighted_mean,
+)
 
 STRIDE = 8
 """Input pixels of a cell of the embedding."""
@@ -54,17 +66,11 @@ _PYRAMID = 128
 _DETAIL = 32
 """Channels of the detail."""
 
-_COARSE_KEYS = 64
-"""Channels of the ridge similarity on the embedding."""
-
-_FINE_KEYS = 24
-"""Channels of the ridge similarity on the detail."""
+_COARSE_KEYS, _FINE_KEYS = 64, 24
+"""Channels of the ridge similarity on the embedding and on the detail."""
 
 _COARSE_MAPS = 4
 """Channels at stride 8: coarse and fine similarity, guidance and its presence."""
-
-Levels = tuple[int, int, int, int]
-"""A number for each of the strides 4, 8, 16 and 32."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,79 +89,6 @@ class Similarity:
 
     coarse: Tensor
     fine: Tensor
-
-
-class _ChannelNorm(nn.LayerNorm):
-    """Layer normalisation over the channels of each pixel.
-
-    It does not depend on padding, batch or size of the image.
-    """
-
-    def forward(self, input: Tensor) -> Tensor:  # noqa: A002 (the name in the class it extends)
-        channels_last = input.permute(0, 2, 3, 1)
-        return super().forward(channels_last).permute(0, 3, 1, 2)
-
-
-class _Block(nn.Module):
-    """A residual pair of 3 x 3 convolutions with the normalisation in front."""
-
-    def __init__(self, channels: int) -> None:
-        super().__init__()
-        self.norm = _ChannelNorm(channels)
-        self.first = _conv3(channels, channels)
-        self.second = _conv3(channels, channels)
-
-    def forward(self, x: Tensor) -> Tensor:
-        hidden = self.first(F.relu(self.norm(x)))
-        change: Tensor = self.second(F.relu(hidden))
-        return x + change
-
-
-class _Down(nn.Sequential):
-    """Normalise and halve the resolution."""
-
-    def __init__(self, channels_in: int, channels_out: int) -> None:
-        halve = nn.Conv2d(channels_in, channels_out, 3, 2, 1)
-        super().__init__(
-            _ChannelNorm(channels_in),
-            nn.ReLU(),
-            halve,
-        )
-
-
-class _Lateral(nn.Sequential):
-    """Normalise a level and bring it to the channels of the pyramid."""
-
-    def __init__(self, channels_in: int, channels_out: int) -> None:
-        norm = _ChannelNorm(channels_in)
-        super().__init__(norm, nn.Conv2d(channels_in, channels_out, 1))
-
-
-def _conv3(channels_in: int, channels_out: int) -> nn.Conv2d:
-    return nn.Conv2d(channels_in, channels_out, 3, padding=1)
-
-
-def _stage(width: int, depth: int) -> nn.Sequential:
-    """Stack residual blocks."""
-    blocks = [_Block(width) for _ in range(depth)]
-    return nn.Sequential(*blocks)
-
-
-def _downs(widths: Levels) -> nn.ModuleList:
-    """Make the steps between neighboring levels."""
-    downs = nn.ModuleList()
-    for finer, coarser in pairwise(widths):
-        downs.append(_Down(finer, coarser))
-    return downs
-
-
-def _double(x: Tensor) -> Tensor:
-    return F.interpolate(
-        x,
-        scale_factor=2.0,
-        mode="bilinear",
-        align_corners=False,
-    )
 
 
 class Encoder(nn.Module):
@@ -179,22 +112,22 @@ class Encoder(nn.Module):
         super().__init__()
         # Parameters are drawn in this order: another order would be another training.
         halve = nn.Conv2d(3, _STEM, 3, 2, 1)
-        self.stem = nn.Sequential(halve, _Down(_STEM, widths[0]))
-        self.downs = _downs(widths)
-        self.stages = nn.ModuleList(map(_stage, widths, depths))
+        self.stem = nn.Sequential(halve, Down(_STEM, widths[0]))
+        self.downs = downs_between(widths)
+        self.stages = nn.ModuleList(map(blocks_of, widths, depths))
         self.laterals = nn.ModuleList()
         for width in widths[1:]:
-            self.laterals.append(_Lateral(width, _PYRAMID))
-        self.merge = _Block(_PYRAMID)
+            self.laterals.append(Lateral(width, _PYRAMID))
+        self.merge = Block(_PYRAMID)
         self.embed = nn.Sequential(
-            _ChannelNorm(_PYRAMID),
+            ChannelNorm(_PYRAMID),
             nn.ReLU(),
-            _conv3(_PYRAMID, embedding_channels),
-            _ChannelNorm(embedding_channels),
+            conv3(_PYRAMID, embedding_channels),
+            ChannelNorm(embedding_channels),
         )
-        self.detail_lateral = _Lateral(widths[0], detail_channels)
+        self.detail_lateral = Lateral(widths[0], detail_channels)
         self.detail_top = nn.Conv2d(_PYRAMID, detail_channels, 1)
-        self.detail_norm = _ChannelNorm(detail_channels)
+        self.detail_norm = ChannelNorm(detail_channels)
 
     def forward(self, pixels: Tensor) -> Features:
         """Embed normalised images (B, 3, H, W)."""
@@ -202,9 +135,9 @@ class Encoder(nn.Module):
         top = self.laterals[2](levels[3])
         for level in (1, 0):
             lateral = self.laterals[level](levels[level + 1])
-            top = lateral + _double(top)
+            top = lateral + double_size(top)
         top = self.merge(top)
-        coarse = _double(self.detail_top(top))
+        coarse = double_size(self.detail_top(top))
         detail = self.detail_norm(self.detail_lateral(levels[0]) + coarse)
         return Features(embedding=self.embed(top), detail=detail)
 
@@ -239,16 +172,16 @@ class Decoder(nn.Module):
         self.embedding = nn.Conv2d(embedding_channels, widths[1], 1)
         self.coarse_key = nn.Conv2d(embedding_channels, _COARSE_KEYS, 1)
         self.fine_key = nn.Conv2d(detail_channels, _FINE_KEYS, 1)
-        self.fine = _conv3(fine_maps, widths[0])
-        self.coarse = _conv3(_COARSE_MAPS, widths[1])
-        self.descend = nn.ModuleList(map(_Block, widths))
-        self.downs = _downs(widths)
-        self.ups = _ups(widths)
-        self.ascend = nn.ModuleList(map(_Block, widths[:3]))
+        self.fine = conv3(fine_maps, widths[0])
+        self.coarse = conv3(_COARSE_MAPS, widths[1])
+        self.descend = nn.ModuleList(map(Block, widths))
+        self.downs = downs_between(widths)
+        self.ups = ups_between(widths)
+        self.ascend = nn.ModuleList(map(Block, widths[:3]))
         self.out = nn.Sequential(
-            _ChannelNorm(widths[0]),
+            ChannelNorm(widths[0]),
             nn.ReLU(),
-            _conv3(widths[0], 4),
+            conv3(widths[0], 4),
         )
         self.quality = nn.Sequential(
             nn.Linear(2 * widths[1], 64),
@@ -263,8 +196,8 @@ class Decoder(nn.Module):
         fine_keys = self.fine_key(features.detail)
         coarse = Regions(maps.inside, maps.around)
         fine = Regions(
-            _double(maps.inside),
-            _double(maps.around),
+            double_size(maps.inside),
+            double_size(maps.around),
         )
         return Similarity(
             coarse=_ridge_similarity(coarse_keys, coarse, owner),
@@ -326,7 +259,7 @@ class Decoder(nn.Module):
 
     def _up(self, level: int, x: Tensor, skip: Tensor) -> Tensor:
         """Go up to a level and join its skip."""
-        finer = _double(self.ups[level](x))
+        finer = double_size(self.ups[level](x))
         joined: Tensor = self.ascend[level](skip + finer)
         return joined
 
@@ -345,25 +278,10 @@ class Decoder(nn.Module):
         # A soft mask keeps the doubts of its edges.
         probability = torch.sigmoid(logits)[:, None]
         weight = F.avg_pool2d(probability, 4)
-        inside = _weighted_mean(coarse, weight)
-        around = _weighted_mean(coarse, 1 - weight)
+        inside = weighted_mean(coarse, weight)
+        around = weighted_mean(coarse, 1 - weight)
         estimate: Tensor = self.quality(torch.cat([inside, around], dim=1))
         return torch.sigmoid(estimate[:, 0].float())
-
-
-def _ups(widths: Levels) -> nn.ModuleList:
-    """Make the steps from each level to the finer one."""
-    ups = nn.ModuleList()
-    for finer, coarser in pairwise(widths):
-        ups.append(nn.Conv2d(coarser, finer, 1))
-    return ups
-
-
-def _weighted_mean(x: Tensor, weight: Tensor) -> Tensor:
-    """Average x (N, C, G, G) with weights (N, 1, G, G): (N, C)."""
-    # An empty mask has no weights at all.
-    total = weight.sum((2, 3)) + 1e-3
-    return (x * weight).sum((2, 3)) / total
 
 
 class StarterSam(nn.Module):

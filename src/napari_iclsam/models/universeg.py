@@ -20,7 +20,7 @@ resolution. The module knows no files and no devices.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import cast
@@ -29,18 +29,25 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from napari_iclsam.models.support_groups import (
+    CollectedGroups,
+    GroupMean,
+    Groups,
+    PooledSupport,
+    TargetAndSupport,
+    group_size,
+    guide_pooled,
+    halve_pair,
+    join_pooled,
+    joined_groups,
+    over_pairs,
+    pool,
+    pool_upsampled,
+    upsample,
+)
+
 SLOPE = 0.01
 """Negative slope of the leaky rectifiers."""
-
-
-Groups = Sequence[Tensor]
-"""A support tensor (B, S, C, H, W) as groups of pairs, (B, s, C, H, W) each."""
-
-_GROUP = 4
-"""Pairs of a group on a processor; a graphics card takes all at once."""
-
-_ALL = 1 << 16
-"""More pairs than any support set has."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,30 +71,6 @@ class SupportFeatures:
 
 
 @dataclass(frozen=True, slots=True)
-class _Pooled:
-    """A support tensor of which only the mean and the energy are still needed.
-
-    Attributes
-    ----------
-    mean : Tensor, (B, C, H, W)
-        Over the pairs.
-    energy : Tensor, (B, 1, H, W), optional
-        Sum of squares over pairs and channels; None without guidance.
-    """
-
-    mean: Tensor
-    energy: Tensor | None
-
-
-@dataclass(frozen=True, slots=True)
-class _Pair:
-    """Target (B, F, H, W) and groups of the support at one level."""
-
-    u: Tensor
-    v: Groups
-
-
-@dataclass(frozen=True, slots=True)
 class _FirstLevel:
     """Output of the first block with a query.
 
@@ -95,15 +78,15 @@ class _FirstLevel:
     ----------
     u : Tensor, (B, F, H, W)
         Target, for the skip to the last block.
-    halved : _Pair
+    halved : TargetAndSupport
         Target and support at half the size.
-    pooled : _Pooled
+    pooled : PooledSupport
         Of the support, for the skip to the last block.
     """
 
     u: Tensor
-    halved: _Pair
-    pooled: _Pooled
+    halved: TargetAndSupport
+    pooled: PooledSupport
 
 
 class _Conv(nn.Module):
@@ -192,7 +175,7 @@ class CrossBlock(nn.Module):
         result: Tensor = self.target.vmapped(z_mean)
         return result
 
-    def forward(self, u: Tensor, v: Iterable[Tensor]) -> _Pair:
+    def forward(self, u: Tensor, v: Iterable[Tensor]) -> TargetAndSupport:
         """Return u' (B, F, H, W) and groups of v' with F channels.
 
         Parameters
@@ -202,14 +185,14 @@ class CrossBlock(nn.Module):
             Groups, each taken once.
         """
         half_u = self.cross_target(u)
-        mean = _Mean()
+        mean = GroupMean()
         outputs = []
         for group in v:
-            half_v = _over_pairs(self.cross_support, group)
+            half_v = over_pairs(self.cross_support, group)
             mean.add(half_v)
             z = half_v + half_u[:, None]
-            outputs.append(_over_pairs(self.support.vmapped, z))
-        return _Pair(self.target_output(half_u + mean.value()), outputs)
+            outputs.append(over_pairs(self.support.vmapped, z))
+        return TargetAndSupport(self.target_output(half_u + mean.value()), outputs)
 
 
 class UniverSeg(nn.Module):
@@ -264,12 +247,12 @@ class UniverSeg(nn.Module):
         """
         block = cast(CrossBlock, self.enc_blocks[0])
         pairs = torch.cat([images, masks], dim=2)
-        mean = _Mean()
+        mean = GroupMean()
         outputs = []
-        for group in pairs.split(_group_size(images), dim=1):
-            half_v = _over_pairs(block.cross_support, group)
+        for group in pairs.split(group_size(images), dim=1):
+            half_v = over_pairs(block.cross_support, group)
             mean.add(half_v)
-            output = _over_pairs(block.support.vmapped.conv, half_v)
+            output = over_pairs(block.support.vmapped.conv, half_v)
             outputs.append(output.movedim(2, -1))
 
         convolved = torch.cat(outputs, dim=1)
@@ -304,9 +287,9 @@ class UniverSeg(nn.Module):
         first = self._first_block(query, support, guided=guided)
         levels = self._descend(first.halved)
         deepest = self._ascend(levels, guidance)
-        u = torch.cat([_up(deepest.u), first.u], dim=1)
-        pooled = _pool_upsampled(deepest.v, guided=guided)
-        v = _join(pooled, first.pooled)
+        u = torch.cat([upsample(deepest.u), first.u], dim=1)
+        pooled = pool_upsampled(deepest.v, guided=guided)
+        v = join_pooled(pooled, first.pooled)
         return self._last_block(u, v, guidance)
 
     def meet(self, level: int, u: Tensor, v: Groups) -> Tensor:
@@ -333,42 +316,42 @@ class UniverSeg(nn.Module):
             padding=1,
         )
         shared = shared.unflatten(0, (tasks, -1))
-        collected = _Collected(guided=guided)
+        collected = CollectedGroups(guided=guided)
         halved = []
-        for part in support.support.split(_group_size(query), dim=1):
+        for part in support.support.split(group_size(query), dim=1):
             convolved = part[:, None] + shared[:, :, None]
-            v = _over_pairs(vmapped.activate, convolved.flatten(0, 1))
-            halved.append(_over_pairs(_pool, v))
+            v = over_pairs(vmapped.activate, convolved.flatten(0, 1))
+            halved.append(over_pairs(pool, v))
             collected.add(v)
-        pair = _Pair(_pool(u), halved)
+        pair = TargetAndSupport(pool(u), halved)
         return _FirstLevel(u, pair, collected.value())
 
-    def _descend(self, pair: _Pair) -> list[_Pair]:
+    def _descend(self, pair: TargetAndSupport) -> list[TargetAndSupport]:
         """Run the encoder blocks after the first: the output of each, before it is halved."""
-        levels: list[_Pair] = []
+        levels: list[TargetAndSupport] = []
         for level, block in enumerate(self.enc_blocks[1:], start=1):
             if levels:
-                pair = _halve(pair)
+                pair = halve_pair(pair)
             pair = block(pair.u, pair.v)
             u = self.meet(level, pair.u, pair.v)
-            pair = _Pair(u, pair.v)
+            pair = TargetAndSupport(u, pair.v)
             levels.append(pair)
         return levels
 
-    def _ascend(self, levels: list[_Pair], guidance: Tensor | None) -> _Pair:
+    def _ascend(self, levels: list[TargetAndSupport], guidance: Tensor | None) -> TargetAndSupport:
         """Run the decoder blocks before the last."""
         *skips, pair = levels
         for block in self.dec_blocks[:-1]:
             skip = skips.pop()
-            v = _joined(pair.v, skip.v, guidance)
-            u = torch.cat([_up(pair.u), skip.u], dim=1)
+            v = joined_groups(pair.v, skip.v, guidance)
+            u = torch.cat([upsample(pair.u), skip.u], dim=1)
             pair = block(u, v)
         return pair
 
-    def _last_block(self, u: Tensor, v: _Pooled, guidance: Tensor | None) -> Tensor:
+    def _last_block(self, u: Tensor, v: PooledSupport, guidance: Tensor | None) -> Tensor:
         """Run the last decoder block, whose support output is not needed."""
         block = cast(CrossBlock, self.dec_blocks[-1])
-        mean = v.mean if guidance is None else _guide_pooled(v, guidance)
+        mean = v.mean if guidance is None else guide_pooled(v, guidance)
         z_mean = block.cross_target(u) + block.cross_support(mean)
         logits: Tensor = self.out_conv.conv(block.target_output(z_mean))
         return logits
@@ -378,172 +361,3 @@ def _decoder_blocks(features: Sequence[int], groups: int) -> Iterator[CrossBlock
     """Make the decoder blocks, coarsest first, each of a level and the next finer skip."""
     for deep, skip in pairwise(list(features)[::-1]):
         yield CrossBlock(deep + skip, deep + skip, skip, groups)
-
-
-class _Mean:
-    """The mean over pairs of groups that come one after the other."""
-
-    def __init__(self) -> None:
-        self._sum: Tensor | None = None
-        self._pairs = 0
-
-    def add(self, group: Tensor) -> None:
-        """Add a group (B, s, C, H, W)."""
-        channels, *size = group.shape[2:]
-        # In the order of memory, channels last, the sum is ten times as fast.
-        flat = group.movedim(2, -1).flatten(2)
-        total = flat.sum(dim=1).view(-1, *size, channels)
-        total = total.movedim(-1, 1)
-        self._sum = total if self._sum is None else self._sum + total
-        self._pairs += group.shape[1]
-
-    def value(self) -> Tensor:
-        """Return the mean, (B, C, H, W)."""
-        assert self._sum is not None
-        return self._sum / self._pairs
-
-
-class _Collected:
-    """Mean and, with guidance, energy over pairs of groups that come one after the other."""
-
-    def __init__(self, *, guided: bool) -> None:
-        self._guided = guided
-        self._mean = _Mean()
-        self._energies: list[Tensor] = []
-
-    def add(self, group: Tensor) -> None:
-        """Add a group (B, s, C, H, W)."""
-        self._mean.add(group)
-        if self._guided:
-            self._energies.append(_energy(group))
-
-    def value(self) -> _Pooled:
-        """Return both."""
-        # Energies are wanted by guidance alone.
-        energy = torch.stack(self._energies).sum(dim=0) if self._guided else None
-        return _Pooled(self._mean.value(), energy)
-
-
-def _group_size(x: Tensor) -> int:
-    return _GROUP if x.device.type == "cpu" else _ALL
-
-
-def _over_pairs(function: Callable[[Tensor], Tensor], v: Tensor) -> Tensor:
-    """Apply a function of (N, C, H, W), channels last, to (B, S, C, H, W)."""
-    flat = v.flatten(0, 1).contiguous(memory_format=torch.channels_last)
-    result = function(flat)
-    pairs: Tensor = result.unflatten(0, v.shape[:2])
-    return pairs
-
-
-def _pool(x: Tensor) -> Tensor:
-    return F.max_pool2d(x, 2)
-
-
-def _halve(pair: _Pair) -> _Pair:
-    """Halve the size of target and support."""
-    v = [_over_pairs(_pool, group) for group in pair.v]
-    return _Pair(_pool(pair.u), v)
-
-
-def _up(x: Tensor) -> Tensor:
-    return F.interpolate(
-        x,
-        scale_factor=2,
-        mode="bilinear",
-        align_corners=True,
-    )
-
-
-def _factor(guidance: Tensor, size: torch.Size) -> Tensor:
-    """Return the factor of each pixel, (B, 1, h, w)."""
-    resized = F.interpolate(
-        guidance,
-        size=size,
-        mode="bilinear",
-        align_corners=False,
-    )
-    return resized.exp()
-
-
-def _joined(v: Groups, skip: Groups, guidance: Tensor | None) -> Iterator[Tensor]:
-    """Join each group with its skip, guided or not."""
-    if guidance is None:
-        return _upsampled_beside(v, skip)
-    return _guide(v, skip, guidance)
-
-
-def _upsampled_beside(v: Groups, skip: Groups) -> Iterator[Tensor]:
-    """Upsample each group and concatenate it with its skip."""
-    for deep, fine in zip(v, skip, strict=True):
-        upsampled = _up(deep.flatten(0, 1))
-        skipped = fine.flatten(0, 1)
-        joined = torch.cat([upsampled, skipped], dim=1)
-        yield joined.unflatten(0, fine.shape[:2])
-
-
-def _guide(v: Groups, skip: Groups, guidance: Tensor) -> Iterator[Tensor]:
-    """Upsample and concatenate as `_upsampled_beside`, weight, and restore the L2 norm."""
-    weights = _factor(guidance, skip[0].shape[-2:])
-    energies = []
-    for deep, fine in zip(v, skip, strict=True):
-        upsampled = _over_pairs(_up, deep)
-        energies.append(_energy(upsampled) + _energy(fine))
-    energy = torch.stack(energies).sum(dim=0)
-    # The norm is that of all pairs, so one factor holds for all groups.
-    factor = weights * _restore_norm(energy, weights)
-    factor = factor.to(skip[0].dtype)
-    for group in _upsampled_beside(v, skip):
-        yield group * factor[:, None]
-
-
-def _energy(v: Tensor) -> Tensor:
-    """Sum the squares of (B, S, C, H, W) over pairs and channels, (B, 1, H, W)."""
-    norms: Tensor = torch.linalg.vector_norm(v, dim=2)
-    return norms.square().sum(dim=1, keepdim=True)
-
-
-def _guide_pooled(v: _Pooled, guidance: Tensor) -> Tensor:
-    """Return the mean over pairs that the output of `_guide` for the whole tensor would have."""
-    assert v.energy is not None
-    weights = _factor(guidance, v.mean.shape[-2:])
-    factor = weights * _restore_norm(v.energy, weights)
-    return v.mean * factor.to(v.mean.dtype)
-
-
-def _restore_norm(energy: Tensor, weights: Tensor) -> Tensor:
-    """Return the factor (B, 1, 1, 1) that gives a weighted tensor its former L2 norm.
-
-    It is 1 for a tensor of zeros.
-    """
-    pixels = (1, 2, 3)
-    weighted = energy * weights.square()
-    before = energy.sum(dim=pixels)
-    after = weighted.sum(dim=pixels)
-    # Without a division by zero, even in the branch that is not taken: its gradient would be NaN.
-    tiny = torch.finfo(after.dtype).tiny
-    quotient = before / after.clamp_min(tiny)
-    ratio = torch.where(after > 0, quotient, 1.0)
-    return ratio.sqrt()[:, None, None, None]
-
-
-def _pool_upsampled(v: Groups, *, guided: bool) -> _Pooled:
-    """Pool over pairs as if all had been upsampled: upsampling is linear, squaring is not."""
-    mean = _Mean()
-    energies = []
-    for group in v:
-        mean.add(group)
-        if guided:
-            upsampled = _over_pairs(_up, group)
-            energies.append(_energy(upsampled))
-    energy = torch.stack(energies).sum(dim=0) if guided else None
-    return _Pooled(_up(mean.value()), energy)
-
-
-def _join(deep: _Pooled, skip: _Pooled) -> _Pooled:
-    """Concatenate two pooled tensors along their channels."""
-    energy = None
-    if deep.energy is not None and skip.energy is not None:
-        energy = deep.energy + skip.energy
-    mean = torch.cat([deep.mean, skip.mean], dim=1)
-    return _Pooled(mean, energy)

@@ -11,7 +11,7 @@ from typing import Literal
 
 import platformdirs
 
-from napari_iclsam.weights.catalogue import Weights
+from napari_iclsam.weights.entry import Weights
 
 HOME = "NAPARI_ICLSAM_HOME"
 """Environment variable that names the folder for everything that this package keeps."""

@@ -16,7 +16,7 @@ from napari_iclsam.core.encoder.device import choose_precision
 from napari_iclsam.core.encoder.embedding import Embedding
 from napari_iclsam.core.encoder.runner import PromptableRunner, Prompts
 from napari_iclsam.core.images.geometry import Frame
-from napari_iclsam.models.build import HalfPrecision
+from napari_iclsam.models.assembly import HalfPrecision
 from napari_iclsam.models.features import Features
 from napari_iclsam.models.sam import Sam, vit_encoder
 from napari_iclsam.models.universeg import UniverSeg

@@ -23,9 +23,9 @@ from napari_iclsam.core.images.support import SupportSet
 from napari_iclsam.core.in_context.coarse_to_fine import (
     EncodedSupport,
     InContextOutput,
-    nearest_examples,
     segment_in_context,
 )
+from napari_iclsam.core.in_context.nearest import nearest_examples
 from napari_iclsam.core.networks import LoadedSam, Networks
 from napari_iclsam.core.segmenter import ICLSAM
 from napari_iclsam.core.task import Task

@@ -33,7 +33,8 @@ from napari_iclsam.core.networks import ModelFacts, Networks
 from napari_iclsam.core.prediction import Progress
 from napari_iclsam.core.recipe import Recipe, resolve
 from napari_iclsam.models.build import build_icl
-from napari_iclsam.models.starter_icl import StarterIcl, TwoScales
+from napari_iclsam.models.starter_icl import StarterIcl
+from napari_iclsam.models.two_scales import TwoScales
 
 Scene = Callable[..., tuple[NDArray[np.uint8], NDArray[np.int64]]]
 

@@ -15,7 +15,7 @@ from napari_iclsam.core.in_context.coarse_to_fine import encode_full_images, ful
 from napari_iclsam.core.in_context.runner import InContextRunner
 from napari_iclsam.core.recipe import PAPER, Recipe, resolve
 from napari_iclsam.core.settings import Settings
-from napari_iclsam.models.starter_icl import TwoScales
+from napari_iclsam.models.two_scales import TwoScales
 from napari_iclsam.models.universeg import UniverSeg
 
 AUTO = resolve(Settings())

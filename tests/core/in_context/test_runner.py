@@ -7,7 +7,7 @@ import torch
 
 from napari_iclsam.core.in_context.runner import InContextRunner, select_tasks
 from napari_iclsam.core.recipe import AUTO
-from napari_iclsam.models.starter_icl import TwoScales
+from napari_iclsam.models.two_scales import TwoScales
 from napari_iclsam.models.universeg import UniverSeg
 
 

@@ -25,7 +25,7 @@ from qtpy.QtWidgets import (
 )
 
 from napari_iclsam.weights import download, folders
-from napari_iclsam.weights.catalogue import Weights
+from napari_iclsam.weights.entry import Weights
 from napari_iclsam.weights.transfer import Cancelled, OnProgress, Transfer
 
 Work = Callable[[OnProgress, Cancelled], Path]

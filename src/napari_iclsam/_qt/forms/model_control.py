@@ -17,8 +17,8 @@ from napari_iclsam._qt.preferences import Preferences
 from napari_iclsam._qt.run.request import Request
 from napari_iclsam._qt.run.run_bar import RunBar
 from napari_iclsam._qt.run.run_step import RunSummary
-from napari_iclsam.weights.catalogue import Weights
 from napari_iclsam.weights.download import MissingWeights
+from napari_iclsam.weights.entry import Weights
 
 
 class ModelControl(QObject):

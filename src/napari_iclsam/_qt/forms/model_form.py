@@ -11,16 +11,10 @@ from napari_iclsam._qt.dialogs.weights_dialog import readable
 from napari_iclsam._qt.forms.form_rows import form_rows
 from napari_iclsam._qt.forms.layer_combo import shrinkable
 from napari_iclsam.core.model_choice import ModelChoice
-from napari_iclsam.weights.catalogue import (
-    CATALOGUE,
-    EXPERTS,
-    Kind,
-    Weights,
-    expert_names,
-    lookup,
-    names,
-)
+from napari_iclsam.weights.catalogue import CATALOGUE, EXPERTS
 from napari_iclsam.weights.download import status
+from napari_iclsam.weights.entry import Kind, Weights
+from napari_iclsam.weights.lookup import expert_names, lookup, names
 
 DEVICES = {
     "auto": "Automatic",

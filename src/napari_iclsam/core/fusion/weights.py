@@ -6,7 +6,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from napari_iclsam.weights.catalogue import FusionDefault
+from napari_iclsam.weights.entry import FusionDefault
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,20 +2,16 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from scipy import ndimage
 from torch import Tensor
-from torch.nn import functional as F
 
-from napari_iclsam.core.encoder.embedding import EmbeddedImage, Embedding
+from napari_iclsam.core.encoder.embedding import EmbeddedImage
 from napari_iclsam.core.encoder.examples import Examples, Masks
-from napari_iclsam.core.fusion.threshold import best_bin, histogram, lower_edge
 from napari_iclsam.core.images.crops import (
     Crop,
     Region,
@@ -26,6 +22,7 @@ from napari_iclsam.core.images.crops import (
 )
 from napari_iclsam.core.images.geometry import resize
 from napari_iclsam.core.in_context.localisation import ObjectTemplate, fit_template, localise
+from napari_iclsam.core.in_context.logit_sum import LogitSum, find_foreground
 from napari_iclsam.core.in_context.resolution import (
     FIND,
     OUTLINE,
@@ -42,17 +39,6 @@ _CROP_FACTORS = (2.2, 1.3)
 
 _FULL = 0.9
 """Crops larger than this part of the images show nothing new."""
-
-_COMPONENT = 0.15
-"""A component counts as found if it has this share of the largest one's sum of probabilities."""
-
-_CANVAS = 1024
-"""Logits are summed at the size of the image, or smaller, so that its longer side has at most so
-many pixels."""
-
-_LATTICE = 512
-"""What was found is read at every n-th pixel, so that there are at most so many on the longer
-side."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -228,21 +214,6 @@ def segment_in_context(
     return InContextOutput(full_image, torch.sigmoid(refined))
 
 
-def nearest_examples(examples: Examples, query: Embedding, count: int) -> Examples:
-    """Return the examples whose embeddings are most similar to the query's, in the set's order.
-
-    Similarity is the cosine of their means over the image, less the mean of the support.
-    """
-    embeddings = (query, *examples.of_expert(0))
-    of_each = [embedding.cells.mean(dim=(-2, -1)) for embedding in embeddings]
-    means = torch.stack(of_each)
-    # what all images share says nothing of which are alike
-    directions = F.normalize(means - means[1:].mean(dim=0), dim=1)
-    similarities = directions[1:] @ directions[0]
-    # in the order of the set, so that equal choices give equal sums
-    return examples.subset(sorted(torch.topk(similarities, count).indices.tolist()))
-
-
 def encode_support(
     runner: InContextRunner, examples: Examples, encoded: EncodedSupport | None = None
 ) -> EncodedSupport:
@@ -356,41 +327,6 @@ def _segment_full_image(
     return runner.segment(encoded.contexts, images, guidance)
 
 
-class _LogitSum:
-    """Sum of the logits of full image and crops, and how many of them there are at each pixel.
-
-    Attributes
-    ----------
-    total, count : Tensor, (L, 1, h, w)
-    """
-
-    def __init__(self, full_image: Tensor, shape: tuple[int, int]) -> None:
-        scale = min(1.0, _CANVAS / max(shape))
-        height = max(1, round(scale * shape[0]))
-        width = max(1, round(scale * shape[1]))
-        # a copy, since the sum grows in place and the logits are used again
-        self.total = resize(full_image, (height, width)).clone()
-        # the full image covers each pixel once, so that no division by zero is possible
-        self.count = torch.ones_like(self.total)
-
-    def add(self, label: int, crop: Crop, logits: Tensor) -> None:
-        """Add the logits (1, s, s) of a crop."""
-        height, width = self.total.shape[-2:]
-        rows, columns = crop.slices((height, width))
-        part = self.total[label, :, rows, columns]
-        size = (part.shape[-2], part.shape[-1])
-        part += resize(logits[None], size)[0]
-        self.count[label, :, rows, columns] += 1
-
-    def mean(self) -> Tensor:
-        """Return the mean logits, (L, 1, h, w)."""
-        return self.total / self.count
-
-    def mean_of(self, label: int) -> Tensor:
-        """Return the mean logits of a label, (h, w)."""
-        return self.total[label, 0] / self.count[label, 0]
-
-
 def _segment_crops(
     runner: InContextRunner,
     encoded: EncodedSupport,
@@ -400,7 +336,7 @@ def _segment_crops(
 ) -> Tensor:
     """Return the mean logits of all stages, (L, 1, h, w)."""
     expected = localise(encoded.templates, query.embedding)
-    logit_sum = _LogitSum(logits, query.shape)
+    logit_sum = LogitSum(logits, query.shape)
     for stage in encoded.crop_stages:
         planned = {}
         for label, size in stage.sizes.items():
@@ -453,21 +389,3 @@ def _segment_turn(
         torch.cat(images),
         torch.cat(guides),
     )
-
-
-def find_foreground(logits: Tensor) -> Region | None:
-    """Return where logits (h, w) show foreground, without small components; None if nowhere."""
-    # components are found on the CPU, where large images take long, and a box needs no single
-    # pixels
-    step = math.ceil(max(logits.shape) / _LATTICE)
-    sampled = logits[step // 2 :: step, step // 2 :: step]
-    counts = histogram(sampled.flatten()[None])
-    threshold = lower_edge(best_bin(counts))
-    mask = (sampled >= threshold).cpu().numpy()
-    components, _ = ndimage.label(mask)
-    probabilities = torch.sigmoid(sampled).cpu().numpy() * mask
-    # by probability and not by area: a large, doubtful component is no reason to move a crop
-    sums = np.bincount(components.ravel(), probabilities.ravel())
-    is_large = sums >= _COMPONENT * sums.max()
-    large = is_large[components]
-    return find_region(mask & large)

@@ -16,7 +16,7 @@ from napari_iclsam.core.encoder.autocast import computing_in
 from napari_iclsam.core.images.geometry import resize, resize_mask
 from napari_iclsam.core.images.intensity import unit_channels
 from napari_iclsam.core.recipe import Recipe
-from napari_iclsam.models.starter_icl import TwoScalesContext
+from napari_iclsam.models.two_scales import TwoScalesContext
 from napari_iclsam.models.universeg import SupportFeatures
 
 TASKS_AT_ONCE = 2

@@ -1,0 +1,298 @@
+"""Options that several commands share, and the values that are made of them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
+
+if TYPE_CHECKING:
+    from napari_iclsam.commands.inputs import Reading
+    from napari_iclsam.commands.job import Workers
+    from napari_iclsam.commands.model import Model
+    from napari_iclsam.commands.outputs import Destination
+
+
+C = TypeVar("C", bound=Callable[..., Any])
+
+AS_PATH = click.Path(path_type=Path)
+"""Options that name a file give a `Path`."""
+
+
+def joined_options(*options: Callable[[C], C]) -> Callable[[C], C]:
+    """Make one decorator of several options, shown in this order."""
+
+    def add(command: C) -> C:
+        # Decorators apply from the inside: the last one given is shown first.
+        for option in reversed(options):
+            command = option(command)
+        return command
+
+    return add
+
+
+def _in_pairs(
+    context: click.Context, _: click.Parameter, pairs: Sequence[tuple[Path, Path]]
+) -> Any:
+    """Return the pairs unless the next option was taken for the second file of one."""
+    # "--support a.tif --query b.tif" would be read as a pair of "a.tif" and "--query".
+    for pair in pairs:
+        if any(str(path).startswith("--") for path in pair):
+            raise click.UsageError(
+                f"--support takes an image and its labels; got {pair[0]} and {pair[1]}.", context
+            )
+    return pairs
+
+
+support_option = click.option(
+    "--support",
+    "support",
+    nargs=2,
+    multiple=True,
+    required=True,
+    type=AS_PATH,
+    callback=_in_pairs,
+    metavar="IMAGE LABELS",
+    help="An example: an image and its labels (0 background, 1, 2, ... objects). Repeat it for "
+    "more. Of a stack and "
+    "labels of the same size, every plane that has labels is an example.",
+)
+
+
+query_option = click.option(
+    "--query",
+    "queries",
+    multiple=True,
+    required=True,
+    type=AS_PATH,
+    metavar="IMAGE|FOLDER|PATTERN",
+    help="An image or a stack to segment, a folder of them, or a pattern in quotes, such as "
+    "'scans/**/*.tif'. Repeat it for more.",
+)
+
+
+def _as_axis(_: click.Context, __: click.Parameter, text: str) -> int | str:
+    # Imported where it is used, as in every command: --help must not wait for torch.
+    from napari_iclsam.commands.inputs import parse_axis
+
+    return parse_axis(text)
+
+
+view_options = joined_options(
+    click.option(
+        "--axis",
+        default="0",
+        show_default=True,
+        callback=_as_axis,
+        metavar="N|DIRECTION",
+        help="Axis that the planes of a stack lie along: a number, counted from 0 (of a NIfTI file "
+        "0 is its third), "
+        "or axial, coronal or sagittal, which a NIfTI file's affine tells.",
+    ),
+    click.option(
+        "--channel",
+        metavar="N|NAME",
+        help="Channel that is meant, of images with several: a number, counted from 0, or a name.",
+    ),
+    click.option(
+        "--level",
+        type=click.IntRange(0),
+        metavar="N",
+        help="Resolution of an OME-Zarr, 0 is the finest.  [default: as fine as the objects need; "
+        "queries as the examples]",
+    ),
+    click.option(
+        "--series",
+        metavar="UID",
+        help="Series of DICOM folders that hold several: its UID, or the end of it.",
+    ),
+    click.option(
+        "--window",
+        nargs=2,
+        type=float,
+        metavar="LOW HIGH",
+        help=(
+            "Grey values that become black and white, in all images.  [default: each image by "
+            "itself; CT together]"
+        ),
+    ),
+)
+
+
+label_options = joined_options(
+    click.option(
+        "--ignore-label",
+        "ignored_labels",
+        type=int,
+        multiple=True,
+        metavar="N",
+        help=(
+            "A number of the labels that counts as background, such as a rim of 255. Repeat it "
+            "for more."
+        ),
+    ),
+    click.option(
+        "--instances-as-one",
+        is_flag=True,
+        help="Take all numbers of the labels but 0 for one object.",
+    ),
+    click.option(
+        "--empty-planes",
+        "empty_planes",
+        type=int,
+        multiple=True,
+        metavar="N",
+        help="A plane of the stack of examples that holds no object for sure. Repeat it for more.",
+    ),
+    click.option(
+        "--ignore-affine",
+        is_flag=True,
+        help=(
+            "Take NIfTI labels pixel by pixel, although they say that they lie elsewhere than "
+            "their image."
+        ),
+    ),
+)
+
+
+device_option = click.option(
+    "--device", default="auto", show_default=True, help="auto, cpu, cuda, cuda:1, mps."
+)
+
+
+overwrite_option = click.option(
+    "--overwrite", is_flag=True, help="Replace files that exist already."
+)
+
+
+report_option = click.option(
+    "--json",
+    "report",
+    type=AS_PATH,
+    metavar="REPORT",
+    help="Write what was found, and by which models, as JSON.",
+)
+
+
+model_options = joined_options(
+    click.option(
+        "--models",
+        default="starter",
+        show_default=True,
+        metavar="NAME",
+        help="Promptable model: a name or a file.",
+    ),
+    click.option(
+        "--icl", metavar="NAME", help="In-context model: a name or a file.  [default: starter]"
+    ),
+    device_option,
+    click.option(
+        "--mode",
+        metavar="auto|paper",
+        help="auto: with known gaps closed. paper: step by step as published.",
+    ),
+    click.option(
+        "--setting",
+        "assignments",
+        multiple=True,
+        metavar="NAME=VALUE",
+        help="Any other setting. Repeat it for more.",
+    ),
+)
+
+
+batch_options = joined_options(
+    click.option(
+        "--resume",
+        is_flag=True,
+        help="Leave results alone that the same task has made of the same images, and make the "
+        "others.",
+    ),
+    click.option(
+        "--summary",
+        type=AS_PATH,
+        metavar="CSV",
+        help="Table with a row an image.  [default: summary.csv beside the results of a batch]",
+    ),
+    click.option(
+        "--jobs",
+        type=click.IntRange(1),
+        default=1,
+        show_default=True,
+        metavar="N",
+        help="Processes that segment images side by side; they share the processor's cores, and "
+        "each holds the models.",
+    ),
+    click.option(
+        "--scheduler",
+        metavar="ADDRESS|local:N",
+        help="Let the workers of a dask cluster segment: its scheduler's address, or N workers of "
+        "this computer.",
+    ),
+)
+
+
+destination_options = joined_options(
+    click.option(
+        "--output",
+        required=True,
+        type=AS_PATH,
+        metavar="PATH",
+        help=(
+            "File for the labels, or a folder (which several queries need): IMAGE_labels, in the "
+            "kind of the image."
+        ),
+    ),
+    report_option,
+    overwrite_option,
+)
+
+
+def reading_of(options: dict[str, Any]) -> Reading:
+    """Take out of the options of a command what says how files are to be read."""
+    from napari_iclsam.commands.grey_scale import Window
+    from napari_iclsam.commands.inputs import Reading
+
+    # Taken out, so that what is left over are the options of the model.
+    window = options.pop("window")
+    return Reading(
+        axis=options.pop("axis"),
+        channel=options.pop("channel"),
+        level=options.pop("level"),
+        series=options.pop("series"),
+        window=None if window is None else Window(*window),
+        ignored_labels=tuple(options.pop("ignored_labels", ())),
+        instances_as_one=options.pop("instances_as_one", False),
+        ignore_affine=options.pop("ignore_affine", False),
+        empty_planes=options.pop("empty_planes", ()),
+    )
+
+
+def model_of(
+    models: str, icl: str | None, device: str, mode: str | None, assignments: Sequence[str]
+) -> Model:
+    """Make of the options of a command which models compute where, and how."""
+    from napari_iclsam.commands.inputs import read_settings
+    from napari_iclsam.commands.model import Model
+    from napari_iclsam.core.model_choice import ModelChoice
+
+    choice = ModelChoice(models, icl or "starter", device)
+    return Model(choice, read_settings(mode, assignments))
+
+
+def destination_of(output: Path, report: Path | None, options: dict[str, Any]) -> Destination:
+    """Take out of the options of a command what says where results go."""
+    from napari_iclsam.commands.outputs import Destination
+
+    overwrite = options.pop("overwrite")
+    resume = options.pop("resume")
+    return Destination(output, report, overwrite, resume, options.pop("summary"))
+
+
+def workers_of(options: dict[str, Any]) -> Workers:
+    """Take out of the options of a command what says who computes."""
+    from napari_iclsam.commands.job import Workers
+
+    return Workers(options.pop("jobs"), options.pop("scheduler"))
