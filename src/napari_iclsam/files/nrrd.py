@@ -54,7 +54,7 @@ def read_nrrd(path: Path, *, for_labels: bool = False) -> ImageFile:
     except nrrd.NRRDError as error:
         raise ValueError(str(error)) from error
     segments = _segments(header)
-    styles = {}
+    styles: dict[int, LabelStyle] = {}
     if segments:
         array, styles = _labels_of(array, header, segments)
     # What stands first in a file varies fastest: colors, and layers.
