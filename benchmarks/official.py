@@ -102,7 +102,8 @@ def publish(name: str, url: str, size: int, check: str) -> None:
     from napari_iclsam.weights import catalogue, lookup
 
     entry = replace(catalogue.CATALOGUE[name], urls=(url,), size=size, checksum=check)
-    lookup.CATALOGUE = {**catalogue.CATALOGUE, name: entry}
+    # where names are looked up, in this process alone
+    vars(lookup)["CATALOGUE"] = {**catalogue.CATALOGUE, name: entry}
 
 
 def fetch(published: tuple[str, str, int, str], _: Path) -> dict[str, Any]:
