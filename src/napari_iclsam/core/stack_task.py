@@ -158,9 +158,9 @@ class LabelledStack:
 class StackTask:
     """A fitted task and the stack that its examples are planes of. Made by `ICLSAM.fit_stack`.
 
-    Each plane is segmented as an image, nearest to the labelled planes first. A shape prior between
-    labelled planes, propagation away from them and evidence of presence are added; once all planes
-    are known, they are settled together.
+    Each plane within reach of the labels is segmented as an image, nearest to the labelled planes
+    first. A shape prior, the outlines of labelled planes carried along with the tissue, and
+    evidence of presence are added; once all planes are known, they are settled together.
 
     Attributes
     ----------

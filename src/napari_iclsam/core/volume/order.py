@@ -8,7 +8,7 @@ from collections.abc import Collection
 def nearest_first(labelled: Collection[int], wanted: Collection[int]) -> tuple[int, ...]:
     """Order planes by their distance to the nearest labelled one.
 
-    So each plane follows a neighbour that is known.
+    So the surest planes come first, and motion is followed outwards from the labelled ones.
 
     Parameters
     ----------
