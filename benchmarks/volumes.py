@@ -4,7 +4,11 @@ A volume is a folder with ``image.nii.gz``, ``labels.nii.gz`` (the ground truth)
 (names of the labels, and the axis of the planes in z, y, x order). The labelled planes are evenly
 spaced over those that hold any label. For each label, over all other planes: Dice in the volume,
 Dice of linear interpolation of signed distances between the labelled planes, planes without the
-label that were marked, and planes with the label that were emptied.
+label that were marked, planes with the label that were emptied, and the mean Dice of planes, beside
+what the software expected of the same planes.
+
+With ``--corrections N``, the N planes that need to be checked most are labelled, too, and the
+volume is segmented anew: Dice before and after, over the planes that are labelled in neither run.
 """
 
 from __future__ import annotations
@@ -63,6 +67,8 @@ class Row:
     marked: int
     with_label: int
     emptied: int
+    plane_dice: float
+    expected: float
     seconds: float
 
 
@@ -114,39 +120,104 @@ def _signed_distance(mask: Mask) -> NDArray[np.float64]:
     return np.asarray(inside - outside)
 
 
-def run(segmenter: ICLSAM, volume: Volume, count: int) -> list[Row]:
-    """Segment a volume from so many labelled planes."""
-    given = labelled_planes(volume.truth, count)
+@dataclass(frozen=True, slots=True)
+class Correction:
+    """Dice of one label over planes that are labelled in neither run."""
+
+    volume: str
+    labelled: int
+    label: str
+    before: float
+    after: float
+
+
+@dataclass(frozen=True, slots=True)
+class Filled:
+    """A volume as it was filled.
+
+    Attributes
+    ----------
+    labels : ndarray, (Z, Y, X), int32
+    expected : dict of int to (dict of int to float)
+        Estimated Dice, by plane and label.
+    doubt : dict of int to float
+        How much a plane needs to be checked.
+    seconds : float
+    """
+
+    labels: NDArray[np.int32]
+    expected: dict[int, dict[int, float]]
+    doubt: dict[int, float]
+    seconds: float
+
+
+def fill(segmenter: ICLSAM, volume: Volume, given: Sequence[int]) -> Filled:
+    """Segment a volume from labelled planes."""
     painted = np.zeros_like(volume.truth)
     painted[given] = volume.truth[given]
+    empty = [plane for plane in given if not volume.truth[plane].any()]
     start = time.perf_counter()
-    stack = segmenter.fit_stack(volume.image, painted, spacing=volume.spacing)
-    found = stack.predict()
-    seconds = time.perf_counter() - start
+    stack = segmenter.fit_stack(volume.image, painted, spacing=volume.spacing, empty_planes=empty)
+    labels = painted.copy()
+    expected, doubt = {}, {}
+    for step in stack.steps():
+        if step.stage == "settled":
+            assert step.plane is not None
+            assert step.prediction is not None
+            labels[step.plane] = step.prediction.labels
+            expected[step.plane] = dict(step.prediction.estimated_dice)
+            doubt[step.plane] = step.prediction.need_of_check
+    return Filled(labels, expected, doubt, time.perf_counter() - start)
+
+
+def scored(volume: Volume, given: Sequence[int], filled: Filled) -> list[Row]:
+    """Compare a filled volume with the truth, label by label."""
     rest = np.setdiff1d(np.arange(len(volume.truth)), given)
     rows = []
     for label, name in volume.labels.items():
         truth = volume.truth == label
+        found = filled.labels == label
         # a label that is in no labelled plane, or in no other, cannot be scored
         if not truth[given].any() or not truth[rest].any():
             continue
-        filled = interpolated({plane: truth[plane] for plane in given}, len(truth))
-        marked = (found == label)[rest].any(axis=(1, 2))
+        lines = interpolated({plane: truth[plane] for plane in given}, len(truth))
+        marked = found[rest].any(axis=(1, 2))
         present = truth[rest].any(axis=(1, 2))
+        judged = [plane for plane, by_label in filled.expected.items() if label in by_label]
         rows.append(
             Row(
                 volume=volume.name,
-                labelled=count,
+                labelled=len(given),
                 label=name,
-                dice=dice((found == label)[rest], truth[rest]),
-                interpolation=dice(filled[rest], truth[rest]),
+                dice=dice(found[rest], truth[rest]),
+                interpolation=dice(lines[rest], truth[rest]),
                 without_label=int((~present).sum()),
                 marked=int((marked & ~present).sum()),
                 with_label=int(present.sum()),
                 emptied=int((present & ~marked).sum()),
-                seconds=seconds,
+                plane_dice=float(np.mean([dice(found[z], truth[z]) for z in judged] or [0.0])),
+                expected=float(np.mean([filled.expected[z][label] for z in judged] or [0.0])),
+                seconds=filled.seconds,
             )
         )
+    return rows
+
+
+def corrected(
+    segmenter: ICLSAM, volume: Volume, given: Sequence[int], filled: Filled, count: int
+) -> list[Correction]:
+    """Label the most doubtful planes, too, and compare all planes that are labelled in no run."""
+    doubtful = sorted(filled.doubt, key=lambda plane: filled.doubt[plane], reverse=True)
+    more = sorted([*given, *doubtful[:count]])
+    again = fill(segmenter, volume, more)
+    rest = np.setdiff1d(np.arange(len(volume.truth)), more)
+    rows = []
+    for label, name in volume.labels.items():
+        truth = volume.truth[rest] == label
+        if truth.any() and (volume.truth[given] == label).any():
+            before = dice(filled.labels[rest] == label, truth)
+            after = dice(again.labels[rest] == label, truth)
+            rows.append(Correction(volume.name, len(given), name, before, after))
     return rows
 
 
@@ -156,7 +227,8 @@ def show(rows: Sequence[Row]) -> None:
         print(
             f"{row.volume:18s} K={row.labelled} {row.label:16s} Dice {row.dice:.3f}  "
             f"interpolation {row.interpolation:.3f}  marked {row.marked}/{row.without_label}  "
-            f"emptied {row.emptied}/{row.with_label}  {row.seconds:.0f} s"
+            f"emptied {row.emptied}/{row.with_label}  "
+            f"planes {row.plane_dice:.2f}, expected {row.expected:.2f}  {row.seconds:.0f} s"
         )
     for count in sorted({row.labelled for row in rows}):
         own = [row for row in rows if row.labelled == count]
@@ -167,8 +239,23 @@ def show(rows: Sequence[Row]) -> None:
             f"K={count}: Dice {mean:.3f}, interpolation {lines:.3f}, "
             f"below it {below} of {len(own)}, "
             f"marked {sum(row.marked for row in own)}/{sum(row.without_label for row in own)}, "
-            f"emptied {sum(row.emptied for row in own)}/{sum(row.with_label for row in own)}"
+            f"emptied {sum(row.emptied for row in own)}/{sum(row.with_label for row in own)}, "
+            f"planes {np.mean([row.plane_dice for row in own]):.3f}, "
+            f"expected {np.mean([row.expected for row in own]):.3f}"
         )
+
+
+def show_corrections(rows: Sequence[Correction]) -> None:
+    """Print a line a label, and the mean."""
+    for row in rows:
+        print(
+            f"{row.volume:18s} K={row.labelled} {row.label:16s} "
+            f"corrected: Dice {row.before:.3f} -> {row.after:.3f}"
+        )
+    if rows:
+        before = np.mean([row.before for row in rows])
+        after = np.mean([row.after for row in rows])
+        print(f"corrected: Dice {before:.3f} -> {after:.3f}")
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -180,6 +267,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--planes", type=int, nargs="+", default=[3, 6], metavar="K")
     parser.add_argument("--only", nargs="*", help="only these volumes")
     parser.add_argument("--models", default="starter")
+    parser.add_argument("--corrections", type=int, default=0, metavar="N")
     parser.add_argument("--json", type=Path, help="write every score here")
     options = parser.parse_args(arguments)
     folders = sorted(path.parent for path in options.data.glob("*/meta.json"))
@@ -189,10 +277,17 @@ def main(arguments: Sequence[str] | None = None) -> None:
         sys.exit(f"No volume in {options.data}: expected folders with meta.json.")
     segmenter = ICLSAM(options.models)
     rows: list[Row] = []
+    corrections: list[Correction] = []
     for folder in folders:
+        volume = read_volume(folder)
         for count in options.planes:
-            rows += run(segmenter, read_volume(folder), count)
+            given = labelled_planes(volume.truth, count)
+            filled = fill(segmenter, volume, given)
+            rows += scored(volume, given, filled)
+            if options.corrections:
+                corrections += corrected(segmenter, volume, given, filled, options.corrections)
     show(rows)
+    show_corrections(corrections)
     if options.json:
         options.json.write_text(json.dumps([asdict(row) for row in rows], indent=1))
 

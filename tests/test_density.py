@@ -15,7 +15,6 @@ MOST_LINES = 400
 LONGER_FILES = {
     "src/napari_iclsam/_qt/forms/examples_form.py",
     "src/napari_iclsam/core/fusion/cross_validation.py",
-    "src/napari_iclsam/core/stack_task.py",
 }
 """Still to be split."""
 

@@ -40,3 +40,17 @@ def test_a_volume_has_its_planes_along_the_first_axis(tmp_path: Path) -> None:
     assert volume.image.shape == (3, 4, 2)
     assert volume.spacing == pytest.approx((2.0, 3.0, 0.5))
     assert (volume.truth > 0).sum() == labels.sum()
+
+
+def test_what_is_expected_stands_beside_what_was_reached() -> None:
+    truth = np.zeros((5, 6, 6), np.int32)
+    truth[1:4, 2:4, 2:4] = 1
+    volume = volumes.Volume("made", truth, truth, {1: "object"}, (1.0, 1.0, 1.0))
+    labels = truth.copy()
+    labels[1, 2] = 0  # half of the object is lost
+    labels[4, 0, 0] = 1
+    filled = volumes.Filled(labels, {1: {1: 0.6}, 3: {1: 0.9}, 4: {1: 0.3}}, {}, 0.0)
+    row = volumes.scored(volume, [2], filled)[0]
+    assert (row.marked, row.without_label, row.emptied, row.with_label) == (1, 2, 0, 2)
+    assert row.expected == pytest.approx(0.6)
+    assert row.plane_dice == pytest.approx((2 / 3 + 1 + 0) / 3)

@@ -23,9 +23,10 @@ from napari_iclsam.commands.picture import Column, write_picture
 from napari_iclsam.commands.progress import follow
 from napari_iclsam.commands.task_facts import TaskFacts
 from napari_iclsam.core.images.support import LabelStyle, SupportSet
+from napari_iclsam.core.labelled_stack import LabelledStack
 from napari_iclsam.core.metrics import dice
 from napari_iclsam.core.prediction import Progress
-from napari_iclsam.core.stack_task import LabelledStack, StackTask
+from napari_iclsam.core.stack_task import StackTask
 from napari_iclsam.core.task import Task
 from napari_iclsam.files import Nifti, Space, write_labels
 

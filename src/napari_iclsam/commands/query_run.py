@@ -14,9 +14,11 @@ from napari_iclsam.commands.examples import ReadExamples
 from napari_iclsam.commands.inputs import Reading
 from napari_iclsam.commands.queries import Query, read_again
 from napari_iclsam.commands.report import Outcome
+from napari_iclsam.core.labelled_stack import LabelledStack
 from napari_iclsam.core.prediction import Prediction, Progress
-from napari_iclsam.core.stack_task import LabelledStack, Spacing, StackTask
+from napari_iclsam.core.stack_task import StackTask
 from napari_iclsam.core.task import Task
+from napari_iclsam.core.volume.labelled_planes import Spacing
 
 _BLANK = "It has one value everywhere: nothing was looked for, and the result is empty."
 

@@ -19,11 +19,11 @@ from napari_iclsam.core.prediction import Progress
 from napari_iclsam.core.recipe import Recipe, resolve
 from napari_iclsam.core.settings import Settings
 from napari_iclsam.core.stack_fitting import StackAxis, stack_examples
-from napari_iclsam.core.stack_task import Spacing, StackTask
+from napari_iclsam.core.stack_task import StackTask
 from napari_iclsam.core.steps import drain
 from napari_iclsam.core.task import Task
 from napari_iclsam.core.task_fitting import TaskFitting
-from napari_iclsam.core.volume.labelled_planes import AxisKind
+from napari_iclsam.core.volume.labelled_planes import AxisKind, Spacing
 
 
 class ICLSAM:

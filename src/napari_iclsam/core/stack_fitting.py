@@ -10,13 +10,12 @@ from numpy.typing import NDArray
 
 from napari_iclsam.core.images.planes import ArrayLike, plane
 from napari_iclsam.core.images.support import SupportSet
-from napari_iclsam.core.stack_task import (
+from napari_iclsam.core.labelled_stack import (
     LabelledStack,
-    Spacing,
     check_stack,
     labelled_planes_of,
 )
-from napari_iclsam.core.volume.labelled_planes import AxisKind
+from napari_iclsam.core.volume.labelled_planes import AxisKind, Spacing
 from napari_iclsam.core.volume.scaled_volume import ScaledVolume
 
 

@@ -8,14 +8,22 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from napari_iclsam.core.steps import drain
 from napari_iclsam.core.volume.label_context import (
     LabelContext,
     PlaneEvidence,
+    ReadEvidence,
     prepare_label,
     prepare_motion,
 )
 from napari_iclsam.core.volume.labelled_planes import Axis, LabelledPlanes
-from napari_iclsam.core.volume.settle import SettledPlane, join_labels, need_of_check, settle
+from napari_iclsam.core.volume.settle import (
+    SettledPlane,
+    join_labels,
+    judge_steps,
+    need_of_check,
+    settle,
+)
 from tests.core.volume.conftest import DrawnVolume, draw_tube, draw_volume
 
 
@@ -31,7 +39,11 @@ def settled(
     volume: DrawnVolume, labelled: LabelledPlanes, axis: Axis | None = None
 ) -> dict[int, SettledPlane]:
     context = prepared(volume, labelled, axis)
-    return {answer.plane: answer for answer in settle(context, volume.read)}
+    return {answer.plane: answer for answer in settle_all(context, volume.read)}
+
+
+def settle_all(context: LabelContext, read: ReadEvidence) -> list[SettledPlane]:
+    return list(settle(context, read, drain(judge_steps(context, read))))
 
 
 def dice(found: NDArray[np.bool_], truth: NDArray[np.bool_]) -> float:
@@ -198,4 +210,4 @@ def test_evidence_of_labelled_planes_is_not_used(straight_tube: DrawnVolume) -> 
     labelled = straight_tube.labelled(7, 12)
     motion = prepare_motion(labelled, 20, read)
     context = prepare_label(labelled, Axis(20), motion, read)
-    assert all(np.isfinite(answer.log_odds).all() for answer in settle(context, read))
+    assert all(np.isfinite(answer.log_odds).all() for answer in settle_all(context, read))

@@ -33,7 +33,8 @@ def slice_steps(
 
 def _stack_steps(task: Task, stack: ExampleStack, job: Job) -> Generator[Progress, None, None]:
     """Segment slices of the stack that the examples are slices of; number them as the job does."""
-    from napari_iclsam.core.stack_task import LabelledStack, StackTask
+    from napari_iclsam.core.labelled_stack import LabelledStack
+    from napari_iclsam.core.stack_task import StackTask
 
     labelled = LabelledStack(stack.volume, 0, stack.pairs, job.spacing)
     planes = stack.planes_of(job)

@@ -11,6 +11,9 @@ from numpy.typing import NDArray
 AxisKind = Literal["space", "time"]
 """In time an object may vanish and return; in space it is mostly in one piece."""
 
+Spacing = tuple[float, float, float]
+"""Distance of planes, rows and columns, in any one unit."""
+
 
 @dataclass(frozen=True, slots=True)
 class Axis:
@@ -36,9 +39,7 @@ class Axis:
             raise ValueError(f"The distance of planes must be a positive number; got {self.step}.")
 
 
-def axis_of_spacing(
-    count: int, spacing: tuple[float, float, float], kind: AxisKind = "space"
-) -> Axis:
+def axis_of_spacing(count: int, spacing: Spacing, kind: AxisKind = "space") -> Axis:
     """Make an axis from physical spacing (plane, row, column) in any one unit."""
     plane, row, column = (float(value) for value in spacing)
     if min(plane, row, column) <= 0:

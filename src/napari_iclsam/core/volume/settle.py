@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Generator, Iterator, Mapping
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy import special
 
+from napari_iclsam.core.volume.estimated_dice import estimate_settled_dice
 from napari_iclsam.core.volume.label_context import (
     LabelContext,
     PlaneEvidence,
@@ -41,6 +42,8 @@ class SettledPlane:
     present : bool
     need_of_check : float
         From 0 (sure) to 1; see `need_of_check`.
+    estimated_dice : float
+        Of the mask; 0 where the object is judged absent. See `estimate_settled_dice`.
     """
 
     plane: int
@@ -48,6 +51,7 @@ class SettledPlane:
     presence: float
     present: bool
     need_of_check: float
+    estimated_dice: float
 
     @property
     def mask(self) -> NDArray[np.bool_]:
@@ -55,48 +59,90 @@ class SettledPlane:
         return np.asarray(self.log_odds > 0)
 
 
-def settle(context: LabelContext, read: ReadEvidence) -> Iterator[SettledPlane]:
-    """Decide all unlabelled planes of one label, once the evidence of all is there.
+@dataclass(frozen=True, slots=True, eq=False)
+class JudgedPlanes:
+    """Whether the object is in each plane of a volume.
+
+    Attributes
+    ----------
+    evidence : mapping of int to PresenceEvidence
+        By plane; of unlabelled planes within reach.
+    presence : ndarray, (Z,), float64
+        Log-odds that a plane holds the object.
+    """
+
+    evidence: Mapping[int, PresenceEvidence]
+    presence: NDArray[np.float64]
+
+
+def judge_steps(context: LabelContext, read: ReadEvidence) -> Generator[int, None, JudgedPlanes]:
+    """Judge the presence of one label in all planes, once the evidence of all is there.
 
     Parameters
     ----------
     context : LabelContext
     read : ReadEvidence
-        Of a plane at full size, from memory or disk; each plane is read twice.
+        Of a plane at full size, from memory or disk.
+
+    Yields
+    ------
+    int
+        Each unlabelled plane, when it is read.
+    """
+    scores = np.full(context.axis.count, np.nan)
+    found: dict[int, PresenceEvidence] = {}
+    for plane in _unlabelled(context):
+        yield plane
+        if context.is_out_of_reach(plane):
+            scores[plane] = _NEVER
+            continue
+        evidence = read(plane)
+        log_odds = context.log_odds(plane, evidence)
+        found[plane] = presence_evidence(context, plane, evidence, log_odds)
+        if not is_blank(evidence):  # else neighbours decide
+            scores[plane] = presence_score(found[plane])
+    # presence is decided for all planes at once: objects begin and end, they do not flicker
+    return JudgedPlanes(found, smooth_presence(scores, context.labelled, context.axis))
+
+
+def settle(
+    context: LabelContext, read: ReadEvidence, judged: JudgedPlanes
+) -> Iterator[SettledPlane]:
+    """Decide all unlabelled planes of one label.
+
+    Parameters
+    ----------
+    context : LabelContext
+    read : ReadEvidence
+        Of a plane at full size, from memory or disk.
+    judged : JudgedPlanes
+        Of `judge_steps`.
 
     Yields
     ------
     SettledPlane
         In ascending order; labelled planes are left out.
     """
-    count = context.axis.count
-    labelled = context.labelled
-    planes = [plane for plane in range(count) if plane not in labelled.planes]
-    scores = np.full(count, np.nan)
-    for plane in planes:
-        if context.is_out_of_reach(plane):
-            scores[plane] = _NEVER
-            continue
-        evidence = read(plane)
-        if not is_blank(evidence):  # else neighbours decide
-            log_odds = context.log_odds(plane, evidence)
-            found = presence_evidence(context, plane, evidence, log_odds)
-            scores[plane] = presence_score(found)
-    # presence is decided for all planes at once: objects begin and end, they do not flicker
-    presence = smooth_presence(scores, labelled, context.axis)
-    for plane in planes:
+    for plane in _unlabelled(context):
         if context.is_out_of_reach(plane):
             yield absent_plane(context, plane)
             continue
         evidence = read(plane)
         log_odds = context.log_odds(plane, evidence)
-        yield _decide(context, plane, evidence, log_odds, float(presence[plane]))
+        presence = float(judged.presence[plane])
+        decision = _Decision(plane, evidence, judged.evidence[plane], presence)
+        yield _decide(context, decision, log_odds)
+
+
+def _unlabelled(context: LabelContext) -> list[int]:
+    labelled = context.labelled.planes
+    return [plane for plane in range(context.axis.count) if plane not in labelled]
 
 
 def absent_plane(context: LabelContext, plane: int) -> SettledPlane:
     """Return the decision for a plane that is out of the object's reach: its image is not read."""
     log_odds = np.full(context.size, _NEVER, np.float32)
-    return SettledPlane(plane, log_odds, float(special.expit(_NEVER)), False, 0.0)
+    return SettledPlane(plane, log_odds, float(special.expit(_NEVER)), False, 0.0, 0.0)
 
 
 def answer_first(context: LabelContext, plane: int, evidence: PlaneEvidence) -> SettledPlane:
@@ -104,11 +150,9 @@ def answer_first(context: LabelContext, plane: int, evidence: PlaneEvidence) -> 
     if context.is_out_of_reach(plane):
         return absent_plane(context, plane)
     log_odds = context.log_odds(plane, evidence)
-    presence = 0.0
-    if not is_blank(evidence):
-        found = presence_evidence(context, plane, evidence, log_odds)
-        presence = presence_score(found)
-    return _decide(context, plane, evidence, log_odds, presence)
+    found = presence_evidence(context, plane, evidence, log_odds)
+    presence = 0.0 if is_blank(evidence) else presence_score(found)
+    return _decide(context, _Decision(plane, evidence, found, presence), log_odds)
 
 
 def presence_evidence(
@@ -195,31 +239,41 @@ def need_of_check(
     return float(max(doubt, presence * disagreement))
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class _Decision:
+    """What a plane is decided by."""
+
+    plane: int
+    evidence: PlaneEvidence
+    found: PresenceEvidence
+    presence: float
+
+
 def _decide(
-    context: LabelContext,
-    plane: int,
-    evidence: PlaneEvidence,
-    log_odds: NDArray[np.float32],
-    presence: float,
+    context: LabelContext, decision: _Decision, log_odds: NDArray[np.float32]
 ) -> SettledPlane:
     """Find the outline in a plane, or empty it if the object is not in it."""
-    strengths = context.strengths
-    if presence > strengths.presence:
+    presence = decision.presence
+    likely = presence > context.strengths.presence
+    if likely:
         # only where it is present: the threshold would find something in each plane
         log_odds = log_odds - np.float32(threshold_of_expected_dice(log_odds))
+    area = int(np.count_nonzero(log_odds > 0))
     # a plane without a single pixel does not hold the object, however likely it was
-    present = presence > strengths.presence and bool((log_odds > 0).any())
+    present = likely and area > 0
     probability = float(special.expit(presence))
-    check = need_of_check(log_odds, evidence.log_odds, probability)
-    if is_blank(evidence):
+    check = need_of_check(log_odds, decision.evidence.log_odds, probability)
+    if is_blank(decision.evidence):
         # its image says nothing: the decision is the neighbours' alone
         check = 1.0
     if not present:
         log_odds = np.minimum(log_odds, np.float32(min(presence, _ABSENT)))
+        area = 0
     return SettledPlane(
-        plane,
+        decision.plane,
         log_odds.astype(np.float32),
         probability,
         present,
         check,
+        estimate_settled_dice(decision.found, round(area / context.factor**2)),
     )

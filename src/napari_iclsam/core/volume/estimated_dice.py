@@ -1,0 +1,49 @@
+"""The Dice that a settled plane is expected to reach."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import special
+
+from napari_iclsam.core.volume.presence import PresenceEvidence
+
+_INTERCEPT = -1.42
+_WEIGHTS = np.array([1.72, -3.19, 0.65, 0.37])
+"""Regression on planes of the development volumes, in the order of `dice_features`.
+
+Each volume left out in turn, the mean absolute error is .12 and the mean error .002; the estimate
+of the 2-D method errs by .26 in the same planes.
+"""
+
+_FAR = 4.0
+"""Distance from which on a larger one tells no more."""
+
+
+def dice_features(evidence: PresenceEvidence, area: int) -> NDArray[np.float64]:
+    """Return what the regression is fitted to.
+
+    Parameters
+    ----------
+    evidence : PresenceEvidence
+    area : int
+        Pixels of the mask on the working grid: of a small one, a large part is edge.
+    """
+    return np.array(
+        [
+            evidence.overlap,
+            min(evidence.distance, _FAR),
+            float(evidence.enclosed),
+            np.log(area + 1),
+        ]
+    )
+
+
+def estimate_settled_dice(evidence: PresenceEvidence, area: int) -> float:
+    """Return the expected Dice of a mask that holds ``area`` pixels on the working grid.
+
+    It is 0 for an empty mask.
+    """
+    if area == 0:
+        return 0.0
+    return float(special.expit(_INTERCEPT + _WEIGHTS @ dice_features(evidence, area)))

@@ -1,0 +1,40 @@
+"""The expected Dice of settled planes."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from napari_iclsam.core.volume.estimated_dice import estimate_settled_dice
+from napari_iclsam.core.volume.presence import PresenceEvidence
+
+SURE = PresenceEvidence(
+    enclosed=True, beside_empty=False, distance=0.1, overlap=0.95, estimate=3.0, appearance=1.0
+)
+
+
+def test_nothing_found_has_an_estimate_of_zero() -> None:
+    assert estimate_settled_dice(SURE, 0) == 0
+
+
+def test_a_large_object_between_labelled_planes_is_expected_to_be_right() -> None:
+    assert estimate_settled_dice(SURE, 1000) > 0.9
+
+
+def test_less_is_expected_far_from_the_labels() -> None:
+    near = estimate_settled_dice(replace(SURE, enclosed=False), 300)
+    far = estimate_settled_dice(replace(SURE, enclosed=False, distance=0.9), 300)
+    assert near > far + 0.1
+
+
+def test_less_is_expected_where_image_and_neighbours_disagree() -> None:
+    assert estimate_settled_dice(replace(SURE, overlap=0.1), 300) < estimate_settled_dice(SURE, 300)
+
+
+def test_less_is_expected_of_a_small_object() -> None:
+    assert estimate_settled_dice(SURE, 10) < estimate_settled_dice(SURE, 1000)
+
+
+def test_distances_beyond_any_reach_are_alike() -> None:
+    assert estimate_settled_dice(replace(SURE, distance=5.0), 300) == estimate_settled_dice(
+        replace(SURE, distance=50.0), 300
+    )
