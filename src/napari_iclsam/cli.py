@@ -11,6 +11,7 @@ import click
 
 from napari_iclsam.options import (
     AS_PATH,
+    ExamplesCommand,
     batch_options,
     destination_of,
     destination_options,
@@ -21,6 +22,7 @@ from napari_iclsam.options import (
     overwrite_option,
     query_option,
     reading_of,
+    region_option,
     report_option,
     support_option,
     view_options,
@@ -117,8 +119,9 @@ def demo(
     run(sample, output, model_of(**model), every=every, headless=headless, overwrite=overwrite)
 
 
-@application.command()
+@application.command(cls=ExamplesCommand)
 @support_option
+@region_option
 @query_option
 @destination_options
 @batch_options
@@ -146,8 +149,9 @@ def segment(
     return run.segment(support, queries, reading, model, destination, workers)
 
 
-@application.command()
+@application.command(cls=ExamplesCommand)
 @support_option
+@region_option
 @click.option("--output", required=True, type=AS_PATH, metavar="X.iclsam", help="File to write.")
 @overwrite_option
 @view_options
@@ -192,8 +196,9 @@ def predict(
     return run.predict(task, queries, reading_of(options), device, destination, workers)
 
 
-@application.command()
+@application.command(cls=ExamplesCommand)
 @support_option
+@region_option
 @view_options
 @label_options
 @model_options

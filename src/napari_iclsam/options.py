@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from napari_iclsam.commands.job import Workers
     from napari_iclsam.commands.model import Model
     from napari_iclsam.commands.outputs import Destination
+    from napari_iclsam.core.images.regions import LabelledRegion
 
 
 C = TypeVar("C", bound=Callable[..., Any])
@@ -59,6 +60,42 @@ support_option = click.option(
     "more. Of a stack and "
     "labels of the same size, every plane that has labels is an example.",
 )
+
+
+region_option = click.option(
+    "--region",
+    "regions",
+    nargs=4,
+    multiple=True,
+    type=int,
+    metavar="Y0 X0 Y1 X1",
+    help="What is labelled of the example before it, if not the whole: rows Y0 to Y1 and columns "
+    "X0 to X1, counted from 0, without the ends. What lies outside is unknown. Repeat it for more.",
+)
+
+
+class ExamplesCommand(click.Command):
+    """A command whose ``--region`` belongs to the ``--support`` before it."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Note which example each region belongs to; click itself keeps options apart."""
+        # Parsed twice, for the first reading empties the list.
+        _, _, order = self.make_parser(ctx).parse_args(list(args))
+        examples = -1
+        owners: list[int] = []
+        for option in order:
+            if option.name == "support":
+                examples += 1
+            elif option.name == "regions":
+                owners.append(examples)
+        if -1 in owners:
+            raise click.UsageError("--region belongs behind the --support that it is part of.", ctx)
+        ctx.meta[_OWNERS] = owners
+        return super().parse_args(ctx, args)
+
+
+_OWNERS = "napari_iclsam.regions"
+"""Key of the numbers of the examples that regions belong to."""
 
 
 query_option = click.option(
@@ -245,6 +282,19 @@ destination_options = joined_options(
             "kind of the image."
         ),
     ),
+    click.option(
+        "--objects",
+        is_flag=True,
+        help="Write objects, touching ones separated, each with an id of its own, in the place of "
+        "labels.",
+    ),
+    click.option(
+        "--measure",
+        type=AS_PATH,
+        metavar="CSV|FOLDER",
+        help="Write a table of the objects: area or volume, place, axes, intensity. Of several "
+        "queries, a folder: IMAGE_objects.csv.",
+    ),
     report_option,
     overwrite_option,
 )
@@ -267,7 +317,21 @@ def reading_of(options: dict[str, Any]) -> Reading:
         instances_as_one=options.pop("instances_as_one", False),
         ignore_affine=options.pop("ignore_affine", False),
         empty_planes=options.pop("empty_planes", ()),
+        regions=_regions_of(options.pop("regions", ())),
     )
+
+
+def _regions_of(given: Sequence[Sequence[int]]) -> dict[int, tuple[LabelledRegion, ...]]:
+    """Return the regions of each example, by its number."""
+    from napari_iclsam.core.images.regions import LabelledRegion
+
+    if not given:
+        return {}
+    owners = click.get_current_context().meta[_OWNERS]
+    regions: dict[int, tuple[LabelledRegion, ...]] = {}
+    for owner, numbers in zip(owners, given, strict=True):
+        regions[owner] = (*regions.get(owner, ()), LabelledRegion.of(numbers))
+    return regions
 
 
 def model_of(
@@ -287,8 +351,15 @@ def destination_of(output: Path, report: Path | None, options: dict[str, Any]) -
     from napari_iclsam.commands.outputs import Destination
 
     overwrite = options.pop("overwrite")
-    resume = options.pop("resume")
-    return Destination(output, report, overwrite, resume, options.pop("summary"))
+    return Destination(
+        output,
+        report,
+        overwrite,
+        options.pop("resume"),
+        options.pop("summary"),
+        options.pop("objects"),
+        options.pop("measure"),
+    )
 
 
 def workers_of(options: dict[str, Any]) -> Workers:

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Generator
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from napari_iclsam.core.images.planes import PlaneError
 from napari_iclsam.core.images.support import SupportSet
 from napari_iclsam.core.prediction import Prediction, Progress, Provenance
 from napari_iclsam.core.segmenter import ICLSAM
 from napari_iclsam.core.steps import drain
 from napari_iclsam.core.task import Task
+from napari_iclsam.core.task_file import read_task
 from napari_iclsam.core.tiled import TileSegmenter
 
 PROVENANCE = Provenance("0", {}, {}, {}, {}, "", 1, "cpu", "float32", "float32")
@@ -155,3 +158,41 @@ def test_no_tiles_in_paper_mode_and_without_coarse_to_fine(
     image, labels = _many(64)
     task = segmenter(fine_tune=False, **settings).fit([image], [labels])
     assert not any("tiles" in note for note in task.predict(_many(128)[0]).notes)
+
+
+def test_region_of_an_image_teaches_the_scale_in_which_the_image_is_seen(
+    segmenter: Callable[..., ICLSAM],
+) -> None:
+    image, labels = _many(128)
+    labels[64:] = 0
+    labels[:, 48:] = 0
+    task = segmenter(fine_tune=False).fit([image], [labels], regions=[[(0, 0, 60, 46)]])
+    assert [each.shape for each in task.support.labels] == [(60, 46)]
+    assert any("tiles of 60 x 46" in note for note in task.predict(image).notes)
+
+
+def test_planes_of_a_stack_are_seen_in_tiles(task: Task) -> None:
+    stack = np.stack([_many(128)[0], np.zeros((128, 128), np.uint8)])
+    done = [step for step in task.stack_steps(stack) if step.prediction is not None]
+    assert [step.plane for step in done] == [0, 1]
+    assert done[0].prediction is not None
+    assert any("tiles of 64 x 64" in note for note in done[0].prediction.notes)
+    np.testing.assert_array_equal(
+        done[0].prediction.labels, task.predict(np.asarray(stack[0])).labels
+    )
+
+
+def test_plane_that_is_no_image_is_named(task: Task) -> None:
+    stack = np.stack([_many(128)[0]] * 2).astype(np.float32)
+    stack[1, 0, 0] = np.nan
+    with pytest.raises(PlaneError, match=r"Plane 1: .*not finite"):
+        task.predict_stack(stack)
+
+
+def test_task_keeps_the_scale_of_its_regions_in_a_file(
+    segmenter: Callable[..., ICLSAM], tmp_path: Path
+) -> None:
+    image, labels = _many(64)
+    task = segmenter(fine_tune=False).fit([image], [labels], regions=[[(0, 0, 40, 64)]])
+    task.save(tmp_path / "x.iclsam")
+    assert read_task(tmp_path / "x.iclsam").support.are_regions

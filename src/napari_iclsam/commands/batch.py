@@ -14,6 +14,7 @@ import click
 
 from napari_iclsam.commands.batch_bar import BatchBar, batch_bar
 from napari_iclsam.commands.file_run import FileReport, FileWork
+from napari_iclsam.commands.object_results import check_tables, table_path
 from napari_iclsam.commands.outputs import (
     Destination,
     check_targets,
@@ -98,6 +99,7 @@ def plan_batch(
         Two images would have one result, or a result cannot be written as what its name says.
     """
     outputs = output_paths(destination.output, paths)
+    check_tables(destination.measure, len(paths))
     _check_names(paths, outputs)
     spare_inputs(outputs, [*paths, *read])
     folder = _folder_of(outputs)
@@ -112,7 +114,10 @@ def plan_batch(
             kept.append(report)
             continue
         _check_new(output, destination)
-        files.append(FileWork(path, output, task, workshop, destination.overwrite))
+        table = table_path(destination.measure, path)
+        if table is not None:
+            _check_new(table, destination)
+        files.append(FileWork(path, output, task, workshop, destination.overwrite, table))
     return Plan(tuple(paths), tuple(files), tuple(kept), workshop)
 
 

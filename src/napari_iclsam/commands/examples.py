@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -14,7 +14,9 @@ from numpy.typing import NDArray
 from napari_iclsam.commands.grey_scale import Window, ct_window, with_window
 from napari_iclsam.commands.inputs import Reading
 from napari_iclsam.commands.placement import Placement, place, planes_of
+from napari_iclsam.commands.region_examples import LabelledPlane, RegionExample, regions_of
 from napari_iclsam.core.images.intensity import check_image
+from napari_iclsam.core.images.regions import LabelledRegion, RegionLabels, check_agreement
 from napari_iclsam.core.images.support import LabelStyle, SupportSet
 from napari_iclsam.core.volume.intensity import GreyScale, estimate_grey_scale, sampled_planes
 from napari_iclsam.files import FilePair, ImageFile, Part, read_pair
@@ -128,6 +130,7 @@ class _Gathered:
     stacks: list[SourceStack] = field(default_factory=list)
     styles: dict[int, LabelStyle] = field(default_factory=dict)
     resolution: Resolution = field(default_factory=Resolution)
+    regions: list[RegionLabels] = field(default_factory=list)
 
 
 def read_examples(pairs: Sequence[tuple[Path, Path]], reading: Reading) -> ReadExamples:
@@ -141,16 +144,18 @@ def read_examples(pairs: Sequence[tuple[Path, Path]], reading: Reading) -> ReadE
         See `read_pair`, `place` and `SupportSet.of`.
     """
     gathered = _Gathered()
-    for image_path, labels_path in pairs:
+    for number, (image_path, labels_path) in enumerate(pairs):
         pair = read_pair(image_path, labels_path, reading.part, ignore_affine=reading.ignore_affine)
         # The notes about reading a file go before those about how it lies.
         gathered.notes += pair.notes
-        _gather(pair, reading, gathered)
+        _gather(pair, reading, reading.regions.get(number, ()), gathered)
         gathered.styles = {**pair.labels.styles, **gathered.styles}
         gathered.resolution = _with_resolution(gathered.resolution, pair.image)
+    check_agreement(gathered.regions)
     labels = _understood(gathered.labels, reading)
     masks = [each.labels for each in labels.examples]
-    support = SupportSet.of(gathered.images, masks, gathered.styles)
+    are_regions = bool(gathered.regions)
+    support = SupportSet.of(gathered.images, masks, gathered.styles, are_regions=are_regions)
     notes = (*gathered.notes, *labels.notes)
     return ReadExamples(
         support,
@@ -196,8 +201,10 @@ def on_one_scale(examples: ReadExamples, window: Window | None) -> ReadExamples:
     return replace(examples, support=support, notes=(*examples.notes, note), window=window)
 
 
-def _gather(pair: FilePair, reading: Reading, gathered: _Gathered) -> None:
-    """Add the labelled planes of a pair."""
+def _gather(
+    pair: FilePair, reading: Reading, regions: Sequence[LabelledRegion], gathered: _Gathered
+) -> None:
+    """Add the labelled planes of a pair, or regions of them."""
     image = pair.image
     labels = pair.labels
     placement = _placed(image, reading, gathered)
@@ -209,7 +216,9 @@ def _gather(pair: FilePair, reading: Reading, gathered: _Gathered) -> None:
         declared = _declared_empty(reading, placement, len(masks), painted)
         painted = sorted({*painted, *declared})
         first = len(gathered.images)
-        gathered.stacks.append(_source_stack(image.path, images, painted, first))
+        # A plane that is known in part does not tell where the objects of a stack end.
+        if not regions:
+            gathered.stacks.append(_source_stack(image.path, images, painted, first))
     if not painted:
         raise ValueError(
             f"{labels.path} is background everywhere: paint at least one object in one plane."
@@ -217,8 +226,23 @@ def _gather(pair: FilePair, reading: Reading, gathered: _Gathered) -> None:
     for number in painted:
         plane = _plane_in_words(number, placement)
         called = plane or "image "
-        gathered.images.append(check_image(images[number], f"{called}{image.path}"))
-        gathered.labels.append(NamedLabels(f"{plane}{labels.path.name}", masks[number]))
+        shown = check_image(images[number], f"{called}{image.path}")
+        named = NamedLabels(f"{plane}{labels.path.name}", masks[number])
+        if regions:
+            plane_of_file = LabelledPlane(image.path, number, shown, named)
+            has_window = reading.window is not None
+            parts = regions_of(plane_of_file, regions, has_window=has_window)
+            _gather_regions(parts, gathered)
+        else:
+            gathered.images.append(shown)
+            gathered.labels.append(named)
+
+
+def _gather_regions(parts: Iterable[RegionExample], gathered: _Gathered) -> None:
+    for part in parts:
+        gathered.images.append(part.image)
+        gathered.labels.append(part.labels)
+        gathered.regions.append(part.region)
 
 
 def _with_resolution(resolution: Resolution, image: ImageFile) -> Resolution:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import shutil
 import uuid
 from collections.abc import Generator, Iterator, Mapping
 from contextlib import contextmanager
@@ -11,8 +12,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
+from napari_iclsam.commands.object_results import StoredResult, stored_result
 from napari_iclsam.commands.outputs import check_targets
-from napari_iclsam.commands.queries import Query, labels_as_stored, read_query
+from napari_iclsam.commands.queries import Query, read_query
 from napari_iclsam.commands.query_run import Work, query_steps
 from napari_iclsam.commands.records import Record, image_checksum, record_path, write_record
 from napari_iclsam.commands.report import Outcome
@@ -41,6 +43,8 @@ class FileWork:
         Folder on the disk of the result, for what is being written.
     overwrite : bool
         Whether a result that exists may be replaced.
+    table : Path, optional
+        Where the measurements of its objects go, if they are wanted.
     """
 
     path: Path
@@ -48,6 +52,7 @@ class FileWork:
     task: str
     workshop: Path
     overwrite: bool
+    table: Path | None = None
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -132,7 +137,7 @@ def _in_words(error: Exception) -> str:
 def _steps(task: Task, file: FileWork, work: Work) -> Generator[Progress, None, FileReport]:
     opened = open_file(file, work, task)
     outcome = yield from query_steps(task, opened.query, file.output, work)
-    return publish_result(outcome, file, opened, task)
+    return publish_result(outcome, file, opened, task, work)
 
 
 def open_file(file: FileWork, work: Work, task: Task) -> OpenedFile:
@@ -151,7 +156,9 @@ def open_file(file: FileWork, work: Work, task: Task) -> OpenedFile:
     return OpenedFile(query, checksum)
 
 
-def publish_result(outcome: Outcome, file: FileWork, opened: OpenedFile, task: Task) -> FileReport:
+def publish_result(
+    outcome: Outcome, file: FileWork, opened: OpenedFile, task: Task, work: Work
+) -> FileReport:
     """Write the result of a file, and return the report of it.
 
     Raises
@@ -159,7 +166,9 @@ def publish_result(outcome: Outcome, file: FileWork, opened: OpenedFile, task: T
     OSError
         Such as a full disk; it names the result.
     """
-    _write(outcome, file, opened.checksum)
+    result = stored_result(outcome, work)
+    _write_table(result, file)
+    _write(outcome, result, file, opened.checksum)
     return FileReport(
         file.path,
         file.output,
@@ -170,13 +179,23 @@ def publish_result(outcome: Outcome, file: FileWork, opened: OpenedFile, task: T
     )
 
 
-def _write(outcome: Outcome, file: FileWork, checksum: str) -> None:
+def _write_table(result: StoredResult, file: FileWork) -> None:
+    """Write the measurements of a file, if they are wanted; they appear complete."""
+    if result.table is None or file.table is None:
+        return
+    with being_written(file.table, file.workshop) as place:
+        result.table.write_csv(place)
+        file.table.parent.mkdir(parents=True, exist_ok=True)
+        # Copied: a folder of tables may be on another disk.
+        shutil.move(place, file.table)
+
+
+def _write(outcome: Outcome, result: StoredResult, file: FileWork, checksum: str) -> None:
     """Write the labels of a file; they appear complete, and after their record."""
     query = outcome.query
-    labels = labels_as_stored(query, outcome.labels)
     record = Record(file.task, checksum, outcome.to_dict())
     with being_written(file.output, file.workshop) as place:
-        write_labels(place, labels, query.space, outcome.styles)
+        write_labels(place, result.labels, query.space, result.styles)
         record_place = place.with_name(f"{place.name}.json")
         write_record(record_place, record)
         check_targets([file.output], overwrite=file.overwrite)

@@ -71,7 +71,7 @@ def with_window(support: SupportSet, window: Window) -> SupportSet:
     images = []
     for image in support.images:
         images.append(image if image.dtype == np.uint8 else window.apply(image))
-    return SupportSet.of(images, support.labels, support.styles)
+    return support.with_images(images)
 
 
 def _values(images: Sequence[NDArray[Any]]) -> NDArray[Any] | None:

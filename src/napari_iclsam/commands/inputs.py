@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 import click
 
 from napari_iclsam.commands.grey_scale import Window
+from napari_iclsam.core.images.regions import LabelledRegion
 from napari_iclsam.core.settings import RENAMED, Description, Settings, describe
 from napari_iclsam.files.orientation import WORLD_AXES
 from napari_iclsam.files.part import Part
@@ -53,6 +54,8 @@ class Reading:
         Of images with several resolutions.
     series : str, optional
         Of folders with several series of DICOM files.
+    regions : mapping of int to tuple of LabelledRegion
+        By number of a pair of examples: what is labelled of it, if not the whole.
     """
 
     axis: Axis = 0
@@ -64,6 +67,7 @@ class Reading:
     empty_planes: tuple[int, ...] = ()
     level: int | None = None
     series: str | None = None
+    regions: Mapping[int, tuple[LabelledRegion, ...]] = field(default_factory=dict)
 
     @property
     def part(self) -> Part:

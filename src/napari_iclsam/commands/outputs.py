@@ -37,6 +37,10 @@ class Destination:
         Leave results alone that the same task has made of the same image.
     summary : Path, optional
         Of a batch; by default beside the results.
+    objects : bool
+        Write ids of objects in the place of labels.
+    measure : Path, optional
+        File, or folder, for the measurements of objects.
     """
 
     output: Path
@@ -44,6 +48,8 @@ class Destination:
     overwrite: bool
     resume: bool = False
     summary: Path | None = None
+    objects: bool = False
+    measure: Path | None = None
 
 
 def is_folder(output: Path) -> bool:

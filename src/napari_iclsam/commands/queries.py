@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,6 +15,8 @@ from napari_iclsam.commands.inputs import Reading
 from napari_iclsam.commands.placement import Placement, place, planes_of
 from napari_iclsam.core.images.intensity import check_contrast, check_image
 from napari_iclsam.files import ImageFile, Space, as_stack, read_image
+
+D = TypeVar("D", bound=np.generic)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -102,8 +104,13 @@ def read_again(query: Query, reading: Reading, examples: ReadExamples) -> NDArra
     return array if query.window is None else query.window.apply(array)
 
 
-def labels_as_stored(query: Query, labels: NDArray[np.int32]) -> NDArray[np.int32]:
-    """Return labels of the planes as they were segmented in the way that the file stores them."""
+def read_stored(query: Query, reading: Reading, examples: ReadExamples) -> NDArray[Any]:
+    """Read a query as its file stores it: without a turn, in the grey values of the file."""
+    return _read(query.path, reading, examples).array
+
+
+def labels_as_stored(query: Query, labels: NDArray[D]) -> NDArray[D]:
+    """Return values of the planes as they were segmented in the way that the file stores them."""
     return query.placement.undo(labels)
 
 

@@ -23,12 +23,37 @@ from napari_iclsam.core.volume.labelled_planes import Spacing
 _BLANK = "It has one value everywhere: nothing was looked for, and the result is empty."
 
 
+@dataclass(frozen=True, slots=True)
+class ObjectWishes:
+    """What is wanted of the objects of a result, beside their labels.
+
+    Attributes
+    ----------
+    are_output : bool
+        Their ids are written in the place of labels.
+    are_measured : bool
+        Their measurements are written as a table.
+    """
+
+    are_output: bool = False
+    are_measured: bool = False
+
+    @property
+    def are_wanted(self) -> bool:
+        """Whether objects are to be found at all."""
+        return self.are_output or self.are_measured
+
+
+NO_OBJECTS = ObjectWishes()
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Work:
-    """What images are segmented by, and how they are read."""
+    """What images are segmented by, how they are read, and what is wanted of their objects."""
 
     examples: ReadExamples
     reading: Reading
+    objects: ObjectWishes = NO_OBJECTS
 
 
 def outcome_of(task: Task, query: Query, output: Path) -> Outcome:
@@ -48,6 +73,8 @@ def query_steps(
 ) -> Generator[Progress, None, Outcome]:
     """Segment one query step by step, and return what was found."""
     outcome = outcome_of(task, query, output)
+    if work.objects.are_measured:
+        outcome.certainty = np.zeros(query.shape, np.float16)
     if query.is_blank:
         return outcome
     # Read when its turn comes: the stacks of a batch would not fit into memory together.
@@ -70,6 +97,9 @@ def labelled_stack(task: Task, query: Query, image: NDArray[Any], work: Work) ->
     # and examples that were scaled one by one cannot be compared.
     comparable = task.context.runners.recipe.use_neighbors and image.dtype == np.uint8
     if source is None or query.axis is None or not comparable:
+        return None
+    # Of examples that were cut into tiles, none is a plane any more.
+    if len(task.support) != len(work.examples.support):
         return None
     spacing = _spacing_of(query)
     return StackTask(task, LabelledStack(image, query.axis, source.pairs, spacing))

@@ -106,6 +106,7 @@ def task_checksum(work: Work, model: Model) -> str:
         "pixel_size": examples.resolution.pixel_size,
         "window": None if examples.window is None else repr(examples.window),
         "reference": None if reference is None else reference.tolist(),
+        "objects": [work.objects.are_output, work.objects.are_measured],
         "stacks": [sorted(stack.pairs.items()) for stack in examples.stacks],
     }
     text = json.dumps(depends, sort_keys=True)

@@ -42,6 +42,10 @@ class Outcome:
         Once there is a prediction.
     styles : mapping of int to LabelStyle
         Names and colors that are written with the labels.
+    certainty : ndarray, of the shape of the query, float16, optional
+        How likely each pixel is of its label, if objects are measured.
+    objects : mapping of int to int
+        By label: number of objects, if these are counted.
     """
 
     query: Query
@@ -55,17 +59,22 @@ class Outcome:
     notes: dict[str, list[int]] = field(default_factory=dict)
     provenance: Provenance | None = None
     styles: Mapping[int, LabelStyle] = field(default_factory=dict)
+    certainty: NDArray[np.float16] | None = None
+    objects: Mapping[int, int] = field(default_factory=dict)
 
-    def keep_labels(self, labels: NDArray[np.int32], plane: int | None) -> None:
-        """Take in the labels of one plane."""
+    def keep_pixels(self, prediction: Prediction, plane: int | None) -> None:
+        """Take in the labels of one plane, and how likely they are if that is wanted."""
         axis = self.query.axis or 0
         # An image without planes is filled as a whole, whatever its axes.
         key = (...,) if plane is None else (slice(None),) * axis + (plane,)
-        self.labels[key] = labels
+        self.labels[key] = prediction.labels
+        # A worker sends labels alone.
+        if self.certainty is not None and prediction.probabilities:
+            self.certainty[key] = prediction.certainty
 
     def settle(self, prediction: Prediction, plane: int | None) -> None:
         """Take in the final labels of a plane of a stack, in the place of its first answer."""
-        self.keep_labels(prediction.labels, plane)
+        self.keep_pixels(prediction, plane)
         if plane is not None:
             plane = self.query.placement.number_in_file(plane)
             self.needs[plane] = prediction.need_of_check
@@ -74,7 +83,7 @@ class Outcome:
 
     def add(self, prediction: Prediction, plane: int | None = None) -> None:
         """Take in the prediction of one plane."""
-        self.keep_labels(prediction.labels, plane)
+        self.keep_pixels(prediction, plane)
         # From here on the plane is called as the file counts it: users look it up there.
         if plane is not None:
             plane = self.query.placement.number_in_file(plane)
@@ -115,7 +124,10 @@ class Outcome:
         share = 100 * pixels / self.labels.size
         count = len(self.boxes.get(label, ()))
         boxes = "box" if count == 1 else "boxes"
-        line = f"  {self.names[label]}: {pixels} pixels ({share:.1f} %), {count} {boxes}"
+        found = f"{count} {boxes}"
+        if label in self.objects:
+            found = f"{self.objects[label]} objects"
+        line = f"  {self.names[label]}: {pixels} pixels ({share:.1f} %), {found}"
         # Of a stack, whose planes differ, `_doubts` names the worst instead.
         dice = self.estimates.get(None, {}).get(label)
         return line if dice is None else f"{line}, Dice about {dice:.2f}"
@@ -168,7 +180,10 @@ class Outcome:
             # A label that no example lets estimate is left out, not called 0.
             if label in dice:
                 estimates.append({"dice": round(dice[label], 3)} | _placed(plane))
-        return {
+        counted = {}
+        if label in self.objects:
+            counted["objects"] = self.objects[label]
+        return counted | {
             "label": label,
             "name": self.names[label],
             "pixels": pixels,

@@ -21,7 +21,7 @@ from napari_iclsam.commands.job import Job, Workers
 from napari_iclsam.commands.model import Model
 from napari_iclsam.commands.notes import say_notes
 from napari_iclsam.commands.outputs import Destination, is_folder
-from napari_iclsam.commands.query_run import Work
+from napari_iclsam.commands.query_run import ObjectWishes, Work
 from napari_iclsam.commands.records import results_recorded, task_checksum
 from napari_iclsam.commands.runners import runner_of
 from napari_iclsam.commands.segment_one import segment_one
@@ -41,7 +41,8 @@ def segment(
     examples = on_one_scale(read_examples(pairs, reading), reading.window)
     if model.uses_neighbors:
         examples = on_scale_of_stack(examples, found.paths)
-    job = Job(Work(examples, reading), model, destination, workers, pairs)
+    work = Work(examples, reading, _wishes(destination))
+    job = Job(work, model, destination, workers, pairs)
     return _segment(job, found)
 
 
@@ -58,8 +59,13 @@ def predict(
     saved = read_task(task)
     model = Model(replace(saved.models, device=device), saved.settings)
     examples = on_one_scale(ReadExamples(saved.support, of_task=True), reading.window)
-    job = Job(Work(examples, reading), model, destination, workers, (), task)
+    work = Work(examples, reading, _wishes(destination))
+    job = Job(work, model, destination, workers, (), task)
     return _segment(job, found)
+
+
+def _wishes(destination: Destination) -> ObjectWishes:
+    return ObjectWishes(destination.objects, destination.measure is not None)
 
 
 def _find(queries: Sequence[Path], labels: Sequence[Path], destination: Destination) -> FoundImages:

@@ -10,6 +10,7 @@ import click
 
 from napari_iclsam.commands.job import Job
 from napari_iclsam.commands.notes import say_notes
+from napari_iclsam.commands.object_results import StoredResult, stored_result, table_path
 from napari_iclsam.commands.outputs import (
     PendingFiles,
     output_paths,
@@ -17,7 +18,7 @@ from napari_iclsam.commands.outputs import (
     written_together,
 )
 from napari_iclsam.commands.progress import follow
-from napari_iclsam.commands.queries import Query, labels_as_stored, read_query
+from napari_iclsam.commands.queries import Query, read_query
 from napari_iclsam.commands.query_run import query_steps
 from napari_iclsam.commands.report import Outcome, write_report
 from napari_iclsam.commands.task_facts import TaskFacts
@@ -29,7 +30,8 @@ def segment_one(job: Job, path: Path) -> None:
     query = read_query(path, job.work.reading, job.work.examples)
     output = _checked_output(query, job)
     report = job.destination.report
-    targets = [output, report] if report else [output]
+    table = table_path(job.destination.measure, path)
+    targets = [target for target in (output, report, table) if target is not None]
     examples = job.work.examples
     say_notes(examples.notes)
     segmenter = job.model.segmenter()
@@ -39,7 +41,11 @@ def segment_one(job: Job, path: Path) -> None:
         steps = segmenter.fit_steps(examples.support, sparing=of_stack)
         task = follow(steps, "Reading the examples")
         outcome = follow(query_steps(task, query, output, job.work), path.name)
-        _publish(outcome, files)
+        result = stored_result(outcome, job.work)
+        _publish(outcome, result, files)
+        if table and result.table is not None:
+            with files.writing(table) as place:
+                result.table.write_csv(place)
         if report:
             with files.writing(report) as place:
                 write_report(place, [outcome.to_dict()], job.pairs, examples.notes)
@@ -50,12 +56,10 @@ def segment_one(job: Job, path: Path) -> None:
     facts.say_expectation()
 
 
-def _publish(outcome: Outcome, files: PendingFiles) -> None:
+def _publish(outcome: Outcome, result: StoredResult, files: PendingFiles) -> None:
     """Write the labels of a query; they are there from now on, whatever happens to the report."""
-    query = outcome.query
-    labels = labels_as_stored(query, outcome.labels)
     with files.writing(outcome.output) as place:
-        write_labels(place, labels, query.space, outcome.styles)
+        write_labels(place, result.labels, outcome.query.space, result.styles)
     files.publish(outcome.output)
 
 

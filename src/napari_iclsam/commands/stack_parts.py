@@ -152,7 +152,7 @@ def join_parts(sent: SentTask, file: FileWork, divided: Divided) -> FileReport:
             predictions = _read_part(_part_path(file, planes), here.task.provenance)
             for number, prediction in zip(planes, predictions, strict=True):
                 outcome.add(prediction, number)
-        return publish_result(outcome, file, opened, here.task)
+        return publish_result(outcome, file, opened, here.task, here.work)
     except Exception as error:  # noqa: BLE001 (part of the report, as in `file_steps`)
         return failed(file, error)
 

@@ -15,7 +15,7 @@ from napari_iclsam.commands.examples import ReadExamples
 from napari_iclsam.commands.file_run import FileReport, FileWork, file_steps
 from napari_iclsam.commands.inputs import Reading
 from napari_iclsam.commands.model import Model
-from napari_iclsam.commands.query_run import Work
+from napari_iclsam.commands.query_run import NO_OBJECTS, ObjectWishes, Work
 from napari_iclsam.core.images.support import SupportSet
 from napari_iclsam.core.steps import drain
 from napari_iclsam.core.task import Task
@@ -42,6 +42,7 @@ class SentTask:
     reading : Reading
     stop : Path
         Workers stop as soon as this file exists: a message would not reach a function that runs.
+    objects : ObjectWishes
     """
 
     file: Path
@@ -49,6 +50,7 @@ class SentTask:
     examples: ReadExamples
     reading: Reading
     stop: Path
+    objects: ObjectWishes = NO_OBJECTS
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -68,7 +70,8 @@ def send_task(work: Work, model: Model, folder: Path) -> SentTask:
     file = folder / "task.iclsam"
     write_task(SavedTask(work.examples.support, model.settings, model.choice), file)
     examples = replace(work.examples, support=SupportSet((), (), ()))
-    return SentTask(file, model.choice.device, examples, work.reading, folder / "stop")
+    stop = folder / "stop"
+    return SentTask(file, model.choice.device, examples, work.reading, stop, work.objects)
 
 
 def use_threads(count: int) -> None:
@@ -92,7 +95,7 @@ def fitted(sent: SentTask) -> Fitted:
         examples = replace(sent.examples, support=saved.support)
         # One task at a time: networks are large.
         _fitted.clear()
-        _fitted[sent.file] = Fitted(task, Work(examples, sent.reading))
+        _fitted[sent.file] = Fitted(task, Work(examples, sent.reading, sent.objects))
     return _fitted[sent.file]
 
 

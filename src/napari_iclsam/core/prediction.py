@@ -135,6 +135,15 @@ class Prediction:
     need_of_check: float = 0.0
 
     @property
+    def certainty(self) -> NDArray[np.float32]:
+        """How likely each pixel is of the label that it has, (H, W); 0 in the background."""
+        certainty = np.zeros(self.labels.shape, np.float32)
+        for label, probabilities in self.probabilities.items():
+            is_label = self.labels == label
+            certainty[is_label] = probabilities[is_label]
+        return certainty
+
+    @property
     def instances(self) -> Instances:
         """The objects of all labels, touching ones separated; see `find_instances`.
 

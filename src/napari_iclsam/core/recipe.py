@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import Annotated, Literal
 
-from napari_iclsam.core.settings import Channel, Settings
+from napari_iclsam.core.settings import Channel, Settings, Tile
 
 InputSize = Literal["nearest", "by detail"]
 FusionRule = Literal["published", "log-odds", "in-context model alone"]
@@ -52,6 +52,7 @@ class Recipe:
     fusion: Annotated[FusionRule, "How both models are fused."]
     half_precision: Annotated[bool, "Compute in half precision where that is faster."]
     sparing: bool = False
+    tile: Tile = "off"
     channel: Channel = "luminance"
     icl_guidance: float = 0.3
     sam_guidance: float = 2.0
@@ -116,6 +117,7 @@ def resolve(settings: Settings) -> Recipe:
         pixel_classifier=mode.pixel_classifier and settings.use_sam,
         cross_validate=mode.cross_validate and settings.cross_validate and settings.use_sam,
         fusion=mode.fusion if settings.use_sam else "in-context model alone",
+        tile=settings.tile if mode.coarse_to_fine and settings.coarse_to_fine else "off",
         channel=settings.channel,
         icl_guidance=settings.icl_guidance,
         sam_guidance=settings.sam_guidance,

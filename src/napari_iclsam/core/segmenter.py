@@ -100,7 +100,13 @@ class ICLSAM:
         """Whether the labelled planes of a stack tell of the planes beside; see `fit_stack`."""
         return self._recipe.use_neighbors
 
-    def fit(self, images: Sequence[NDArray[Any]], labels: Sequence[NDArray[Any]]) -> Task:
+    def fit(
+        self,
+        images: Sequence[NDArray[Any]],
+        labels: Sequence[NDArray[Any]],
+        *,
+        regions: Sequence[Sequence[Sequence[int]]] | None = None,
+    ) -> Task:
         """Fit a task to examples.
 
         Examples that are large against many small objects are cut into tiles.
@@ -111,17 +117,19 @@ class ICLSAM:
             Any real dtype; sizes may differ.
         labels : sequence of ndarray, (H, W), integer
             0 is background.
+        regions : sequence of sequence of four int, optional
+            For each image the regions that are labelled, each y0, x0, y1, x1 (the ends do not
+            belong to it); none for an image that is labelled as a whole. What lies outside of
+            them is unknown. Images are then seen in tiles, in which objects have the same size.
 
         Raises
         ------
         ValueError, TypeError
-            See `SupportSet.of`.
+            See `SupportSet.of` and `SupportSet.of_regions`.
         """
-        support = SupportSet.of(images, labels)
-        # tiles of a query are of one scale, and so must be what they are compared with
-        if self._recipe.coarse_to_fine:
-            support = support.in_tiles()
-        return self.fit_support(support)
+        if regions is None:
+            return self.fit_support(SupportSet.of(images, labels))
+        return self.fit_support(SupportSet.of_regions(images, labels, regions))
 
     def fit_support(self, support: SupportSet) -> Task:
         """Fit a task to a checked support set."""
@@ -194,5 +202,11 @@ class ICLSAM:
         yield Progress("load", "Loading the models", 0, len(support))
         networks = self.networks
         runners = networks.runners(recipe, self.cache)
+        # the planes of a stack tell of each other, and stay whole
+        if not recipe.sparing:
+            support = support.in_tiles(recipe.tile)
+        # seen as a whole, its objects would have another size than those of the examples
+        if preview_image is not None and support.tile_shape(recipe.tile, preview_image.shape):
+            preview_image = None
         fitting = TaskFitting(networks, runners, self.settings)
         return (yield from fitting.steps(support, preview_image))

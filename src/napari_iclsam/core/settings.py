@@ -18,6 +18,8 @@ RENAMED = {
 
 Mode = Literal["auto", "paper"]
 Channel = Literal["luminance", "red", "green", "blue"]
+Tile = Literal["auto", "off", "128", "192", "256", "384", "512", "768", "1024"]
+"""Side of the tiles in which large images are seen, in pixels."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +69,11 @@ class Settings:
         "auto mode: after the full image, segment crops where the in-context model found "
         "something and where it is to be expected. Changes nothing where objects fill the images.",
     ] = True
+    tile: Annotated[
+        Tile,
+        "auto mode: side of the overlapping tiles in which large images are seen, in pixels. auto: "
+        "as the examples' objects need it; off: images are seen whole.",
+    ] = "auto"
     use_sam: Annotated[bool, "Refine with SAM. Without it, the in-context model decides alone."] = (
         True
     )

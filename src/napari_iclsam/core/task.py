@@ -26,6 +26,7 @@ from napari_iclsam.core.images.planes import (
     read_ahead,
     stack_axis,
 )
+from napari_iclsam.core.images.planes import plane as read_plane
 from napari_iclsam.core.images.support import SupportSet
 from napari_iclsam.core.inference import StageTimer, without_gradients
 from napari_iclsam.core.metrics import StageScores
@@ -163,11 +164,12 @@ class Task:
         write_task(SavedTask.of(self.support, self.settings, self.provenance), path)
 
     def _steps(self, image: NDArray[Any]) -> Generator[Progress, None, Prediction]:
-        rgb = to_rgb8(image)
-        if not self.context.runners.recipe.coarse_to_fine:
-            return (yield from self._image_steps(rgb))
-        segment = TileSegmenter(self.support, self.provenance, self._image_steps)
-        return (yield from segment.steps(rgb))
+        return (yield from self._tiles.steps(to_rgb8(image)))
+
+    @property
+    def _tiles(self) -> TileSegmenter:
+        tile = self.context.runners.recipe.tile
+        return TileSegmenter(self.support, self.provenance, self._image_steps, tile)
 
     def _image_steps(self, rgb: NDArray[np.uint8]) -> Generator[Progress, None, Prediction]:
         """Segment an image, seen as a whole."""
@@ -180,6 +182,10 @@ class Task:
     def _stack_steps(
         self, volume: ArrayLike, axis: int, wanted: tuple[int, ...]
     ) -> Generator[Progress, None, None]:
+        shape = tuple(size for number, size in enumerate(volume.shape[:3]) if number != axis)
+        if self._tiles.tile_shape((shape[0], shape[1])) is not None:
+            yield from self._tiled_stack_steps(volume, axis, wanted)
+            return
         total = len(wanted)
         # closed at once when a run is cancelled: its thread would go on reading
         with closing(read_ahead(volume, axis, wanted)) as images:
@@ -211,6 +217,21 @@ class Task:
                     plane,
                     prediction,
                 )
+
+    def _tiled_stack_steps(
+        self, volume: ArrayLike, axis: int, wanted: tuple[int, ...]
+    ) -> Generator[Progress, None, None]:
+        """Segment planes of a stack, each in tiles."""
+        total = len(wanted)
+        for done, plane in enumerate(wanted):
+            located = partial(replace, done=done, total=total, plane=plane)
+            try:
+                image = check_image(read_plane(volume, axis, plane))
+            except (ValueError, TypeError) as error:
+                raise PlaneError(plane, str(error)) from error
+            prediction = yield from mapped(self._steps(image), located)
+            message = f"Slice {done + 1} of {total} is done"
+            yield Progress("done", message, done + 1, total, plane, prediction)
 
     def _segment_steps(
         self, query: EmbeddedImage, timer: StageTimer

@@ -92,6 +92,7 @@ def write_task(saved: SavedTask, path: str | Path) -> None:
         "icl": saved.models.icl,
         "settings": saved.settings.to_dict(),
         "pairs": len(support),
+        "regions": support.are_regions,
         "fingerprint": support.fingerprint(),
         # TIFF knows neither booleans nor each byte order, and the fingerprint depends on them
         "dtypes": [image.dtype.str for image in support.images],
@@ -177,7 +178,9 @@ def _read_support(archive: zipfile.ZipFile, index: Mapping[str, Any]) -> Support
         images.append(_from_tiff(archive.read(f"{pair}.image.tif"), index["dtypes"][pair]))
         labels.append(_from_tiff(archive.read(f"{pair}.labels.tif"), "<i4"))
     styles = {int(label): _style(style) for label, style in index["styles"].items()}
-    return SupportSet.of(images, labels, styles)
+    # files of earlier versions know no regions
+    are_regions = bool(index.get("regions", False))
+    return SupportSet.of(images, labels, styles, are_regions=are_regions)
 
 
 def _style(values: Mapping[str, Any]) -> LabelStyle:

@@ -10,8 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_iclsam.core.images.support import SupportSet
-from napari_iclsam.core.images.tiles import plan_tiles, tile_shape
+from napari_iclsam.core.images.tiles import plan_tiles
 from napari_iclsam.core.prediction import Prediction, Progress, Provenance
+from napari_iclsam.core.settings import Tile
 from napari_iclsam.core.steps import mapped
 from napari_iclsam.core.tile_canvas import TileCanvas
 
@@ -29,15 +30,22 @@ class TileSegmenter:
     provenance : Provenance
     whole : callable
         Segments an image, or a tile, as a whole.
+    tile : Tile
+        Which tiles the user wants.
     """
 
     support: SupportSet
     provenance: Provenance
     whole: ImageSteps
+    tile: Tile = "auto"
+
+    def tile_shape(self, shape: tuple[int, int]) -> tuple[int, int] | None:
+        """Return height and width of the tiles of an image (H, W); None if it is seen whole."""
+        return self.support.tile_shape(self.tile, shape)
 
     def steps(self, rgb: NDArray[np.uint8]) -> Generator[Progress, None, Prediction]:
         """Segment an image (H, W, 3): as a whole, or in tiles of the size of the examples."""
-        tile = tile_shape(self.support.labels, (rgb.shape[0], rgb.shape[1]))
+        tile = self.tile_shape((rgb.shape[0], rgb.shape[1]))
         if tile is None:
             return (yield from self.whole(rgb))
         return (yield from self.tile_steps(rgb, tile))
@@ -62,8 +70,11 @@ class TileSegmenter:
             )
             prediction = yield from mapped(self.whole(rgb[place]), located)
             canvas.add(place, prediction)
-        note = (
-            f"Seen in {len(places)} tiles of {tile[0]} x {tile[1]} pixels, the size of the "
-            "examples, since the objects are small."
-        )
-        return canvas.prediction(self.provenance, note)
+        return canvas.prediction(self.provenance, self._note(len(places), tile))
+
+    def _note(self, count: int, tile: tuple[int, int]) -> str:
+        """Say in which tiles an image was seen, and why."""
+        why = "the size of the examples, since the objects are small"
+        if self.tile != "auto":
+            why = "as the settings say"
+        return f"Seen in {count} tiles of {tile[0]} x {tile[1]} pixels, {why}."

@@ -8,8 +8,8 @@ from numpy.typing import NDArray
 
 from napari_iclsam.core.images.support import SupportSet
 from napari_iclsam.core.images.tiles import (
+    TileRule,
     plan_tiles,
-    tile_shape,
     tile_side,
     tile_weights,
 )
@@ -34,7 +34,7 @@ def test_few_objects_call_for_no_tiles() -> None:
     labels = np.zeros((512, 512), np.int32)
     labels[10:30, 10:30] = 1
     assert tile_side([labels]) is None
-    assert tile_shape([labels], (4096, 4096)) is None
+    assert TileRule().shape([labels], (4096, 4096)) is None
 
 
 def test_tile_follows_the_size_of_the_objects() -> None:
@@ -87,11 +87,32 @@ def test_very_large_example_gives_a_few_tiles() -> None:
 
 def test_image_is_seen_in_tiles_of_the_size_of_the_examples() -> None:
     support = support_of(grid(512, 40, 20)).in_tiles()
-    assert tile_shape(support.labels, (2048, 2048)) == (256, 256)
+    assert TileRule().shape(support.labels, (2048, 2048)) == (256, 256)
 
 
 def test_image_of_the_size_of_the_examples_is_seen_whole() -> None:
-    assert tile_shape([grid(256, 40, 20)], (300, 300)) is None
+    assert TileRule().shape([grid(256, 40, 20)], (300, 300)) is None
+
+
+def test_tiles_that_the_user_chose_hold_for_examples_and_images() -> None:
+    labels = [grid(512, 64, 28)]
+    rule = TileRule("128")
+    assert rule.side(labels) == 128
+    assert rule.shape(labels, (300, 100)) == (128, 100)
+    assert rule.shape(labels, (128, 128)) is None
+
+
+def test_off_means_that_nothing_is_seen_in_tiles() -> None:
+    labels = [grid(512, 32, 14)]
+    assert TileRule("off").side(labels) is None
+    assert TileRule("off").shape(labels, (4096, 4096)) is None
+
+
+def test_examples_that_are_regions_tell_the_scale_however_few_objects_they_show() -> None:
+    labels = np.zeros((200, 240), np.int32)
+    labels[40:90, 40:90] = 1
+    assert TileRule(are_regions=True).shape([labels], (2048, 2048)) == (200, 240)
+    assert TileRule(are_regions=True).shape([labels], (150, 150)) is None
 
 
 def test_tiles_cover_every_pixel_and_stay_inside() -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from napari_iclsam.core.objects.linking import link_planes
+from napari_iclsam.core.objects.linking import link_planes, stack_instances
 
 
 def planes(*columns: dict[int, slice]) -> np.ndarray:
@@ -49,3 +49,22 @@ def test_object_that_divides_has_one_successor() -> None:
 def test_two_objects_that_merge_are_one_of_them() -> None:
     linked = link_planes(planes({1: slice(0, 6), 2: slice(6, 10)}, {1: slice(0, 10)}))
     np.testing.assert_array_equal(np.unique(linked), [0, 1, 2])
+
+
+def test_objects_of_a_stack_are_separated_in_planes_and_joined_along_its_axis() -> None:
+    labels = np.zeros((20, 3, 30), np.int32)
+    labels[4:14, :, 2:12] = 1
+    labels[4:14, :, 16:26] = 1
+    found = stack_instances(labels, axis=1)
+    assert len(found) == 2
+    assert len(np.unique(found.ids[:, :, 5])) == 2
+    np.testing.assert_array_equal(found.ids > 0, labels > 0)
+
+
+def test_objects_of_two_labels_are_never_one() -> None:
+    labels = np.zeros((2, 20, 20), np.int32)
+    labels[0, 4:14, 4:14] = 1
+    labels[1, 4:14, 4:14] = 2
+    found = stack_instances(labels)
+    np.testing.assert_array_equal(found.labels, [0, 1, 2])
+    assert found.ids[0, 5, 5] != found.ids[1, 5, 5]

@@ -34,7 +34,7 @@ class ExampleStack:
     def on_one_scale(self, support: SupportSet) -> SupportSet:
         """Return the examples on the scale of the stack."""
         images = [self.volume.scale.to_uint8(image) for image in support.images]
-        return SupportSet.of(images, support.labels, support.styles)
+        return support.with_images(images)
 
     @staticmethod
     def planes_of(job: Job) -> list[int]:

@@ -39,6 +39,8 @@ class Session:
     def __init__(self, segmenters: SegmenterStore) -> None:
         self._segmenters = segmenters
         self._task: Task | None = None
+        # of the last task: its own may have been cut into tiles
+        self._support: SupportSet | None = None
         self._fitted_by: ICLSAM | None = None
         self._is_sparing = False
 
@@ -99,7 +101,7 @@ class Session:
         """Return the last task if it is this one, else fit it."""
         task = self._task
         is_known = self._fitted_by is segmenter and self._is_sparing == fit.keywords["sparing"]
-        if task is not None and is_known and _is_same(task.support, support):
+        if task is not None and is_known and _is_same(self._support, support):
             return task
         from napari_iclsam.core.in_context.fine_tuning import STEPS
 
@@ -114,6 +116,7 @@ class Session:
 
         task = yield from mapped(fit(), as_run_step)
         self._task = task
+        self._support = support
         self._fitted_by = segmenter
         self._is_sparing = fit.keywords["sparing"]
         return task
@@ -159,5 +162,7 @@ def _step(
     )
 
 
-def _is_same(a: SupportSet, b: SupportSet) -> bool:
+def _is_same(a: SupportSet | None, b: SupportSet) -> bool:
+    if a is None:
+        return False
     return a.fingerprint() == b.fingerprint() and a.styles == b.styles

@@ -5,14 +5,16 @@ from __future__ import annotations
 import hashlib
 import warnings
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from napari_iclsam.core.images.intensity import check_contrast, check_image, to_8bit
-from napari_iclsam.core.images.tiles import example_tiles, tile_side
+from napari_iclsam.core.images.regions import cut_examples
+from napari_iclsam.core.images.tiles import TileRule, example_tiles
+from napari_iclsam.core.settings import Tile
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,12 +55,15 @@ class SupportSet:
         All labels that occur, ascending, without 0.
     styles : mapping of int to LabelStyle
         Names and colors, of those labels that have any.
+    are_regions : bool
+        Whether they are regions of images: these are then seen in tiles of their size.
     """
 
     images: tuple[NDArray[Any], ...]
     labels: tuple[NDArray[np.int32], ...]
     ids: tuple[int, ...]
     styles: Mapping[int, LabelStyle] = field(default_factory=dict)
+    are_regions: bool = False
 
     @classmethod
     def of(
@@ -66,6 +71,8 @@ class SupportSet:
         images: Sequence[NDArray[Any]],
         labels: Sequence[NDArray[Any]],
         styles: Mapping[int, LabelStyle] | None = None,
+        *,
+        are_regions: bool = False,
     ) -> SupportSet:
         """Check pairs of image and labels and keep copies of them.
 
@@ -104,7 +111,25 @@ class SupportSet:
             tuple(p[1] for p in pairs),
             tuple(ids),
             dict(styles or {}),
+            are_regions,
         )
+
+    @classmethod
+    def of_regions(
+        cls,
+        images: Sequence[NDArray[Any]],
+        labels: Sequence[NDArray[Any]],
+        regions: Sequence[Sequence[Sequence[int]]],
+    ) -> SupportSet:
+        """Keep the labelled regions of images; see `ICLSAM.fit`.
+
+        Raises
+        ------
+        ValueError, TypeError
+            If a region is none, leaves its image, or holds no labels; see also `of`.
+        """
+        parts, painted = cut_examples(images, labels, regions)
+        return cls.of(parts, painted, are_regions=any(map(len, regions)))
 
     def __len__(self) -> int:
         return len(self.images)
@@ -120,28 +145,26 @@ class SupportSet:
 
     def without(self, pair: int) -> SupportSet:
         """Return the support set without one pair; the labels stay those of the whole."""
-        return SupportSet(
-            self.images[:pair] + self.images[pair + 1 :],
-            self.labels[:pair] + self.labels[pair + 1 :],
-            self.ids,
-            self.styles,
-        )
+        return self.subset([other for other in range(len(self)) if other != pair])
 
     def subset(self, pairs: Sequence[int]) -> SupportSet:
         """Return some pairs; the labels stay those of the whole."""
-        return SupportSet(
-            tuple(self.images[p] for p in pairs),
-            tuple(self.labels[p] for p in pairs),
-            self.ids,
-            self.styles,
+        return replace(
+            self,
+            images=tuple(self.images[p] for p in pairs),
+            labels=tuple(self.labels[p] for p in pairs),
         )
 
-    def in_tiles(self) -> SupportSet:
-        """Return the set with examples that are large against many small objects cut into tiles.
+    def with_images(self, images: Sequence[NDArray[Any]]) -> SupportSet:
+        """Return the set with other images of the same sizes, checked as those before."""
+        return SupportSet.of(images, self.labels, self.styles, are_regions=self.are_regions)
+
+    def in_tiles(self, tile: Tile = "auto") -> SupportSet:
+        """Return the set with examples that are large against their objects cut into tiles.
 
         Images that are cut have 8 bits from then on. If none is cut, it is this set.
         """
-        side = tile_side(self.labels)
+        side = TileRule(tile, self.are_regions).side(self.labels)
         if side is None:
             return self
         images: list[NDArray[Any]] = []
@@ -155,16 +178,19 @@ class SupportSet:
                 labels.append(painted[place])
         if len(images) == len(self):
             return self
-        return SupportSet(
-            tuple(images),
-            tuple(labels),
-            self.ids,
-            self.styles,
-        )
+        return replace(self, images=tuple(images), labels=tuple(labels))
+
+    def tile_shape(self, tile: Tile, shape: Sequence[int]) -> tuple[int, int] | None:
+        """Return the tiles in which to see an image (H, W, ...); see `TileRule.shape`."""
+        rule = TileRule(tile, self.are_regions)
+        return rule.shape(self.labels, (shape[0], shape[1]))
 
     def fingerprint(self) -> str:
         """Return the SHA-256 of all pixels and labels, in order."""
         digest = hashlib.sha256()
+        # the same pixels are another task, whose images are seen in tiles
+        if self.are_regions:
+            digest.update(b"regions")
         # dtype and shape belong to it: the same bytes may be other images
         for array in (*self.images, *self.labels):
             digest.update(f"{array.dtype.str}{array.shape}".encode())

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
 
@@ -12,6 +13,7 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from napari_iclsam.core.images.crops import PixelSlices
+from napari_iclsam.core.settings import Tile
 from napari_iclsam.core.steps import evenly_spaced
 
 _OBJECTS_A_TILE = 10
@@ -36,15 +38,62 @@ _MOST_EXAMPLES = 8
 """So many tiles of one example are examples: more make fitting slow and add little."""
 
 
-def tile_side(labels: Sequence[NDArray[np.integer[Any]]]) -> int | None:
-    """Return how large tiles of examples (H, W) should be; None if they show few objects."""
+@dataclass(frozen=True, slots=True)
+class TileRule:
+    """How large tiles are.
+
+    Attributes
+    ----------
+    tile : Tile
+        What the user wants.
+    are_regions : bool
+        Whether the examples are regions of images: their pixels are those of the images then.
+    """
+
+    tile: Tile = "auto"
+    are_regions: bool = False
+
+    def side(self, labels: Sequence[NDArray[np.integer[Any]]]) -> int | None:
+        """Return how large tiles of examples (H, W) should be; None to see them whole."""
+        if self.tile == "off":
+            return None
+        if self.tile != "auto":
+            return int(self.tile)
+        return tile_side(labels, 0 if self.are_regions else _MANY)
+
+    def shape(
+        self, labels: Sequence[NDArray[np.integer[Any]]], shape: tuple[int, int]
+    ) -> tuple[int, int] | None:
+        """Return height and width of the tiles in which to see an image (H, W); None for whole.
+
+        They are those of the examples' labels, so that objects have the size that these show.
+        """
+        side = self.side(labels)
+        if side is None:
+            return None
+        least = _LARGER
+        tile = _median_shape(labels)
+        if self.tile != "auto":
+            least = 1.0
+            tile = (side, side)
+        larger = max(shape[0] / tile[0], shape[1] / tile[1])
+        if larger <= 1 or larger < least:
+            return None
+        return min(tile[0], shape[0]), min(tile[1], shape[1])
+
+
+def tile_side(labels: Sequence[NDArray[np.integer[Any]]], many: float = _MANY) -> int | None:
+    """Return the side of tiles that suits the objects of examples (H, W).
+
+    None if they show fewer objects than ``many`` each, on average, or none at all.
+    """
     areas: list[NDArray[np.float64]] = []
     for painted in labels:
         for label in np.unique(painted[painted > 0]):
             components, _ = ndimage.label(painted == label)
             areas.append(np.bincount(components.ravel())[1:].astype(float))
     every = np.sort(np.concatenate(areas)) if areas else np.zeros(0)
-    if len(every) < _MANY * len(labels):
+    if not len(every) or len(every) < many * len(labels):
         return None
     # the median of the pixels: specks and fragments of thin objects must not decide
     middle = np.searchsorted(np.cumsum(every), every.sum() / 2)
@@ -53,22 +102,10 @@ def tile_side(labels: Sequence[NDArray[np.integer[Any]]]) -> int | None:
     return round(min(max(_OBJECTS_A_TILE * diameter, smallest), largest))
 
 
-def tile_shape(
-    labels: Sequence[NDArray[np.integer[Any]]], shape: tuple[int, int]
-) -> tuple[int, int] | None:
-    """Return height and width of the tiles in which to see an image (H, W); None to see it whole.
-
-    They are those of the examples' labels, so that objects have the size that these show.
-    """
-    if tile_side(labels) is None:
-        return None
+def _median_shape(labels: Sequence[NDArray[np.integer[Any]]]) -> tuple[int, int]:
     heights = [painted.shape[0] for painted in labels]
     widths = [painted.shape[1] for painted in labels]
-    height = round(float(np.median(heights)))
-    width = round(float(np.median(widths)))
-    if max(shape[0] / height, shape[1] / width) < _LARGER:
-        return None
-    return min(height, shape[0]), min(width, shape[1])
+    return round(float(np.median(heights))), round(float(np.median(widths)))
 
 
 def example_tiles(image: NDArray[Any], labels: NDArray[np.int32], side: int) -> list[PixelSlices]:

@@ -221,6 +221,8 @@ def _markers(
         min_distance=max(1, round(min_distance)),
         exclude_border=False,
     )
+    # from top to bottom, not by height: neighbors have neighboring numbers
+    peaks = peaks[np.lexsort(peaks.T[::-1])]
     markers[tuple(peaks.T)] = np.arange(1, len(peaks) + 1)
     with_peak = np.unique(components[markers > 0])
     # a small object beside a large one is nearer than markers may be, and is none the less one

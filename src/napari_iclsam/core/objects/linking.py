@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from napari_iclsam.core.metrics import shared_pixels
+from napari_iclsam.core.objects.instances import Instances, Separation, find_instances
 
 _OVERLAP = 0.5
 """Objects are one if they share this part of the smaller one's area."""
@@ -44,6 +46,40 @@ def link_planes(planes: NDArray[np.integer[Any]]) -> NDArray[np.int32]:
     return linked
 
 
+def stack_instances(
+    labels: NDArray[np.integer[Any]],
+    axis: int = 0,
+    separations: Mapping[int, Separation] | None = None,
+) -> Instances:
+    """Find the objects of a stack: those of each plane, joined where they lie on each other.
+
+    Parameters
+    ----------
+    labels : ndarray, (Z, Y, X), integer
+        0 is background.
+    axis : int
+        The axis that planes are stacked along.
+    separations : mapping of int to Separation, optional
+        See `find_instances`.
+    """
+    planes = np.moveaxis(labels, axis, 0)
+    ids = np.zeros(planes.shape, np.int32)
+    for number, plane in enumerate(planes):
+        ids[number] = find_instances(plane, separations).ids
+    linked = np.zeros(planes.shape, np.int32)
+    labels_of = [np.zeros(1, np.int32)]
+    count = 0
+    # label by label: objects of two labels are never one
+    for label in np.unique(planes[planes != 0]).tolist():
+        is_label = planes == label
+        own = link_planes(np.where(is_label, ids, 0))
+        linked[is_label] = own[is_label] + count
+        found_count = int(own.max(initial=0))
+        labels_of.append(np.full(found_count, label, np.int32))
+        count += found_count
+    return Instances(np.moveaxis(linked, 0, axis), np.concatenate(labels_of))
+
+
 def _inherit(
     known: dict[int, int], plane: NDArray[np.integer[Any]], before: NDArray[np.int32]
 ) -> None:
@@ -51,12 +87,15 @@ def _inherit(
     shared = shared_pixels(plane, before)
     smaller = np.minimum(shared.first_sizes, shared.second_sizes)
     overlap = shared.pixels / smaller
+    # a set: looked up among the values, many objects would take quadratic time
+    taken = set(known.values())
     for index in np.argsort(-overlap, kind="stable"):
         own = int(shared.first[index])
         earlier = int(shared.second[index])
-        is_free = own not in known and earlier not in known.values()
+        is_free = own not in known and earlier not in taken
         if overlap[index] >= _OVERLAP and is_free:
             known[own] = earlier
+            taken.add(earlier)
 
 
 def _renumber(

@@ -11,15 +11,8 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from skimage.measure import marching_cubes, mesh_surface_area, regionprops
 
-_AXES = "zyx"
-
-_LENGTHS = ("axis_major_length", "axis_minor_length")
-"""Properties of `skimage.measure.regionprops` that follow the spacing in any dimension."""
-
-_FLAT_ONLY = ("eccentricity",)
-"""Properties that only planes have."""
+from napari_iclsam.core.objects.shapes import measure_shapes
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,11 +26,6 @@ class Scale:
     def pixels(cls, axes: int) -> Scale:
         """Return the scale of an image that says nothing of its own."""
         return cls((1.0,) * axes)
-
-    @property
-    def is_isotropic(self) -> bool:
-        """Whether pixels are as high as wide."""
-        return len({round(size, 9) for size in self.spacing}) == 1
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -144,11 +132,11 @@ def measure(
     chosen = scale or Scale.pixels(ids.ndim)
     _check(ids, chosen)
     values, index = np.unique(ids, return_inverse=True)
-    # ids without gaps: the time of regionprops goes with the largest
+    # ids without gaps: sums over pixels are kept for each number up to the largest
     numbers = index.reshape(ids.shape) + int(values[0] != 0)
     present = values[values != 0].astype(np.int64)
     columns: dict[str, NDArray[Any]] = {"id": present, "label": _labels(present, given.labels)}
-    columns |= _shapes(numbers, chosen)
+    columns |= measure_shapes(numbers, len(present), chosen.spacing)
     columns |= _means(numbers, len(present), given)
     return ObjectTable(columns, chosen.unit)
 
@@ -168,49 +156,6 @@ def _labels(
     if labels is None:
         return np.ones_like(present)
     return labels[present].astype(np.int64)
-
-
-def _shapes(numbers: NDArray[np.int64], scale: Scale) -> dict[str, NDArray[Any]]:
-    """Measure shapes by scikit-image: only what is defined for these axes and this spacing."""
-    dimensions = numbers.ndim
-    size = "area" if dimensions == 2 else "volume"
-    names = list(_LENGTHS)
-    if dimensions == 2:
-        names += _FLAT_ONLY
-    if dimensions == 2 and scale.is_isotropic:
-        names.append("perimeter")
-    rows = []
-    for region in regionprops(numbers, spacing=scale.spacing):
-        row = [region.area, *region.centroid]
-        row += [_value(region, name) for name in names]
-        if dimensions == 3:
-            row.append(_surface(region.image, scale.spacing))
-        rows.append(row)
-    centers = [f"centroid_{axis}" for axis in _AXES[-dimensions:]]
-    header = [size, *centers, *names]
-    if dimensions == 3:
-        header.append("surface")
-    table = np.array(rows, float).reshape(-1, len(header))
-    return dict(zip(header, table.T, strict=True))
-
-
-def _value(region: Any, name: str) -> float:
-    """Return a property of an object; NaN if this object does not have it."""
-    # one flat object must not cost the table of all others
-    try:
-        with np.errstate(invalid="ignore"):
-            value = float(getattr(region, name))
-    except (ValueError, ZeroDivisionError):
-        return math.nan
-    return value if math.isfinite(value) else math.nan
-
-
-def _surface(mask: NDArray[np.bool_], spacing: tuple[float, ...]) -> float:
-    """Return the area of the surface of an object (Z, Y, X)."""
-    # padded, so that a surface closes at the border of its box and of the image
-    padded = np.pad(mask, 1).astype(np.float32)
-    vertices, faces, _, _ = marching_cubes(padded, 0.5, spacing=spacing)
-    return float(mesh_surface_area(vertices, faces))
 
 
 def _means(numbers: NDArray[np.int64], count: int, pixels: Pixels) -> dict[str, NDArray[Any]]:
