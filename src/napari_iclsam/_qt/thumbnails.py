@@ -11,6 +11,7 @@ from qtpy.QtCore import Qt
 from qtpy.QtGui import QColor, QImage, QPainter, QPixmap
 
 from napari_iclsam.core.images.intensity import as_rgb8
+from napari_iclsam.core.images.regions import LabelledRegion, painted_region
 
 SIDE = 56
 """Of a thumbnail, in pixels."""
@@ -31,12 +32,15 @@ class Picture:
         Height and width of the original.
     ids : tuple of int
         Labels in the original.
+    part : LabelledRegion, optional
+        Where labels lie in a large image that is labelled only in a part.
     """
 
     rgb: NDArray[np.uint8]
     labels: NDArray[np.int32]
     size: tuple[int, int]
     ids: tuple[int, ...]
+    part: LabelledRegion | None = None
 
 
 def picture(image: NDArray[Any], labels: NDArray[Any]) -> Picture:
@@ -58,6 +62,7 @@ def picture(image: NDArray[Any], labels: NDArray[Any]) -> Picture:
         size=(height, width),
         # thin objects may be lost in the small labels
         ids=tuple(np.unique(labels[labels != 0]).tolist()),
+        part=painted_region(labels),
     )
 
 

@@ -13,6 +13,7 @@ from napari_iclsam._qt.forms.query_form import QueryForm
 from napari_iclsam._qt.forms.result_form import ResultForm
 from napari_iclsam._qt.forms.section import Section
 from napari_iclsam._qt.forms.settings_panel import SettingsPanel
+from napari_iclsam._qt.objects.region_tools import RegionTools
 from napari_iclsam._qt.viewer.example import Example
 
 
@@ -26,6 +27,7 @@ class DockForm(QScrollArea):
     Attributes
     ----------
     examples : ExamplesForm
+    regions : RegionTools
     query : QueryForm
     output : ResultForm
     models : ModelForm
@@ -39,6 +41,8 @@ class DockForm(QScrollArea):
     def __init__(self, viewer: ViewerModel) -> None:
         super().__init__(widgetResizable=True)
         self.examples = ExamplesForm(viewer)
+        self.regions = RegionTools(viewer, self.examples)
+        self.examples.layout().addWidget(self.regions)
         self.query = QueryForm()
         self.output = ResultForm()
         self.models = ModelForm()
@@ -56,6 +60,7 @@ class DockForm(QScrollArea):
 
     def close_down(self) -> None:
         """Stop reading."""
+        self.regions.close_down()
         self.examples.close_down()
         self.model_input.close_down()
 

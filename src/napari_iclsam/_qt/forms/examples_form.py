@@ -213,8 +213,13 @@ class ExamplesForm(QWidget):
         places = {example.place for example in new}
         keys = {example.key for example in new}
 
+        are_regions = all(example.region for example in new)
+
         def is_outdated(example: Example) -> bool:
             if not isinstance(example, LayerExample) or example.key in keys:
+                return False
+            # regions of one slice stand beside each other
+            if are_regions and example.region is not None:
                 return False
             return example.place in places
 
@@ -222,6 +227,11 @@ class ExamplesForm(QWidget):
             self._dismissed.add(example.key)
             self._added.discard(example.key)
         self.add_examples(new)
+
+    def withdraw(self, keys: set[Any]) -> None:
+        """Take out examples that are no longer wanted by who added them."""
+        self._added -= keys
+        self.table.drop_rows(lambda example: example.key in keys)
 
     def redraw(self) -> None:
         """Draw the pictures again: somebody painted in a result that serves as an example."""
@@ -234,7 +244,8 @@ class ExamplesForm(QWidget):
         examples = []
         pairs = zip(support.images, support.labels, strict=True)
         for number, (image, labels) in enumerate(pairs, start=1):
-            examples.append(FileExample(f"{name}, {number}", image, labels, support.styles))
+            title = f"{name}, {number}"
+            examples.append(FileExample(title, image, labels, support.styles, support.are_regions))
         self.add_examples(examples)
 
     def _scan(self) -> None:
@@ -359,13 +370,13 @@ class ExamplesForm(QWidget):
             layers.go_to(self._viewer, example.labels, example.orientation, example.position)
 
     def _on_add_clicked(self) -> None:
-        example = self._shown_example()
+        example = self.shown_example()
         if example is not None:
             self.add_examples([example])
 
     def _on_nothing_clicked(self) -> None:
         """Take the slice that is shown as an example that holds no object."""
-        example = self._shown_example()
+        example = self.shown_example()
         if example is None:
             return
         painted = np.unique(example.pair().read_labels())
@@ -379,7 +390,7 @@ class ExamplesForm(QWidget):
             "them, or choose another slice."
         )
 
-    def _shown_example(self) -> LayerExample | None:
+    def shown_example(self) -> LayerExample | None:
         """Return the slice that is shown, of the chosen layers, as an example."""
         image = self.image.layer
         labels = self.labels.layer

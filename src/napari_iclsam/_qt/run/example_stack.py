@@ -47,7 +47,8 @@ def example_stack_of(request: Request) -> ExampleStack | None:
     stacks: list[SliceStack] = [job.slices for job in request.jobs]
     examples: list[SliceStack] = []
     for pair in request.pairs:
-        if not isinstance(pair.image, SliceStack):
+        # a slice that is known in part does not tell where the objects of a stack end
+        if not isinstance(pair.image, SliceStack) or pair.region is not None:
             return None
         examples.append(pair.image)
     first = stacks[0]

@@ -94,7 +94,8 @@ class Planner:
         found = []
         for row in self._examples.table.ticked():
             example = row.example
-            if not isinstance(example, LayerExample):
+            # what is labelled in part is still to be segmented
+            if not isinstance(example, LayerExample) or example.region is not None:
                 continue
             if example.image is image and example.image_orientation == orientation:
                 found.append(example)

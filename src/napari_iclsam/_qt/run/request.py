@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,6 +10,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_iclsam._qt.viewer.slice_stacks import SliceStack
+from napari_iclsam.core.images.intensity import check_image
+from napari_iclsam.core.images.regions import (
+    LabelledRegion,
+    RegionLabels,
+    check_agreement,
+    cut_region,
+)
 from napari_iclsam.core.images.support import LabelStyle, SupportSet
 from napari_iclsam.core.model_choice import ModelChoice
 from napari_iclsam.core.settings import Settings
@@ -24,18 +31,31 @@ class Pair:
     ----------
     image : SliceStack or ndarray, (H, W) or (H, W, 3 or 4)
     labels : SliceStack or ndarray, (H, W), integer
+        An array holds those of the region alone, if there is one.
+    region : LabelledRegion, optional
+        What is labelled of the image, if not the whole.
+    was_region : bool
+        Whether it is a region that was cut out and saved.
     """
 
     image: SliceStack | NDArray[Any]
     labels: SliceStack | NDArray[Any]
+    region: LabelledRegion | None = None
+    was_region: bool = False
 
     def read_image(self) -> NDArray[Any]:
-        """Return the image in memory."""
-        return _read(self.image)
+        """Return the image in memory, or the region on the grey scale of the image."""
+        image = _read(self.image)
+        if self.region is None:
+            return image
+        return cut_region(check_image(image), self.region)
 
     def read_labels(self) -> NDArray[Any]:
         """Return the labels in memory."""
-        return _read(self.labels)
+        labels = _read(self.labels)
+        if self.region is None or isinstance(self.labels, np.ndarray):
+            return labels
+        return labels[self.region.slices]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -116,7 +136,33 @@ class Request:
             labels.append(NamedLabels(f"example {number}", pair.read_labels()))
         # 0 and 1 in one layer and 0 and 255 in another are one object
         joined = with_one_white(labels).examples
-        return SupportSet.of(images, [each.labels for each in joined], self.styles)
+        painted = [each.labels for each in joined]
+        regions = self._regions(painted)
+        check_agreement(regions)
+        are_regions = bool(regions) or any(pair.was_region for pair in self.pairs)
+        return SupportSet.of(images, painted, self.styles, are_regions=are_regions)
+
+    def _regions(self, painted: Sequence[NDArray[Any]]) -> list[RegionLabels]:
+        """Return the regions among the examples.
+
+        Raises
+        ------
+        ValueError
+            If nothing is painted in one.
+        """
+        found = []
+        for pair, labels in zip(self.pairs, painted, strict=True):
+            if pair.region is None:
+                continue
+            if not labels.any():
+                raise ValueError(
+                    f"The region {pair.region} holds no labels: paint every object in it, or "
+                    "remove it from the examples."
+                )
+            assert isinstance(pair.image, SliceStack)
+            key = (id(pair.image.array), pair.image.positions)
+            found.append(RegionLabels(key, "one image", pair.region, labels))
+        return found
 
 
 def _read(source: SliceStack | NDArray[Any]) -> NDArray[Any]:

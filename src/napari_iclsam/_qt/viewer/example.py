@@ -14,6 +14,7 @@ from napari_iclsam._qt.run.request import Pair
 from napari_iclsam._qt.viewer import layers
 from napari_iclsam._qt.viewer.label_styles import names_of, styles_of
 from napari_iclsam._qt.viewer.slice_stacks import Position, SliceOrientation, SliceStack
+from napari_iclsam.core.images.regions import LabelledRegion
 from napari_iclsam.core.images.support import LabelStyle
 
 
@@ -32,6 +33,8 @@ class LayerExample:
         Indices along the axes that only the image has, in front.
     level : int
         Of a multiscale image.
+    region : LabelledRegion, optional
+        What is labelled of the slice, if not the whole.
     """
 
     image: Layer
@@ -40,13 +43,15 @@ class LayerExample:
     position: Position = ()
     lead: Position = ()
     level: int = 0
+    region: LabelledRegion | None = None
 
     @property
     def key(self) -> tuple[Any, ...]:
         """What makes two examples the same one."""
         # names are not unique, and change
         layer_ids = (id(self.image), id(self.labels))
-        return (*layer_ids, self.orientation, self.position, self.lead, self.level)
+        at = (self.orientation, self.position, self.lead, self.level, self.region)
+        return (*layer_ids, *at)
 
     @property
     def image_orientation(self) -> SliceOrientation:
@@ -76,7 +81,13 @@ class LayerExample:
             return False
         sizes = [of_image[axis] for axis in self.image_orientation.stack_axes]
         inside = [at < size for at, size in zip(self.image_position, sizes, strict=True)]
-        return all(inside)
+        return all(inside) and self._has_region(of_labels)
+
+    def _has_region(self, shape: tuple[int, ...]) -> bool:
+        if self.region is None:
+            return True
+        height, width = self.orientation.slice_shape(shape)
+        return self.region.bottom <= height and self.region.right <= width
 
     def title(self) -> str:
         """Return which slice of what it is."""
@@ -85,6 +96,8 @@ class LayerExample:
         if self.position:
             along = zip(self.orientation.stack_axes, self.position, strict=True)
             parts += [f"{names[axis]} {index}" for axis, index in along]
+        if self.region is not None:
+            parts.append(f"region at {self.region.top}, {self.region.left}")
         return ", ".join(parts)
 
     def depends_on(self, layer: Layer) -> bool:
@@ -106,8 +119,11 @@ class LayerExample:
         )
         labels = SliceStack(layers.levels(self.labels)[0], self.orientation, (self.position,))
         if isinstance(labels.array, np.ndarray):
-            return Pair(image, np.array(labels[0]))
-        return Pair(image, labels)
+            return Pair(image, np.array(self._part(labels[0])), self.region)
+        return Pair(image, labels, self.region)
+
+    def _part(self, painted: NDArray[Any]) -> NDArray[Any]:
+        return painted if self.region is None else painted[self.region.slices]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -120,12 +136,15 @@ class FileExample:
     image, labels : ndarray
     known_styles : mapping of int to LabelStyle
         Names and colors of its labels.
+    was_region : bool
+        Whether it is a region of an image.
     """
 
     name: str
     image: NDArray[Any]
     labels: NDArray[Any]
     known_styles: Mapping[int, LabelStyle] = field(default_factory=dict)
+    was_region: bool = False
 
     @property
     def key(self) -> tuple[Any, ...]:
@@ -151,7 +170,7 @@ class FileExample:
 
     def pair(self) -> Pair:
         """Return what a run reads."""
-        return Pair(self.image, self.labels)
+        return Pair(self.image, self.labels, was_region=self.was_region)
 
 
 Example = LayerExample | FileExample

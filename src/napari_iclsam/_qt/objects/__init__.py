@@ -1,0 +1,1 @@
+"""Regions as examples, and objects of results: their numbers and measurements."""
