@@ -104,6 +104,7 @@ class ICLSAMWidget(QWidget):
         self.bar.check_requested.connect(self.review.show_next)
         self.bar.improve_requested.connect(self.review.use_corrections)
         self.run.finished.connect(self.model_control.note_finished)
+        self.run.finished.connect(self.form.objects.note_finished)
         self.run.failed.connect(self.model_control.show_failure)
         self.run.ended.connect(self._update)
         self.review.corrections_taken.connect(self._on_corrections_taken)

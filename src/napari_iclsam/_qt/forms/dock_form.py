@@ -13,6 +13,7 @@ from napari_iclsam._qt.forms.query_form import QueryForm
 from napari_iclsam._qt.forms.result_form import ResultForm
 from napari_iclsam._qt.forms.section import Section
 from napari_iclsam._qt.forms.settings_panel import SettingsPanel
+from napari_iclsam._qt.objects.object_panel import ObjectPanel
 from napari_iclsam._qt.objects.region_tools import RegionTools
 from napari_iclsam._qt.viewer.example import Example
 
@@ -30,6 +31,7 @@ class DockForm(QScrollArea):
     regions : RegionTools
     query : QueryForm
     output : ResultForm
+    objects : ObjectPanel
     models : ModelForm
     settings : SettingsPanel
     sections : dict of str to Section
@@ -45,12 +47,14 @@ class DockForm(QScrollArea):
         self.examples.layout().addWidget(self.regions)
         self.query = QueryForm()
         self.output = ResultForm()
+        self.objects = ObjectPanel(viewer)
         self.models = ModelForm()
         self.settings = SettingsPanel()
         self.sections = {
             "Examples": Section("Examples", self.examples),
             "Segment": Section("Segment", self.query),
             "Result": Section("Result", self.output, expanded=False),
+            "Objects": Section("Objects", self.objects, expanded=False),
             "Models": Section("Models", self.models, expanded=False),
             "Settings": Section("Settings", self.settings, expanded=False),
         }
@@ -61,6 +65,7 @@ class DockForm(QScrollArea):
     def close_down(self) -> None:
         """Stop reading."""
         self.regions.close_down()
+        self.objects.close_down()
         self.examples.close_down()
         self.model_input.close_down()
 
