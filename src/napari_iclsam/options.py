@@ -110,7 +110,9 @@ query_option = click.option(
 )
 
 
-def _as_axis(_: click.Context, __: click.Parameter, text: str) -> int | str:
+def _as_axis(_: click.Context, __: click.Parameter, text: str | None) -> int | str | None:
+    if text is None:
+        return None
     # Imported where it is used, as in every command: --help must not wait for torch.
     from napari_iclsam.commands.inputs import parse_axis
 
@@ -120,13 +122,12 @@ def _as_axis(_: click.Context, __: click.Parameter, text: str) -> int | str:
 view_options = joined_options(
     click.option(
         "--axis",
-        default="0",
-        show_default=True,
         callback=_as_axis,
         metavar="N|DIRECTION",
         help="Axis that the planes of a stack lie along: a number, counted from 0 (of a NIfTI file "
         "0 is its third), "
-        "or axial, coronal or sagittal, which a NIfTI file's affine tells.",
+        "or axial, coronal or sagittal, which a NIfTI file's affine tells.  [default: 0; with a "
+        "task, as its examples]",
     ),
     click.option(
         "--channel",
@@ -166,8 +167,8 @@ label_options = joined_options(
         multiple=True,
         metavar="N",
         help=(
-            "A number of the labels that counts as background, such as a rim of 255. Repeat it "
-            "for more."
+            "A number of the labels that is neither an object nor background, such as a rim of "
+            "255. Repeat it for more."
         ),
     ),
     click.option(
@@ -307,8 +308,10 @@ def reading_of(options: dict[str, Any]) -> Reading:
 
     # Taken out, so that what is left over are the options of the model.
     window = options.pop("window")
+    axis = options.pop("axis")
     return Reading(
-        axis=options.pop("axis"),
+        axis=0 if axis is None else axis,
+        axis_is_given=axis is not None,
         channel=options.pop("channel"),
         level=options.pop("level"),
         series=options.pop("series"),

@@ -6,6 +6,7 @@ import numpy as np
 from skimage.measure import label
 
 from napari_iclsam._qt.run.request import Pair, Request
+from napari_iclsam.core.images.unknown import UNKNOWN
 from napari_iclsam.core.model_choice import ModelChoice
 from napari_iclsam.core.settings import Settings
 from tests._qt.conftest import Dock, some, stack
@@ -32,6 +33,61 @@ def test_a_rim_of_255_is_said(dock: Dock) -> None:
     labels[10:40, 10:40] = 255
     labels[13:37, 13:37] = 1
     assert "Labels hold 255 beside 1" in summary_of(dock, labels)
+
+
+def test_a_rim_of_255_is_ignored_on_request_and_taken_back(dock: Dock) -> None:
+    labels = np.zeros((60, 60), np.uint8)
+    labels[10:40, 10:40] = 255
+    labels[13:37, 13:37] = 1
+    summary_of(dock, labels)
+    form = dock.widget.examples
+    assert form.offers.text() == "Ignore 255"
+    form.offers.click()
+    dock.settle()
+    assert "Labels hold 255" not in form.summary.text()
+    assert "255 is ignored" in form.summary.text()
+    assert list(form.styles()) == [1]
+    (pair,) = form.ready_pairs()
+    assert ((pair.read_labels() == UNKNOWN) == (labels == 255)).all()
+    support = Request(ModelChoice(), Settings(), (pair,), {}, ()).read_support()
+    assert support.ids == (1,)
+    assert (support.known(0) == (labels != 255)).all()
+    form.offers.click()
+    dock.settle()
+    assert form.ready_pairs()[0].read_labels().max() == 255
+
+
+def test_what_labels_mean_outlives_the_dock_and_is_in_the_result(dock: Dock) -> None:
+    image, labels = stack(planes=5)
+    labels[labels == 2] = 255
+    dock.viewer.add_image(image, name="scan")
+    dock.viewer.add_labels(some(labels, 1, 3), name="painted")
+    dock.settle()
+    dock.widget.examples.offers.click()
+    dock.widget.close_down()
+    dock.widget.open_up()
+    dock.segment()
+    assert set(np.unique(dock.result().data)) == {0, 1}
+    assert set(np.unique(dock.viewer.layers["painted"].data)) == {0, 1, 255}
+
+
+def test_instances_become_one_class_on_request(dock: Dock) -> None:
+    rows, columns = np.mgrid[:60, :60]
+    cells = label(((rows % 10) < 6) & ((columns % 10) < 6)).astype(np.int32)
+    summary_of(dock, cells)
+    form = dock.widget.examples
+    assert form.offers.text() == "One class"
+    form.offers.click()
+    dock.settle()
+    assert "taken for one class" in form.summary.text()
+    assert (form.ready_pairs()[0].read_labels() == (cells > 0)).all()
+    fill = dock.widget.output.destination
+    dock.widget.query.choose("current")
+    dock.widget.examples.changed.emit()
+    assert not fill.model().item(fill.findData("fill")).isEnabled()
+    form.offers.click()
+    dock.settle()
+    assert form.ready_pairs()[0].read_labels().max() == 36
 
 
 def test_a_few_painted_pixels_are_said_and_whole_objects_are_not(dock: Dock) -> None:

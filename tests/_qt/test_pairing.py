@@ -9,6 +9,7 @@ import pytest
 from napari.layers import Image, Labels
 
 from napari_iclsam._qt.viewer.layers import likely_image, misfit
+from napari_iclsam._qt.viewer.turned_labels import turn_between, turned_onto
 from tests._qt.conftest import Dock, some, stack
 
 SIZE = (12, 16)
@@ -42,6 +43,37 @@ def test_labels_turned_against_their_image_are_refused_with_both_orientations() 
     assert "(+0, +1, +2)" in misfit(volume, turned)
     assert misfit(volume, Labels(np.zeros((4, 4, 4), int), name="unplaced")) == ""
     assert misfit(turned, turned) == ""
+
+
+def test_turned_labels_are_turned_onto_their_image_on_request(dock: Dock) -> None:
+    pixels, painted = stack(planes=5, height=20, width=24)
+    painted = some(painted, 1, 3)
+    dock.viewer.add_image(pixels, name="scan", affine=np.diag([2.0, -1, -1, 1]))
+    # the same voxels, stored with other axes: (column, row backwards, slice)
+    moved = painted.transpose(2, 1, 0)[:, ::-1]
+    affine = np.array([[0, 0, 2, 0], [0, 1, 0, -19], [-1, 0, 0, 0], [0, 0, 0, 1]], float)
+    dock.viewer.add_labels(moved, name="seg", affine=affine)
+    dock.settle()
+    offers = dock.widget.examples.offers
+    assert dock.widget.examples.table.count() == 0
+    assert offers.text() == "Turn labels"
+    offers.click()
+    dock.settle()
+    turned = dock.viewer.layers["seg (turned)"]
+    np.testing.assert_array_equal(turned.data, painted)
+    np.testing.assert_array_equal(turned.affine.affine_matrix, np.diag([2.0, -1, -1, 1]))
+    assert dock.widget.examples.labels.layer is turned
+    assert dock.widget.examples.table.count() == 2
+    assert not dock.viewer.layers["seg"].visible
+
+
+@pytest.mark.parametrize("shift", [0.0, 0.5])
+def test_a_flipped_plane_is_turned_and_another_grid_is_not(shift: float) -> None:
+    flipped = labels("seg", scale=(1, -1), translate=(0, 15 + shift))
+    turn = turn_between(image("scan", scale=(1, 1)), flipped)
+    assert (turn is None) == (shift > 0)
+    if turn is not None:
+        assert turned_onto(image("scan"), flipped, turn).data.shape == SIZE
 
 
 @pytest.mark.parametrize("flat", [True, False])

@@ -62,3 +62,10 @@ def test_examples_of_8_bits_were_scaled_before() -> None:
     images = [ct(), Window(-160, 240).apply(ct())]
     support = with_window(SupportSet.of(images, [labels] * 2), Window(-160, 240))
     assert (support.images[0] == support.images[1]).all()
+
+
+def test_a_window_within_8_bits_is_one_of_8_bit_images_too() -> None:
+    labels = (RADIUS < 8).astype(np.uint8)
+    image = np.linspace(0, 255, 96 * 96).reshape(96, 96).astype(np.uint8)
+    support = with_window(SupportSet.of([image], [labels]), Window(50, 200))
+    assert (support.images[0] == Window(50, 200).apply(image)).all()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,8 +14,11 @@ import pytest
 import tifffile
 from PIL import Image
 
+from napari_iclsam.commands.inputs import Reading
+from napari_iclsam.commands.placement import Placement
 from napari_iclsam.core.task_file import read_task
 from napari_iclsam.files import read_labels
+from napari_iclsam.files.orientation import Turn
 from tests.commands.conftest import PAIRS, QUICK, SIZE, Ran, is_one_error, picture
 
 AFFINE = np.array([[-0.5, 0, 0, 10], [0, 0.5, 0.1, -20], [0, 0, 2.0, 30], [0, 0, 0, 1]])
@@ -125,6 +129,33 @@ def test_coronal_planes_are_those_along_the_second_axis(
     assert first.shape == (5, SIZE[1])
 
 
+def test_a_task_file_knows_how_its_examples_lie(run: Callable[..., Ran], volumes: Path) -> None:
+    save_volume("s.nii.gz", AS_SAGITTAL)
+    assert run("fit", *VOLUME, "--output", "t.iclsam", *QUICK).status == 0
+    for name in "vs":
+        query = ("--query", f"{name}.nii.gz", "--output", f"o{name}.nii.gz")
+        assert run("predict", "--task", "t.iclsam", *query).status == 0
+    assert (labels_in("ov.nii.gz") == labels_in("os.nii.gz")).all()
+    assert read_task("t.iclsam").origin.axis == 0
+
+
+def test_the_axis_of_a_task_holds_unless_another_is_named() -> None:
+    assert Reading().along_axis_of("coronal").axis == "coronal"
+    assert Reading(axis=1, axis_is_given=True).along_axis_of("coronal").axis == 1
+    assert Reading().along_axis_of(None).axis == 0
+
+
+def test_distances_follow_the_planes_that_are_segmented() -> None:
+    turn = Turn((1, 2, 0), (True, False, True))
+    placement = Placement(0, turn, (7, 6, 5), (5, 7, 6), (5, 6, 7))
+    # of (z, y, x), and x is now the first axis
+    assert placement.turned_spacing((3.0, 0.9, 0.8)) == (0.8, 3.0, 0.9)
+    affine = turn.affine(np.diag([0.8, 0.9, 3.0, 1.0]), (5, 6, 7))
+    assert tuple(np.abs(affine).max(axis=0)[:3][::-1]) == (0.8, 3.0, 0.9)
+    assert placement.turned_spacing((0.9, 0.8)) == ()
+    assert replace(placement, turn=Turn()).turned_spacing((3.0, 0.9, 0.8)) == (3.0, 0.9, 0.8)
+
+
 @pytest.mark.parametrize(
     ("axis", "words"),
     [
@@ -179,7 +210,10 @@ def test_a_label_can_be_ignored_and_instances_joined(run: Callable[..., Ran], fo
         ((), (1, 2)),
     ):
         assert run("fit", *PAIRS, "--output", "t.iclsam", "--overwrite", *extra, *QUICK).status == 0
-        assert read_task("t.iclsam").support.ids == ids
+        support = read_task("t.iclsam").support
+        assert support.ids == ids
+        is_two = picture(0)[1] == 2
+        assert (support.known(0) == ~is_two).all() == ("2" in extra)
 
 
 def test_a_channel_is_asked_for_and_taken_of_all_images(
@@ -243,9 +277,10 @@ def test_a_window_is_one_for_examples_and_queries(run: Callable[..., Ran], folde
     support = wide[: wide.index("--query")]
     assert run("fit", *support, "--output", "t.iclsam", *window, *QUICK).status == 0
     task = ("predict", "--task", "t.iclsam", "--query", "p.tif", "--output")
-    assert run(*task, "later.tif", *window).status == 0
-    assert Path("later.tif").read_bytes() == Path("o.tif").read_bytes()
-    assert "were made with --window" in run(*task, "without.tif").out
+    for given, name in ((window, "later.tif"), ((), "without.tif")):
+        assert run(*task, name, *given).status == 0
+        assert Path(name).read_bytes() == Path("o.tif").read_bytes()
+    is_one_error(run(*task, "other.tif", "--window", 0, 900), "saved with --window -500 2050")
 
 
 def test_a_window_is_two_numbers_in_order(run: Callable[..., Ran], folder: Path) -> None:

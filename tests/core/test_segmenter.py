@@ -88,6 +88,20 @@ def task(segmenter: Make, scene: Scene) -> Task:
     return segmenter().fit([s[0] for s in scenes], [s[1] for s in scenes])
 
 
+def test_pixels_to_be_ignored_are_no_object_and_no_background(
+    segmenter: Make, scene: Scene
+) -> None:
+    scenes = [scene(seed=seed) for seed in range(2)]
+    images = [image for image, _ in scenes]
+    labels = [np.where(np.arange(48) < 20, 255, painted) for _, painted in scenes]
+    task = segmenter().fit(images, labels, ignore_labels=(255,))
+    assert task.support.ids == IDS
+    shares = 1 / (1 + np.exp(-np.array(task.fusion.foreground)))
+    seen = np.stack([painted[:, 20:] for _, painted in scenes])
+    assert shares == pytest.approx([(seen == label).mean() for label in IDS])
+    assert_sound(task.predict(images[0]), (48, 48))
+
+
 KINDS: dict[str, Callable[[NDArray[np.uint8]], NDArray[Any]]] = {
     "8-bit": lambda grey: grey,
     "16-bit": lambda grey: grey.astype(np.uint16) * 200 + 31,

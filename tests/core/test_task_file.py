@@ -28,13 +28,14 @@ from napari_iclsam.core.model_choice import ModelChoice
 from napari_iclsam.core.networks import Networks, NetworkSource
 from napari_iclsam.core.segmenter import ICLSAM
 from napari_iclsam.core.settings import Settings
-from napari_iclsam.core.task_file import FORMAT, SavedTask, read_task, write_task
+from napari_iclsam.core.task_file import FORMAT, Origin, SavedTask, read_task, write_task
 from napari_iclsam.weights.folders import bundled_folder
 
 DATA = Path(__file__).parent / "data"
 RNG = np.random.default_rng(0)
 LABELS = np.zeros((12, 17), np.int32)
 LABELS[2:6, 3:9], LABELS[8:11, 10:16] = 1, 70_000
+REFERENCE = ((2.0, 0, 0, -5), (0, 2.0, 0, 0), (0, 0, 3.0, 1), (0, 0, 0, 1.0))
 STYLES = {1: LabelStyle("Zellkern µ", (1.0, 0.5, 0.0, 1.0)), 70_000: LabelStyle("", None)}
 
 
@@ -54,6 +55,7 @@ def saved_task(*images: NDArray[Any]) -> SavedTask:
         SupportSet.of(images, [LABELS] * len(images), STYLES),
         Settings(seed=5, tta_flips=True),
         ModelChoice("starter", "starter"),
+        Origin(REFERENCE, (-160.0, 240.0), "axial"),
     )
 
 
@@ -114,6 +116,7 @@ def test_styles_settings_and_models_come_back(written: Path) -> None:
     assert after.support.styles == STYLES
     assert after.support.ids == (1, 70_000)
     assert (after.settings, after.models) == (before.settings, ModelChoice("starter", "starter"))
+    assert after.origin == before.origin
 
 
 def test_pairs_of_different_sizes_keep_their_order(path: Path) -> None:

@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from napari_iclsam.files.label_sets import NamedLabels, as_one_object, understood, without_labels
+from napari_iclsam.core.images.unknown import UNKNOWN
+from napari_iclsam.files.label_sets import LabelReading, NamedLabels, read_as, understood
 
 ROWS, COLUMNS = np.indices((80, 80))
 
@@ -66,8 +67,12 @@ def test_a_rim_of_255_is_said_with_what_to_do() -> None:
     labels[disc(40, 40, 14) & ~disc(40, 40)] = 255
     assert "255 beside 1" in notes_on(labels)
     assert "--ignore-label 255" in notes_on(labels)
-    (ignored,) = without_labels(named([labels]), [255])
-    assert (ignored.labels == disc(40, 40)).all()
+    (ignored,) = read_as(named([labels]), LabelReading((255,)))
+    assert ((ignored.labels == 1) == disc(40, 40)).all()
+    assert ((ignored.labels == UNKNOWN) == (labels == 255)).all()
+    assert not understood([ignored]).has_void
+    (joined,) = read_as(named([labels * 1]), LabelReading((255,), one_class=True))
+    assert (joined.labels == ignored.labels).all()
 
 
 @pytest.mark.parametrize(
@@ -103,7 +108,7 @@ def test_hundreds_of_instances_are_recognized_quickly() -> None:
 
 
 def test_instances_can_be_taken_as_one() -> None:
-    (joined,) = as_one_object(named([cells(0)]))
+    (joined,) = read_as(named([cells(0)]), LabelReading(one_class=True))
     assert (joined.labels == (cells(0) > 0)).all()
 
 

@@ -13,7 +13,9 @@ import tifffile
 from numpy.typing import NDArray
 from PIL import Image
 
+from napari_iclsam.commands.placement import Placement
 from napari_iclsam.files import (
+    Part,
     Space,
     labels_suffix,
     read_image,
@@ -22,6 +24,7 @@ from napari_iclsam.files import (
     suffix,
     write_labels,
 )
+from napari_iclsam.files.orientation import Turn
 
 PLANE = np.arange(6 * 8, dtype=np.uint8).reshape(6, 8)
 STACK = np.arange(4 * 6 * 8, dtype=np.uint16).reshape(4, 6, 8) * 100
@@ -342,3 +345,22 @@ def test_names_have_a_stem_and_a_suffix() -> None:
     assert [suffix(Path(name)) for name in names] == [".nii.gz", ".ome.tif", ".jpeg", ""]
     assert [stem(Path(name)) for name in names] == ["b.c", "b", "b", "b"]
     assert [labels_suffix(Path(name)) for name in names] == [".nii.gz", ".ome.tif", ".png", ""]
+
+
+@pytest.mark.parametrize("channels", ["RGB", "RGBA"])
+def test_colors_of_nifti_are_the_last_axis(tmp_path: Path, channels: str) -> None:
+    rng = np.random.default_rng(0)
+    colors = rng.integers(0, 255, (3, 6, 8, len(channels)), np.uint8)
+    voxels = np.zeros((8, 6, 3), [(name, "u1") for name in channels])
+    for number, name in enumerate(channels):
+        voxels[name] = colors[..., number].T
+    path = tmp_path / "a.nii.gz"
+    nibabel.save(nibabel.Nifti1Image(voxels, np.diag([1.0, 2, 3, 1])), path)
+    file = read_image(path)
+    assert file.color
+    assert file.shape == (3, 6, 8)
+    assert (file.array == colors).all()
+    assert (read_image(path, Part(channel="green")).array == colors[..., 1]).all()
+    flipped = Turn((0, 1, 2), (False, True, False))
+    turned = Placement(0, flipped, file.shape, file.shape, (8, 6, 3)).apply(file.array, file)
+    assert (turned == colors[:, ::-1]).all()

@@ -61,8 +61,8 @@ def picture(image: NDArray[Any], labels: NDArray[Any]) -> Picture:
         labels=np.asarray(labels[::step, ::step], np.int32),
         size=(height, width),
         # thin objects may be lost in the small labels
-        ids=tuple(np.unique(labels[labels != 0]).tolist()),
-        part=painted_region(labels),
+        ids=tuple(np.unique(labels[labels > 0]).tolist()),
+        part=painted_region(labels > 0),
     )
 
 

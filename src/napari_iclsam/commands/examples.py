@@ -12,20 +12,22 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_iclsam.commands.grey_scale import Window, ct_window, with_window
-from napari_iclsam.commands.inputs import Reading
+from napari_iclsam.commands.inputs import Axis, Reading
 from napari_iclsam.commands.placement import Placement, place, planes_of
 from napari_iclsam.commands.region_examples import LabelledPlane, RegionExample, regions_of
 from napari_iclsam.core.images.intensity import check_image
 from napari_iclsam.core.images.regions import LabelledRegion, RegionLabels, check_agreement
 from napari_iclsam.core.images.support import LabelStyle, SupportSet
+from napari_iclsam.core.images.unknown import UNKNOWN
+from napari_iclsam.core.task_file import Origin, SavedTask
 from napari_iclsam.core.volume.intensity import GreyScale, estimate_grey_scale, sampled_planes
 from napari_iclsam.files import FilePair, ImageFile, Part, read_pair
 from napari_iclsam.files.label_sets import (
+    LabelReading,
     LabelSet,
     NamedLabels,
-    as_one_object,
+    read_as,
     understood,
-    without_labels,
 )
 from napari_iclsam.files.orientation import can_turn
 
@@ -90,6 +92,8 @@ class ReadExamples:
         Affine of the first NIfTI file: those of queries are turned to lie as it does.
     window : Window, optional
         Grey values that became black and white in all images.
+    given_window : Window, optional
+        That window, if it was given by the user.
     of_task : bool
         Whether they came from a task file, of whose making nothing else is known.
     stacks : tuple of SourceStack
@@ -98,16 +102,40 @@ class ReadExamples:
         Whether the window is that of the one stack that they are planes of.
     resolution : Resolution
         That they were read in.
+    axis : int or str, optional
+        That their planes lie along, if they are planes of stacks.
     """
 
     support: SupportSet
     notes: tuple[str, ...] = ()
     reference: NDArray[np.float64] | None = None
     window: Window | None = None
+    given_window: Window | None = None
     of_task: bool = False
     stacks: tuple[SourceStack, ...] = ()
     on_scale_of_stack: bool = False
     resolution: Resolution = field(default_factory=Resolution)
+    axis: Axis | None = None
+
+    @property
+    def origin(self) -> Origin:
+        """What a task file keeps of the files."""
+        rows = None
+        if self.reference is not None:
+            rows = tuple(map(tuple, self.reference.tolist()))
+        given = self.given_window
+        window = None if given is None else (given.low, given.high)
+        return Origin(rows, window, self.axis)
+
+    @classmethod
+    def of_saved(cls, saved: SavedTask) -> ReadExamples:
+        """Return the examples of a task file."""
+        origin = saved.origin
+        reference = None if origin.reference is None else np.array(origin.reference)
+        window = None if origin.window is None else Window(*origin.window)
+        return cls(
+            saved.support, reference=reference, window=window, given_window=window, of_task=True
+        )
 
     def stack_of(self, path: Path) -> SourceStack | None:
         """Return the stack of a file that examples are planes of.
@@ -155,7 +183,9 @@ def read_examples(pairs: Sequence[tuple[Path, Path]], reading: Reading) -> ReadE
     labels = _understood(gathered.labels, reading)
     masks = [each.labels for each in labels.examples]
     are_regions = bool(gathered.regions)
-    support = SupportSet.of(gathered.images, masks, gathered.styles, are_regions=are_regions)
+    support = SupportSet.of(
+        gathered.images, masks, gathered.styles, are_regions=are_regions, unknown=(UNKNOWN,)
+    )
     notes = (*gathered.notes, *labels.notes)
     return ReadExamples(
         support,
@@ -163,6 +193,7 @@ def read_examples(pairs: Sequence[tuple[Path, Path]], reading: Reading) -> ReadE
         gathered.reference,
         stacks=tuple(gathered.stacks),
         resolution=gathered.resolution,
+        axis=reading.axis if gathered.stacks else None,
     )
 
 
@@ -188,8 +219,19 @@ def on_scale_of_stack(examples: ReadExamples, queries: Sequence[Path]) -> ReadEx
 
 def on_one_scale(examples: ReadExamples, window: Window | None) -> ReadExamples:
     """Return examples on one grey scale: the window that was given, else that of CT."""
+    known = examples.given_window
+    if known is not None and window not in (None, known):
+        raise ValueError(
+            f"The examples of the task were saved with --window {known.low:g} {known.high:g}; "
+            "leave --window out, or make the task again."
+        )
+    if known is not None:
+        return examples
     if window is not None:
-        return replace(examples, support=with_window(examples.support, window), window=window)
+        support = examples.support
+        if not _were_scaled(examples):
+            support = with_window(support, window)
+        return replace(examples, support=support, window=window, given_window=window)
     window = ct_window(examples.support.images)
     if window is None:
         return examples
@@ -199,6 +241,11 @@ def on_one_scale(examples: ReadExamples, window: Window | None) -> ReadExamples:
     )
     support = with_window(examples.support, window)
     return replace(examples, support=support, notes=(*examples.notes, note), window=window)
+
+
+def _were_scaled(examples: ReadExamples) -> bool:
+    """Return whether a window was applied to the images of a task before it was saved."""
+    return examples.of_task and all(each.dtype == np.uint8 for each in examples.support.images)
 
 
 def _gather(
@@ -211,7 +258,7 @@ def _gather(
     images = planes_of(placement.apply(image.array, image), placement.axis)
     # Labels lie on the grid of their image, so the image's turn is theirs.
     masks = planes_of(placement.apply(labels.array, image), placement.axis)
-    painted = _painted(masks, placement)
+    painted = _painted(masks, placement, reading)
     if placement.axis is not None:
         declared = _declared_empty(reading, placement, len(masks), painted)
         painted = sorted({*painted, *declared})
@@ -271,12 +318,18 @@ def _placed(image: ImageFile, reading: Reading, gathered: _Gathered) -> Placemen
     return placement
 
 
-def _painted(masks: Sequence[NDArray[Any]], placement: Placement) -> list[int]:
+def _painted(masks: Sequence[NDArray[Any]], placement: Placement, reading: Reading) -> list[int]:
     """Return the numbers of the planes that are examples."""
     # A picture of its own was chosen as an example, even if nothing is in it.
     if placement.axis is None:
         return [0]
-    return [number for number, mask in enumerate(masks) if mask.any()]
+    # A plane of nothing but ignored pixels shows no object.
+    nothing = (0, *reading.ignored_labels)
+    painted = []
+    for number, mask in enumerate(masks):
+        if mask.any() and not np.isin(mask, nothing).all():
+            painted.append(number)
+    return painted
 
 
 def _plane_in_words(number: int, placement: Placement) -> str:
@@ -324,8 +377,5 @@ def _source_stack(
 
 
 def _understood(labels: Sequence[NamedLabels], reading: Reading) -> LabelSet:
-    # Ignored first: joined into one object, a rim could no longer be told from it.
-    kept = without_labels(labels, reading.ignored_labels)
-    if reading.instances_as_one:
-        return understood(as_one_object(kept))
-    return understood(kept)
+    meant = LabelReading(reading.ignored_labels, reading.instances_as_one)
+    return understood(read_as(labels, meant))

@@ -39,7 +39,7 @@ def fit(
     with written_together([output], overwrite=overwrite) as files:
         task = follow(segmenter.fit_steps(support), "Fitting")
         # The names as they were given: a colleague's "starter" may be a newer one.
-        saved = SavedTask(support, model.settings, model.choice)
+        saved = SavedTask(support, model.settings, model.choice, examples.origin)
         with files.writing(output) as place:
             write_task(saved, place)
     names = ", ".join(map(support.name, support.ids))

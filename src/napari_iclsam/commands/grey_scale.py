@@ -18,6 +18,8 @@ _AIR = (-1100, -200)
 _DENSE = (50, 6000)
 """Hounsfield units that its brightest percent lies between: muscle, bone, metal."""
 
+_HIGHEST_8BIT = 255
+
 _STEP = 4
 """Every so many pixels are looked at along each side."""
 
@@ -35,6 +37,13 @@ class Window:
                 f"--window takes a lower and a higher grey value; got {self.low:g} and "
                 f"{self.high:g}."
             )
+
+    def suits(self, image: NDArray[Any]) -> bool:
+        """Return whether an image can be of this scale.
+
+        One of 8 bits was scaled before, unless the window lies within 8 bits.
+        """
+        return image.dtype != np.uint8 or (self.low >= 0 and self.high <= _HIGHEST_8BIT)
 
     def apply(self, image: NDArray[Any]) -> NDArray[np.uint8]:
         """Scale an image or stack of any shape to 8 bits."""
@@ -67,10 +76,10 @@ def ct_window(images: Sequence[NDArray[Any]]) -> Window | None:
 
 
 def with_window(support: SupportSet, window: Window) -> SupportSet:
-    """Return examples whose images are scaled; those of 8 bits were scaled before."""
+    """Return examples whose images are scaled, as far as the window suits them."""
     images = []
     for image in support.images:
-        images.append(image if image.dtype == np.uint8 else window.apply(image))
+        images.append(window.apply(image) if window.suits(image) else image)
     return support.with_images(images)
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import click
@@ -38,12 +38,14 @@ class Reading:
     ----------
     axis : int or str
         That the planes of stacks lie along.
+    axis_is_given : bool
+        Whether the user named it.
     channel : str, optional
         Name or number of the channel that is meant, of files with several.
     window : Window, optional
         Grey values that become black and white in all images.
     ignored_labels : tuple of int
-        Numbers that count as background.
+        Numbers of pixels that are neither an object nor background.
     instances_as_one : bool
         Take all numbers but 0 for one object.
     ignore_affine : bool
@@ -59,6 +61,7 @@ class Reading:
     """
 
     axis: Axis = 0
+    axis_is_given: bool = False
     channel: str | None = None
     window: Window | None = None
     ignored_labels: tuple[int, ...] = ()
@@ -68,6 +71,12 @@ class Reading:
     level: int | None = None
     series: str | None = None
     regions: Mapping[int, tuple[LabelledRegion, ...]] = field(default_factory=dict)
+
+    def along_axis_of(self, examples: Axis | None) -> Reading:
+        """Return a reading along the axis of the examples, unless the user named one."""
+        if self.axis_is_given or examples is None:
+            return self
+        return replace(self, axis=examples)
 
     @property
     def part(self) -> Part:

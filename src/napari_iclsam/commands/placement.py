@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -20,7 +21,7 @@ from napari_iclsam.files.orientation import (
     in_file_order,
     turn_towards,
 )
-from napari_iclsam.files.space import ImageFile
+from napari_iclsam.files.space import ImageFile, Nifti
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,8 +55,16 @@ class Placement:
         """Turn an array that lies as the file: the image, or labels on its grid."""
         if self.turn.is_identity:
             return array
-        assert file.space.nifti is not None
-        return as_read(self.turn.apply(in_file_order(array, file.space.nifti)))
+        nifti = file.space.nifti
+        assert nifti is not None
+        if array.ndim == len(file.shape):
+            return self._turn_plain(array, nifti)
+        # Colors are no axis of the body.
+        channels = [self._turn_plain(array[..., n], nifti) for n in range(array.shape[-1])]
+        return np.stack(channels, axis=-1)
+
+    def _turn_plain(self, array: NDArray[Any], nifti: Nifti) -> NDArray[Any]:
+        return as_read(self.turn.apply(in_file_order(array, nifti)))
 
     def undo(self, labels: NDArray[Any]) -> NDArray[Any]:
         """Turn labels back to lie as the file was read."""
@@ -65,6 +74,19 @@ class Placement:
         turned_shape = [self.volume_shape[source] for source in self.turn.sources]
         volume = labels.T.reshape(turned_shape)
         return self.turn.undo(volume).T.reshape(self.shape)
+
+    def turned_spacing(self, spacing: Sequence[float | None]) -> tuple[float | None, ...]:
+        """Return the distances of a file's pixels, (z, y, x), along the axes after the turn.
+
+        Empty if the file does not say them along all three.
+        """
+        if self.turn.is_identity:
+            return tuple(spacing)
+        if len(spacing) != 3:
+            return ()
+        in_file = spacing[::-1]
+        turned = [in_file[source] for source in self.turn.sources]
+        return tuple(reversed(turned))
 
     def number_in_file(self, index: int) -> int:
         """Return the number of a plane as the file counts it."""
@@ -99,7 +121,7 @@ def place(file: ImageFile, axis: Axis, reference: NDArray[np.float64] | None) ->
         return _by_direction(file, axis)
     # Without a place in the world there is nothing to turn by: planes stay as they are stored.
     if reference is None or not can_turn(file):
-        along = stack_axis(file.array.shape, axis) if file.is_stack else None
+        along = stack_axis(file.shape, axis) if file.is_stack else None
         return Placement(along, Turn(), file.shape, file.shape)
     return _as_examples(file, axis, reference)
 
@@ -150,6 +172,8 @@ def _by_direction(file: ImageFile, direction: str) -> Placement:
 def _turned(file: ImageFile, turn: Turn) -> Placement:
     """Return a placement that knows its turn, but not yet its axis."""
     assert file.space.nifti is not None
-    volume = in_file_order(file.array, file.space.nifti)
+    # Of a color image, one channel tells the shape.
+    plain = file.array[..., 0] if file.color else file.array
+    volume = in_file_order(plain, file.space.nifti)
     shape = as_read(turn.apply(volume)).shape
     return Placement(None, turn, file.shape, shape, volume.shape)

@@ -127,8 +127,9 @@ def _window_for(
     planes: list[NDArray[Any]], reading: Reading, examples: ReadExamples
 ) -> Window | None:
     """Return the window that was given, else that of the examples if all are CT."""
-    if reading.window is not None:
-        return reading.window
+    given = reading.window or examples.given_window
+    if given is not None:
+        return given if given.suits(planes[0]) else None
     if examples.on_scale_of_stack:
         return examples.window
     # Photographs or MRI beside examples of CT do not share its unit.

@@ -132,10 +132,9 @@ def _keep_of_stack(stage: str, prediction: Prediction, plane: int | None, outcom
 
 def _spacing_of(query: Query) -> Spacing | None:
     """Return the distance of planes, rows and columns, if the file says them."""
-    # After a turn the file's spacing no longer belongs to the axes of the planes.
-    if query.axis is None or not query.placement.turn.is_identity:
+    if query.axis is None:
         return None
-    values = [value or 0.0 for value in query.space.spacing]
+    values = [value or 0.0 for value in query.placement.turned_spacing(query.space.spacing)]
     if len(values) != 3 or min(values) <= 0:
         return None
     along = values.pop(query.axis)

@@ -93,8 +93,9 @@ def fit_context(
         Of the examples; without them, no pixel classifier is used.
     """
     masks = examples.all_masks()
+    known = examples.known()
     probes = tuple(
-        fit_probe(examples.of_expert(expert), masks, runners.recipe)
+        fit_probe(examples.of_expert(expert), masks, runners.recipe, known)
         for expert in range(len(runners.experts))
     )
     pixels = None

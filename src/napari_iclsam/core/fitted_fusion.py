@@ -160,7 +160,7 @@ def fit_fusion(
         corrections.append(bias_correction(cases, label, chosen))
         if score is not None:
             scores[examples.support.ids[label]] = score
-    foreground = foreground_log_odds(examples.all_masks())
+    foreground = foreground_log_odds(examples.all_masks(), examples.known())
     presence = tuple(fit_presence(cases, label) for label in range(len(defaults)))
     return FittedFusion(
         tuple(weights), scores, tuple(corrections), kept, tuple(foreground), presence

@@ -31,7 +31,7 @@ def draw_pixels(recipe: Recipe, examples: Examples) -> PixelSamples | None:
     """Draw the pixels that the pixel classifier is fitted to; None where it is not used."""
     if not recipe.pixel_classifier:
         return None
-    return sample_pixels(examples.images, examples.all_masks(), recipe.seed)
+    return sample_pixels(examples.images, examples.all_masks(), recipe.seed, examples.known())
 
 
 def embed_steps(
@@ -81,6 +81,7 @@ def hold_out_steps(
     recipe = _cheaper(runners.recipe)
     parts = folds(count)
     total = sum(len(part) for part in parts)
+    done = 0
     cases: list[HeldOut] = []
     for part in parts:
         shown = [pair for pair in range(count) if pair not in part]
@@ -89,13 +90,18 @@ def hold_out_steps(
         with timer.stage("check"):
             context = fit_context(replace(runners, recipe=recipe), rest, samples=of_rest)
         for pair in part:
-            message = f"Cross-validating the examples: {len(cases) + 1} of {total}"
+            done += 1
+            message = f"Cross-validating the examples: {done} of {total}"
             yield Progress("check", message, count, count)
             query = examples.embedded(pair)
             outputs = drain(run_models(context, query, timer))
             with timer.stage("check"):
-                foreground = foreground_log_odds(rest.all_masks())
-                cases.append(held_out(outputs, examples.masks(pair), foreground))
+                foreground = foreground_log_odds(rest.all_masks(), rest.known())
+                known = examples.support.known(pair)
+                case = held_out(outputs, examples.masks(pair), foreground, known)
+                # of an example that is mostly unknown, no pixel may be left to compare
+                if case.truth.shape[-1]:
+                    cases.append(case)
     return cases
 
 

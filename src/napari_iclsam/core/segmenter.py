@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Generator, Iterable, Sequence
+from collections.abc import Collection, Generator, Iterable, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -18,7 +18,7 @@ from napari_iclsam.core.networks import Networks, NetworkSource
 from napari_iclsam.core.prediction import Progress
 from napari_iclsam.core.recipe import Recipe, resolve
 from napari_iclsam.core.settings import Settings
-from napari_iclsam.core.stack_fitting import StackAxis, stack_examples
+from napari_iclsam.core.stack_fitting import StackAxis, StackLabels, stack_examples
 from napari_iclsam.core.stack_task import StackTask
 from napari_iclsam.core.steps import drain
 from napari_iclsam.core.task import Task
@@ -106,6 +106,7 @@ class ICLSAM:
         labels: Sequence[NDArray[Any]],
         *,
         regions: Sequence[Sequence[Sequence[int]]] | None = None,
+        ignore_labels: Collection[int] = (),
     ) -> Task:
         """Fit a task to examples.
 
@@ -121,6 +122,9 @@ class ICLSAM:
             For each image the regions that are labelled, each y0, x0, y1, x1 (the ends do not
             belong to it); none for an image that is labelled as a whole. What lies outside of
             them is unknown. Images are then seen in tiles, in which objects have the same size.
+        ignore_labels : collection of int
+            Numbers of pixels of which nobody knows what they are, such as a rim of 255: they are
+            neither an object nor background.
 
         Raises
         ------
@@ -128,8 +132,9 @@ class ICLSAM:
             See `SupportSet.of` and `SupportSet.of_regions`.
         """
         if regions is None:
-            return self.fit_support(SupportSet.of(images, labels))
-        return self.fit_support(SupportSet.of_regions(images, labels, regions))
+            return self.fit_support(SupportSet.of(images, labels, unknown=ignore_labels))
+        parts = SupportSet.of_regions(images, labels, regions, ignore_labels)
+        return self.fit_support(parts)
 
     def fit_support(self, support: SupportSet) -> Task:
         """Fit a task to a checked support set."""
@@ -159,7 +164,7 @@ class ICLSAM:
         recipe = replace(self._recipe, sparing=sparing)
         return without_gradients(self._fit_steps(support, preview_image, recipe))
 
-    def fit_stack(
+    def fit_stack(  # noqa: PLR0913 (options with defaults, each by name)
         self,
         volume: ArrayLike,
         labels: NDArray[Any],
@@ -168,6 +173,7 @@ class ICLSAM:
         empty_planes: Iterable[int] = (),
         spacing: Spacing | None = None,
         kind: AxisKind = "space",
+        ignore_labels: Collection[int] = (),
     ) -> StackTask:
         """Fit a task to the labelled planes of a stack, to segment its other planes.
 
@@ -185,6 +191,8 @@ class ICLSAM:
             Distance of planes, rows and columns, in any one unit.
         kind : {"space", "time"}
             Along a time axis an object may vanish and return.
+        ignore_labels : collection of int
+            As in `fit`.
 
         Raises
         ------
@@ -192,7 +200,9 @@ class ICLSAM:
             If labels and volume do not fit, a plane that was declared empty holds labels, or a
             labelled plane is no plane of finite numbers; see also `SupportSet.of`.
         """
-        examples = stack_examples(volume, labels, StackAxis(axis, spacing, kind), empty_planes)
+        along = StackAxis(axis, spacing, kind)
+        given = StackLabels(labels, tuple(empty_planes), tuple(ignore_labels))
+        examples = stack_examples(volume, given, along)
         task = drain(self.fit_steps(examples.support, sparing=True))
         return StackTask(task, examples.stack)
 

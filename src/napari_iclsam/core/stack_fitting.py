@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 from numpy.typing import NDArray
 
 from napari_iclsam.core.images.planes import ArrayLike, plane
@@ -52,16 +52,39 @@ class StackAxis:
     kind: AxisKind = "space"
 
 
-def stack_examples(
-    volume: ArrayLike, labels: NDArray[Any], axis: StackAxis, empty_planes: Iterable[int] = ()
-) -> StackExamples:
+@dataclass(frozen=True, slots=True, eq=False)
+class StackLabels:
+    """What was painted on a stack.
+
+    Attributes
+    ----------
+    labels : ndarray, (Z, Y, X), integer
+    empty_planes : tuple of int
+        Planes that hold no label for sure.
+    unknown : tuple of int
+        Numbers of pixels that are neither an object nor background.
+    """
+
+    labels: NDArray[Any]
+    empty_planes: tuple[int, ...] = ()
+    unknown: tuple[int, ...] = ()
+
+    def painted(self) -> NDArray[np.bool_]:
+        """Return where an object is, (Z, Y, X)."""
+        nothing = (0, *self.unknown)
+        return np.isin(self.labels, nothing, invert=True)
+
+
+def stack_examples(volume: ArrayLike, given: StackLabels, axis: StackAxis) -> StackExamples:
     """Make examples of the labelled planes of a stack; see `ICLSAM.fit_stack`."""
+    labels = given.labels
     number = check_stack(volume, labels, axis.number)
-    planes = labelled_planes_of(labels, number, empty_planes)
+    planes = labelled_planes_of(given.painted(), number, given.empty_planes)
     scaled = ScaledVolume.of(volume, number, planes, range(volume.shape[number]))
     support = SupportSet.of(
         [plane(scaled, number, index) for index in planes],
         [plane(labels, number, index) for index in planes],
+        unknown=given.unknown,
     )
     pairs = {index: pair for pair, index in enumerate(planes)}
     stack = LabelledStack(scaled, number, pairs, axis.spacing, axis.kind)

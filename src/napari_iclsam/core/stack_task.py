@@ -66,8 +66,9 @@ class StackTask:
         return labels
 
     def given(self) -> dict[int, NDArray[np.int32]]:
-        """Return the labels (H, W) of the labelled planes."""
-        return {number: self.support.labels[pair] for number, pair in self.stack.pairs.items()}
+        """Return the labels (H, W) of the labelled planes, those of unknown pixels `decided`."""
+        labels = self.support.decided_labels()
+        return {number: labels[pair] for number, pair in self.stack.pairs.items()}
 
     def steps(self, planes: Iterable[int] | None = None) -> Generator[Progress, None, None]:
         """Segment the stack step by step.

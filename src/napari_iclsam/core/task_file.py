@@ -17,6 +17,7 @@ import tifffile
 from numpy.typing import NDArray
 
 from napari_iclsam.core.images.support import LabelStyle, SupportSet
+from napari_iclsam.core.images.unknown import UNKNOWN
 from napari_iclsam.core.model_choice import ModelChoice
 from napari_iclsam.core.prediction import Provenance
 from napari_iclsam.core.settings import Settings
@@ -44,6 +45,27 @@ _DAMAGE = (
 
 
 @dataclass(frozen=True, slots=True)
+class Origin:
+    """What queries have to know of the files that examples came from.
+
+    Attributes
+    ----------
+    reference : tuple of tuple of float, optional
+        Rows of the affine (4, 4) of the first file that says how it lies, from (x, y, z) to
+        millimeters to the right, front and up: volumes are turned to lie as it does.
+    window : (float, float), optional
+        Grey values that became black and white in the examples.
+    axis : int or str, optional
+        That the examples' planes lie along, if they are planes of stacks: a number, or "axial",
+        "coronal" or "sagittal".
+    """
+
+    reference: tuple[tuple[float, ...], ...] | None = None
+    window: tuple[float, float] | None = None
+    axis: int | str | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class SavedTask:
     """What a task file holds: enough to fit the task again.
 
@@ -53,11 +75,14 @@ class SavedTask:
     settings : Settings
     models : ModelChoice
         The device is not kept: it is of the computer, not of the task.
+    origin : Origin
+        What is known of the files that the examples came from.
     """
 
     support: SupportSet
     settings: Settings
     models: ModelChoice
+    origin: Origin = Origin()
 
     @classmethod
     def of(cls, support: SupportSet, settings: Settings, provenance: Provenance) -> SavedTask:
@@ -97,6 +122,7 @@ def write_task(saved: SavedTask, path: str | Path) -> None:
         # TIFF knows neither booleans nor each byte order, and the fingerprint depends on them
         "dtypes": [image.dtype.str for image in support.images],
         "styles": {str(label): asdict(style) for label, style in support.styles.items()},
+        "origin": asdict(saved.origin),
     }
     # beside the file, since a rename is atomic within one file system alone
     part = path.with_name(f"{path.name}.{uuid.uuid4().hex[:8]}.part")
@@ -164,6 +190,18 @@ def _read(archive: zipfile.ZipFile, path: Path) -> SavedTask:
         support,
         Settings.from_dict(index["settings"]),
         models,
+        # files of earlier versions say nothing of it
+        _origin(index.get("origin", {})),
+    )
+
+
+def _origin(values: Mapping[str, Any]) -> Origin:
+    rows = values.get("reference")
+    window = values.get("window")
+    return Origin(
+        None if rows is None else tuple(tuple(map(float, row)) for row in rows),
+        None if window is None else (float(window[0]), float(window[1])),
+        values.get("axis"),
     )
 
 
@@ -180,7 +218,7 @@ def _read_support(archive: zipfile.ZipFile, index: Mapping[str, Any]) -> Support
     styles = {int(label): _style(style) for label, style in index["styles"].items()}
     # files of earlier versions know no regions
     are_regions = bool(index.get("regions", False))
-    return SupportSet.of(images, labels, styles, are_regions=are_regions)
+    return SupportSet.of(images, labels, styles, are_regions=are_regions, unknown=(UNKNOWN,))
 
 
 def _style(values: Mapping[str, Any]) -> LabelStyle:

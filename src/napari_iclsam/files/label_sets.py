@@ -9,10 +9,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from napari_iclsam.core.images.unknown import mark_unknown
+
 _WHITES = frozenset((1, 255, 65535))
 """How programs write the only object of a mask: 1, or the highest number of 8 or 16 bits."""
 
-_VOID = 255
+VOID = 255
 """What data sets of natural images (PASCAL VOC, Cityscapes) call pixels that nobody decided on."""
 
 _INSTANCES = 5
@@ -40,13 +42,13 @@ class Remedies:
 
 
 ON_COMMAND_LINE = Remedies(
-    "give --ignore-label 255: it then counts as background.",
+    "give --ignore-label 255: it is then neither an object nor background.",
     "give --instances-as-one (one label for all).",
 )
 
 IN_DOCK = Remedies(
-    "erase it: it then counts as background.",
-    "give all of them label 1, in a labels layer of their own.",
+    "press 'Ignore 255': it is then neither an object nor background.",
+    "press 'One class' (one label for all).",
 )
 
 
@@ -60,32 +62,56 @@ class NamedLabels:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class LabelSet:
-    """The labels of all examples, and what is to be said of them."""
+    """The labels of all examples, and what is to be said of them.
+
+    Attributes
+    ----------
+    examples : tuple of NamedLabels
+    notes : tuple of str
+    has_void : bool
+        Whether a number seems to mark pixels that are to be ignored.
+    has_instances : bool
+        Whether each object seems to have a number of its own.
+    """
 
     examples: tuple[NamedLabels, ...]
     notes: tuple[str, ...] = ()
+    has_void: bool = False
+    has_instances: bool = False
 
 
-def without_labels(
-    examples: Sequence[NamedLabels], ignored: Sequence[int]
-) -> tuple[NamedLabels, ...]:
-    """Return examples in which some numbers count as background."""
-    if not ignored:
-        return tuple(examples)
-    kept = []
+@dataclass(frozen=True, slots=True)
+class LabelReading:
+    """What the numbers of labels mean, where their user has said it.
+
+    Attributes
+    ----------
+    ignored : tuple of int
+        Numbers of pixels that are neither an object nor background.
+    one_class : bool
+        Whether all other numbers but 0 are one kind of object.
+    """
+
+    ignored: tuple[int, ...] = ()
+    one_class: bool = False
+
+    def apply(self, labels: NDArray[Any]) -> NDArray[Any]:
+        """Return labels (H, W) as they are meant; what is ignored is `UNKNOWN`."""
+        # Ignored first: joined into one object, a rim could no longer be told from it.
+        marked = mark_unknown(labels, self.ignored)
+        return np.where(marked > 0, 1, marked) if self.one_class else marked
+
+
+AS_NUMBERED = LabelReading()
+"""Each number but 0 is a kind of object."""
+
+
+def read_as(examples: Sequence[NamedLabels], reading: LabelReading) -> tuple[NamedLabels, ...]:
+    """Return examples whose labels are as they are meant."""
+    read = []
     for each in examples:
-        labels = np.where(np.isin(each.labels, ignored), 0, each.labels)
-        kept.append(NamedLabels(each.name, labels))
-    return tuple(kept)
-
-
-def as_one_object(examples: Sequence[NamedLabels]) -> tuple[NamedLabels, ...]:
-    """Return examples in which every number but 0 became 1."""
-    joined = []
-    for each in examples:
-        labels = (each.labels > 0).astype(np.uint8)
-        joined.append(NamedLabels(each.name, labels))
-    return tuple(joined)
+        read.append(NamedLabels(each.name, reading.apply(each.labels)))
+    return tuple(read)
 
 
 def understood(examples: Sequence[NamedLabels], remedies: Remedies = ON_COMMAND_LINE) -> LabelSet:
@@ -97,15 +123,15 @@ def understood(examples: Sequence[NamedLabels], remedies: Remedies = ON_COMMAND_
     joined = with_one_white(examples)
     # Counted once for all questions: of large images it takes longest.
     areas = [_areas(each.labels) for each in joined.examples]
-    notes = list(joined.notes)
-    notes += _about_void(areas, remedies)
-    notes += _about_instances(joined.examples, areas, remedies)
-    notes += _about_small(joined.examples, areas)
-    return LabelSet(joined.examples, tuple(notes))
+    void = _about_void(areas, remedies)
+    instances = _about_instances(joined.examples, areas, remedies)
+    small = _about_small(joined.examples, areas)
+    notes = (*joined.notes, *void, *instances, *small)
+    return LabelSet(joined.examples, notes, bool(void), bool(instances))
 
 
 def _areas(labels: NDArray[Any]) -> Mapping[int, int]:
-    """Count the pixels of each number but 0."""
+    """Count the pixels of each object."""
     labels = labels.astype(np.uint8) if labels.dtype == bool else labels
     is_countable = int(labels.min()) >= 0 and int(labels.max()) < _COUNTABLE
     if is_countable:
@@ -114,7 +140,7 @@ def _areas(labels: NDArray[Any]) -> Mapping[int, int]:
         counts = counts[numbers]
     else:
         numbers, counts = np.unique(labels, return_counts=True)
-    return {int(n): int(c) for n, c in zip(numbers, counts, strict=True) if n != 0}
+    return {int(n): int(c) for n, c in zip(numbers, counts, strict=True) if n > 0}
 
 
 def with_one_white(examples: Sequence[NamedLabels]) -> LabelSet:
@@ -133,17 +159,17 @@ def with_one_white(examples: Sequence[NamedLabels]) -> LabelSet:
             first_with.setdefault(number, example.name)
     named = [f"0/{number} in {first_with[number]}" for number in sorted(found)]
     note = f"Masks are {' and '.join(named)}: taken as the same object, label 1."
-    return LabelSet(as_one_object(examples), (note,))
+    return LabelSet(read_as(examples, LabelReading(one_class=True)), (note,))
 
 
 def _about_void(areas: Sequence[Mapping[int, int]], remedies: Remedies) -> list[str]:
     """Say that 255 beside smaller numbers may be neither object nor background."""
     found = set().union(*areas)
-    others = found - {_VOID}
-    if _VOID not in found or not others:
+    others = found - {VOID}
+    if VOID not in found or not others:
         return []
     # Whoever numbers beyond 255, or uses all numbers below it, counts and marks nothing.
-    if max(others) > _VOID or len(others) >= _VOID - 1:
+    if max(others) > VOID or len(others) >= VOID - 1:
         return []
     if min(others) > 250:  # instances that happen to reach it
         return []
@@ -207,14 +233,15 @@ def _measured(labels: NDArray[Any]) -> Mapping[int, _Measured]:
     """Measure each label (H, W) within its own box, so that hundreds take no longer than a few."""
     from scipy import ndimage
 
-    numbers, index = np.unique(labels, return_inverse=True)
+    painted = np.maximum(labels, 0)
+    numbers, index = np.unique(painted, return_inverse=True)
     # find_objects lists a box for each number up to the highest: these may be far apart.
     background = 0 if numbers[0] == 0 else 1
     dense = index.reshape(labels.shape) + background
     boxes = ndimage.find_objects(dense)
     measured = {}
     for number, box in zip(numbers[numbers != 0], boxes, strict=True):
-        measured[int(number)] = _measured_within(labels, int(number), box)
+        measured[int(number)] = _measured_within(painted, int(number), box)
     return measured
 
 

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from napari_iclsam.files.channels import COLORS, choose_channel
 from napari_iclsam.files.space import ImageFile, Nifti, Space, Storage
 from napari_iclsam.files.units import unit_of
 
@@ -16,30 +17,41 @@ _WRITABLE_UNITS = {"mm": "mm", "µm": "micron", "m": "meter"}
 """Units of length that a NIfTI header can hold."""
 
 
-def read_nifti(path: Path) -> ImageFile:
+def read_nifti(path: Path, *, channel: str | None = None) -> ImageFile:
     """Read a plane or a volume.
 
     Axes of size one are dropped as long as two are left: a slice may be stored as (x, y, 1), (1, y,
     z) or (x, 1, z).
 
+    Colors are put last.
+
+    Parameters
+    ----------
+    path : Path
+    channel : str, optional
+        Of a color image, the color that is meant.
+
     Raises
     ------
     ValueError
-        If it holds colors, or is damaged.
+        If it is damaged, or there is no such color.
     """
     image = _load(path)
     array = np.asanyarray(image.dataobj)
-    # RGB voxels of NIfTI are read as records of three fields.
-    if array.dtype.names:
-        names = ", ".join(array.dtype.names)
-        raise ValueError(f"it holds colors ({names}); give a file of grey values")
     kept = _axes_kept(array.shape)
     pixels = array.reshape([array.shape[axis] for axis in kept]).T
+    # RGB and RGBA voxels (data types 128 and 2304) are read as records of three or four fields.
+    color = pixels.dtype.names is not None
+    if color:
+        pixels = np.stack([pixels[name] for name in pixels.dtype.names], axis=-1)
+    if color and channel is not None:
+        pixels = pixels[..., choose_channel(COLORS, pixels.shape[-1], channel)]
+        color = False
     slope = getattr(image.dataobj, "slope", 1)
     # 0 in the header means: not scaled (NIfTI-1, scl_slope).
     is_scaled = slope not in (0, 1)
     storage = Storage(slope=abs(float(slope)) if is_scaled else 0.0)
-    return ImageFile(path, pixels, color=False, space=_space_of(image, kept), storage=storage)
+    return ImageFile(path, pixels, color, _space_of(image, kept), storage)
 
 
 def _load(path: Path) -> Any:

@@ -191,7 +191,7 @@ def _read(path: Path, *, for_labels: bool, part: Part = WHOLE) -> ImageFile:
     channel = part.channel
     readers: dict[Kind, Callable[[], ImageFile]] = {
         "tiff": lambda: read_tiff(path, for_labels=for_labels, channel=channel),
-        "nifti": lambda: read_nifti(path),
+        "nifti": lambda: read_nifti(path, channel=None if for_labels else channel),
         "picture": lambda: read_picture(path, for_labels=for_labels, channel=channel),
         "nrrd": lambda: read_nrrd(path, for_labels=for_labels),
         "metaimage": lambda: read_metaimage(path),

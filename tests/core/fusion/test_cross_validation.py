@@ -216,6 +216,18 @@ def test_outputs_and_masks_of_an_example_are_sampled_at_the_same_pixels(
     assert (case.full_image != case.truth).all()
 
 
+def test_pixels_of_which_nothing_is_known_are_not_compared() -> None:
+    found = torch.zeros((1, 1, 40, 40))
+    expert = ExpertOutput(found, found)
+    outputs = StageOutputs(found, (expert,), (np.zeros((0, 4), np.int64),), found)
+    known = np.zeros((40, 40), bool)
+    known[:10] = True
+    truth = ~known[None]
+    case = held_out(outputs, truth, [0.0], known)
+    assert case.truth.shape == (1, 400)
+    assert not case.truth.any()
+
+
 def of_two_experts(count: int, *, first: str, second: str) -> list[HeldOut]:
     """Examples in which two models' masks and maps are of a kind."""
     rng = np.random.default_rng(count)

@@ -168,6 +168,8 @@ def test_a_confidence_map_knows_how_large_the_foreground_is_in_the_examples() ->
     halves = np.concatenate([masks[:1], np.ones((1, 40, 50), bool)])
     shares = foreground_log_odds([masks, halves])
     assert shares == pytest.approx([np.log(0.2 / 0.8), 0.0])
+    known = [np.ones(masks.shape[1:], bool)]
+    assert foreground_log_odds([masks], known) == foreground_log_odds([masks])
     assert foreground_log_odds([masks])[1] == pytest.approx(np.log(1e-4 / (1 - 1e-4)))
     half = torch.full((2, 1, 8, 8), 0.5)
     made = StageOutputs(half, (ExpertOutput(half, half),) * 2, (), half)

@@ -207,3 +207,16 @@ def test_a_smoothed_map_is_that_of_the_gaussian_filter() -> None:
     channel = np.random.default_rng(0).random((1, 20, 30), np.float32)
     maps = list(feature_maps(channel))
     np.testing.assert_array_equal(maps[16], ndimage.gaussian_filter(channel[0], 2, mode="nearest"))
+
+
+def test_no_pixel_is_drawn_of_which_nothing_is_known() -> None:
+    image, truth = scene(0)
+    known = np.ones(truth.shape[1:], bool)
+    known[:, :20] = False
+    wrong = truth ^ ~known
+    samples = sample_pixels([image], [truth], 0, [known])
+    same = sample_pixels([image], [wrong], 0, [known])
+    (one,), (other,) = samples.of_image, same.of_image
+    assert one.pixels.sum() == known.sum()
+    assert sorted(one.pixels[one.pixels > 0]) == sorted(other.pixels[other.pixels > 0])
+    assert np.array_equal(one.features, other.features)

@@ -138,3 +138,15 @@ class TestWithMoreCellsThanAsked:
         full = fit_probe(self.embeddings, self.masks, AUTO)
         few, all_of_them = (p.confidence(self.embeddings[0]).flatten() for p in (self.fit(1), full))
         assert np.corrcoef(few, all_of_them)[0, 1] > 0.98
+
+
+def test_cells_of_which_nothing_is_known_do_not_count() -> None:
+    truth = mask(64, 64)
+    known = np.ones((64, 64), bool)
+    known[:, :20] = False
+    # what is said of unknown pixels is wrong, and does no harm
+    wrong = truth | ~known
+    probe = fit_probe([embedding(64, 64)], [wrong], AUTO, [known])
+    right = fit_probe([embedding(64, 64)], [truth], AUTO, [known])
+    assert torch.equal(probe.weights, right.weights)
+    assert not torch.equal(probe.weights, fit_probe([embedding(64, 64)], [wrong], AUTO).weights)

@@ -66,7 +66,7 @@ def model_input_steps(
     labels = pair.read_labels()
     network = icl_class(icl)
     recipe = resolve(settings)
-    ids = tuple(np.unique(labels[labels != 0]).tolist())
+    ids = tuple(np.unique(labels[labels > 0]).tolist())
     # of each label, its masks in each image: here one image
     masks = [[labels == label] for label in ids] or [[labels > 0]]
     side = full_image_side(network.image_sizes, masks, recipe)

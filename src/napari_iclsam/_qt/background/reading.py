@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Generator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from napari_iclsam._qt.run.request import Pair
 from napari_iclsam._qt.thumbnails import Picture, picture
 from napari_iclsam._qt.viewer.slice_stacks import LabelledPositions, find_labelled_steps
 from napari_iclsam.core.images.planes import ArrayLike
-from napari_iclsam.files.label_sets import IN_DOCK, NamedLabels, understood
+from napari_iclsam.files.label_sets import IN_DOCK, LabelSet, NamedLabels, understood
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -25,7 +25,7 @@ class Pictures:
     """Small pictures of examples, by key of the example, and what is odd about their labels."""
 
     of_key: Mapping[Any, Picture]
-    notes: tuple[str, ...] = ()
+    labels: LabelSet = field(default_factory=lambda: LabelSet(()))
 
 
 def scan_steps(arrays: Mapping[int, ArrayLike]) -> Generator[None, None, ScannedLabels]:
@@ -51,5 +51,8 @@ def picture_steps(
             pictures[key] = picture(image, labels)
             named.append(NamedLabels(title, labels))
     yield
-    notes = understood(named, IN_DOCK).notes if named else ()
-    return Pictures(pictures, notes)
+    if not named:
+        return Pictures(pictures)
+    # the pixels of all examples are not kept
+    found = replace(understood(named, IN_DOCK), examples=())
+    return Pictures(pictures, found)

@@ -74,7 +74,7 @@ class ExamplesForm(QWidget):
         self._added: set[Any] = set()
         self._is_pair_picked = False
         # what was noticed about the labels of the examples
-        self._notes: tuple[str, ...] = ()
+        self._found = Pictures({}).labels
         self._reading = ExampleReading(viewer, self)
         self._labelled = self._reading.labelled
         self.reader = self._reading.runner
@@ -111,7 +111,8 @@ class ExamplesForm(QWidget):
         self.opener.failed.connect(self.failed)
         self.image.picked.connect(self._on_layer_picked)
         self.labels.picked.connect(self._on_layer_picked)
-        self.offers.joined.connect(self._on_joined)
+        self.offers.made.connect(self._on_labels_made)
+        self.offers.reread.connect(self._on_reread)
 
     def _connect_table(self) -> None:
         self.table.changed.connect(self._on_table_changed)
@@ -286,23 +287,24 @@ class ExamplesForm(QWidget):
         if not self.is_reading:
             self._show_offers()
         summary = self._summary()
-        remarks = " ".join(filter(None, [self.offers.sentence, *self._notes]))
+        remarks = " ".join(filter(None, [self.offers.sentence, *self._found.notes]))
         self.summary.setText(f"{summary.removesuffix('.')}. {remarks}" if remarks else summary)
         self._update_buttons()
 
     def _show_offers(self) -> None:
         image, labels = self.image.layer, self.labels.layer
-        if self.table.count():
+        examples = [row.example for row in self.table.rows()]
+        if not examples:
+            self.offers.show_layers(image, labels)
+        elif not self.offers.show_readings(examples, self._found):
             self.offers.show_parts(self._labelled.one_object_layers(image, labels), labels)
-        else:
-            self.offers.show_masks()
 
     def _summary(self) -> str:
         if self.is_reading:
             return "Reading the labels …"
         rows = self.table.rows()
         if not rows:
-            self._notes = ()
+            self._found = Pictures({}).labels
             return self.reason_against_run()
         return self._count_in_words(len(rows)) + labels_in_words(rows)
 
@@ -330,7 +332,7 @@ class ExamplesForm(QWidget):
         )
 
     def _on_pictured(self, found: Pictures) -> None:
-        self._notes = found.notes
+        self._found = found.labels
         pictured = []
         for row in self.table.rows():
             if row.example.key in found.of_key:
@@ -348,11 +350,17 @@ class ExamplesForm(QWidget):
         self._is_pair_picked = True
         self._scan()
 
-    def _on_joined(self, labels: Layer) -> None:
-        """Use labels that were made of several layers."""
+    def _on_labels_made(self, labels: Layer) -> None:
+        """Use labels that were made of other layers."""
         self.update_layers()
         self.labels.set_layer(labels)
         self._on_layer_picked()
+
+    def _on_reread(self, examples: Sequence[Example]) -> None:
+        """Show examples whose labels mean something else now."""
+        pictures = {row.example.key: row.picture for row in self.table.rows()}
+        self.table.put(Row(example, pictures[example.key]) for example in examples)
+        self.redraw()
 
     def _on_table_changed(self) -> None:
         self._show_summary()
@@ -380,7 +388,7 @@ class ExamplesForm(QWidget):
         if example is None:
             return
         painted = np.unique(example.pair().read_labels())
-        held = painted[painted != 0]
+        held = painted[painted > 0]
         if not len(held):
             self.add_examples([example])
             return

@@ -120,6 +120,8 @@ class Planner:
         labels = self._examples.labels.layer
         if labels is None:
             return "There are no labels to fill."
+        if any(row.example.reading.one_class for row in self._examples.table.ticked()):
+            return "These labels number each object, and the result is of one class."
         if not layers.is_writeable(labels):
             return "These labels cannot be written to: they are not an array in memory."
         largest = max(self._examples.styles(), default=0)

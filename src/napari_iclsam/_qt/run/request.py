@@ -18,9 +18,10 @@ from napari_iclsam.core.images.regions import (
     cut_region,
 )
 from napari_iclsam.core.images.support import LabelStyle, SupportSet
+from napari_iclsam.core.images.unknown import UNKNOWN
 from napari_iclsam.core.model_choice import ModelChoice
 from napari_iclsam.core.settings import Settings
-from napari_iclsam.files.label_sets import NamedLabels, with_one_white
+from napari_iclsam.files.label_sets import AS_NUMBERED, LabelReading, NamedLabels, with_one_white
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -36,12 +37,15 @@ class Pair:
         What is labelled of the image, if not the whole.
     was_region : bool
         Whether it is a region that was cut out and saved.
+    reading : LabelReading
+        What the numbers of the labels mean.
     """
 
     image: SliceStack | NDArray[Any]
     labels: SliceStack | NDArray[Any]
     region: LabelledRegion | None = None
     was_region: bool = False
+    reading: LabelReading = AS_NUMBERED
 
     def read_image(self) -> NDArray[Any]:
         """Return the image in memory, or the region on the grey scale of the image."""
@@ -51,11 +55,11 @@ class Pair:
         return cut_region(check_image(image), self.region)
 
     def read_labels(self) -> NDArray[Any]:
-        """Return the labels in memory."""
+        """Return the labels in memory, as they are meant; what is ignored is `UNKNOWN`."""
         labels = _read(self.labels)
-        if self.region is None or isinstance(self.labels, np.ndarray):
-            return labels
-        return labels[self.region.slices]
+        if self.region is not None and not isinstance(self.labels, np.ndarray):
+            labels = labels[self.region.slices]
+        return self.reading.apply(labels)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -140,7 +144,9 @@ class Request:
         regions = self._regions(painted)
         check_agreement(regions)
         are_regions = bool(regions) or any(pair.was_region for pair in self.pairs)
-        return SupportSet.of(images, painted, self.styles, are_regions=are_regions)
+        return SupportSet.of(
+            images, painted, self.styles, are_regions=are_regions, unknown=(UNKNOWN,)
+        )
 
     def _regions(self, painted: Sequence[NDArray[Any]]) -> list[RegionLabels]:
         """Return the regions among the examples.
@@ -154,7 +160,7 @@ class Request:
         for pair, labels in zip(self.pairs, painted, strict=True):
             if pair.region is None:
                 continue
-            if not labels.any():
+            if not (labels > 0).any():
                 raise ValueError(
                     f"The region {pair.region} holds no labels: paint every object in it, or "
                     "remove it from the examples."

@@ -62,7 +62,8 @@ class Session:
         segmenter = self._segmenters.get(request.models, request.settings)
         # before networks are loaded: faulty examples are reported at once
         support = request.read_support()
-        yield replace(_step(progress, "Loading the models"), example_labels=support.labels)
+        given = support.decided_labels()
+        yield replace(_step(progress, "Loading the models"), example_labels=given)
         stack = None
         if segmenter.uses_neighbors:
             stack = example_stack_of(request)

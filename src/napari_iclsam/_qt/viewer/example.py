@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -16,6 +16,10 @@ from napari_iclsam._qt.viewer.label_styles import names_of, styles_of
 from napari_iclsam._qt.viewer.slice_stacks import Position, SliceOrientation, SliceStack
 from napari_iclsam.core.images.regions import LabelledRegion
 from napari_iclsam.core.images.support import LabelStyle
+from napari_iclsam.files.label_sets import AS_NUMBERED, LabelReading
+
+_READING = "napari_iclsam_reading"
+"""Key of a layer's metadata: what its numbers mean. Closing the dock does not forget it."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -119,11 +123,22 @@ class LayerExample:
         )
         labels = SliceStack(layers.levels(self.labels)[0], self.orientation, (self.position,))
         if isinstance(labels.array, np.ndarray):
-            return Pair(image, np.array(self._part(labels[0])), self.region)
-        return Pair(image, labels, self.region)
+            part = np.array(self._part(labels[0]))
+            return Pair(image, part, self.region, reading=self.reading)
+        return Pair(image, labels, self.region, reading=self.reading)
 
     def _part(self, painted: NDArray[Any]) -> NDArray[Any]:
         return painted if self.region is None else painted[self.region.slices]
+
+    @property
+    def reading(self) -> LabelReading:
+        """What the numbers of the labels mean."""
+        return LabelReading(**self.labels.metadata.get(_READING, {}))
+
+    def read_as(self, reading: LabelReading) -> LayerExample:
+        """Return the example with what its numbers mean, which is kept with the layer."""
+        self.labels.metadata[_READING] = asdict(reading)
+        return self
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -138,6 +153,8 @@ class FileExample:
         Names and colors of its labels.
     was_region : bool
         Whether it is a region of an image.
+    reading : LabelReading
+        What their numbers mean.
     """
 
     name: str
@@ -145,6 +162,7 @@ class FileExample:
     labels: NDArray[Any]
     known_styles: Mapping[int, LabelStyle] = field(default_factory=dict)
     was_region: bool = False
+    reading: LabelReading = AS_NUMBERED
 
     @property
     def key(self) -> tuple[Any, ...]:
@@ -170,7 +188,11 @@ class FileExample:
 
     def pair(self) -> Pair:
         """Return what a run reads."""
-        return Pair(self.image, self.labels, was_region=self.was_region)
+        return Pair(self.image, self.labels, was_region=self.was_region, reading=self.reading)
+
+    def read_as(self, reading: LabelReading) -> FileExample:
+        """Return the example with what its numbers mean."""
+        return replace(self, reading=reading)
 
 
 Example = LayerExample | FileExample

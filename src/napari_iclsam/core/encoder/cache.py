@@ -83,6 +83,7 @@ class EmbeddingCache:
         self._disk_limit = disk_limit
         self._memory: OrderedDict[str, Features] = OrderedDict()
         self._lock = threading.Lock()
+        self._is_said = False
 
     def __reduce__(self) -> tuple[Callable[..., EmbeddingCache], tuple[Path | None]]:
         """Let a task be sent to another process: what is in memory stays, a folder is shared."""
@@ -104,7 +105,7 @@ class EmbeddingCache:
     def put(self, key: str, features: Features) -> None:
         """Keep the features of a key.
 
-        A full or read-only disk is not an error: memory still holds them.
+        A full or read-only disk is no error: memory still holds them, and a warning says so once.
         """
         # on the CPU, so that many embeddings do not fill the memory of a graphics card
         features = _map(features, lambda t: t.detach().cpu().contiguous())
@@ -112,7 +113,8 @@ class EmbeddingCache:
         if self.folder is not None:
             try:
                 self._write(key, features)
-            except (OSError, SafetensorError):  # safetensors reports a full disk in its own way
+            except (OSError, SafetensorError) as error:  # safetensors has its own of a full disk
+                self._say_unwritable(error)
                 return
             self._shrink_disk()
 
@@ -133,6 +135,18 @@ class EmbeddingCache:
         for path, _, _ in self._files():
             path.unlink(missing_ok=True)
         self._remove_unfinished(age=0)
+
+    def _say_unwritable(self, error: Exception) -> None:
+        # once: the next embeddings meet the same disk
+        if self._is_said:
+            return
+        self._is_said = True
+        warnings.warn(
+            f"Embeddings cannot be kept in {self.folder} ({error}): they stay in memory, and are "
+            "computed anew in the next session. Free the disk, or set NAPARI_ICLSAM_HOME to a "
+            "folder that can be written to.",
+            stacklevel=3,
+        )
 
     def _remember(self, key: str, features: Features) -> None:
         with self._lock:

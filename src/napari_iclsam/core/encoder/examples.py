@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from napari_iclsam.core.encoder.embedding import EmbeddedImage, Embedding
 from napari_iclsam.core.images.support import SupportSet
+from napari_iclsam.core.images.unknown import has_unknown, without_unknown
 
 Masks = list[NDArray[np.bool_]]
 """Of one label, (H, W) each, pair by pair."""
@@ -60,6 +61,24 @@ class Examples:
             self.images[pair],
             self.embeddings[pair],
         )
+
+    def without_unknown(self) -> Examples:
+        """Return the examples for a model that knows an object and background, and nothing else.
+
+        Narrow rims of unknown pixels are divided between what lies on both sides; wide areas are
+        hidden. Embeddings stay those of the whole images.
+        """
+        if not any(map(has_unknown, self.support.labels)):
+            return self
+        images = []
+        for rgb, labels in zip(self.images, self.support.labels, strict=True):
+            images.append(without_unknown(rgb, labels))
+        support = replace(self.support, labels=self.support.decided_labels())
+        return replace(self, support=support, images=tuple(images))
+
+    def known(self) -> list[NDArray[np.bool_]]:
+        """Return the pixels of each pair that are an object or background, (H, W)."""
+        return [self.support.known(pair) for pair in range(len(self.support))]
 
     def masks(self, pair: int) -> NDArray[np.bool_]:
         """Return the mask of each label in one pair, (L, H, W)."""

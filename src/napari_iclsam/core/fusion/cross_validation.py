@@ -132,7 +132,10 @@ class _Scored:
 
 
 def held_out(
-    outputs: StageOutputs, masks: NDArray[np.bool_], foreground: Sequence[float]
+    outputs: StageOutputs,
+    masks: NDArray[np.bool_],
+    foreground: Sequence[float],
+    known: NDArray[np.bool_] | None = None,
 ) -> HeldOut:
     """Sample the outputs of an example and its masks (L, H, W) on a lattice.
 
@@ -142,6 +145,8 @@ def held_out(
     masks : ndarray, (L, H, W), bool
     foreground : sequence of float
         Of `foreground_log_odds` of the other examples.
+    known : ndarray, (H, W), bool, optional
+        Pixels that are compared; by default all.
     """
     # on all pixels: agreement is measured there, as it will be for a query
     log_odds = log_odds_of(outputs, foreground)
@@ -152,9 +157,15 @@ def held_out(
     # little more
     step = math.ceil(math.sqrt(masks[0].size / _PIXELS))
 
+    # from the middle of a step, so that no border is preferred
+    lattice = slice(step // 2, None, step)
+    if known is None:
+        known = np.ones(masks.shape[1:], bool)
+    on_lattice = np.ascontiguousarray(known[lattice, lattice])
+    compared = torch.from_numpy(on_lattice).to(truth.device).flatten()
+
     def sample(pixels: Tensor) -> Tensor:
-        # from the middle of a step, so that no border is preferred
-        return pixels[..., step // 2 :: step, step // 2 :: step].flatten(-3)
+        return pixels[..., lattice, lattice].flatten(-3)[..., compared]
 
     sampled = LogOdds(sample(log_odds.parts), log_odds.agreement)
     return HeldOut(sampled, sample(full_image), sample(truth))

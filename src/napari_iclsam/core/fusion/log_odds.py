@@ -68,12 +68,24 @@ class LogOdds:
         )
 
 
-def foreground_log_odds(masks: Sequence[NDArray[np.bool_]]) -> list[float]:
-    """Return the log-odds of each label's mean share of the images, given masks (L, H, W).
+def foreground_log_odds(
+    masks: Sequence[NDArray[np.bool_]], known: Sequence[NDArray[np.bool_]] | None = None
+) -> list[float]:
+    """Return the log-odds of each label's mean share of the images.
 
     The probe is fitted with balanced classes: this is what its log-odds lack.
+
+    Parameters
+    ----------
+    masks : sequence of ndarray, (L, H, W), bool
+    known : sequence of ndarray, (H, W), bool, optional
+        The pixels that count; by default all.
     """
-    of_each = [of_pair.mean(axis=(1, 2)) for of_pair in masks]
+    of_each = []
+    for pair, of_pair in enumerate(masks):
+        areas = of_pair.sum(axis=(1, 2))
+        total = of_pair[0].size if known is None else known[pair].sum()
+        of_each.append(areas / max(1, total))
     shares = np.mean(of_each, axis=0)
     # a label that fills all or nothing of the examples would make them infinite
     clipped = np.clip(shares, 1e-4, 1 - 1e-4)

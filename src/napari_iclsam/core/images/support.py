@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from napari_iclsam.core.images.intensity import check_contrast, check_image, to_8bit
 from napari_iclsam.core.images.regions import cut_examples
 from napari_iclsam.core.images.tiles import TileRule, example_tiles
+from napari_iclsam.core.images.unknown import UNKNOWN, decided, known_pixels, mark_unknown
 from napari_iclsam.core.settings import Tile
 
 
@@ -50,9 +51,9 @@ class SupportSet:
     images : tuple of ndarray, (H, W) or (H, W, 3 or 4)
         In the dtype they came in.
     labels : tuple of ndarray, (H, W), int32
-        0 is background.
+        0 is background, -1 (`UNKNOWN`) is neither an object nor background.
     ids : tuple of int
-        All labels that occur, ascending, without 0.
+        All labels that occur, ascending, without these two.
     styles : mapping of int to LabelStyle
         Names and colors, of those labels that have any.
     are_regions : bool
@@ -73,15 +74,23 @@ class SupportSet:
         styles: Mapping[int, LabelStyle] | None = None,
         *,
         are_regions: bool = False,
+        unknown: Collection[int] = (),
     ) -> SupportSet:
         """Check pairs of image and labels and keep copies of them.
+
+        Parameters
+        ----------
+        images, labels : sequence of ndarray
+        styles : mapping of int to LabelStyle, optional
+        unknown : collection of int
+            Numbers of pixels that are neither an object nor background, such as a rim of 255.
 
         Raises
         ------
         ValueError
-            If there is no pair, the numbers differ, sizes of a pair differ, labels are negative or
-            all background, an image is not a plane of finite numbers, or one with labels has the
-            same value everywhere.
+            If there is no pair, the numbers differ, sizes of a pair differ, labels are negative,
+            all background or all unknown, an image is not a plane of finite numbers, or one with
+            labels has the same value everywhere.
         TypeError
             If labels are not integers.
         """
@@ -93,14 +102,14 @@ class SupportSet:
         if len(images) == 0:
             raise ValueError("At least one example (an image with labels) is needed; got none.")
         pairs = [
-            _check_pair(n, *pair)
+            _check_pair(n, *pair, unknown)
             for n, pair in enumerate(zip(images, labels, strict=True), start=1)
         ]
         # of the set as a whole: a label may be absent from some examples
         found: set[int] = set()
         for _, painted in pairs:
             found.update(np.unique(painted).tolist())
-        ids = sorted(found - {0})
+        ids = sorted(found - {0, UNKNOWN})
         if not ids:
             raise ValueError(
                 "All examples are background (label 0 everywhere). Paint at least one object in "
@@ -120,6 +129,7 @@ class SupportSet:
         images: Sequence[NDArray[Any]],
         labels: Sequence[NDArray[Any]],
         regions: Sequence[Sequence[Sequence[int]]],
+        unknown: Collection[int] = (),
     ) -> SupportSet:
         """Keep the labelled regions of images; see `ICLSAM.fit`.
 
@@ -129,7 +139,7 @@ class SupportSet:
             If a region is none, leaves its image, or holds no labels; see also `of`.
         """
         parts, painted = cut_examples(images, labels, regions)
-        return cls.of(parts, painted, are_regions=any(map(len, regions)))
+        return cls.of(parts, painted, are_regions=any(map(len, regions)), unknown=unknown)
 
     def __len__(self) -> int:
         return len(self.images)
@@ -137,6 +147,14 @@ class SupportSet:
     def mask(self, pair: int, label: int) -> NDArray[np.bool_]:
         """Return where one pair has one label, (H, W) bool."""
         return np.asarray(self.labels[pair] == label)
+
+    def known(self, pair: int) -> NDArray[np.bool_]:
+        """Return the pixels of one pair that are an object or background, (H, W) bool."""
+        return known_pixels(self.labels[pair])
+
+    def decided_labels(self) -> tuple[NDArray[np.int32], ...]:
+        """Return the labels of each pair without unknown pixels; see `decided`."""
+        return tuple(map(decided, self.labels))
 
     def name(self, label: int) -> str:
         """Return what a user calls a label: its name or ``label N``."""
@@ -157,7 +175,9 @@ class SupportSet:
 
     def with_images(self, images: Sequence[NDArray[Any]]) -> SupportSet:
         """Return the set with other images of the same sizes, checked as those before."""
-        return SupportSet.of(images, self.labels, self.styles, are_regions=self.are_regions)
+        return SupportSet.of(
+            images, self.labels, self.styles, are_regions=self.are_regions, unknown=(UNKNOWN,)
+        )
 
     def in_tiles(self, tile: Tile = "auto") -> SupportSet:
         """Return the set with examples that are large against their objects cut into tiles.
@@ -199,7 +219,7 @@ class SupportSet:
 
 
 def _check_pair(
-    number: int, image: NDArray[Any], labels: NDArray[Any]
+    number: int, image: NDArray[Any], labels: NDArray[Any], unknown: Collection[int]
 ) -> tuple[NDArray[Any], NDArray[np.int32]]:
     image = check_image(image, f"image of example {number}")
     labels = np.asarray(labels)
@@ -216,7 +236,13 @@ def _check_pair(
             f"Example {number}: labels must be integers (0 background, 1, 2, ... objects); got "
             f"dtype {labels.dtype}."
         )
-    low, high = int(labels.min()), int(labels.max())
+    known = labels[~np.isin(labels, list(unknown))] if unknown else labels
+    if not known.size:
+        raise ValueError(
+            f"Example {number} tells nothing: all of its pixels have labels that are ignored."
+        )
+    low = int(known.min(initial=0))
+    high = int(known.max(initial=0))
     if low < 0 or high > np.iinfo(np.int32).max:
         raise ValueError(
             f"Example {number}: labels must be 0 (background) or positive and below 2**31; got "
@@ -225,7 +251,7 @@ def _check_pair(
     # an example without any label may be blank: it shows where nothing is
     if high > 0:
         check_contrast(image, f"image of example {number}")
-    return _frozen(image), _frozen(labels.astype(np.int32))
+    return _frozen(image), _frozen(mark_unknown(labels, unknown).astype(np.int32))
 
 
 def _frozen(array: NDArray[Any]) -> NDArray[Any]:

@@ -122,7 +122,7 @@ def example_tiles(image: NDArray[Any], labels: NDArray[np.int32], side: int) -> 
         for columns in _spans(shape[1], side):
             tiles.append((rows, columns))
     # an example with objects must have contrast
-    shown = [tile for tile in tiles if labels[tile].any() and np.ptp(image[tile]) > 0]
+    shown = [tile for tile in tiles if (labels[tile] > 0).any() and np.ptp(image[tile]) > 0]
     # an example without any object shows what is none
     if not shown:
         return tiles[:1]

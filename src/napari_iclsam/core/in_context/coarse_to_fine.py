@@ -186,7 +186,7 @@ def preview(
     probabilities : Tensor, (L, 1, s, s)
     """
     chosen = evenly_spaced(len(examples), runner.recipe.max_examples)
-    encoded = encode_full_images(runner, examples.subset(chosen))
+    encoded = encode_full_images(runner, examples.subset(chosen).without_unknown())
     # guidance comes from embeddings, for which a preview does not wait
     labels = len(examples.support.ids)
     unguided = torch.zeros((labels, 1, *rgb.shape[:2]), device=runner.device)
@@ -218,9 +218,10 @@ def encode_support(
     runner: InContextRunner, examples: Examples, encoded: EncodedSupport | None = None
 ) -> EncodedSupport:
     """Encode full images and crops of a support set that were not ``encoded`` for a preview."""
+    shown = examples.without_unknown()
     if encoded is None:
-        encoded = encode_full_images(runner, examples)
-    return encode_crops(runner, encoded, examples)
+        encoded = encode_full_images(runner, shown)
+    return encode_crops(runner, encoded, shown)
 
 
 def _regions(masks: Sequence[Masks]) -> list[list[Region | None]]:

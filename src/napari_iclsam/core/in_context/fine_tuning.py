@@ -108,7 +108,7 @@ def fine_tune(
         With the fine-tuned network.
     """
     rng = np.random.default_rng(runner.recipe.seed)
-    sampler = EpisodeSampler.of(runner, examples)
+    sampler = EpisodeSampler.of(runner, examples.without_unknown())
     with timer.stage("fine_tune"), torch.inference_mode(False), torch.enable_grad():
         # a copy: other tasks use the same network
         network = copy.deepcopy(cast(nn.Module, runner.network)).requires_grad_(True)

@@ -133,7 +133,8 @@ def _leave_one_out(fit: Fit, support: SupportSet) -> Generator[Progress, None, C
                 _score(
                     prediction,
                     label,
-                    support.mask(pair, label),
+                    support,
+                    pair,
                 )
             )
     means = {}
@@ -162,11 +163,13 @@ def _labels_to_score(support: SupportSet, pair: int) -> list[int]:
     return labels
 
 
-def _score(prediction: Prediction, label: int, truth: NDArray[np.bool_]) -> StageScores:
+def _score(prediction: Prediction, label: int, support: SupportSet, pair: int) -> StageScores:
+    known = support.known(pair)
+    truth = support.mask(pair, label)[known]
     return StageScores(
-        icl=dice(prediction.icl_labels == label, truth),
-        sam=dice(prediction.sam_labels == label, truth),
-        fused=dice(prediction.labels == label, truth),
+        icl=dice(prediction.icl_labels[known] == label, truth),
+        sam=dice(prediction.sam_labels[known] == label, truth),
+        fused=dice(prediction.labels[known] == label, truth),
         examples=1,
     )
 

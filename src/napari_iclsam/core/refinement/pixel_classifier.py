@@ -156,7 +156,10 @@ class PixelClassifier:
 
 
 def sample_pixels(
-    images: Sequence[NDArray[np.uint8]], masks: Sequence[NDArray[np.bool_]], seed: int
+    images: Sequence[NDArray[np.uint8]],
+    masks: Sequence[NDArray[np.bool_]],
+    seed: int,
+    known: Sequence[NDArray[np.bool_]] | None = None,
 ) -> PixelSamples:
     """Draw the pixels that a classifier is fitted to.
 
@@ -170,6 +173,8 @@ def sample_pixels(
     masks : sequence of ndarray, (L, H, W), bool
         Of the K support images, one mask a label; labels may overlap.
     seed : int
+    known : sequence of ndarray, (H, W), bool, optional
+        The pixels to draw from; by default all.
     """
     members, classes = _find_classes(masks)
     # one color image among grey ones makes color a feature of all
@@ -178,10 +183,11 @@ def sample_pixels(
     rng = np.random.default_rng(seed)
     quota = max(1, _PIXELS // (len(images) * len(members)))
     samples = []
-    for rgb, own in zip(images, classes, strict=True):
-        chosen = _sample_balanced(own, quota, rng)
+    for pair, (rgb, own) in enumerate(zip(images, classes, strict=True)):
+        candidates = np.arange(own.size) if known is None else np.flatnonzero(known[pair])
+        chosen = candidates[_sample_balanced(own[candidates], quota, rng)]
         features = _features_at(rgb, channels, chosen)
-        pixels = np.bincount(own, minlength=len(members))
+        pixels = np.bincount(own[candidates], minlength=len(members))
         samples.append(ImageSample(features, own[chosen], pixels))
     return PixelSamples(channels, members, tuple(samples))
 
@@ -234,7 +240,7 @@ def _sample_balanced(
     classes: NDArray[np.intp], quota: int, rng: np.random.Generator
 ) -> NDArray[np.intp]:
     """Draw at most ``quota`` pixels of each class of an image, given classes (H * W,)."""
-    chosen = []
+    chosen = [np.zeros(0, np.intp)]
     for number in np.unique(classes):
         pixels = np.flatnonzero(classes == number)
         chosen.append(rng.permutation(pixels)[:quota])

@@ -49,12 +49,16 @@ class Probe:
 
 
 def fit_probe(
-    embeddings: Sequence[Embedding], masks: Sequence[NDArray[np.bool_]], recipe: Recipe
+    embeddings: Sequence[Embedding],
+    masks: Sequence[NDArray[np.bool_]],
+    recipe: Recipe,
+    known: Sequence[NDArray[np.bool_]] | None = None,
 ) -> Probe:
     """Fit a logistic regression for each label on the cells of the support embeddings.
 
     Class weights are balanced and C = 1 (Hu et al. 2024). The class of a cell is that of the mask
-    at one of its points (`Recipe.cell_center`). Cells in the padding do not count.
+    at one of its points (`Recipe.cell_center`). Cells in the padding do not count, nor do those
+    of which it is not known there.
 
     Parameters
     ----------
@@ -64,6 +68,8 @@ def fit_probe(
         Of the K support images, one mask a label.
     recipe : Recipe
         ``probe_cells`` bounds the number of cells; more are subsampled with ``seed``.
+    known : sequence of ndarray, (H, W), bool, optional
+        Pixels of the K support images that count; by default all.
 
     Returns
     -------
@@ -75,6 +81,12 @@ def fit_probe(
     samples = np.concatenate(features)
     classes = _cell_classes(embeddings, masks, recipe.cell_center)
     targets = np.concatenate(classes, axis=1)
+    if known is not None:
+        as_masks = [of_image[None] for of_image in known]
+        cells = _cell_classes(embeddings, as_masks, recipe.cell_center)
+        counted = np.concatenate(cells, axis=1)[0]
+        samples = samples[counted]
+        targets = targets[:, counted]
     if len(samples) > recipe.probe_cells:
         rng = np.random.default_rng(recipe.seed)
         # sorted: the order of sums, and so the last digits, stays that of the images
