@@ -6,12 +6,11 @@ from typing import Any
 
 import numpy as np
 import pytest
-from napari.layers import Labels
+from napari.layers import Image, Labels
 
 from napari_iclsam._qt.review.review_queue import ReviewItem
 from napari_iclsam._qt.viewer.results import ResultRecord
 from tests._qt.conftest import SPACE, Dock, some, stack
-from tests._qt.test_query import choose
 
 
 @pytest.fixture
@@ -65,7 +64,8 @@ def test_slices_come_up_once_each_the_most_doubtful_first(filled: Dock) -> None:
 
 
 def item(estimate: float | None, need: float) -> ReviewItem:
-    return ReviewItem(Labels(np.zeros((2, 4, 4), np.int32)), (1,), estimate, need)
+    image = Image(np.zeros((2, 4, 4)))
+    return ReviewItem(Labels(np.zeros((2, 4, 4), np.int32)), image, (1,), estimate, need)
 
 
 def test_a_slice_says_why_it_is_to_be_checked() -> None:
@@ -88,11 +88,11 @@ def test_a_slice_that_may_wrongly_be_empty_comes_up(filled: Dock) -> None:
     record.needs[(5,)] = 0.6
     record.needs[(0,)] = 0.1
     queue = filled.widget.review.queue
-    first = queue.next(filled.viewer.layers["scan"])
+    first = queue.next([filled.viewer.layers["scan"]])
     assert first is not None
     assert first.position == (5,)
     queue.show(first)
-    assert queue.next(filled.viewer.layers["scan"]) is None
+    assert queue.next([filled.viewer.layers["scan"]]) is None
 
 
 def test_the_worst_label_decides(filled: Dock, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -109,10 +109,10 @@ def test_the_worst_label_decides(filled: Dock, monkeypatch: pytest.MonkeyPatch) 
 
 def test_painted_slices_do_not_come_up(filled: Dock) -> None:
     filled.segment()
-    doubt = filled.widget.review.queue.next(filled.widget.query.image.layer)
+    doubt = filled.widget.review.queue.next([filled.widget.query.image.layer])
     assert doubt is not None
     filled.result().paint((*doubt.position, 3, 3), 2)
-    other = filled.widget.review.queue.next(filled.widget.query.image.layer)
+    other = filled.widget.review.queue.next([filled.widget.query.image.layer])
     assert other is not None
     assert other.position != doubt.position
     assert other.title in filled.widget.bar.check.text()
@@ -126,13 +126,11 @@ def test_what_is_segmented_again_comes_up_again(filled: Dock) -> None:
     assert press(filled) == first
 
 
-def test_single_images_do_not_come_up(dock: Dock) -> None:
+def test_a_single_image_does_not_come_up(dock: Dock) -> None:
     image, labels = stack(planes=3)
     dock.viewer.add_image(image[0], name="a")
-    dock.viewer.add_image(image[1], name="b")
     dock.viewer.add_labels(labels[0], name="a labels")
     dock.settle()
-    choose(dock, "layers")
     dock.segment()
     assert known(dock).estimates
     assert not dock.widget.bar.check.isEnabled()

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from napari_iclsam.files import pairs_by_name
+from napari_iclsam.files import labels_beside, pairs_by_name
 
 
 def paired(*names: str) -> dict[str, str]:
@@ -71,3 +71,9 @@ def test_what_is_not_clear_is_asked_with_the_names(names: list[str]) -> None:
     with pytest.raises(ValueError, match=r"not clear which labels.*cell1_mask\.png") as error:
         paired(*names)
     assert any(name in str(error.value) for name in names)
+
+
+def test_labels_beside_their_images_are_told_by_name() -> None:
+    folder = Path("images")
+    paths = [folder / name for name in ("a.png", "a_mask.png", "b.png", "mask_c.png", "notes.png")]
+    assert labels_beside(paths) == {folder / "a.png": folder / "a_mask.png"}

@@ -66,6 +66,7 @@ class ICLSAMWidget(QWidget):
         self.examples = self.form.examples
         self.query = self.form.query
         self.output = self.form.output
+        self.series = self.form.series
         self.models = self.form.models
         self.settings = self.form.settings
         self.bar = RunBar()
@@ -75,7 +76,9 @@ class ICLSAMWidget(QWidget):
         session = Session.with_cache(self._preferences.cache_bytes)
         self.planner = Planner(self._viewer, self.examples, self.query)
         self.run = RunControl(session, self.results, self.bar, self)
-        self.review = ReviewControl(self._viewer, self.results, self.examples, self.query, self.bar)
+        self.review = ReviewControl(
+            self._viewer, self.results, self.form, self.planner.layer_examples, self.bar
+        )
         self._remembered = RememberedForms(self._preferences, self.models, self.settings)
         self.model_control = ModelControl(self.models, self._preferences, self.bar, self)
         self.task_files = TaskFiles(self.examples, self.models, self.settings, self._plan)
@@ -115,6 +118,8 @@ class ICLSAMWidget(QWidget):
         self._layers_pause.timeout.connect(self._follow_layers)
         self._redraws.redrawn.connect(self.results.note_shown)
         self._redraws.changed.connect(self._follow_changed)
+        self.review.failed.connect(self.model_control.show_failure)
+        self.review.series.shown.connect(self._on_image_shown)
 
     def open_up(self) -> None:
         """Follow the viewer."""
@@ -141,7 +146,7 @@ class ICLSAMWidget(QWidget):
         self._layers_pause.stop()
         self.is_waiting = False
         self._redraws.close()
-        for part in (self.run, self.model_control, self.task_files):
+        for part in (self.run, self.model_control, self.task_files, self.review):
             part.close()
         self.form.close_down()
 
@@ -181,7 +186,7 @@ class ICLSAMWidget(QWidget):
         """Allow what is possible; the tooltips of the rest tell why it is not."""
         self.output.allow_fill(self.planner.reason_against_filling())
         reason = self.planner.reason_against_run(self.output.options())
-        self.bar.show_reason(reason, 0 if reason else self.planner.count())
+        self.bar.show_reason(reason, 0 if reason else self.planner.count(), self.planner.unit())
         self.review.update()
 
     def _on_layers_changed(self) -> None:
@@ -224,6 +229,18 @@ class ICLSAMWidget(QWidget):
         self._defaults.keep_image()
         self._update()
 
+    def _on_image_shown(self, image: Layer) -> None:
+        """Segment the image on view if it is one image that is to be segmented."""
+        if self.query.chosen == "current":
+            self.query.image.set_layer(image)
+            self._on_query_image_picked()
+
     def _on_corrections_taken(self) -> None:
         self._defaults.follow()
-        self.segment()
+        reason = self.planner.reason_against_the_rest()
+        if reason:
+            # no error: the corrections are taken all the same
+            self.bar.show_idle(f"The corrections are examples now. {reason}")
+            self._update()
+        else:
+            self.segment()

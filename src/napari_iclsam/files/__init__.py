@@ -4,7 +4,7 @@ The only readers and writers, for the command line and for the window.
 """
 
 from napari_iclsam.files.names import labels_suffix, result_kind, stem, suffix
-from napari_iclsam.files.pairs import NamedPair, pairs_by_name
+from napari_iclsam.files.pairs import NamedPair, labels_beside, pairs_by_name
 from napari_iclsam.files.part import WHOLE, Part
 from napari_iclsam.files.publishing import (
     check_replaceable,
@@ -30,6 +30,7 @@ __all__ = [
     "check_replaceable",
     "check_writable_as",
     "home_of",
+    "labels_beside",
     "labels_suffix",
     "pairs_by_name",
     "place_name",

@@ -86,6 +86,17 @@ def pairs_by_name(paths: Sequence[Path]) -> tuple[NamedPair, ...]:
     return tuple(sorted(pairs, key=lambda pair: order[pair.image]))
 
 
+def labels_beside(paths: Sequence[Path]) -> dict[Path, Path]:
+    """Return the label files among the files of a folder, by the images that they belong to.
+
+    Told by names alone, as in `pairs_by_name`; what is not clear is no pair.
+    """
+    names = [_read_name(path) for path in paths]
+    folder_and_key = [(name.path.parent, name.key) for name in names]
+    pairs, _ = _pair_within(folder_and_key, names)
+    return {pair.image: pair.labels for pair in pairs}
+
+
 def _read_name(path: Path) -> _Name:
     text = _CAPITALS.sub("_", stem(path)).lower()
     words = len(_LABEL_WORD.findall(text))

@@ -12,6 +12,7 @@ from napari_iclsam._qt.forms.model_form import ModelForm
 from napari_iclsam._qt.forms.query_form import QueryForm
 from napari_iclsam._qt.forms.result_form import ResultForm
 from napari_iclsam._qt.forms.section import Section
+from napari_iclsam._qt.forms.series_form import SeriesForm
 from napari_iclsam._qt.forms.settings_panel import SettingsPanel
 from napari_iclsam._qt.objects.object_panel import ObjectPanel
 from napari_iclsam._qt.objects.region_tools import RegionTools
@@ -30,6 +31,7 @@ class DockForm(QScrollArea):
     examples : ExamplesForm
     regions : RegionTools
     query : QueryForm
+    series : SeriesForm
     output : ResultForm
     objects : ObjectPanel
     models : ModelForm
@@ -46,6 +48,7 @@ class DockForm(QScrollArea):
         self.regions = RegionTools(viewer, self.examples)
         self.examples.layout().addWidget(self.regions)
         self.query = QueryForm()
+        self.series = SeriesForm()
         self.output = ResultForm()
         self.objects = ObjectPanel(viewer)
         self.models = ModelForm()
@@ -53,6 +56,7 @@ class DockForm(QScrollArea):
         self.sections = {
             "Examples": Section("Examples", self.examples),
             "Segment": Section("Segment", self.query),
+            "Images": Section("Images", self.series, expanded=False),
             "Result": Section("Result", self.output, expanded=False),
             "Objects": Section("Objects", self.objects, expanded=False),
             "Models": Section("Models", self.models, expanded=False),
@@ -60,6 +64,7 @@ class DockForm(QScrollArea):
         }
         self.model_input = ModelInputDialog(self)
         self._lay_out()
+        self.series.filled.connect(self._on_series_filled)
         self.examples.model_input_requested.connect(self._on_model_input_requested)
 
     def close_down(self) -> None:
@@ -89,6 +94,9 @@ class DockForm(QScrollArea):
         if event.type() == QEvent.Type.Wheel:
             return not watched.hasFocus()
         return bool(super().eventFilter(watched, event))
+
+    def _on_series_filled(self) -> None:
+        self.sections["Images"].button.setChecked(True)
 
     def _on_model_input_requested(self, example: Example) -> None:
         self.model_input.show_example(example, self.models.models().icl, self.settings.settings())

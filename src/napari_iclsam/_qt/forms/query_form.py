@@ -29,7 +29,7 @@ SCOPES: dict[Scope, str] = {
     "all": "Whole stack",
     "range": "Range of slices",
     "current": "Current slice",
-    "layers": "Other image layers",
+    "layers": "Other images",
 }
 
 _OF_STACKS = ("rest", "all", "range")
@@ -150,13 +150,17 @@ class QueryForm(QWidget):
 
     def offer(self, layers: Sequence[Layer], ticked: Collection[Layer] = ()) -> None:
         """Offer other image layers, some of them ticked; what the user ticked stays as it is."""
-        kept = self.ticked_layers() if self._ticks_are_chosen else list(ticked)
+        wanted = list(ticked)
+        if self._ticks_are_chosen:
+            # images that were opened since are ticked as if nothing had been chosen
+            new = [layer for layer in wanted if layer not in self._layers]
+            wanted = self.ticked_layers() + new
         self._layers = list(layers)
         with QSignalBlocker(self.others):
             self.others.clear()
             for layer in self._layers:
                 item = QListWidgetItem(layer.name)
-                is_ticked = layer in kept
+                is_ticked = layer in wanted
                 item.setCheckState(Qt.CheckState.Checked if is_ticked else Qt.CheckState.Unchecked)
                 self.others.addItem(item)
         self._update()
@@ -266,7 +270,7 @@ class QueryForm(QWidget):
         for row, scope in enumerate(SCOPES):
             reason = ""
             if scope == "layers" and not self._layers:
-                reason = "There is no other image layer."
+                reason = "There is no other image."
             elif scope in _OF_STACKS and is_flat:
                 reason = "The image is a single plane."
             model.item(row).setEnabled(not reason)

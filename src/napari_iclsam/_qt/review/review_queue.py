@@ -1,7 +1,8 @@
-"""Which slices to review first: those that are most doubtful."""
+"""Which slices or images to review first: those that are most doubtful."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from napari.components import ViewerModel
@@ -17,11 +18,12 @@ _DOUBTFUL = 0.3
 
 @dataclass(frozen=True, slots=True, eq=False)
 class ReviewItem:
-    """A slice of a result that may need correction.
+    """A slice of a result that may need correction, or the result of a 2D image.
 
     Attributes
     ----------
     labels : Labels
+    image : Layer
     position : Position
     estimate : float, optional
         Estimated Dice of its worst label; None if nothing was found.
@@ -31,6 +33,7 @@ class ReviewItem:
     """
 
     labels: Labels
+    image: Layer
     position: Position
     estimate: float | None
     need: float = 0.0
@@ -38,6 +41,8 @@ class ReviewItem:
     @property
     def title(self) -> str:
         """What a user calls the slice."""
+        if not self.position:
+            return f"image {self.image.name}"
         return f"slice {', '.join(map(str, self.position))}"
 
     @property
@@ -57,7 +62,7 @@ class ReviewItem:
 
 
 class ReviewQueue:
-    """The slices of an image's results, the most doubtful first.
+    """The slices of images' results, the most doubtful first.
 
     Each comes up once, unless it is segmented again.
     """
@@ -66,11 +71,12 @@ class ReviewQueue:
         self._viewer = viewer
         self._results = results
 
-    def next(self, image: Layer | None) -> ReviewItem | None:
-        """Return the slice to review next; None if all were, or nothing is known of them."""
+    def next(self, images: Sequence[Layer]) -> ReviewItem | None:
+        """Return what to review next; None if all was, or nothing is known of it."""
         items = []
-        for labels in self._results.of_image(image):
-            items += self._items(labels)
+        for image in images:
+            for labels in self._results.of_image(image):
+                items += self._items(labels, image, is_alone=len(images) == 1)
         return max(items, key=lambda item: item.doubt, default=None)
 
     def show(self, item: ReviewItem) -> None:
@@ -78,10 +84,11 @@ class ReviewQueue:
         record = self._results.record(item.labels)
         assert record is not None
         record.reviewed.add(item.position)
-        layers.go_to(self._viewer, item.labels, record.orientation, item.position)
+        if item.position:
+            layers.go_to(self._viewer, item.labels, record.orientation, item.position)
         self._viewer.layers.selection.active = item.labels
 
-    def _items(self, labels: Labels) -> list[ReviewItem]:
+    def _items(self, labels: Labels, image: Layer, *, is_alone: bool) -> list[ReviewItem]:
         """Return the slices that were neither shown nor painted since they were written."""
         record = self._results.record(labels)
         assert record is not None
@@ -89,10 +96,11 @@ class ReviewQueue:
         doubtful = {position for position, need in record.needs.items() if need >= _DOUBTFUL}
         items = []
         for position in sorted(doubtful | set(record.estimates)):
-            # the position of a single image is empty: it is on view anyway
-            if not position or position in done:
+            # the position of a 2D image is empty; one that is alone is on view anyway
+            is_on_view = is_alone and not position
+            if position in done or is_on_view:
                 continue
             estimate = record.estimates.get(position)
             need = record.needs.get(position, 0.0)
-            items.append(ReviewItem(labels, position, estimate, need))
+            items.append(ReviewItem(labels, image, position, estimate, need))
         return items

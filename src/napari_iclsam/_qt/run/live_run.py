@@ -66,6 +66,8 @@ class LiveRun:
         """Write the prediction of a step, if it has one."""
         if step.example_labels:
             self._example_labels = step.example_labels
+        if step.failure is not None:
+            self._results.failures[self._images[step.failure.job].image] = step.failure.reason
         if step.prediction is None:
             return
         assert step.slice_number is not None
@@ -107,10 +109,13 @@ class LiveRun:
         on = self._images[job.number]
         labels = self._choose_layer(job)
         if labels is None:
-            labels = self._prepared or self._results.make_layer(on.image, on.level, self._style)
+            # what was prepared is of the first image, which may have failed
+            prepared = self._prepared if job.number == 0 else None
+            labels = prepared or self._results.make_layer(on.image, on.level, self._style)
             self._results.add_layer(labels)
         self._results.follow(on.image)
         self._prepared = None
+        self._results.failures.pop(on.image, None)
         writer = ResultWriter(self._results, labels, on.image, on.level, job.slices, self._style)
         for number, example in on.examples.items():
             # an example that was a correction is in the result already

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -83,6 +83,25 @@ class Planner:
         """Return the number of slices to segment."""
         return sum(len(each.positions) for each in self.query_slices())
 
+    def unit(self) -> str:
+        """Return what is counted: "image" if only 2D images are segmented, else "slice"."""
+        slices = self.query_slices()
+        is_flat = all(each.orientation.ndim == 2 for each in slices)
+        return "image" if slices and is_flat else "slice"
+
+    def reason_against_the_rest(self) -> str:
+        """Return why no other image than examples can be segmented, in words; empty if one can."""
+        labelled = [example.image for example in self.layer_examples()]
+        for each in self.query_slices():
+            if each.orientation.ndim > 2 or each.image not in labelled:
+                return ""
+        return "All images are examples: there is no other to segment."
+
+    def layer_examples(self) -> list[LayerExample]:
+        """Return the examples that are slices of layers, ticked or not."""
+        examples = [row.example for row in self._examples.table.rows()]
+        return [each for each in examples if isinstance(each, LayerExample)]
+
     def level(self, image: Layer) -> int:
         """Return the level of an image to work on."""
         labels = self._examples.labels.layer
@@ -108,7 +127,7 @@ class Planner:
         if reason:
             return reason
         if query.chosen == "layers" and not query.ticked_layers():
-            return "No other image layer is ticked."
+            return "No other image is ticked."
         if query.chosen != "layers" and query.image.layer is None:
             return "There is no image to segment: open one."
         if not self.count():
@@ -149,7 +168,7 @@ class Planner:
         preview = None
         # what is filled stays: a preview in it could not be replaced
         if jobs and style.labels_to_fill is None:
-            preview = self._nearest_slice(jobs[0], images[0])
+            preview = self._preview(jobs, images)
         pairs = self._examples.ready_pairs()
         request = Request(models, settings, pairs, styles, tuple(jobs), preview)
         return Plan(request, tuple(images), style)
@@ -179,6 +198,13 @@ class Planner:
             self._color_map(styles),
             labels,
         )
+
+    def _preview(self, jobs: Sequence[Job], images: Sequence[JobImage]) -> SliceNumber:
+        """Return the slice that is shown first: of an image that is on view, if there is one."""
+        for job, on in zip(jobs, images, strict=True):
+            if on.image.visible:
+                return self._nearest_slice(job, on)
+        return self._nearest_slice(jobs[0], images[0])
 
     def _nearest_slice(self, job: Job, on: JobImage) -> SliceNumber:
         """Return the slice of a job that lies nearest to what the viewer shows."""

@@ -126,6 +126,12 @@ class Request:
         """Number of slices to segment."""
         return sum(len(job.slices) for job in self.jobs)
 
+    @property
+    def unit(self) -> str:
+        """What is counted: "image" if all jobs are 2D images, else "slice"."""
+        is_flat = all(job.slices.orientation.ndim == 2 for job in self.jobs)
+        return "image" if is_flat else "slice"
+
     def read_support(self) -> SupportSet:
         """Read the examples and check them. Called in the worker.
 

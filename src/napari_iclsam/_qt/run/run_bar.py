@@ -27,6 +27,18 @@ takes processor time from the worker.
 
 _BAR_STEPS = 1000
 
+_ONE = {"slice": "a slice", "image": "an image"}
+"""What a run counts, in words."""
+
+_DOUBTS = {
+    "slice": (
+        "its estimated Dice is low, the slices beside it tell something else, or the object may be "
+        "absent"
+    ),
+    "image": "its estimated Dice is low",
+}
+"""Why a slice or an image is offered to be checked."""
+
 _SEGMENT_STYLE = "QPushButton { font-weight: bold; padding: 6px; }"
 
 
@@ -46,6 +58,9 @@ class RunBar(QWidget):
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self._pending: RunStep | None = None
+        self._models = ""
+        self._seconds: float | None = None
+        self._unit = "slice"
         self._repaint = QTimer(self, singleShot=True, interval=_REPAINT)
         self._repaint.timeout.connect(self._on_repaint_due)
         self._make_controls()
@@ -55,7 +70,8 @@ class RunBar(QWidget):
     def _make_controls(self) -> None:
         self.line = QLabel(wordWrap=True)
         self.line.setToolTip(
-            "<p>Models, device, and how long a slice takes here. Change them under Models.</p>"
+            "<p>Models, device, and how long a slice or image takes here. Change them under "
+            "Models.</p>"
         )
         self.segment = QPushButton("Segment")
         self.segment.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
@@ -85,47 +101,49 @@ class RunBar(QWidget):
 
     def show_models(self, names: str, device: str, seconds: float | None) -> None:
         """Show what will run where, and how long a slice takes, if that is known."""
-        parts = [names, _DEVICES.get(device.split(":", maxsplit=1)[0], device)]
-        if seconds is not None:
-            parts.append(f"about {in_time(seconds)} a slice")
-        self.line.setText(", ".join(filter(None, parts)))
+        self._models = f"{names}, {_DEVICES.get(device.split(':', maxsplit=1)[0], device)}"
+        self._seconds = seconds
+        self._show_line()
 
-    def show_reason(self, reason: str, slices: int) -> None:
-        """Allow segmenting so many slices, unless there is a reason against it."""
+    def show_reason(self, reason: str, slices: int, unit: str = "slice") -> None:
+        """Allow segmenting so many slices or images, unless there is a reason against it."""
+        self._unit = unit
+        self._show_line()
         self.segment.setEnabled(not reason)
-        count = "this slice" if slices == 1 else f"{slices} slices"
+        count = f"this {unit}" if slices == 1 else f"{slices} {unit}s"
         self.segment.setToolTip(f"<p>{reason or f'Segment {count}.'}</p>")
 
-    def show_review(self, item: ReviewItem | None) -> None:
-        """Offer to go to the slice that is to be reviewed next, if there is one."""
+    def show_review(self, item: ReviewItem | None, unit: str = "slice") -> None:
+        """Offer to go to the slice or image that is to be reviewed next, if there is one."""
         self.check.setEnabled(item is not None)
         if item is None:
-            self.check.setText("Check slices")
+            self.check.setText(f"Check {unit}s")
+            whole = "a stack has" if unit == "slice" else "several images have"
             tooltip = (
-                "When a stack has been segmented, its slices come up here once each, the most "
-                "doubtful first."
+                f"When {whole} been segmented, {unit}s come up here once each, the most doubtful "
+                "first."
             )
         else:
             self.check.setText(f"Check {item.title}: {item.reason}")
             tooltip = (
-                "Go to the slice that most needs a look: its estimated Dice is low, the slices "
-                "beside it tell something else, or the object may be absent. Correct the slice, or "
+                f"Go to the {unit} that most needs a look: {_DOUBTS[unit]}. Correct the {unit}, or "
                 "press again for the next one."
             )
         self.check.setToolTip(f"<p>{tooltip}</p>")
 
-    def show_corrections(self, slices: int) -> None:
+    def show_corrections(self, slices: int, unit: str = "slice") -> None:
         """Allow using corrections, if there are any."""
         self.improve.setEnabled(slices > 0)
         if slices == 0:
-            self.improve.setText("Use corrected slices as examples")
-            tooltip = "Correct a slice of the result with the brush first."
+            self.improve.setText(f"Use corrected {unit}s as examples")
+            part = "a slice of the result" if unit == "slice" else "the result of an image"
+            tooltip = f"Correct {part} with the brush first."
         else:
-            count = "1 corrected slice" if slices == 1 else f"{slices} corrected slices"
+            count = f"1 corrected {unit}" if slices == 1 else f"{slices} corrected {unit}s"
             self.improve.setText(f"Use {count} as examples")
             tooltip = (
-                "Add exactly the slices of the result that you changed by hand to the examples, "
-                "and segment again."
+                f"Add exactly the {unit}s that you changed by hand to the examples, and segment "
+                "again."
             )
         self.improve.setToolTip(f"<p>{tooltip}</p>")
 
@@ -151,6 +169,12 @@ class RunBar(QWidget):
         self.progress.setValue(0)
         self.progress.setVisible(False)
         self.message.setText(message)
+
+    def _show_line(self) -> None:
+        text = self._models.removesuffix(", ")
+        if self._seconds is not None:
+            text += f", about {in_time(self._seconds)} {_ONE[self._unit]}"
+        self.line.setText(text)
 
     def _draw(self, step: RunStep) -> None:
         self._pending = None

@@ -148,7 +148,8 @@ class RunControl(QObject):
 
 def _in_words(summary: RunSummary, kept: int) -> str:
     """Return how a run went, as a user reads it."""
-    done = f"Done: {summary.slices} slice{'' if summary.slices == 1 else 's'}"
+    plural = "" if summary.slices == 1 else "s"
+    done = f"Done: {summary.slices} {summary.unit}{plural}"
     if summary.seconds is not None:
         done += f", {in_time(summary.seconds)} each"
     sentences = [f"{done}.", *summary.sentences]

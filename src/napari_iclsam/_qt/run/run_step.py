@@ -12,6 +12,21 @@ from napari_iclsam.core.prediction import Prediction
 
 
 @dataclass(frozen=True, slots=True)
+class JobFailure:
+    """Why an image cannot be segmented.
+
+    Attributes
+    ----------
+    job : int
+        Number of the job.
+    reason : str
+    """
+
+    job: int
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
 class RunStep:
     """A step of a run.
 
@@ -30,6 +45,8 @@ class RunStep:
     prediction : Prediction, optional
     is_preview : bool
         Whether the prediction is a preview, which the slice's own prediction follows.
+    failure : JobFailure, optional
+        An image of several that cannot be segmented; the others are.
     example_labels : tuple of ndarray, (H, W)
         The labels of all examples, once they are read: those of files are read in the worker.
     """
@@ -42,6 +59,7 @@ class RunStep:
     slice_number: SliceNumber | None = None
     prediction: Prediction | None = field(default=None, repr=False)
     is_preview: bool = False
+    failure: JobFailure | None = None
     example_labels: tuple[NDArray[Any], ...] = field(default=(), repr=False)
 
     @property
@@ -63,9 +81,12 @@ class RunSummary:
     device : str
     sentences : tuple of str
         What the user should know: expected quality, what was not found.
+    unit : str
+        What was counted: "slice" or "image".
     """
 
     slices: int
     seconds: float | None
     device: str
     sentences: tuple[str, ...]
+    unit: str = "slice"

@@ -12,15 +12,15 @@ from napari_iclsam._qt.background.process_state import (
     without_garbage_collection,
 )
 from napari_iclsam._qt.run.example_stack import example_stack_of, read_preview
-from napari_iclsam._qt.run.request import Job, Request, SliceNumber
-from napari_iclsam._qt.run.run_notes import Absences, absent_in, absent_labels, expected_quality
+from napari_iclsam._qt.run.job_steps import request_steps, run_step
+from napari_iclsam._qt.run.request import Request
+from napari_iclsam._qt.run.run_notes import Absences, absent_labels, expected_quality
 from napari_iclsam._qt.run.run_progress import RunProgress
 from napari_iclsam._qt.run.run_step import RunStep, RunSummary
 from napari_iclsam._qt.run.segmenter_store import SegmenterStore
-from napari_iclsam._qt.run.slice_steps import slice_steps
 from napari_iclsam._qt.viewer.label_styles import compile_colors
 from napari_iclsam.core.images.support import SupportSet
-from napari_iclsam.core.prediction import Prediction, Progress
+from napari_iclsam.core.prediction import Progress
 from napari_iclsam.core.steps import mapped
 
 if TYPE_CHECKING:
@@ -58,12 +58,12 @@ class Session:
             See `napari_iclsam.core`; the messages are for the user.
         """
         progress = RunProgress(request.total)
-        yield _step(progress, "Loading the models")
+        yield run_step(progress, "Loading the models")
         segmenter = self._segmenters.get(request.models, request.settings)
         # before networks are loaded: faulty examples are reported at once
         support = request.read_support()
         given = support.decided_labels()
-        yield replace(_step(progress, "Loading the models"), example_labels=given)
+        yield replace(run_step(progress, "Loading the models"), example_labels=given)
         stack = None
         if segmenter.uses_neighbors:
             stack = example_stack_of(request)
@@ -78,13 +78,13 @@ class Session:
         fit = partial(segmenter.fit_steps, support, preview, sparing=stack is not None)
         task = yield from self._task_steps(segmenter, request, support, fit, progress)
         absences: Absences = {}
-        for job in request.jobs:
-            yield from _job_steps(slice_steps(task, stack, job), job, progress, absences)
+        failures = yield from request_steps(task, stack, request, progress, absences)
         return RunSummary(
             progress.done,
             progress.seconds,
             task.provenance.device,
-            (*expected_quality(task), *absent_labels(support, absences)),
+            (*failures, *expected_quality(task), *absent_labels(support, absences)),
+            request.unit,
         )
 
     def forget_task(self) -> None:
@@ -110,8 +110,8 @@ class Session:
             expected = STEPS if fitted.stage == "fine_tune" else len(support)
             progress.count_preparation(fitted, expected)
             if fitted.prediction is None:
-                return _step(progress, fitted.message)
-            return _step(
+                return run_step(progress, fitted.message)
+            return run_step(
                 progress, fitted.message, request.preview, fitted.prediction, is_preview=True
             )
 
@@ -121,46 +121,6 @@ class Session:
         self._fitted_by = segmenter
         self._is_sparing = fit.keywords["sparing"]
         return task
-
-
-def _job_steps(
-    steps: Generator[Progress, None, None], job: Job, progress: RunProgress, absences: Absences
-) -> Generator[RunStep, None, None]:
-    """Segment the slices of one image; note in which of them a label was not found."""
-    progress.start_job()
-    for found in steps:
-        if found.prediction is None:
-            message = f"Segmenting slice {progress.done + 1} of {progress.total}"
-            if found.stage == "settle":
-                message = "Comparing neighboring slices"
-            yield _step(progress, message)
-            continue
-        if found.stage == "done":
-            progress.count_slice()
-        assert found.plane is not None
-        absences[job.number, found.plane] = absent_in(found.prediction)
-        message = f"Slice {progress.done} of {progress.total} is done"
-        yield _step(progress, message, SliceNumber(job.number, found.plane), found.prediction)
-
-
-def _step(
-    progress: RunProgress,
-    message: str,
-    slice_number: SliceNumber | None = None,
-    prediction: Prediction | None = None,
-    *,
-    is_preview: bool = False,
-) -> RunStep:
-    return RunStep(
-        message,
-        progress.done,
-        progress.total,
-        progress.fraction,
-        progress.seconds,
-        slice_number,
-        prediction,
-        is_preview,
-    )
 
 
 def _is_same(a: SupportSet | None, b: SupportSet) -> bool:

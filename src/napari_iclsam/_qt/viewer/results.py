@@ -119,10 +119,18 @@ def is_copy(layer: Layer) -> bool:
 
 
 class Results:
-    """The result layers of a viewer and their records."""
+    """The result layers of a viewer and their records.
+
+    Attributes
+    ----------
+    viewer : ViewerModel
+    failures : mapping of Layer to str
+        Images that could not be segmented when that was last tried, and why.
+    """
 
     def __init__(self, viewer: ViewerModel) -> None:
         self.viewer = viewer
+        self.failures: WeakKeyDictionary[Layer, str] = WeakKeyDictionary()
         self._records = _RECORDS
 
     def record(self, layer: Layer) -> ResultRecord | None:
