@@ -153,6 +153,23 @@ class Prediction:
 
 
 @dataclass(frozen=True, slots=True)
+class LargeResult:
+    """How an image was segmented whose labels were written into an array.
+
+    Attributes
+    ----------
+    tiles, blank : int
+        Number of tiles, and of those among them that have one value everywhere.
+    tile : tuple of int
+        Height and width of each.
+    """
+
+    tiles: int
+    blank: int
+    tile: tuple[int, int]
+
+
+@dataclass(frozen=True, slots=True)
 class Progress:
     """A step taken.
 

@@ -22,6 +22,7 @@ from napari_iclsam.core.images.intensity import check_contrast, check_image, to_
 from napari_iclsam.core.images.planes import (
     ArrayLike,
     PlaneError,
+    Writable,
     plane_indices,
     read_ahead,
     stack_axis,
@@ -30,7 +31,7 @@ from napari_iclsam.core.images.planes import plane as read_plane
 from napari_iclsam.core.images.support import SupportSet
 from napari_iclsam.core.inference import StageTimer, without_gradients
 from napari_iclsam.core.metrics import StageScores
-from napari_iclsam.core.prediction import Prediction, Progress, Provenance
+from napari_iclsam.core.prediction import LargeResult, Prediction, Progress, Provenance
 from napari_iclsam.core.settings import Settings
 from napari_iclsam.core.steps import drain, mapped
 from napari_iclsam.core.task_file import SavedTask, write_task
@@ -104,6 +105,32 @@ class Task:
         # an error of single images alone: a stack may have blank planes
         check_contrast(check_image(image))
         return drain(self.steps(image))
+
+    def predict_into(self, image: ArrayLike, labels: Writable) -> LargeResult:
+        """Segment an image that is larger than memory, tile by tile, into an array.
+
+        Peak memory goes with the image's width, not with its area.
+
+        Parameters
+        ----------
+        image : numpy, dask or zarr array, (H, W) or (H, W, 3 or 4)
+            All parts are seen on one scale of grey values, estimated from windows all over it.
+        labels : numpy or zarr array, (H, W), integer
+            The result is written here, rows by rows.
+
+        Raises
+        ------
+        ValueError
+            If the image is not one plane of finite numbers, or the labels have another size or
+            cannot hold all labels.
+        """
+        return drain(self.large_steps(image, labels))
+
+    def large_steps(
+        self, image: ArrayLike, labels: Writable
+    ) -> Generator[Progress, None, LargeResult]:
+        """Segment an image that is larger than memory step by step; see `predict_into`."""
+        return without_gradients(self._tiles.into_steps(image, labels))
 
     def steps(self, image: NDArray[Any]) -> Generator[Progress, None, Prediction]:
         """Segment one image step by step; see `predict`."""

@@ -14,8 +14,14 @@ from napari_iclsam.core.prediction import Prediction, Provenance
 _SURE = 1e-6
 """Probabilities are kept so far from 0 and 1 that their log-odds are finite."""
 
-_NOTHING = -10.0
+NOTHING = -10.0
 """Log-odds of a tile of one value, in which nothing can be seen."""
+
+
+def log_odds_of(probabilities: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Return finite log-odds of probabilities in [0, 1]."""
+    inside = probabilities.clip(_SURE, 1 - _SURE)
+    return np.asarray(np.log(inside / (1 - inside)), np.float32)
 
 
 class TileCanvas:
@@ -46,8 +52,7 @@ class TileCanvas:
         """Blend in the prediction of a tile."""
         weights = self._weigh(place)
         for index, label in enumerate(self.ids):
-            probabilities = prediction.probabilities[label].clip(_SURE, 1 - _SURE)
-            log_odds = np.log(probabilities / (1 - probabilities))
+            log_odds = log_odds_of(prediction.probabilities[label])
             self._scores[index][place] += weights * log_odds
             self._confidence[index][place] += weights * prediction.confidence[label]
             self._add_found(label, place, prediction)
@@ -62,7 +67,7 @@ class TileCanvas:
         """Blend in a tile of one value, in which nothing was looked for."""
         weights = self._weigh(place)
         for scores in self._scores:
-            scores[place] += weights * _NOTHING
+            scores[place] += weights * NOTHING
 
     def prediction(self, provenance: Provenance, note: str) -> Prediction:
         """Return the prediction of the whole image."""

@@ -2,22 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator
+from collections.abc import Generator
 from dataclasses import dataclass, replace
 from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
 
+from napari_iclsam.core.images.planes import ArrayLike, Writable
 from napari_iclsam.core.images.support import SupportSet
 from napari_iclsam.core.images.tiles import plan_tiles
-from napari_iclsam.core.prediction import Prediction, Progress, Provenance
+from napari_iclsam.core.large_image import ImageSteps, LargePlan, check_target, large_steps
+from napari_iclsam.core.lazy_image import LazyImage
+from napari_iclsam.core.prediction import LargeResult, Prediction, Progress, Provenance
 from napari_iclsam.core.settings import Tile
 from napari_iclsam.core.steps import mapped
 from napari_iclsam.core.tile_canvas import TileCanvas
-
-ImageSteps = Callable[[NDArray[np.uint8]], Generator[Progress, None, Prediction]]
-"""Segments an image (H, W, 3) as a whole, step by step."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +71,15 @@ class TileSegmenter:
             prediction = yield from mapped(self.whole(rgb[place]), located)
             canvas.add(place, prediction)
         return canvas.prediction(self.provenance, self._note(len(places), tile))
+
+    def into_steps(
+        self, image: ArrayLike, labels: Writable
+    ) -> Generator[Progress, None, LargeResult]:
+        """Segment an image (H, W, ...) that is larger than memory; see `Task.predict_into`."""
+        lazy = LazyImage.of(image)
+        check_target(labels, lazy.shape, max(self.support.ids))
+        plan = LargePlan(self.tile_shape(lazy.shape) or lazy.shape, self.support.ids)
+        return large_steps(self.whole, lazy, labels, plan)
 
     def _note(self, count: int, tile: tuple[int, int]) -> str:
         """Say in which tiles an image was seen, and why."""

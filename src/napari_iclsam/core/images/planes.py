@@ -38,6 +38,16 @@ class ArrayLike(Protocol):
     def __getitem__(self, key: Any) -> Any: ...
 
 
+class Writable(Protocol):
+    """What numpy and zarr arrays share that are written to."""
+
+    @property
+    def shape(self) -> tuple[int, ...]: ...  # noqa: D102
+    @property
+    def dtype(self) -> Any: ...  # noqa: D102
+    def __setitem__(self, key: Any, value: Any, /) -> None: ...
+
+
 def is_rgb(shape: tuple[int, ...]) -> bool:
     """Tell whether an array of this shape is taken for color.
 

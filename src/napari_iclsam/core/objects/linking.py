@@ -37,7 +37,7 @@ def link_planes(planes: NDArray[np.integer[Any]]) -> NDArray[np.int32]:
         known: dict[int, int] = {}
         # the plane beside first: an object that vanished for a plane may only take what is left
         for back in range(1, min(number, _GAP + 1) + 1):
-            _inherit(known, plane, linked[number - back])
+            inherit(known, plane, linked[number - back])
         for own in np.unique(plane[plane > 0]).tolist():
             if own not in known:
                 count += 1
@@ -80,7 +80,7 @@ def stack_instances(
     return Instances(np.moveaxis(linked, 0, axis), np.concatenate(labels_of))
 
 
-def _inherit(
+def inherit(
     known: dict[int, int], plane: NDArray[np.integer[Any]], before: NDArray[np.int32]
 ) -> None:
     """Let objects of a plane take the ids of an earlier one, largest overlap first."""

@@ -1,0 +1,88 @@
+"""Images that are larger than memory, segmented tile by tile into an array on disk."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator
+from dataclasses import dataclass, replace
+from functools import partial
+from itertools import groupby
+
+import numpy as np
+from numpy.typing import NDArray
+
+from napari_iclsam.core.band_canvas import BandCanvas
+from napari_iclsam.core.images.crops import PixelSlices
+from napari_iclsam.core.images.planes import Writable
+from napari_iclsam.core.images.tiles import plan_tiles
+from napari_iclsam.core.lazy_image import LazyImage
+from napari_iclsam.core.prediction import LargeResult, Prediction, Progress
+from napari_iclsam.core.steps import mapped
+
+ImageSteps = Callable[[NDArray[np.uint8]], Generator[Progress, None, Prediction]]
+"""Segments an image (H, W, 3) as a whole, step by step."""
+
+
+@dataclass(frozen=True, slots=True)
+class LargePlan:
+    """How an image is seen: height and width of its tiles, and which labels are looked for."""
+
+    tile: tuple[int, int]
+    ids: tuple[int, ...]
+
+
+def check_target(labels: Writable, shape: tuple[int, int], highest: int) -> None:
+    """Raise ValueError if labels of an image (H, W) cannot be written into an array."""
+    if tuple(labels.shape) != shape:
+        raise ValueError(
+            f"Labels are written into an array of the image's size {shape}; got "
+            f"{tuple(labels.shape)}."
+        )
+    dtype = np.dtype(labels.dtype)
+    if not np.issubdtype(dtype, np.integer) or np.iinfo(dtype).max < highest:
+        raise ValueError(f"Labels go up to {highest}; got an array of {dtype}. Make one of int32.")
+
+
+def large_steps(
+    whole: ImageSteps, image: LazyImage, labels: Writable, plan: LargePlan
+) -> Generator[Progress, None, LargeResult]:
+    """Segment an image tile by tile; rows are written as soon as no tile changes them any more.
+
+    Parameters
+    ----------
+    whole : callable
+        Segments a tile (h, w, 3) step by step.
+    image : LazyImage
+    labels : Writable, (H, W)
+    plan : LargePlan
+    """
+    shape = image.shape
+    tile = plan.tile
+    places = plan_tiles(shape, tile)
+    canvas = BandCanvas(tile[0], shape[1], plan.ids)
+    blank = 0
+    done = 0
+    for top, row in groupby(places, key=_top):
+        if top > canvas.top:
+            finished = slice(canvas.top, top)
+            labels[finished] = canvas.take(top)
+        for place in row:
+            located = partial(
+                replace, message=f"Tile {done + 1} of {len(places)}", done=done, total=len(places)
+            )
+            rgb = image.read(place)
+            prediction = None
+            # nothing can be seen in a tile of one value, and it costs no time
+            if np.ptp(rgb):
+                prediction = yield from mapped(whole(rgb), located)
+            else:
+                blank += 1
+                yield located(Progress("icl", ""))
+            canvas.add(place, prediction)
+            done += 1
+    finished = slice(canvas.top, shape[0])
+    labels[finished] = canvas.take(shape[0])
+    return LargeResult(len(places), blank, tile)
+
+
+def _top(place: PixelSlices) -> int:
+    return int(place[0].start)
