@@ -3,7 +3,8 @@
 The encoder, the in-context model, the whole method, threads.
 
 Wall-clock times need a machine with nothing else to do. Where it has, processor times of a single
-thread are the ones to read: ``--threads 1`` (waiting threads count as busy otherwise). Networks
+thread are the ones to read: ``--threads 1`` (waiting threads count as busy otherwise). With
+``--against CHECKOUT``, whole stacks are filled by another checkout and by this one. Networks
 have random weights where none are bundled: speed does not depend on them. Peak memory is what one
 run adds, measured in a process of its own.
 """
@@ -33,6 +34,7 @@ from torch import Tensor
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # where this is run as a script
 
+from benchmarks.against import SCENARIOS, compare, table_of
 from benchmarks.measured import Row, Timed, alternate, encoders, rows, table
 from benchmarks.stacks import masks_section, method_section
 from napari_iclsam.core.encoder.device import choose_precision
@@ -308,24 +310,35 @@ def main() -> None:
     parser.add_argument("--data", type=Path, help="folder of sets with ground truth, for the masks")
     parser.add_argument("--threads", type=int, default=torch.get_num_threads())
     parser.add_argument("--peak", nargs=2, metavar=("WHAT", "WHICH"), help=argparse.SUPPRESS)
+    parser.add_argument(
+        "--against", type=Path, metavar="CHECKOUT", help="run whole stacks with both builds instead"
+    )
+    parser.add_argument("--scenarios", nargs="+", choices=SCENARIOS, default=list(SCENARIOS))
     options = parser.parse_args()
+    if options.against:
+        found = compare(
+            options.against, options.scenarios, options.repeats, options.threads, options.data
+        )
+        Console(width=170).print(table_of(found))
+        return
     if options.peak:
         print(measure_peak(*options.peak))
         return
     torch.set_num_threads(options.threads)
-    console, found = Console(width=170), list[Row]()
+    console = Console(width=170)
+    timed: list[Row] = []
     about = machine()
     console.print(about)
     with torch.inference_mode():
         for name in options.sections:
             section = SECTIONS[name](options)
-            found += section
+            timed += section
             console.print(table(section))
             if options.json:
                 report = {
                     "machine": about,
                     "repeats": options.repeats,
-                    "rows": [asdict(row) for row in found],
+                    "rows": [asdict(row) for row in timed],
                 }
                 options.json.write_text(json.dumps(report, indent=2))
 
