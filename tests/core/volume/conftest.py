@@ -33,6 +33,9 @@ class DrawnVolume:
     def read(self, plane: int) -> PlaneEvidence:
         return PlaneEvidence(self.log_odds[plane], self.grey[plane], float(self.estimates[plane]))
 
+    def read_grey(self, plane: int) -> NDArray[np.uint8]:
+        return self.grey[plane]
+
     def labelled(self, *planes: int) -> LabelledPlanes:
         return LabelledPlanes(planes, self.truth[list(planes)])
 

@@ -8,19 +8,18 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from napari_iclsam.core.steps import drain
 from napari_iclsam.core.volume.label_context import (
     LabelContext,
-    PlaneEvidence,
-    ReadEvidence,
     prepare_label,
     prepare_motion,
 )
 from napari_iclsam.core.volume.labelled_planes import Axis, LabelledPlanes
 from napari_iclsam.core.volume.settle import (
+    Opinion,
     SettledPlane,
+    disagreement,
+    form_opinion,
     join_labels,
-    judge_steps,
     need_of_check,
     settle,
 )
@@ -31,19 +30,20 @@ def prepared(
     volume: DrawnVolume, labelled: LabelledPlanes, axis: Axis | None = None
 ) -> LabelContext:
     axis = axis or Axis(len(volume.truth))
-    motion = prepare_motion(labelled, axis.count, volume.read)
-    return prepare_label(labelled, axis, motion, volume.read)
+    motion = prepare_motion(labelled, axis.count, volume.read_grey)
+    return prepare_label(labelled, axis, motion, volume.read_grey)
 
 
 def settled(
     volume: DrawnVolume, labelled: LabelledPlanes, axis: Axis | None = None
 ) -> dict[int, SettledPlane]:
     context = prepared(volume, labelled, axis)
-    return {answer.plane: answer for answer in settle_all(context, volume.read)}
-
-
-def settle_all(context: LabelContext, read: ReadEvidence) -> list[SettledPlane]:
-    return list(settle(context, read, drain(judge_steps(context, read))))
+    planes = [plane for plane in range(context.axis.count) if plane not in labelled.planes]
+    opinions, log_odds = {}, {}
+    for plane in planes:
+        if not context.is_out_of_reach(plane):
+            opinions[plane], log_odds[plane] = form_opinion(context, plane, volume.read(plane))
+    return {one.plane: one for one in settle(context, opinions, planes, log_odds.__getitem__)}
 
 
 def dice(found: NDArray[np.bool_], truth: NDArray[np.bool_]) -> float:
@@ -193,21 +193,26 @@ def test_labels_are_joined_by_the_largest_log_odds() -> None:
 
 
 def test_sure_planes_need_no_check_and_doubtful_ones_do() -> None:
-    here = np.full((4, 4), 2, np.float32)
-    assert need_of_check(here, here, 1.0) == 0
-    assert need_of_check(here, -here, 1.0) == 1
-    assert need_of_check(-here, -here, 0.5) == 1
-    assert need_of_check(-here, here, 0.0) == 0
+    agreed = Opinion(score=3.0, estimated_dice=0.9, disagreement=0.0)
+    assert need_of_check(agreed, 1.0) == 0
+    assert need_of_check(agreed, 0.5) == 1
+    assert need_of_check(replace(agreed, disagreement=1.0), 1.0) == 1
+    assert need_of_check(replace(agreed, disagreement=1.0), 0.0) == 0
+    assert need_of_check(replace(agreed, score=np.nan), 1.0) == 1
 
 
-def test_evidence_of_labelled_planes_is_not_used(straight_tube: DrawnVolume) -> None:
-    def read(plane: int) -> PlaneEvidence:
-        evidence = straight_tube.read(plane)
-        if plane in (7, 12):
-            return replace(evidence, log_odds=np.full((32, 32), np.nan, np.float32))
-        return evidence
+def test_two_empty_masks_agree() -> None:
+    nothing = np.zeros((4, 4), bool)
+    assert disagreement(nothing, nothing) == 0
+    assert disagreement(~nothing, ~nothing) == 0
+    assert disagreement(nothing, ~nothing) == 1
 
+
+def test_planes_without_an_opinion_are_decided_by_their_neighbours(
+    straight_tube: DrawnVolume,
+) -> None:
     labelled = straight_tube.labelled(7, 12)
-    motion = prepare_motion(labelled, 20, read)
-    context = prepare_label(labelled, Axis(20), motion, read)
-    assert all(np.isfinite(answer.log_odds).all() for answer in settle_all(context, read))
+    context = prepared(straight_tube, labelled)
+    opinion, log_odds = form_opinion(context, 10, straight_tube.read(10))
+    found = next(settle(context, {10: opinion}, [10], lambda _: log_odds))
+    assert dice(found.mask, straight_tube.truth[10]) > 0.9

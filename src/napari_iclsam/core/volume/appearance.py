@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -10,9 +9,7 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from napari_iclsam.core.volume.labelled_planes import LabelledPlanes
-
-ReadGrey = Callable[[int], NDArray[np.uint8]]
-"""Returns the grey values (H, W) of a plane, on the volume's one scale."""
+from napari_iclsam.core.volume.motion import ReadGrey
 
 _BINS = 64
 _BIN_WIDTH = 4

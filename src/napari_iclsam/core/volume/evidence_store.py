@@ -1,4 +1,4 @@
-"""Evidence of all planes of a volume, kept small: in memory, or on disk if there is much of it."""
+"""What is known of all planes of a volume, kept small: in memory, or on disk if it is much."""
 
 from __future__ import annotations
 
@@ -9,17 +9,15 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_iclsam.core.volume.label_context import PlaneEvidence
-
-_STEP = 1 / 16
-"""Log-odds of one step of what is kept, one byte a pixel: from about -7.9 to 7.9."""
+_STEP = 1 / 8
+"""Log-odds of one step of what is kept, one byte a pixel: from about -15.9 to 15.9."""
 
 _IN_MEMORY = 256 << 20
 """Bytes of log-odds from which on they are kept on disk."""
 
 
 class EvidenceStore:
-    """Log-odds, grey values and estimates of planes, as they become known.
+    """Log-odds and grey values of planes, as they become known.
 
     Parameters
     ----------
@@ -30,7 +28,6 @@ class EvidenceStore:
 
     def __init__(self, shape: tuple[int, int, int], labels: Sequence[int]) -> None:
         self._labels = tuple(labels)
-        self._estimates: dict[int, Mapping[int, float]] = {}
         self._folder: tempfile.TemporaryDirectory[str] | None = None
         full = (len(labels), *shape)
         # int64, since the product of a large stack exceeds 32 bits, NumPy's default on some
@@ -41,19 +38,15 @@ class EvidenceStore:
         self._grey = self._allocate("grey", shape, np.uint8)
         self._has_grey: set[int] = set()
 
-    def put(
-        self,
-        plane: int,
-        log_odds: Mapping[int, NDArray[np.floating]],
-        estimates: Mapping[int, float],
-    ) -> None:
-        """Keep what the 2-D method found in a plane, label by label."""
+    def put(self, plane: int, log_odds: Mapping[int, NDArray[np.floating]]) -> None:
+        """Keep the log-odds (H, W) of a plane, label by label. Their signs are kept exactly."""
         for index, label in enumerate(self._labels):
-            steps = np.round(log_odds[label] / _STEP)
+            steps = log_odds[label] / _STEP
+            # away from zero, so that the outline does not change
+            rounded = np.where(steps > 0, np.ceil(steps), np.floor(steps))
             # symmetric, so that foreground and background saturate alike
-            limited = np.clip(steps, -127, 127)
+            limited = np.clip(rounded, -127, 127)
             self._log_odds[index, plane] = limited.astype(np.int8)
-        self._estimates[plane] = dict(estimates)
 
     def put_grey(self, plane: int, grey: NDArray[np.uint8]) -> None:
         """Keep the grey values (H, W) of a plane."""
@@ -64,21 +57,14 @@ class EvidenceStore:
         """Return whether the grey values of a plane are known."""
         return plane in self._has_grey
 
-    def evidence(self, plane: int, label: int) -> PlaneEvidence:
-        """Return the evidence of a plane, whose grey values are known.
+    def log_odds(self, label: int, plane: int) -> NDArray[np.float32]:
+        """Return the log-odds (H, W) of a plane; zeros if it was not segmented."""
+        steps = self._log_odds[self._labels.index(label), plane]
+        return np.asarray(steps, dtype=np.float32) * np.float32(_STEP)
 
-        The log-odds of a plane that was not segmented are zero: they tell nothing.
-        """
-        index = self._labels.index(label)
-        log_odds = self._log_odds[index, plane].astype(np.float32) * np.float32(_STEP)
-        estimates = self._estimates.get(plane)
-        # not segmented tells nothing; segmented without the label tells that it was not found
-        estimate = 0.5 if estimates is None else estimates.get(label, 0.0)
-        return PlaneEvidence(
-            log_odds,
-            np.asarray(self._grey[plane]),
-            estimate,
-        )
+    def grey(self, plane: int) -> NDArray[np.uint8]:
+        """Return the grey values (H, W) of a plane, which are known."""
+        return np.asarray(self._grey[plane], dtype=np.uint8)
 
     def close(self) -> None:
         """Delete what is on disk."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -10,7 +9,7 @@ from numpy.typing import NDArray
 
 from napari_iclsam.core.volume.appearance import APPEARANCE_LIMIT, Appearance, learn_appearance
 from napari_iclsam.core.volume.labelled_planes import Axis, LabelledPlanes
-from napari_iclsam.core.volume.motion import MotionGrid, PlaneMotion
+from napari_iclsam.core.volume.motion import MotionGrid, PlaneMotion, ReadGrey
 from napari_iclsam.core.volume.presence import is_out_of_reach
 from napari_iclsam.core.volume.shape_prior import ShapePrior, signed_distances
 from napari_iclsam.core.volume.strengths import DEFAULT_STRENGTHS, Strengths
@@ -55,10 +54,6 @@ def is_blank(evidence: PlaneEvidence) -> bool:
     return bool(evidence.grey.min() == evidence.grey.max())
 
 
-ReadEvidence = Callable[[int], PlaneEvidence]
-"""Returns the evidence of a plane. Of labelled planes only the grey values are used."""
-
-
 @dataclass(frozen=True, slots=True, eq=False)
 class LabelContext:
     """Labelled planes of one label, and what was learnt from them, on the working grid.
@@ -97,45 +92,51 @@ class LabelContext:
             return False
         return is_out_of_reach(self.distance(plane), self.axis, self.strengths.presence)
 
-    def grey(self, evidence: PlaneEvidence) -> NDArray[np.uint8]:
-        """Return grey values on the working grid."""
-        return reduce_plane(evidence.grey, self.factor).astype(np.uint8)
-
-    def appearance_where_expected(self, plane: int, evidence: PlaneEvidence) -> float:
-        """Return the mean log-odds by grey values where the shape prior expects the object.
-
-        The lowest there are, if it is expected nowhere.
-        """
-        expected = self.shape.log_odds(plane, self.strengths) > 0
-        if not expected.any():
-            return -APPEARANCE_LIMIT
-        return float(self.appearance.log_odds(self.grey(evidence))[expected].mean())
-
-    def log_odds(self, plane: int, evidence: PlaneEvidence) -> NDArray[np.float32]:
-        """Add up image, grey values and shape prior of a plane, at full size (H, W).
+    def combine(self, plane: int, evidence: PlaneEvidence) -> Combined:
+        """Add up image, grey values and shape prior of a plane.
 
         The image counts at full size, where its edges are sharp; all else is smooth and enlarged
         from the working grid.
         """
         strengths = self.strengths
-        log_odds = self.shape.log_odds(plane, strengths)
+        shape = self.shape.log_odds(plane, strengths)
         size = evidence.grey.shape
         if is_blank(evidence):
-            return enlarge_plane(log_odds, self.factor, size)
+            return Combined(enlarge_plane(shape, self.factor, size), -APPEARANCE_LIMIT)
+        grey = reduce_plane(evidence.grey, self.factor).astype(np.uint8)
+        appearance = self.appearance.log_odds(grey)
+        expected = shape > 0
+        where_expected = float(appearance[expected].mean()) if expected.any() else -APPEARANCE_LIMIT
         # weighted, because the parts are not independent: added as they are, they would be too
         # sure
-        appearance = self.appearance.log_odds(self.grey(evidence))
-        log_odds = log_odds + np.float32(strengths.appearance) * appearance
-        enlarged = enlarge_plane(log_odds, self.factor, size)
+        smooth = shape + np.float32(strengths.appearance) * appearance
+        enlarged = enlarge_plane(smooth, self.factor, size)
         image = np.float32(strengths.image) * evidence.limited_log_odds
-        return np.asarray(enlarged + image, dtype=np.float32)
+        return Combined(np.asarray(enlarged + image, dtype=np.float32), where_expected)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Combined:
+    """All evidence of one label in one plane.
+
+    Attributes
+    ----------
+    log_odds : ndarray, (H, W), float32
+        At full size.
+    appearance : float
+        Mean log-odds by grey values where the shape prior expects the object; the lowest there
+        are, if it is expected nowhere or the plane is blank.
+    """
+
+    log_odds: NDArray[np.float32]
+    appearance: float
 
 
 def prepare_label(
     labelled: LabelledPlanes,
     axis: Axis,
     motion: PlaneMotion,
-    read: ReadEvidence,
+    read_grey: ReadGrey,
     strengths: Strengths = DEFAULT_STRENGTHS,
 ) -> LabelContext:
     """Learn shape and grey values from the planes of a label.
@@ -148,8 +149,8 @@ def prepare_label(
         Step in pixels at full size.
     motion : PlaneMotion
         Of `prepare_motion`.
-    read : ReadEvidence
-        Only grey values are used; ``log_odds`` may be anything.
+    read_grey : ReadGrey
+        Of planes at full size.
     strengths : Strengths
 
     Raises
@@ -161,9 +162,6 @@ def prepare_label(
     factor = reduction_factor(labelled.size)
     reduced = reduce_labelled(labelled, factor)
 
-    def read_grey(plane: int) -> NDArray[np.uint8]:
-        return reduce_plane(read(plane).grey, factor).astype(np.uint8)
-
     # in pixels of the working grid, as all other lengths here
     reduced_axis = replace(axis, step=axis.step / factor)
     shape = ShapePrior(reduced, reduced_axis, signed_distances(reduced), motion)
@@ -172,13 +170,13 @@ def prepare_label(
         reduced_axis,
         factor,
         labelled.size,
-        learn_appearance(reduced, read_grey),
+        learn_appearance(reduced, _reducing(read_grey, factor)),
         shape,
         strengths,
     )
 
 
-def prepare_motion(labelled: LabelledPlanes, count: int, read: ReadEvidence) -> PlaneMotion:
+def prepare_motion(labelled: LabelledPlanes, count: int, read_grey: ReadGrey) -> PlaneMotion:
     """Return the motion of planes around all objects, to be shared by all labels.
 
     Parameters
@@ -187,16 +185,21 @@ def prepare_motion(labelled: LabelledPlanes, count: int, read: ReadEvidence) -> 
         Masks of all labels together, at full size.
     count : int
         Planes of the volume.
-    read : ReadEvidence
-        Only grey values are used.
+    read_grey : ReadGrey
+        Of planes at full size.
     """
     factor = reduction_factor(labelled.size)
-
-    def read_grey(plane: int) -> NDArray[np.uint8]:
-        return reduce_plane(read(plane).grey, factor).astype(np.uint8)
-
     grid = MotionGrid.around(reduce_labelled(labelled, factor).masks)
-    return PlaneMotion(grid, labelled.planes, count, read_grey)
+    return PlaneMotion(grid, labelled.planes, count, _reducing(read_grey, factor))
+
+
+def _reducing(read_grey: ReadGrey, factor: int) -> ReadGrey:
+    """Return a reader of planes on the working grid."""
+
+    def read(plane: int) -> NDArray[np.uint8]:
+        return reduce_plane(read_grey(plane), factor).astype(np.uint8)
+
+    return read
 
 
 def _check_labelled(labelled: LabelledPlanes, axis: Axis) -> None:

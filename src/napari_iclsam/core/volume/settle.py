@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterator, Mapping
+import math
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -11,14 +12,17 @@ from scipy import special
 
 from napari_iclsam.core.volume.estimated_dice import estimate_settled_dice
 from napari_iclsam.core.volume.label_context import (
+    Combined,
     LabelContext,
     PlaneEvidence,
-    ReadEvidence,
     is_blank,
 )
 from napari_iclsam.core.volume.overlap import dice_overlap
 from napari_iclsam.core.volume.presence import PresenceEvidence, presence_score, smooth_presence
 from napari_iclsam.core.volume.threshold import threshold_of_expected_dice
+
+ReadLogOdds = Callable[[int], NDArray[np.float32]]
+"""Returns the log-odds (H, W) that `form_opinion` found in a plane, from memory or disk."""
 
 _NEVER = -10.0
 """Log-odds of what is out of reach."""
@@ -59,84 +63,91 @@ class SettledPlane:
         return np.asarray(self.log_odds > 0)
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class JudgedPlanes:
-    """Whether the object is in each plane of a volume.
+@dataclass(frozen=True, slots=True)
+class Opinion:
+    """What one plane tells of one label, before its neighbours are known.
 
     Attributes
     ----------
-    evidence : mapping of int to PresenceEvidence
-        By plane; of unlabelled planes within reach.
-    presence : ndarray, (Z,), float64
-        Log-odds that a plane holds the object.
+    score : float
+        Log-odds that the plane holds the object; NaN if its image is blank.
+    estimated_dice : float
+        Of the outline; 0 if there is none.
+    disagreement : float
+        One minus the Dice of the outline and the mask of the 2-D method; 0 if both are empty.
     """
 
-    evidence: Mapping[int, PresenceEvidence]
-    presence: NDArray[np.float64]
+    score: float
+    estimated_dice: float
+    disagreement: float
 
 
-def judge_steps(context: LabelContext, read: ReadEvidence) -> Generator[int, None, JudgedPlanes]:
-    """Judge the presence of one label in all planes, once the evidence of all is there.
+def form_opinion(
+    context: LabelContext, plane: int, evidence: PlaneEvidence
+) -> tuple[Opinion, NDArray[np.float32]]:
+    """Return what a plane tells by itself, and log-odds (H, W) of the outline if it is present.
 
     Parameters
     ----------
     context : LabelContext
-    read : ReadEvidence
-        Of a plane at full size, from memory or disk.
-
-    Yields
-    ------
-    int
-        Each unlabelled plane, when it is read.
+    plane : int
+        Unlabelled and within reach.
+    evidence : PlaneEvidence
     """
-    scores = np.full(context.axis.count, np.nan)
-    found: dict[int, PresenceEvidence] = {}
-    for plane in _unlabelled(context):
-        yield plane
-        if context.is_out_of_reach(plane):
-            scores[plane] = _NEVER
-            continue
-        evidence = read(plane)
-        log_odds = context.log_odds(plane, evidence)
-        found[plane] = presence_evidence(context, plane, evidence, log_odds)
-        if not is_blank(evidence):  # else neighbours decide
-            scores[plane] = presence_score(found[plane])
-    # presence is decided for all planes at once: objects begin and end, they do not flicker
-    return JudgedPlanes(found, smooth_presence(scores, context.labelled, context.axis))
+    combined = context.combine(plane, evidence)
+    found = presence_evidence(context, plane, evidence, combined)
+    threshold = threshold_of_expected_dice(combined.log_odds)
+    log_odds = combined.log_odds - np.float32(threshold)
+    outline = log_odds > 0
+    area = round(np.count_nonzero(outline) / context.factor**2)
+    opinion = Opinion(
+        math.nan if is_blank(evidence) else presence_score(found),
+        estimate_settled_dice(found, area),
+        disagreement(outline, evidence.limited_log_odds > 0),
+    )
+    return opinion, log_odds
+
+
+def answer_first(
+    context: LabelContext, plane: int, opinion: Opinion, log_odds: NDArray[np.float32]
+) -> SettledPlane:
+    """Decide a plane by itself, before the evidence of its neighbours is there."""
+    presence = 0.0 if math.isnan(opinion.score) else opinion.score
+    return _decide(context, plane, opinion, log_odds, presence)
 
 
 def settle(
-    context: LabelContext, read: ReadEvidence, judged: JudgedPlanes
+    context: LabelContext, opinions: Mapping[int, Opinion], planes: Sequence[int], read: ReadLogOdds
 ) -> Iterator[SettledPlane]:
-    """Decide all unlabelled planes of one label.
+    """Decide planes of one label together, once there is an opinion of each within reach.
 
     Parameters
     ----------
     context : LabelContext
-    read : ReadEvidence
-        Of a plane at full size, from memory or disk.
-    judged : JudgedPlanes
-        Of `judge_steps`.
+    opinions : mapping of int to Opinion
+        By plane. Of planes without one, neighbours decide.
+    planes : sequence of int
+        Those to decide, unlabelled.
+    read : ReadLogOdds
 
     Yields
     ------
     SettledPlane
-        In ascending order; labelled planes are left out.
+        In the order of ``planes``.
     """
-    for plane in _unlabelled(context):
-        if context.is_out_of_reach(plane):
+    scores = np.full(context.axis.count, np.nan)
+    for plane in range(context.axis.count):
+        if plane in opinions:
+            scores[plane] = opinions[plane].score
+        elif context.is_out_of_reach(plane):
+            scores[plane] = _NEVER
+    # presence is decided for all planes at once: objects begin and end, they do not flicker
+    presence = smooth_presence(scores, context.labelled, context.axis)
+    for plane in planes:
+        if plane in opinions:
+            yield _decide(context, plane, opinions[plane], read(plane), float(presence[plane]))
+        else:
             yield absent_plane(context, plane)
-            continue
-        evidence = read(plane)
-        log_odds = context.log_odds(plane, evidence)
-        presence = float(judged.presence[plane])
-        decision = _Decision(plane, evidence, judged.evidence[plane], presence)
-        yield _decide(context, decision, log_odds)
-
-
-def _unlabelled(context: LabelContext) -> list[int]:
-    labelled = context.labelled.planes
-    return [plane for plane in range(context.axis.count) if plane not in labelled]
 
 
 def absent_plane(context: LabelContext, plane: int) -> SettledPlane:
@@ -145,45 +156,22 @@ def absent_plane(context: LabelContext, plane: int) -> SettledPlane:
     return SettledPlane(plane, log_odds, float(special.expit(_NEVER)), False, 0.0, 0.0)
 
 
-def answer_first(context: LabelContext, plane: int, evidence: PlaneEvidence) -> SettledPlane:
-    """Decide an unlabelled plane by itself, before the evidence of its neighbours is there."""
-    if context.is_out_of_reach(plane):
-        return absent_plane(context, plane)
-    log_odds = context.log_odds(plane, evidence)
-    found = presence_evidence(context, plane, evidence, log_odds)
-    presence = 0.0 if is_blank(evidence) else presence_score(found)
-    return _decide(context, _Decision(plane, evidence, found, presence), log_odds)
-
-
 def presence_evidence(
-    context: LabelContext,
-    plane: int,
-    evidence: PlaneEvidence,
-    log_odds: NDArray[np.float32],
+    context: LabelContext, plane: int, evidence: PlaneEvidence, combined: Combined
 ) -> PresenceEvidence:
-    """Measure what speaks for the object in a plane.
-
-    Parameters
-    ----------
-    context : LabelContext
-    plane : int
-    evidence : PlaneEvidence
-    log_odds : ndarray, (H, W), float32
-        Of `LabelContext.log_odds`.
-    """
+    """Measure what speaks for the object in a plane."""
     labelled = context.labelled
     beside = [
         known for known in (labelled.below(plane), labelled.above(plane)) if known is not None
     ]
     holding = [known in labelled.holding for known in beside]
-    mask = log_odds > 0
     return PresenceEvidence(
         enclosed=labelled.encloses(plane),
         beside_empty=not all(holding),
         distance=context.distance(plane),
-        overlap=dice_overlap(mask, evidence.limited_log_odds > 0),
+        overlap=dice_overlap(combined.log_odds > 0, evidence.limited_log_odds > 0),
         estimate=_log_odds_of_estimate(evidence),
-        appearance=context.appearance_where_expected(plane, evidence),
+        appearance=combined.appearance,
     )
 
 
@@ -212,68 +200,50 @@ def join_labels(log_odds: Mapping[int, NDArray[np.float32]]) -> NDArray[np.int32
     return np.where(anything, labels, 0).astype(np.int32)
 
 
-def need_of_check(
-    log_odds: NDArray[np.float32], image: NDArray[np.floating], presence: float
-) -> float:
+def disagreement(outline: NDArray[np.bool_], seen: NDArray[np.bool_]) -> float:
+    """Return one minus the Dice of two masks (H, W); two empty masks agree."""
+    if not (outline.any() or seen.any()):
+        return 0.0
+    return 1 - dice_overlap(outline, seen)
+
+
+def need_of_check(opinion: Opinion, presence: float) -> float:
     """Return how much a plane needs to be checked, from 0 to 1.
 
     The larger of the doubt about presence, 1 - |2 p - 1|, and, where the object may be, of the
-    disagreement between the decision and the 2-D method: one minus the Dice of their masks, times
-    p.
+    disagreement of outline and 2-D method times p. A plane with a blank image always needs it: the
+    decision is the neighbours' alone.
 
     Parameters
     ----------
-    log_odds : ndarray, (H, W)
-        Of the decision.
-    image : ndarray, (H, W)
-        Of the 2-D method.
+    opinion : Opinion
     presence : float
         Probability p that the plane holds the object.
     """
+    if math.isnan(opinion.score):
+        return 1.0
     doubt = 1 - abs(2 * presence - 1)
-    decided = log_odds > 0
-    seen = image > 0
-    anything = bool(decided.any() or seen.any())
-    # two empty masks agree
-    disagreement = 1 - dice_overlap(decided, seen) if anything else 0.0
-    return float(max(doubt, presence * disagreement))
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class _Decision:
-    """What a plane is decided by."""
-
-    plane: int
-    evidence: PlaneEvidence
-    found: PresenceEvidence
-    presence: float
+    return float(max(doubt, presence * opinion.disagreement))
 
 
 def _decide(
-    context: LabelContext, decision: _Decision, log_odds: NDArray[np.float32]
+    context: LabelContext,
+    plane: int,
+    opinion: Opinion,
+    log_odds: NDArray[np.float32],
+    presence: float,
 ) -> SettledPlane:
-    """Find the outline in a plane, or empty it if the object is not in it."""
-    presence = decision.presence
-    likely = presence > context.strengths.presence
-    if likely:
-        # only where it is present: the threshold would find something in each plane
-        log_odds = log_odds - np.float32(threshold_of_expected_dice(log_odds))
-    area = int(np.count_nonzero(log_odds > 0))
+    """Keep the outline of a plane, or empty it if the object is not in it."""
     # a plane without a single pixel does not hold the object, however likely it was
-    present = likely and area > 0
-    probability = float(special.expit(presence))
-    check = need_of_check(log_odds, decision.evidence.log_odds, probability)
-    if is_blank(decision.evidence):
-        # its image says nothing: the decision is the neighbours' alone
-        check = 1.0
+    present = presence > context.strengths.presence and bool((log_odds > 0).any())
     if not present:
         log_odds = np.minimum(log_odds, np.float32(min(presence, _ABSENT)))
-        area = 0
+    probability = float(special.expit(presence))
     return SettledPlane(
-        decision.plane,
-        log_odds.astype(np.float32),
+        plane,
+        log_odds,
         probability,
         present,
-        check,
-        estimate_settled_dice(decision.found, round(area / context.factor**2)),
+        need_of_check(opinion, probability),
+        opinion.estimated_dice if present else 0.0,
     )
