@@ -3,6 +3,7 @@
 
     python3 scripts/test.py                       everything, in the environment .venv-test
     python3 scripts/test.py tests/core -k boxes   arguments go on to pytest
+    python3 scripts/test.py -n 0                  one test after the other, in one process
     python3 scripts/test.py --here                this Python as it is: install nothing
     python3 scripts/test.py --system-packages     install the missing system packages and stop
 
@@ -44,6 +45,12 @@ DISPLAY_PACKAGES = (
 
 VIRTUAL_SCREEN = ("xvfb-run", "-a", "-s", "-screen 0 1600x1000x24")
 
+IN_PARALLEL = ("-n", "auto", "--dist", "loadfile")
+"""A process a core. The tests of a file stay together, since they share what is slow to make."""
+
+ONE_THREAD = {"OMP_NUM_THREADS": "1"}
+"""The networks of tests are too small for several threads, which would wait for each other."""
+
 
 def main() -> int:
     """Prepare what is missing, run pytest, and return its exit status."""
@@ -81,9 +88,13 @@ def main() -> int:
                 "(Debian: xvfb; Fedora: xorg-x11-server-Xvfb)."
             )
         screen = VIRTUAL_SCREEN
-    say(f"{' '.join(screen[:1])} pytest {' '.join(pytest_arguments)}".strip())
+    arguments = [*IN_PARALLEL, *pytest_arguments]
+    say(f"{' '.join(screen[:1])} pytest {' '.join(arguments)}".strip())
     return subprocess.run(
-        [*screen, python, "-m", "pytest", *pytest_arguments], cwd=ROOT, check=False
+        [*screen, python, "-m", "pytest", *arguments],
+        cwd=ROOT,
+        env=ONE_THREAD | os.environ,
+        check=False,
     ).returncode
 
 
