@@ -93,10 +93,16 @@ class Networks:
         """Name of the promptable models together, as `ICLSAM` takes it."""
         return "+".join(sam.facts.name for sam in self.sams)
 
+    def taking_part(self, recipe: Recipe) -> tuple[LoadedSam, ...]:
+        """Return the promptable networks of a recipe: the smallest alone where it is sparing."""
+        if recipe.sparing and recipe.max_experts > 1:
+            return (min(self.sams, key=_parameter_count),)
+        return self.sams[: recipe.max_experts]
+
     def runners(self, recipe: Recipe, cache: EmbeddingCache) -> Runners:
         """Bind the networks to what they are run with."""
         runners = []
-        for sam in self.sams[: recipe.max_experts]:
+        for sam in self.taking_part(recipe):
             checksum = sam.facts.checksum
             runner = PromptableRunner(
                 sam.network,
@@ -113,6 +119,10 @@ class Networks:
             recipe,
         )
         return Runners(Experts(tuple(runners)), in_context, recipe)
+
+
+def _parameter_count(sam: LoadedSam) -> int:
+    return sum(parameter.numel() for parameter in sam.network.parameters())
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,25 +5,27 @@ from __future__ import annotations
 from napari_iclsam.core.images.support import SupportSet
 from napari_iclsam.core.networks import Networks
 from napari_iclsam.core.prediction import Provenance
+from napari_iclsam.core.recipe import Recipe
 from napari_iclsam.core.settings import Settings
 from napari_iclsam.version import version
 
 
 def provenance_of(
-    networks: Networks, experts: int, settings: Settings, support: SupportSet
+    networks: Networks, recipe: Recipe, settings: Settings, support: SupportSet
 ) -> Provenance:
     """Return the provenance of the results of a task.
 
     Parameters
     ----------
     networks : Networks
-    experts : int
-        Number of promptable models, the first ones, that were used.
+    recipe : Recipe
+        Says which promptable models take part.
     settings : Settings
     support : SupportSet
     """
     facts = {}
-    for number, sam in enumerate(networks.sams[:experts], start=1):
+    sams = networks.taking_part(recipe)
+    for number, sam in enumerate(sams, start=1):
         facts["sam" if number == 1 else f"sam{number}"] = sam.facts
     facts["icl"] = networks.icl_facts
     return Provenance(
@@ -35,6 +37,6 @@ def provenance_of(
         support=support.fingerprint(),
         examples=len(support),
         device=str(networks.device),
-        precision=networks.sams[0].precision,
+        precision=sams[0].precision,
         icl_precision=str(networks.icl_dtype).removeprefix("torch."),
     )

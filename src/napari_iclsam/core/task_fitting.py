@@ -51,7 +51,7 @@ class TaskFitting:
         timer = StageTimer()
         runners = self.runners
         recipe = runners.recipe
-        provenance = provenance_of(self.networks, recipe.max_experts, self.settings, support)
+        provenance = provenance_of(self.networks, recipe, self.settings, support)
         images = Examples(support, tuple(to_rgb8(image) for image in support.images))
         encoded = None
         if preview_image is not None:
@@ -80,6 +80,6 @@ class TaskFitting:
     def _default_fusion(self, examples: Examples) -> list[FusionWeights]:
         """Return the fusion weights of each label before any are cross-validated."""
         recipe = self.runners.recipe
-        sams = self.networks.sams[: recipe.max_experts]
+        sams = self.networks.taking_part(recipe)
         kinds = [sam.facts.fusion_default for sam in sams]
         return default_fusion(recipe, kinds, examples)

@@ -69,9 +69,7 @@ CAREFUL = KeepRule(gain=0.002, examples=4)
 """Drops what is noise. On the training sets this costs .002 in the mean."""
 
 SPARING = KeepRule(gain=0.05, examples=0)
-"""Keeps what clearly helps: where labelled planes tell most, the rest hardly changes the result.
-On the development volumes one promptable model was as good as two, and planes took a third of the
-time."""
+"""Keeps what clearly helps: where labelled planes tell most, the rest hardly changes the result."""
 
 
 @dataclass(frozen=True, slots=True)
