@@ -104,10 +104,12 @@ class Session:
         is_known = self._fitted_by is segmenter and self._is_sparing == fit.keywords["sparing"]
         if task is not None and is_known and _is_same(self._support, support):
             return task
-        from napari_iclsam.core.in_context.fine_tuning import STEPS
+        from napari_iclsam.core.in_context.fine_tuning import step_count
+
+        tuning_steps = step_count(sparing=fit.keywords["sparing"])
 
         def as_run_step(fitted: Progress) -> RunStep:
-            expected = STEPS if fitted.stage == "fine_tune" else len(support)
+            expected = tuning_steps if fitted.stage == "fine_tune" else len(support)
             progress.count_preparation(fitted, expected)
             if fitted.prediction is None:
                 return run_step(progress, fitted.message)

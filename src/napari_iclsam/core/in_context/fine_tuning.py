@@ -38,6 +38,10 @@ from napari_iclsam.models.loss import segmentation_loss
 STEPS = 20
 """Steps of gradient descent."""
 
+_SPARING_STEPS = 10
+"""Steps in a stack, where the labelled planes tell most. On the development volumes they have four
+fifths of the gain of twice as many."""
+
 _EPISODES = 2
 """Episodes of a step."""
 
@@ -116,8 +120,9 @@ def fine_tune(
     tuned = replace(runner, network=cast(InContextNetwork, network))
     # float16 is too narrow for gradients
     training = replace(tuned, dtype=torch.float32) if runner.dtype == torch.float16 else tuned
-    for step in range(STEPS):
-        message = f"Fine-tuning on the examples: {step + 1} of {STEPS}"
+    steps = step_count(sparing=runner.recipe.sparing)
+    for step in range(steps):
+        message = f"Fine-tuning on the examples: {step + 1} of {steps}"
         yield Progress(
             "fine_tune",
             message,
@@ -129,17 +134,22 @@ def fine_tune(
                 training,
                 sampler.draw(rng),
                 optimiser,
-                learning_rate(step),
+                learning_rate(step, steps),
             )
     # it is only run from here on
     network.requires_grad_(False)
     return tuned
 
 
-def learning_rate(step: int) -> float:
-    """Return the learning rate of a step: linear warm-up, then a linear fall to zero."""
+def step_count(*, sparing: bool) -> int:
+    """Return the number of steps of gradient descent."""
+    return _SPARING_STEPS if sparing else STEPS
+
+
+def learning_rate(step: int, steps: int) -> float:
+    """Return the learning rate of one of the steps: linear warm-up, then a linear fall to zero."""
     rising = (step + 1) / _WARMUP
-    falling = (STEPS - step) / (STEPS - _WARMUP)
+    falling = (steps - step) / (steps - _WARMUP)
     return _RATE * min(rising, falling, 1)
 
 

@@ -29,7 +29,7 @@ _LEAST_MARGIN = 16
 _WINDOW = 5
 """Radius of the windows in which the displacement is constant, in pixels."""
 
-_WARPS = 5
+_WARPS = 3
 
 _SMOOTHING = 1.0
 """Standard deviation, in pixels, of the filter against noise."""
