@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 from napari.layers import Image, Labels
+from numpy.typing import NDArray
 
 from napari_iclsam._qt.review.review_queue import ReviewItem
 from napari_iclsam._qt.viewer.results import ResultRecord
@@ -96,13 +97,15 @@ def test_a_slice_that_may_wrongly_be_empty_comes_up(filled: Dock) -> None:
 
 
 def test_the_worst_label_decides(filled: Dock, monkeypatch: pytest.MonkeyPatch) -> None:
-    def estimates(log_odds: Any, corrections: Any) -> list[float]:
-        return [0.9, 0.3]
+    given = {1: 0.9, 2: 0.3}
 
-    monkeypatch.setattr("napari_iclsam.core.fitted_fusion.estimate_dice", estimates)
+    def estimates_of(_: Any, labels: NDArray[np.int32]) -> dict[int, float]:
+        return {label: dice for label, dice in given.items() if (labels == label).any()}
+
+    monkeypatch.setattr("napari_iclsam.core.stack_run._of_found", estimates_of)
     filled.segment()
     found = {(plane,): set(np.unique(filled.result().data[plane])) - {0} for plane in (0, 1, 3, 5)}
-    wanted = {p: min({1: 0.9, 2: 0.3}[i] for i in labels) for p, labels in found.items() if labels}
+    wanted = {p: min(given[i] for i in labels) for p, labels in found.items() if labels}
     assert wanted
     assert known(filled).estimates == wanted
 

@@ -20,7 +20,7 @@ pytestmark = pytest.mark.usefixtures("own_address")
 def client(own_address: None) -> Iterator[Any]:
     with (
         LocalCluster(
-            n_workers=2, threads_per_worker=1, processes=False, dashboard_address=None
+            n_workers=2, threads_per_worker=1, processes=False, dashboard_address=":0"
         ) as cluster,
         Client(cluster) as client,
     ):

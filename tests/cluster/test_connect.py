@@ -57,7 +57,7 @@ def test_a_number_of_local_workers_is_one_or_more(scheduler: str) -> None:
 
 
 def test_a_cluster_that_refuses_every_job_is_said() -> None:
-    with LocalCluster(n_workers=0, processes=False, dashboard_address=None) as cluster:
+    with LocalCluster(n_workers=0, processes=False, dashboard_address=":0") as cluster:
         said = fails(cluster.scheduler_address)
     assert "has no worker after 1 s" in said
     assert "squeue" in said

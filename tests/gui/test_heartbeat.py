@@ -17,7 +17,7 @@ from napari_iclsam.weights.lookup import lookup
 from tests._qt.conftest import some, stack
 from tests.gui.conftest import docked
 
-PLANES = 20
+PLANES = 8
 
 
 class Heart:
@@ -65,7 +65,7 @@ def test_the_event_loop_beats_between_any_two_planes(
     viewer = make_napari_viewer_proxy(show=True)
     dock = docked(viewer, qtbot)
     viewer.add_image(image, name="scan")
-    viewer.add_labels(some(labels, 8, 14), name="painted")
+    viewer.add_labels(some(labels, 3, 7), name="painted")
     dock.settle()
     qtbot.wait(1000)  # napari draws its window for the first time
     rest = Heart(dock.widget.bar.message.text)
@@ -105,11 +105,11 @@ def test_the_event_loop_beats_between_any_two_planes(
 def test_the_worker_computes_what_the_direct_call_computes(
     starter: None, make_napari_viewer_proxy: Callable[..., Any], qtbot: Any
 ) -> None:
-    image, labels = stack(planes=8, height=160, width=192)
+    image, labels = stack(planes=5, height=160, width=192)
     viewer = make_napari_viewer_proxy()
     dock = docked(viewer, qtbot)
     viewer.add_image(image, name="scan")
-    viewer.add_labels(some(labels, 2, 5), name="painted")
+    viewer.add_labels(some(labels, 1, 3), name="painted")
     dock.segment()
     worker = dock.widget.bar.message.text()
     request = dock.widget.planner.plan(
@@ -117,7 +117,7 @@ def test_the_worker_computes_what_the_direct_call_computes(
     ).request
     dock.widget.close_down()
     segmenter = ICLSAM("starter", cache=EmbeddingCache(None))
-    task = segmenter.fit_stack(image, some(labels, 2, 5))
+    task = segmenter.fit_stack(image, some(labels, 1, 3))
     began = time.perf_counter()
     positions = request.jobs[0].slices.positions
     direct = task.predict([plane for (plane,) in positions])[[plane for (plane,) in positions]]

@@ -87,7 +87,7 @@ def _local_cluster(count: int) -> Any:
 
     # No limit of memory: dask pauses or kills workers that come near it, and models are large.
     return LocalCluster(
-        n_workers=count, threads_per_worker=1, dashboard_address=None, memory_limit=0
+        n_workers=count, threads_per_worker=1, dashboard_address=":0", memory_limit=0
     )
 
 
