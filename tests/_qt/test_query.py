@@ -212,3 +212,37 @@ def test_a_single_labelled_picture_offers_what_is_possible_only(dock: Dock) -> N
         "layers": False,
     }
     assert model.item(0).toolTip() == "The image is a single plane."
+
+
+def test_grey_values_are_taken_as_shown_on_request(dock: Dock) -> None:
+    image, labels = stack(planes=5)
+    outlier = image.astype(np.int16) * 10 - 500
+    outlier[:, 0, 0] = 30_000
+    dock.viewer.add_image(outlier, name="scan", contrast_limits=(-500, 2050))
+    dock.viewer.add_labels(some(labels, 1, 3), name="painted")
+    dock.settle()
+    dock.widget.query.as_shown.setChecked(True)
+    request = dock.widget._plan().request
+    expected = image.copy()
+    expected[:, 0, 0] = 255
+    first, second = request.read_support().images
+    assert np.array_equal(first, expected[1])
+    assert np.array_equal(second, expected[3])
+    (job,) = request.jobs
+    assert job.slices.dtype == np.uint8
+    assert np.array_equal(job.slices[0], expected[job.slices.positions[0]])
+    # slices of the stack that the examples are of are still known as such
+    assert {id(pair.image.array) for pair in request.pairs} == {id(job.slices.array)}
+    dock.segment()
+    assert np.array_equal(dock.result().data[1], labels[1])
+
+
+def test_colors_are_as_they_are_whatever_the_limits(dock: Dock) -> None:
+    image, labels = stack(planes=1)
+    color = np.stack([image[0]] * 3, axis=-1)
+    dock.viewer.add_image(color, name="photo", contrast_limits=(100, 120))
+    dock.viewer.add_labels(labels[0], name="painted")
+    dock.settle()
+    dock.widget.query.as_shown.setChecked(True)
+    (pair,) = dock.widget._plan().request.pairs
+    assert np.array_equal(pair.read_image(), color)

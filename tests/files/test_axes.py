@@ -179,6 +179,25 @@ def test_one_file_of_an_ome_tiff_of_several_is_refused_unless_all_are_there(tmp_
         read_image(tmp_path / "z0.ome.tif")
 
 
+@pytest.mark.parametrize("with_others", [True, False])
+def test_a_plane_of_an_ome_tiff_of_several_files_is_an_image_with_its_own_labels(
+    tmp_path: Path, with_others: bool
+) -> None:
+    stack = several_files(tmp_path)
+    labels = (stack[1] > 100).astype(np.uint8)
+    Image.fromarray(labels).save(tmp_path / "l.png")
+    if not with_others:
+        (tmp_path / "z0.ome.tif").unlink()
+    pair = read_pair(tmp_path / "z1.ome.tif", tmp_path / "l.png")
+    assert (pair.image.array == stack[1]).all()
+    assert "only its own planes" in pair.notes[0]
+    query = read_image(tmp_path / "z1.ome.tif", Part(own_planes=True))
+    assert query.array.shape == stack[1].shape
+    # of any other file it says nothing
+    tifffile.imwrite(tmp_path / "s.tif", stack, photometric="minisblack")
+    assert read_image(tmp_path / "s.tif", Part(own_planes=True)).array.shape == stack.shape
+
+
 def several_files(folder: Path) -> NDArray[np.uint8]:
     """Write a stack of two planes as two files that know of each other."""
     stack = STACKS[3][:2]

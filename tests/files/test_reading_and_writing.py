@@ -364,3 +364,15 @@ def test_colors_of_nifti_are_the_last_axis(tmp_path: Path, channels: str) -> Non
     flipped = Turn((0, 1, 2), (False, True, False))
     turned = Placement(0, flipped, file.shape, file.shape, (8, 6, 3)).apply(file.array, file)
     assert (turned == colors[:, ::-1]).all()
+
+
+def test_ome_results_say_their_pixel_size_to_programs_that_read_no_ome(tmp_path: Path) -> None:
+    space = Space("ZYX", (3.0, 0.5, 0.25), "µm", "ome")
+    write_labels(tmp_path / "l.ome.tif", LABELS, space)
+    with tifffile.TiffFile(tmp_path / "l.ome.tif") as tif:
+        tags = tif.pages[0].tags
+        assert tags["ResolutionUnit"].value == 3
+        across, down = (tags[f"{axis}Resolution"].value for axis in "XY")
+    assert across[0] / across[1] == pytest.approx(40_000)
+    assert down[0] / down[1] == pytest.approx(20_000)
+    assert read_labels(tmp_path / "l.ome.tif").space.spacing == (3.0, 0.5, 0.25)

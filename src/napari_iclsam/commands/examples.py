@@ -65,10 +65,13 @@ class Resolution:
         Of the first example that says it, in micrometers.
     levels : mapping of Path to int
         By image with several: the level that was read.
+    own_planes : bool
+        Whether single files of an OME-TIFF of several were labelled.
     """
 
     pixel_size: float | None = None
     levels: Mapping[Path, int] = field(default_factory=dict)
+    own_planes: bool = False
 
     def part_of(self, path: Path, part: Part) -> Part:
         """Return the part of a query that has the examples' resolution, unless one was named."""
@@ -76,7 +79,8 @@ class Resolution:
             return part
         # Of the same image, the same level, even if nothing says how large its pixels are.
         level = self.levels.get(path.resolve())
-        return replace(part, level=level, pixel_size=self.pixel_size)
+        size = self.pixel_size
+        return replace(part, level=level, pixel_size=size, own_planes=self.own_planes)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -297,7 +301,9 @@ def _with_resolution(resolution: Resolution, image: ImageFile) -> Resolution:
     levels = dict(resolution.levels)
     if image.space.omezarr is not None:
         levels[image.path.resolve()] = image.space.omezarr.level
-    return Resolution(resolution.pixel_size or _pixel_size(image), levels)
+    pixel_size = resolution.pixel_size or _pixel_size(image)
+    own_planes = resolution.own_planes or image.storage.own_planes
+    return Resolution(pixel_size, levels, own_planes)
 
 
 def _pixel_size(image: ImageFile) -> float | None:

@@ -19,12 +19,15 @@ class Part:
         Of a folder of DICOM files: the UID of a series, or its end.
     pixel_size : float, optional
         In micrometers: the level whose pixels are nearest to it is read if none was named.
+    own_planes : bool
+        Of an OME-TIFF of several files, only the planes in the file itself.
     """
 
     channel: str | None = None
     level: int | None = None
     series: str | None = None
     pixel_size: float | None = None
+    own_planes: bool = False
 
 
 WHOLE = Part()

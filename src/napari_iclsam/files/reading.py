@@ -19,6 +19,7 @@ from napari_iclsam.files.metaimage import read_metaimage
 from napari_iclsam.files.names import FOLDER_KINDS, Kind, kind_of, suffix
 from napari_iclsam.files.nifti import read_nifti
 from napari_iclsam.files.nrrd import read_nrrd
+from napari_iclsam.files.ome_files import is_one_of_several
 from napari_iclsam.files.omezarr import labels_group, read_omezarr
 from napari_iclsam.files.orientation import on_grid_of
 from napari_iclsam.files.part import WHOLE, Part
@@ -162,10 +163,20 @@ def _both(image_path: Path, labels_path: Path, part: Part) -> tuple[ImageFile, I
     elif multiscale[0]:
         labels = _read(labels_path, for_labels=True)
         return read_image(image_path, _of_size(image_path, part, labels.shape)), labels
-    image = read_image(image_path, part)
-    if multiscale[1] and not multiscale[0]:
+    image = read_image(image_path, part) if multiscale[1] else None
+    if image is not None and not multiscale[0]:
         labels_part = _of_size(labels_group(labels_path), WHOLE, image.shape)
-    return image, _read(labels_path, for_labels=True, part=labels_part)
+    labels = _read(labels_path, for_labels=True, part=labels_part)
+    return image or _labelled_part(image_path, labels, part), labels
+
+
+def _labelled_part(path: Path, labels: ImageFile, part: Part) -> ImageFile:
+    """Read an image; of an OME-TIFF of several files the one that is labelled, if it is one."""
+    if kind_of(path) == "tiff" and path.is_file() and is_one_of_several(path):
+        own = read_image(path, replace(part, own_planes=True))
+        if own.shape == labels.shape:
+            return own
+    return read_image(path, part)
 
 
 def _of_size(group: Path, part: Part, shape: tuple[int, ...]) -> Part:
@@ -190,7 +201,7 @@ def _read(path: Path, *, for_labels: bool, part: Part = WHOLE) -> ImageFile:
     kind = _checked_kind(path)
     channel = part.channel
     readers: dict[Kind, Callable[[], ImageFile]] = {
-        "tiff": lambda: read_tiff(path, for_labels=for_labels, channel=channel),
+        "tiff": lambda: read_tiff(path, for_labels=for_labels, part=part),
         "nifti": lambda: read_nifti(path, channel=None if for_labels else channel),
         "picture": lambda: read_picture(path, for_labels=for_labels, channel=channel),
         "nrrd": lambda: read_nrrd(path, for_labels=for_labels),

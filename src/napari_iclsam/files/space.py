@@ -119,6 +119,8 @@ class Storage:
         Step between numbers that the file can hold; 0 if it holds numbers as they are.
     partial : bool
         Labels of a part of their image: what the file does not reach is background.
+    own_planes : bool
+        Of an OME-TIFF of several files, only the planes of one were read.
     """
 
     planar: bool = False
@@ -129,6 +131,7 @@ class Storage:
     turned: int = 1
     slope: float = 0.0
     partial: bool = False
+    own_planes: bool = False
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -14,6 +14,13 @@ from numpy.typing import NDArray
 
 from napari_iclsam.files.channels import COLORS, Channels, choose_channel
 from napari_iclsam.files.names import suffix
+from napari_iclsam.files.ome_files import (
+    is_one_of_several,
+    other_files,
+    planes_of_file,
+    whole_image,
+)
+from napari_iclsam.files.part import WHOLE, Part
 from napari_iclsam.files.space import Dialect, ImageFile, Space, Storage
 from napari_iclsam.files.tiff_space import tiff_channels, tiff_space
 from napari_iclsam.files.units import ascii_unit, is_length
@@ -46,7 +53,7 @@ class _Pixels:
         return self.axes.endswith("S")
 
 
-def read_tiff(path: Path, *, for_labels: bool = False, channel: str | None = None) -> ImageFile:
+def read_tiff(path: Path, *, for_labels: bool = False, part: Part = WHOLE) -> ImageFile:
     """Read the one image of a TIFF file.
 
     Parameters
@@ -54,8 +61,8 @@ def read_tiff(path: Path, *, for_labels: bool = False, channel: str | None = Non
     path : Path
     for_labels : bool
         Keep numbers as they are stored, also those of a palette or that count from white to black.
-    channel : str, optional
-        Name or number of the channel that is meant.
+    part : Part
+        The channel that is meant, and whether planes of other files are.
 
     Raises
     ------
@@ -66,16 +73,17 @@ def read_tiff(path: Path, *, for_labels: bool = False, channel: str | None = Non
 
     with _without_log(), tifffile.TiffFile(path) as tif:
         series = _only_series(tif)
-        # Before the pixels are read: tifffile fills planes that are missing with 0.
-        _check_complete(series)
-        stored = _colors_last(np.asarray(series.asarray()), series.axes)
+        own_planes = part.own_planes and is_one_of_several(path)
+        stored = _stored(tif, series, own_planes=own_planes)
         shown, storage = _meaning(stored, series.keyframe, for_labels=for_labels)
         channels = tiff_channels(tif, of_labels=for_labels)
-        pixels = _one_channel(shown, channels, channel)
-        storage = replace(storage, planar=_is_planar(series) and pixels.color)
+        pixels = _one_channel(shown, channels, part.channel)
+        is_planar = _is_planar(series) and pixels.color
+        storage = replace(storage, planar=is_planar, own_planes=own_planes)
         small = _without_singles(pixels)
         space = _with_stored_shape(tiff_space(tif, small.axes), pixels)
-        file = ImageFile(path, small.array, small.color, space, storage, _notes(series, path))
+        notes = _notes(series, path, own_planes=own_planes)
+        file = ImageFile(path, small.array, small.color, space, storage, notes)
         turned = orientation_of(_tag(series.keyframe, "Orientation"))
     return file if turned == 1 else _upright(file, turned)
 
@@ -123,28 +131,25 @@ def _only_series(tif: Any) -> Any:
     return whole[0]
 
 
-def _check_complete(series: Any) -> None:
-    """Raise unless all planes are there: of OME-TIFF, other files may hold some of them."""
-    missing = sum(page is None for page in series.pages)
-    if missing:
-        raise ValueError(
-            f"it is one file of an OME-TIFF of several, and {missing} of {len(series.pages)} "
-            "planes are in files that "
-            "are not beside it; put all of them into one folder, or save this one as a plain TIFF"
-        )
+def _stored(tif: Any, series: Any, *, own_planes: bool) -> _Pixels:
+    """Read the pixels of an image, or of those of its planes that are in this file."""
+    if not own_planes:
+        return _colors_last(whole_image(series), series.axes)
+    planes = planes_of_file(tif, series)
+    # What the planes of one file have in common is not known: pages.
+    return _colors_last(planes, f"Q{series.keyframe.axes}")
 
 
-def _notes(series: Any, path: Path) -> tuple[str, ...]:
-    others = set()
-    for page in series.pages:
-        # A series of several files keeps None for planes of a file that is not there.
-        if page is not None:
-            others.add(Path(page.parent.filehandle.path).name)
-    others.discard(path.name)
+def _notes(series: Any, path: Path, *, own_planes: bool) -> tuple[str, ...]:
+    if own_planes:
+        note = "It is one file of an OME-TIFF of several: only its own planes were read."
+        return (note,)
+    others = other_files(series, path)
     if not others:
         return ()
-    listed = ", ".join(sorted(others))
-    note = f"It is one file of an OME-TIFF of several: planes of {listed} were read, too."
+    note = (
+        f"It is one file of an OME-TIFF of several: planes of {', '.join(others)} were read, too."
+    )
     return (note,)
 
 
@@ -326,7 +331,10 @@ def _write_ome(path: Path, labels: NDArray[Any], space: Space) -> None:
         if letter in "XYZ" and size is not None and is_length(space.unit):
             metadata[f"PhysicalSize{letter}"] = size
             metadata[f"PhysicalSize{letter}Unit"] = unit
-    options = _tags(space)
+    # For programs that read no OME, such as SimpleITK.
+    in_centimeters = space.spacing_in("cm")
+    resolution_unit = "CENTIMETER" if in_centimeters else "NONE"
+    options = {**_tags(space), **_resolution(in_centimeters), "resolutionunit": resolution_unit}
     tifffile.imwrite(path, labels, ome=True, compression="zlib", metadata=metadata, **options)
 
 

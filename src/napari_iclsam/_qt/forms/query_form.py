@@ -9,6 +9,7 @@ from typing import Literal
 from napari.layers import Layer
 from qtpy.QtCore import QSignalBlocker, Qt, Signal
 from qtpy.QtWidgets import (
+    QCheckBox,
     QComboBox,
     QHBoxLayout,
     QLabel,
@@ -100,6 +101,11 @@ class QueryForm(QWidget):
             toolTip="<p>Tick the images to segment. Each gets a result of its own.</p>"
         )
         self.others.setMaximumHeight(96)
+        self.as_shown = QCheckBox(
+            "Grey values as shown",
+            toolTip="<p>Take black and white from the contrast limits of each layer, for examples "
+            "and images alike. Otherwise each image is scaled by its own values.</p>",
+        )
         self.level = QLabel(wordWrap=True)
         for combo in (self.scope, self.axis, self.further):
             shrinkable(combo)
@@ -121,6 +127,7 @@ class QueryForm(QWidget):
         self._form.addRow("Slices", self._range)
         self._form.addRow("Others", self.further)
         self._form.addRow(self.others)
+        self._form.addRow(self.as_shown)
         self._form.addRow(self.level)
 
     @property

@@ -13,11 +13,12 @@ from napari.layers import Labels, Layer
 from napari_iclsam._qt.forms.examples_form import ExamplesForm
 from napari_iclsam._qt.forms.query_form import QueryForm
 from napari_iclsam._qt.run.live_run import JobImage
-from napari_iclsam._qt.run.request import Job, Request, SliceNumber
+from napari_iclsam._qt.run.request import Job, Pair, Request, SliceNumber
 from napari_iclsam._qt.viewer import layers
 from napari_iclsam._qt.viewer.example import LayerExample
 from napari_iclsam._qt.viewer.label_styles import color_map
 from napari_iclsam._qt.viewer.result_style import ResultOptions, ResultStyle
+from napari_iclsam._qt.viewer.shown_values import ShownValues
 from napari_iclsam._qt.viewer.slice_stacks import Position, SliceOrientation, SliceStack
 from napari_iclsam.core.images.support import LabelStyle
 from napari_iclsam.core.model_choice import ModelChoice
@@ -155,12 +156,16 @@ class Planner:
     def plan(self, models: ModelChoice, settings: Settings, options: ResultOptions) -> Plan:
         """Read everything. To be called when there is no `reason_against_run`."""
         styles = self._examples.styles()
+        # one for all: slices of one array are recognized by it
+        shown = ShownValues() if self._query.as_shown.isChecked() else None
         jobs: list[Job] = []
         images: list[JobImage] = []
         for each in self.query_slices():
             if each.positions:
                 array = layers.levels(each.image)[each.level]
                 slices = SliceStack(array, each.orientation, each.positions)
+                if shown is not None:
+                    slices = shown.of(each.image, slices)
                 spacing = _spacing(each.image, each.level, each.orientation)
                 jobs.append(Job(len(jobs), each.image.name, slices, spacing))
                 images.append(JobImage(each.image, each.level, self._examples_to_copy(each)))
@@ -169,9 +174,21 @@ class Planner:
         # what is filled stays: a preview in it could not be replaced
         if jobs and style.labels_to_fill is None:
             preview = self._preview(jobs, images)
-        pairs = self._examples.ready_pairs()
+        pairs = self._pairs(shown)
         request = Request(models, settings, pairs, styles, tuple(jobs), preview)
         return Plan(request, tuple(images), style)
+
+    def _pairs(self, shown: ShownValues | None) -> tuple[Pair, ...]:
+        """Return the ticked examples, perhaps on the scale of their layers."""
+        pairs = self._examples.ready_pairs()
+        if shown is None:
+            return pairs
+        scaled = []
+        for row, pair in zip(self._examples.table.ticked(), pairs, strict=True):
+            example = row.example
+            is_of_layer = isinstance(example, LayerExample)
+            scaled.append(shown.of_pair(example.image, pair) if is_of_layer else pair)
+        return tuple(scaled)
 
     def _examples_to_copy(self, slices: QuerySlices) -> dict[int, LayerExample]:
         """Return the examples that complete a result: those of the slices that are left out."""
