@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from napari_iclsam.core.prediction import Prediction, Progress
 from napari_iclsam.core.task import Task
+from napari_iclsam.core.task_file import read_task
 from tests.commands.conftest import PAIRS, QUICK, SIZE, Ran, is_one_error
 
 
@@ -128,3 +129,21 @@ def test_without_objects_the_table_is_its_header(
     assert ran.status == 0, ran.err
     assert Path("m.csv").read_text().startswith("id,label,area,centroid_y,centroid_x")
     assert rows_of("m.csv") == []
+
+
+@pytest.mark.usefixtures("folder")
+def test_numbered_objects_of_the_examples_teach_how_objects_are_told_apart(
+    run: Callable[..., Ran],
+) -> None:
+    numbers = np.zeros(SIZE, np.uint8)
+    for number in range(6):
+        numbers[4:12, 2 + 7 * number : 9 + 7 * number] = number + 1
+    tifffile.imwrite("numbers.tif", numbers, photometric="minisblack")
+    ran = run(
+        *("fit", "--support", "a.png", "numbers.tif", "--instances-as-one"),
+        *("--output", "x.iclsam", *QUICK),
+    )
+    assert ran.status == 0, ran.err
+    support = read_task("x.iclsam").support
+    assert support.ids == (1,)
+    assert 0 < support.separations[1].min_distance < 8

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 from numpy.typing import NDArray
+from scipy import ndimage
 
 from napari_iclsam.core.images.planes import PlaneError
 from napari_iclsam.core.images.support import SupportSet
@@ -187,6 +188,22 @@ def test_plane_that_is_no_image_is_named(task: Task) -> None:
     stack[1, 0, 0] = np.nan
     with pytest.raises(PlaneError, match=r"Plane 1: .*not finite"):
         task.predict_stack(stack)
+
+
+def test_examples_with_numbered_objects_teach_how_these_are_told_apart(
+    segmenter: Callable[..., ICLSAM], tmp_path: Path
+) -> None:
+    image, labels = _many(64)
+    numbers = ndimage.label(labels)[0]
+    task = segmenter(fine_tune=False).fit([image], [numbers], numbered=True)
+    assert task.support.ids == (1,)
+    assert task.support.separations[1].min_distance > 0
+    assert task.predict(image).separations == task.support.separations
+    assert task.predict(_many(128)[0]).separations == task.support.separations
+    task.save(tmp_path / "x.iclsam")
+    saved = read_task(tmp_path / "x.iclsam").support
+    assert saved.separations == task.support.separations
+    assert saved.fingerprint() == task.support.fingerprint()
 
 
 def test_task_keeps_the_scale_of_its_regions_in_a_file(

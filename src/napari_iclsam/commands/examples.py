@@ -19,6 +19,7 @@ from napari_iclsam.core.images.intensity import check_image
 from napari_iclsam.core.images.regions import LabelledRegion, RegionLabels, check_agreement
 from napari_iclsam.core.images.support import LabelStyle, SupportSet
 from napari_iclsam.core.images.unknown import UNKNOWN
+from napari_iclsam.core.objects.instances import Separation, learn_separation
 from napari_iclsam.core.task_file import Origin, SavedTask
 from napari_iclsam.core.volume.intensity import GreyScale, estimate_grey_scale, sampled_planes
 from napari_iclsam.files import FilePair, ImageFile, Part, read_pair
@@ -190,6 +191,8 @@ def read_examples(pairs: Sequence[tuple[Path, Path]], reading: Reading) -> ReadE
     support = SupportSet.of(
         gathered.images, masks, gathered.styles, are_regions=are_regions, unknown=(UNKNOWN,)
     )
+    if reading.instances_as_one:
+        support = replace(support, separations=_learnt(gathered.labels, reading))
     notes = (*gathered.notes, *labels.notes)
     return ReadExamples(
         support,
@@ -380,6 +383,13 @@ def _source_stack(
     sample = [images[number] for number in sampled_planes(len(images), planes)]
     pairs = {number: first + index for index, number in enumerate(planes)}
     return SourceStack(path, pairs, estimate_grey_scale(sample))
+
+
+def _learnt(labels: Sequence[NamedLabels], reading: Reading) -> dict[int, Separation]:
+    """Learn of numbered objects, which become label 1, how touching ones are told apart."""
+    kept = read_as(labels, LabelReading(reading.ignored_labels))
+    # What is neither an object nor background is below 0.
+    return {1: learn_separation([each.labels.clip(min=0) for each in kept])}
 
 
 def _understood(labels: Sequence[NamedLabels], reading: Reading) -> LabelSet:

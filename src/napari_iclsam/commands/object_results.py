@@ -69,8 +69,8 @@ def stored_result(outcome: Outcome, work: Work) -> StoredResult:
 def _find(outcome: Outcome) -> Instances:
     axis = outcome.query.axis
     if axis is None:
-        return find_instances(outcome.labels)
-    return stack_instances(outcome.labels, axis)
+        return find_instances(outcome.labels, outcome.separations)
+    return stack_instances(outcome.labels, axis, outcome.separations)
 
 
 def _measure(ids: NDArray[np.int32], found: Instances, outcome: Outcome, work: Work) -> ObjectTable:

@@ -61,6 +61,7 @@ def outcome_of(task: Task, query: Query, output: Path) -> Outcome:
     names = {label: task.support.name(label) for label in task.support.ids}
     labels = np.zeros(query.shape, np.int32)
     outcome = Outcome(query, output, names, labels, styles=task.support.styles)
+    outcome.separations = task.support.separations
     for note in query.notes:
         outcome.notes[note] = []
     if query.is_blank:

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from napari_iclsam.commands.queries import Query
 from napari_iclsam.core.images.support import LabelStyle
+from napari_iclsam.core.objects.instances import Separation
 from napari_iclsam.core.prediction import Prediction, Provenance
 
 _DOUBTS = 5
@@ -46,6 +47,8 @@ class Outcome:
         How likely each pixel is of its label, if objects are measured.
     objects : mapping of int to int
         By label: number of objects, if these are counted.
+    separations : mapping of int to Separation
+        By label: how touching objects are told apart, where examples teach it.
     """
 
     query: Query
@@ -61,6 +64,7 @@ class Outcome:
     styles: Mapping[int, LabelStyle] = field(default_factory=dict)
     certainty: NDArray[np.float16] | None = None
     objects: Mapping[int, int] = field(default_factory=dict)
+    separations: Mapping[int, Separation] = field(default_factory=dict)
 
     def keep_pixels(self, prediction: Prediction, plane: int | None) -> None:
         """Take in the labels of one plane, and how likely they are if that is wanted."""

@@ -59,6 +59,7 @@ def prediction_of(
         notes=_notes(segmented, support),
         estimated_dice=of_found,
         all_estimates=estimates,
+        separations=support.separations,
     )
 
 

@@ -10,7 +10,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_iclsam.core.objects.instances import Instances, find_instances
+from napari_iclsam.core.objects.instances import Instances, Separation, find_instances
 
 Stage = Literal[
     "load",
@@ -118,6 +118,8 @@ class Prediction:
         it, in [0, 1].
     need_of_check : float
         Of a settled plane: from 0 (the planes beside and the image agree) to 1.
+    separations : mapping of int to Separation
+        By label: how touching objects are told apart, where examples teach it.
     """
 
     labels: NDArray[np.int32]
@@ -133,6 +135,7 @@ class Prediction:
     all_estimates: Mapping[int, float] = field(default_factory=dict)
     presence: Mapping[int, float] = field(default_factory=dict)
     need_of_check: float = 0.0
+    separations: Mapping[int, Separation] = field(default_factory=dict)
 
     @property
     def certainty(self) -> NDArray[np.float32]:
@@ -149,7 +152,7 @@ class Prediction:
 
         Computed at each call.
         """
-        return find_instances(self.labels)
+        return find_instances(self.labels, self.separations)
 
 
 @dataclass(frozen=True, slots=True)

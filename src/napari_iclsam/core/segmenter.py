@@ -107,6 +107,7 @@ class ICLSAM:
         *,
         regions: Sequence[Sequence[Sequence[int]]] | None = None,
         ignore_labels: Collection[int] = (),
+        numbered: bool = False,
     ) -> Task:
         """Fit a task to examples.
 
@@ -125,6 +126,9 @@ class ICLSAM:
         ignore_labels : collection of int
             Numbers of pixels of which nobody knows what they are, such as a rim of 255: they are
             neither an object nor background.
+        numbered : bool
+            Whether each number of the labels is one object (an instance mask). All are then one
+            class, label 1, and teach how touching objects are told apart.
 
         Raises
         ------
@@ -132,9 +136,10 @@ class ICLSAM:
             See `SupportSet.of` and `SupportSet.of_regions`.
         """
         if regions is None:
-            return self.fit_support(SupportSet.of(images, labels, unknown=ignore_labels))
-        parts = SupportSet.of_regions(images, labels, regions, ignore_labels)
-        return self.fit_support(parts)
+            support = SupportSet.of(images, labels, unknown=ignore_labels)
+        else:
+            support = SupportSet.of_regions(images, labels, regions, ignore_labels)
+        return self.fit_support(support.as_one_class() if numbered else support)
 
     def fit_support(self, support: SupportSet) -> Task:
         """Fit a task to a checked support set."""

@@ -8,7 +8,7 @@ import uuid
 import zipfile
 import zlib
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from napari_iclsam.core.images.support import LabelStyle, SupportSet
 from napari_iclsam.core.images.unknown import UNKNOWN
 from napari_iclsam.core.model_choice import ModelChoice
+from napari_iclsam.core.objects.instances import Separation
 from napari_iclsam.core.prediction import Provenance
 from napari_iclsam.core.settings import Settings
 from napari_iclsam.version import version
@@ -118,6 +119,7 @@ def write_task(saved: SavedTask, path: str | Path) -> None:
         "settings": saved.settings.to_dict(),
         "pairs": len(support),
         "regions": support.are_regions,
+        "separations": {str(i): asdict(each) for i, each in support.separations.items()},
         "fingerprint": support.fingerprint(),
         # TIFF knows neither booleans nor each byte order, and the fingerprint depends on them
         "dtypes": [image.dtype.str for image in support.images],
@@ -218,7 +220,17 @@ def _read_support(archive: zipfile.ZipFile, index: Mapping[str, Any]) -> Support
     styles = {int(label): _style(style) for label, style in index["styles"].items()}
     # files of earlier versions know no regions
     are_regions = bool(index.get("regions", False))
-    return SupportSet.of(images, labels, styles, are_regions=are_regions, unknown=(UNKNOWN,))
+    support = SupportSet.of(images, labels, styles, are_regions=are_regions, unknown=(UNKNOWN,))
+    return replace(support, separations=_separations(index.get("separations", {})))
+
+
+def _separations(values: Mapping[str, Any]) -> dict[int, Separation]:
+    separations = {}
+    for label, numbers in values.items():
+        separations[int(label)] = Separation(
+            float(numbers["min_distance"]), float(numbers["smoothness"])
+        )
+    return separations
 
 
 def _style(values: Mapping[str, Any]) -> LabelStyle:

@@ -70,7 +70,8 @@ class TileSegmenter:
             )
             prediction = yield from mapped(self.whole(rgb[place]), located)
             canvas.add(place, prediction)
-        return canvas.prediction(self.provenance, self._note(len(places), tile))
+        prediction = canvas.prediction(self.provenance, self._note(len(places), tile))
+        return replace(prediction, separations=self.support.separations)
 
     def into_steps(
         self, image: ArrayLike, labels: Writable

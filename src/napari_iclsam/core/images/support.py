@@ -15,6 +15,7 @@ from napari_iclsam.core.images.intensity import check_contrast, check_image, to_
 from napari_iclsam.core.images.regions import cut_examples
 from napari_iclsam.core.images.tiles import TileRule, example_tiles
 from napari_iclsam.core.images.unknown import UNKNOWN, decided, known_pixels, mark_unknown
+from napari_iclsam.core.objects.instances import Separation, learn_separation
 from napari_iclsam.core.settings import Tile
 
 
@@ -58,6 +59,9 @@ class SupportSet:
         Names and colors, of those labels that have any.
     are_regions : bool
         Whether they are regions of images: these are then seen in tiles of their size.
+    separations : mapping of int to Separation
+        By label: how touching objects are told apart, where examples with numbered objects teach
+        it.
     """
 
     images: tuple[NDArray[Any], ...]
@@ -65,6 +69,7 @@ class SupportSet:
     ids: tuple[int, ...]
     styles: Mapping[int, LabelStyle] = field(default_factory=dict)
     are_regions: bool = False
+    separations: Mapping[int, Separation] = field(default_factory=dict)
 
     @classmethod
     def of(
@@ -175,9 +180,20 @@ class SupportSet:
 
     def with_images(self, images: Sequence[NDArray[Any]]) -> SupportSet:
         """Return the set with other images of the same sizes, checked as those before."""
-        return SupportSet.of(
+        checked = SupportSet.of(
             images, self.labels, self.styles, are_regions=self.are_regions, unknown=(UNKNOWN,)
         )
+        return replace(checked, separations=self.separations)
+
+    def as_one_class(self) -> SupportSet:
+        """Return the set with labels that number objects as one class, label 1.
+
+        The numbers teach how touching objects are told apart.
+        """
+        numbered = [labels.clip(min=0) for labels in self.labels]
+        masks = [_frozen(np.sign(labels)) for labels in self.labels]
+        learnt = {1: learn_separation(numbered)}
+        return replace(self, labels=tuple(masks), ids=(1,), styles={}, separations=learnt)
 
     def in_tiles(self, tile: Tile = "auto") -> SupportSet:
         """Return the set with examples that are large against their objects cut into tiles.
@@ -211,6 +227,8 @@ class SupportSet:
         # the same pixels are another task, whose images are seen in tiles
         if self.are_regions:
             digest.update(b"regions")
+        if self.separations:
+            digest.update(repr(sorted(self.separations.items())).encode())
         # dtype and shape belong to it: the same bytes may be other images
         for array in (*self.images, *self.labels):
             digest.update(f"{array.dtype.str}{array.shape}".encode())
