@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
+import tifffile
 
 from napari_iclsam.files import read_image, read_labels, read_pair
 from napari_iclsam.files.omezarr_metadata import label_names
+from napari_iclsam.files.omezarr_planes import ZarrPlanes
 from tests.commands.conftest import PAIRS, QUICK, Ran, is_one_error, picture
 from tests.files.test_omezarr import halved, save, save_labels
 
@@ -51,6 +54,35 @@ def test_a_result_beside_is_replaced_only_if_told(run: Callable[..., Ran], store
     is_one_error(run(*command), "r.ome.zarr exists already", "--overwrite")
     assert run(*command, "--overwrite").status == 0
     assert (read_labels(Path("r.ome.zarr")).array == first).all()
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.float32])
+@pytest.mark.parametrize("window", [(), ("--window", "0", "255")], ids=["as it is", "window"])
+def test_a_stack_is_read_and_written_plane_by_plane(
+    run: Callable[..., Ran],
+    store: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    dtype: type,
+    window: tuple[str, ...],
+) -> None:
+    pixels = read_image(store).array.astype(dtype)
+    save(Path("b.ome.zarr"), [pixels])
+    tifffile.imwrite("b.tif", pixels, photometric="minisblack")
+    sizes: list[int] = []
+    read = ZarrPlanes.__getitem__
+
+    def note(self: ZarrPlanes, key: Any) -> Any:
+        values = read(self, key)
+        sizes.append(values.size)
+        return values
+
+    monkeypatch.setattr(ZarrPlanes, "__getitem__", note)
+    for name, output in (("b.ome.zarr", "r.ome.zarr"), ("b.tif", "r.tif")):
+        ran = run("segment", *PAIRS, "--query", name, "--output", output, *window, *QUICK)
+        assert ran.status == 0, ran
+    assert sizes
+    assert max(sizes) == pixels[0].size
+    assert (read_labels(Path("r.ome.zarr")).array == read_labels(Path("r.tif")).array).all()
 
 
 def test_an_image_is_never_replaced(run: Callable[..., Ran], store: Path) -> None:

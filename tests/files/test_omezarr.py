@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from napari_iclsam.core.images.support import LabelStyle
 from napari_iclsam.files import Part, publish, read_image, read_labels, read_pair, write_labels
 from napari_iclsam.files.omezarr_metadata import label_names
+from napari_iclsam.files.omezarr_planes import ZarrPlanes
 
 SLASHES: Any = {"chunk_key_encoding": {"name": "v2", "separator": "/"}}
 VERSIONS = ["0.4", "0.5"]
@@ -105,6 +106,40 @@ def test_a_channel_is_chosen_by_number_or_name(tmp_path: Path, version: str) -> 
     assert (read_image(path, Part(channel="0")).array == pixels[0]).all()
     with pytest.raises(ValueError, match=r"a.ome.zarr.*2 channels \(0 DAPI, 1 GFP\)"):
         read_image(path)
+
+
+def test_a_stack_can_stay_on_disk(tmp_path: Path) -> None:
+    pixels = image_of((2, 5, 4, 6))
+    path = save(tmp_path / "a.ome.zarr", [pixels], "czyx", scale=None)
+    file = read_image(path, Part(channel="1"), in_memory=False)
+    assert isinstance(file.array, ZarrPlanes)
+    assert (file.array.shape, file.array.dtype, file.is_stack) == ((5, 4, 6), np.uint16, True)
+    assert (file.array[3] == pixels[1, 3]).all()
+    assert (file.array[:, 2] == pixels[1, :, 2]).all()
+    assert (np.asarray(file.array) == pixels[1]).all()
+
+
+def test_colors_of_a_stack_on_disk_are_the_last_axis(tmp_path: Path) -> None:
+    pixels = image_of((3, 2, 4, 6)).astype(np.uint8)
+    path = save(tmp_path / "a.ome.zarr", [pixels], "czyx", scale=None)
+    file = read_image(path, Part(channel="rgb"), in_memory=False)
+    assert (file.array.shape, file.shape, file.color) == ((2, 4, 6, 3), (2, 4, 6), True)
+    assert (file.array[1] == np.moveaxis(pixels[:, 1], 0, -1)).all()
+    assert (np.asarray(file.array) == np.moveaxis(pixels, 0, -1)).all()
+
+
+def test_a_plane_is_in_memory_at_once(tmp_path: Path) -> None:
+    path = save(tmp_path / "a.ome.zarr", [image_of((1, 4, 6))])
+    assert isinstance(read_image(path, in_memory=False).array, np.ndarray)
+
+
+def test_a_damaged_chunk_of_a_stack_on_disk_names_the_file(tmp_path: Path) -> None:
+    path = save(tmp_path / "a.ome.zarr", [image_of((2, 4, 6))])
+    (path / "0" / "1" / "0" / "0").write_bytes(b"no chunk")
+    planes = read_image(path, in_memory=False).array
+    assert planes[0].any()
+    with pytest.raises(ValueError, match=r"a.ome.zarr cannot be read as OME-Zarr"):
+        planes[1]
 
 
 def test_red_green_and_blue_are_one_picture(tmp_path: Path) -> None:

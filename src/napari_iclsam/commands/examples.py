@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from napari_iclsam.commands.grey_scale import Window, ct_window, with_window
 from napari_iclsam.commands.inputs import Axis, Reading
-from napari_iclsam.commands.placement import Placement, place, planes_of
+from napari_iclsam.commands.placement import Placement, Planes, place
 from napari_iclsam.commands.region_examples import LabelledPlane, RegionExample, regions_of
 from napari_iclsam.core.images.intensity import check_image
 from napari_iclsam.core.images.regions import LabelledRegion, RegionLabels, check_agreement
@@ -177,8 +177,9 @@ def read_examples(pairs: Sequence[tuple[Path, Path]], reading: Reading) -> ReadE
         See `read_pair`, `place` and `SupportSet.of`.
     """
     gathered = _Gathered()
-    for number, (image_path, labels_path) in enumerate(pairs):
-        pair = read_pair(image_path, labels_path, reading.part, ignore_affine=reading.ignore_affine)
+    anywhere = reading.ignore_affine
+    for number, paths in enumerate(pairs):
+        pair = read_pair(*paths, reading.part, ignore_affine=anywhere, in_memory=False)
         # The notes about reading a file go before those about how it lies.
         gathered.notes += pair.notes
         _gather(pair, reading, reading.regions.get(number, ()), gathered)
@@ -262,9 +263,9 @@ def _gather(
     image = pair.image
     labels = pair.labels
     placement = _placed(image, reading, gathered)
-    images = planes_of(placement.apply(image.array, image), placement.axis)
+    images = Planes(placement.apply(image.array, image), placement.axis)
     # Labels lie on the grid of their image, so the image's turn is theirs.
-    masks = planes_of(placement.apply(labels.array, image), placement.axis)
+    masks = Planes(placement.apply(labels.array, image), placement.axis)
     painted = _painted(masks, placement, reading)
     if placement.axis is not None:
         declared = _declared_empty(reading, placement, len(masks), painted)

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_iclsam.core.images.intensity import CLIPPED, in_field_of_view
+from napari_iclsam.core.images.planes import ArrayLike
 from napari_iclsam.core.images.support import SupportSet
 
 _AIR = (-1100, -200)
@@ -49,6 +50,28 @@ class Window:
         """Scale an image or stack of any shape to 8 bits."""
         shares = (image.astype(np.float32) - self.low) / (self.high - self.low)
         return np.asarray(np.clip(shares, 0, 1) * 255 + 0.5).astype(np.uint8)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Windowed:
+    """A stack on disk whose planes are scaled by a window as they are read."""
+
+    volume: ArrayLike
+    window: Window
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """That of the stack."""
+        return self.volume.shape
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """Always 8 bits."""
+        return np.dtype(np.uint8)
+
+    def __getitem__(self, key: Any) -> NDArray[np.uint8]:
+        """Read and scale a part."""
+        return self.window.apply(np.asarray(self.volume[key]))
 
 
 def ct_window(images: Sequence[NDArray[Any]]) -> Window | None:

@@ -11,14 +11,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_iclsam.commands.outputs import is_folder
-from napari_iclsam.commands.queries import labels_as_stored, read_stored
+from napari_iclsam.commands.queries import labels_as_stored, read_stored, result_as_stored
 from napari_iclsam.commands.query_run import Work
 from napari_iclsam.commands.report import Outcome
 from napari_iclsam.core.images.support import LabelStyle
 from napari_iclsam.core.objects.instances import Instances, find_instances
 from napari_iclsam.core.objects.linking import stack_instances
 from napari_iclsam.core.objects.measure import ObjectTable, Pixels, Scale, measure
-from napari_iclsam.files import Space, stem
+from napari_iclsam.files import AnyLabels, Space, stem
 
 TABLE = "_objects.csv"
 """What the tables of images are called in a folder, after the names of the images."""
@@ -30,7 +30,7 @@ class StoredResult:
 
     Attributes
     ----------
-    labels : ndarray, int32
+    labels : ndarray or `LabelPlanes`, int32
         Labels, or ids of objects, as the file stores planes.
     styles : mapping of int to LabelStyle
         Names and colors of labels; ids have none.
@@ -38,7 +38,7 @@ class StoredResult:
         Measurements, if they are wanted.
     """
 
-    labels: NDArray[np.int32]
+    labels: AnyLabels
     styles: Mapping[int, LabelStyle] = field(default_factory=dict)
     table: ObjectTable | None = None
 
@@ -55,7 +55,7 @@ def stored_result(outcome: Outcome, work: Work) -> StoredResult:
     query = outcome.query
     wanted = work.objects
     if not wanted.are_wanted:
-        return StoredResult(labels_as_stored(query, outcome.labels), outcome.styles)
+        return StoredResult(result_as_stored(query, outcome.labels), outcome.styles)
     found = _find(outcome)
     counts = Counter(found.labels[1:].tolist())
     outcome.objects = {label: counts[label] for label in outcome.names}
@@ -63,14 +63,16 @@ def stored_result(outcome: Outcome, work: Work) -> StoredResult:
     table = _measure(ids, found, outcome, work) if wanted.are_measured else None
     if wanted.are_output:
         return StoredResult(ids, table=table)
-    return StoredResult(labels_as_stored(query, outcome.labels), outcome.styles, table)
+    return StoredResult(result_as_stored(query, outcome.labels), outcome.styles, table)
 
 
 def _find(outcome: Outcome) -> Instances:
     axis = outcome.query.axis
+    # Objects go through planes: they are found in the whole stack.
+    labels = np.asarray(outcome.labels)
     if axis is None:
-        return find_instances(outcome.labels, outcome.separations)
-    return stack_instances(outcome.labels, axis, outcome.separations)
+        return find_instances(labels, outcome.separations)
+    return stack_instances(labels, axis, outcome.separations)
 
 
 def _measure(ids: NDArray[np.int32], found: Instances, outcome: Outcome, work: Work) -> ObjectTable:

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, overload
 
 import numpy as np
 from numpy.typing import NDArray
 
 from napari_iclsam.commands.inputs import Axis
-from napari_iclsam.core.images.planes import plane, stack_axis
+from napari_iclsam.core.images.planes import ArrayLike, plane, stack_axis
 from napari_iclsam.files.orientation import (
     RADIOLOGICAL,
     WORLD_AXES,
@@ -126,11 +126,26 @@ def place(file: ImageFile, axis: Axis, reference: NDArray[np.float64] | None) ->
     return _as_examples(file, axis, reference)
 
 
-def planes_of(array: NDArray[Any], axis: int | None) -> list[NDArray[Any]]:
-    """Return the planes of a stack, or the one plane."""
-    if axis is None:
-        return [array]
-    return [plane(array, axis, index) for index in range(array.shape[axis])]
+@dataclass(frozen=True, slots=True, eq=False)
+class Planes(Sequence[NDArray[Any]]):
+    """The planes of a stack, or the one plane. Those of a stack on disk are read each time."""
+
+    array: ArrayLike
+    axis: int | None
+
+    def __len__(self) -> int:
+        return 1 if self.axis is None else self.array.shape[self.axis]
+
+    @overload
+    def __getitem__(self, index: int) -> NDArray[Any]: ...
+    @overload
+    def __getitem__(self, index: slice) -> Sequence[NDArray[Any]]: ...
+    def __getitem__(self, index: int | slice) -> NDArray[Any] | Sequence[NDArray[Any]]:
+        if isinstance(index, slice):
+            return [self[number] for number in range(*index.indices(len(self)))]
+        if not 0 <= index < len(self):
+            raise IndexError(index)
+        return np.asarray(self.array) if self.axis is None else plane(self.array, self.axis, index)
 
 
 def _as_examples(file: ImageFile, axis: int, reference: NDArray[np.float64]) -> Placement:

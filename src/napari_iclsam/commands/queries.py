@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
@@ -10,11 +11,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_iclsam.commands.examples import ReadExamples
-from napari_iclsam.commands.grey_scale import Window, ct_window
+from napari_iclsam.commands.grey_scale import Window, Windowed, ct_window
 from napari_iclsam.commands.inputs import Reading
-from napari_iclsam.commands.placement import Placement, place, planes_of
+from napari_iclsam.commands.placement import Placement, Planes, place
 from napari_iclsam.core.images.intensity import check_contrast, check_image
-from napari_iclsam.files import ImageFile, Space, as_stack, read_image
+from napari_iclsam.core.images.planes import ArrayLike
+from napari_iclsam.files import AnyLabels, ImageFile, LabelPlanes, Space, as_stack, read_image
 
 D = TypeVar("D", bound=np.generic)
 
@@ -77,36 +79,35 @@ def read_query(
     """
     file = _read(path, reading, examples)
     placement = place(file, reading.axis, examples.reference)
-    array = placement.apply(file.array, file)
-    planes = planes_of(array, placement.axis)
-    for number, plane in enumerate(planes):
-        called = f"image {path}"
-        if placement.axis is not None:
-            called = f"plane {placement.number_in_file(number)} of {path}"
-        check_image(plane, called)
-    # Of the whole: single planes at the end of a stack often show nothing.
-    is_blank = bool(array.min() == array.max())
-    if not blank_allowed:
-        check_contrast(array, f"image {path}")
+    planes = Planes(placement.apply(file.array, file), placement.axis)
+    is_blank = _check_planes(planes, placement, path)
+    if is_blank and not blank_allowed:
+        check_contrast(planes[0], f"image {path}")
     window = None if is_blank else _window_for(planes, reading, examples)
     notes = list(file.notes)
-    for note in (placement.note, _about_bits(array, window, examples)):
+    for note in (placement.note, _about_bits(file.array.dtype, window, examples)):
         if note:
             notes.append(note)
     return Query(path, file.space, placement, window, tuple(notes), is_blank)
 
 
-def read_again(query: Query, reading: Reading, examples: ReadExamples) -> NDArray[Any]:
-    """Read a query: (H, W) or a stack, perhaps with colors, its planes as they are segmented."""
+def read_again(query: Query, reading: Reading, examples: ReadExamples) -> ArrayLike:
+    """Read a query: (H, W) or a stack, perhaps with colors, its planes as they are segmented.
+
+    A stack of an OME-Zarr stays on disk.
+    """
     file = _read(query.path, reading, examples)
-    array = query.placement.apply(file.array, file)
     # The first reading was dropped: a batch of stacks is not held in memory.
-    return array if query.window is None else query.window.apply(array)
+    array = query.placement.apply(file.array, file)
+    if query.window is None:
+        return array
+    is_in_memory = isinstance(array, np.ndarray)
+    return query.window.apply(array) if is_in_memory else Windowed(array, query.window)
 
 
 def read_stored(query: Query, reading: Reading, examples: ReadExamples) -> NDArray[Any]:
     """Read a query as its file stores it: without a turn, in the grey values of the file."""
-    return _read(query.path, reading, examples).array
+    return np.asarray(_read(query.path, reading, examples).array)
 
 
 def labels_as_stored(query: Query, labels: NDArray[D]) -> NDArray[D]:
@@ -114,17 +115,42 @@ def labels_as_stored(query: Query, labels: NDArray[D]) -> NDArray[D]:
     return query.placement.undo(labels)
 
 
+def result_as_stored(query: Query, labels: AnyLabels) -> AnyLabels:
+    """Return labels as the file stores planes; compressed ones lie so already."""
+    return labels if isinstance(labels, LabelPlanes) else labels_as_stored(query, labels)
+
+
+def _check_planes(planes: Planes, placement: Placement, path: Path) -> bool:
+    """Check that planes hold finite numbers; return whether all of them are one value.
+
+    Whole numbers are finite: of a stack on disk, no more is read than tells two values apart.
+    """
+    first: Any = None
+    is_blank = True
+    for number, plane in enumerate(planes):
+        called = f"image {path}"
+        if placement.axis is not None:
+            called = f"plane {placement.number_in_file(number)} of {path}"
+        check_image(plane, called)
+        # Of the whole: single planes at the end of a stack often show nothing.
+        first = plane.flat[0] if first is None else first
+        is_blank = is_blank and bool((plane == first).all())
+        if not is_blank and not np.issubdtype(plane.dtype, np.inexact):
+            break
+    return is_blank
+
+
 def _read(path: Path, reading: Reading, examples: ReadExamples) -> ImageFile:
     """Read a file; slices that were saved as colors are slices if the examples have no colors."""
     part = examples.resolution.part_of(path, reading.part)
-    file = read_image(path, part)
+    file = read_image(path, part, in_memory=False)
     # Three slices and three colors may be stored alike; the examples tell which are meant.
     is_grey = all(image.ndim == 2 for image in examples.support.images)
     return as_stack(file) if file.storage.planar and is_grey else file
 
 
 def _window_for(
-    planes: list[NDArray[Any]], reading: Reading, examples: ReadExamples
+    planes: Sequence[NDArray[Any]], reading: Reading, examples: ReadExamples
 ) -> Window | None:
     """Return the window that was given, else that of the examples if all are CT."""
     given = reading.window or examples.given_window
@@ -138,13 +164,13 @@ def _window_for(
     return examples.window
 
 
-def _about_bits(array: NDArray[Any], window: Window | None, examples: ReadExamples) -> str:
+def _about_bits(dtype: np.dtype[Any], window: Window | None, examples: ReadExamples) -> str:
     """Say that the images of a task may have been scaled by a window that is missing here."""
     # Of examples that were read here the window is known.
     if not examples.of_task or window is not None:
         return ""
     is_8bit = all(image.dtype == np.uint8 for image in examples.support.images)
-    if not is_8bit or array.dtype == np.uint8:
+    if not is_8bit or dtype == np.uint8:
         return ""
     return (
         "The examples have 8 bits and this image has more: if they were made with --window, "

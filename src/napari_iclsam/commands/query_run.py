@@ -5,20 +5,20 @@ from __future__ import annotations
 from collections.abc import Generator
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from napari_iclsam.commands.examples import ReadExamples
 from napari_iclsam.commands.inputs import Reading
 from napari_iclsam.commands.queries import Query, read_again
 from napari_iclsam.commands.report import Outcome
+from napari_iclsam.core.images.planes import ArrayLike
 from napari_iclsam.core.labelled_stack import LabelledStack
 from napari_iclsam.core.prediction import Prediction, Progress
 from napari_iclsam.core.stack_task import StackTask
 from napari_iclsam.core.task import Task
 from napari_iclsam.core.volume.labelled_planes import Spacing
+from napari_iclsam.files import AnyLabels, LabelPlanes, result_kind
 
 _BLANK = "It has one value everywhere: nothing was looked for, and the result is empty."
 
@@ -59,7 +59,7 @@ class Work:
 def outcome_of(task: Task, query: Query, output: Path) -> Outcome:
     """Return what is known of a query before it is segmented."""
     names = {label: task.support.name(label) for label in task.support.ids}
-    labels = np.zeros(query.shape, np.int32)
+    labels = _empty_labels(query, output)
     outcome = Outcome(query, output, names, labels, styles=task.support.styles)
     outcome.separations = task.support.separations
     for note in query.notes:
@@ -67,6 +67,14 @@ def outcome_of(task: Task, query: Query, output: Path) -> Outcome:
     if query.is_blank:
         outcome.notes[_BLANK] = []
     return outcome
+
+
+def _empty_labels(query: Query, output: Path) -> AnyLabels:
+    """Return labels to be filled; small ones if they are written plane by plane."""
+    is_by_plane = result_kind(output) == "omezarr" and query.placement.turn.is_identity
+    if is_by_plane and query.axis == 0:
+        return LabelPlanes(query.shape)
+    return np.zeros(query.shape, np.int32)
 
 
 def query_steps(
@@ -81,7 +89,7 @@ def query_steps(
     # Read when its turn comes: the stacks of a batch would not fit into memory together.
     image = read_again(query, work.reading, work.examples)
     if query.axis is None:
-        outcome.add((yield from task.steps(image)))
+        outcome.add((yield from task.steps(np.asarray(image))))
         return outcome
     stack = labelled_stack(task, query, image, work)
     if stack is not None:
@@ -91,7 +99,7 @@ def query_steps(
     return outcome
 
 
-def labelled_stack(task: Task, query: Query, image: NDArray[Any], work: Work) -> StackTask | None:
+def labelled_stack(task: Task, query: Query, image: ArrayLike, work: Work) -> StackTask | None:
     """Return the task of a stack that the examples are planes of; None for any other image."""
     source = work.examples.stack_of(query.path)
     # The published method segments each plane by itself, whatever is known of its neighbors. Planes

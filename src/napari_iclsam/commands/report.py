@@ -16,6 +16,7 @@ from napari_iclsam.commands.queries import Query
 from napari_iclsam.core.images.support import LabelStyle
 from napari_iclsam.core.objects.instances import Separation
 from napari_iclsam.core.prediction import Prediction, Provenance
+from napari_iclsam.files import AnyLabels, LabelPlanes, planes_in
 
 _DOUBTS = 5
 """So many planes of a stack are named as those to check first."""
@@ -31,7 +32,7 @@ class Outcome:
     output : Path
     names : mapping of int to str
         What the labels are called.
-    labels : ndarray, of the shape of the query, int32
+    labels : ndarray or `LabelPlanes`, of the shape of the query, int32
     boxes : mapping of int to list of Box
     needs : mapping of int to float
         By plane of a stack that is settled: how much it needs to be checked, from 0 to 1.
@@ -54,7 +55,7 @@ class Outcome:
     query: Query
     output: Path
     names: Mapping[int, str]
-    labels: NDArray[np.int32]
+    labels: AnyLabels
     boxes: dict[int, list[Box]] = field(default_factory=dict)
     estimates: dict[int | None, Mapping[int, float]] = field(default_factory=dict)
     needs: dict[int, float] = field(default_factory=dict)
@@ -71,7 +72,11 @@ class Outcome:
         axis = self.query.axis or 0
         # An image without planes is filled as a whole, whatever its axes.
         key = (...,) if plane is None else (slice(None),) * axis + (plane,)
-        self.labels[key] = prediction.labels
+        if isinstance(self.labels, LabelPlanes):
+            assert plane is not None
+            self.labels[plane] = prediction.labels
+        else:
+            self.labels[key] = prediction.labels
         # A worker sends labels alone.
         if self.certainty is not None and prediction.probabilities:
             self.certainty[key] = prediction.certainty
@@ -110,7 +115,11 @@ class Outcome:
 
     def pixels(self) -> dict[int, int]:
         """Count the pixels of each label."""
-        return {label: int((self.labels == label).sum()) for label in self.names}
+        counts = dict.fromkeys(self.names, 0)
+        for plane in planes_in(self.labels):
+            for label in self.names:
+                counts[label] += int(np.count_nonzero(plane == label))
+        return counts
 
     def lines(self) -> list[str]:
         """Say in a few lines what was found."""

@@ -36,6 +36,7 @@ from napari_iclsam.commands.worker import (
     fitted_or_said,
     segment_file,
 )
+from napari_iclsam.core.images.planes import ArrayLike
 from napari_iclsam.core.prediction import Prediction, Provenance
 
 PLANES = 8
@@ -67,7 +68,7 @@ class _Loaded:
 
     file: FileWork
     opened: OpenedFile
-    image: NDArray[Any]
+    image: ArrayLike
 
 
 _loaded: list[_Loaded] = []

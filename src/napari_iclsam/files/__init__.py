@@ -3,6 +3,7 @@
 The only readers and writers, for the command line and for the window.
 """
 
+from napari_iclsam.files.label_planes import AnyLabels, LabelPlanes, planes_in
 from napari_iclsam.files.names import labels_suffix, result_kind, stem, suffix
 from napari_iclsam.files.pairs import NamedPair, labels_beside, pairs_by_name
 from napari_iclsam.files.part import WHOLE, Part
@@ -19,8 +20,10 @@ from napari_iclsam.files.writing import check_writable_as, write_labels
 
 __all__ = [
     "WHOLE",
+    "AnyLabels",
     "FilePair",
     "ImageFile",
+    "LabelPlanes",
     "NamedPair",
     "Nifti",
     "Part",
@@ -34,6 +37,7 @@ __all__ = [
     "labels_suffix",
     "pairs_by_name",
     "place_name",
+    "planes_in",
     "publish",
     "read_image",
     "read_labels",

@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from napari_iclsam.files.channels import Channels, choose_channel
 from napari_iclsam.files.omezarr_metadata import (
@@ -18,6 +17,7 @@ from napari_iclsam.files.omezarr_metadata import (
     label_styles,
     multiscale_of,
 )
+from napari_iclsam.files.omezarr_planes import Index, ZarrPlanes
 from napari_iclsam.files.optional import needed
 from napari_iclsam.files.part import WHOLE, Part
 from napari_iclsam.files.space import ImageFile, OmeZarr, Space
@@ -26,7 +26,9 @@ _RGB = ({"red", "green", "blue"}, {"r", "g", "b"})
 """Names of three channels that are the colors of one picture."""
 
 
-def read_omezarr(path: Path, *, for_labels: bool = False, part: Part = WHOLE) -> ImageFile:
+def read_omezarr(
+    path: Path, *, for_labels: bool = False, part: Part = WHOLE, in_memory: bool = True
+) -> ImageFile:
     """Read one channel of one level.
 
     Parameters
@@ -36,6 +38,8 @@ def read_omezarr(path: Path, *, for_labels: bool = False, part: Part = WHOLE) ->
     for_labels : bool
         Of an image with labels inside, read these.
     part : Part
+    in_memory : bool
+        Read all of it now. Else a stack stays on disk, and each plane is read when it is needed.
 
     Raises
     ------
@@ -48,16 +52,16 @@ def read_omezarr(path: Path, *, for_labels: bool = False, part: Part = WHOLE) ->
     number = _level(image, part)
     array = _open(group / image.levels[number].path)
     key, color = _channel_key(group, image, array, part if not for_labels else WHOLE)
+    key = _without_singles(key, image.axes, array.shape)
     letters = _left_over(image, key, color=color)
     notes = [*image.notes]
     if not for_labels:
         notes += _about_missing(array, key)
     if len(image.levels) > 1 and not for_labels:
         notes.append(_about_level(image, number))
-    pixels = np.asarray(array[key])
-    if color:
-        pixels = np.moveaxis(pixels, image.axes.index("C"), -1)
-    pixels, letters = _without_singles(pixels, letters)
+    planes = ZarrPlanes(path, array, key, image.axes.index("C") if color else None)
+    is_lazy = len(letters) > 2 and not in_memory
+    pixels: Any = planes if is_lazy else np.asarray(planes)
     space = _space(image, number, letters)
     styles = label_styles(group) if for_labels else {}
     return ImageFile(path, pixels, color, space, notes=tuple(notes), styles=styles)
@@ -182,14 +186,13 @@ def _chunk_grid(array: Any, key: tuple[Any, ...]) -> list[list[int]]:
     return grid
 
 
-def _without_singles(pixels: NDArray[Any], letters: str) -> tuple[NDArray[Any], str]:
-    """Drop axes of size one other than rows and columns."""
-    for letter in letters:
-        axis = letters.index(letter)
-        if letter not in "YX" and pixels.shape[axis] == 1:
-            pixels = np.squeeze(pixels, axis)
-            letters = letters.replace(letter, "")
-    return pixels, letters
+def _without_singles(key: Index, axes: str, shape: tuple[int, ...]) -> Index:
+    """Take the one element of axes of size one, but of rows and columns."""
+    kept = []
+    for letter, index, size in zip(axes, key, shape, strict=True):
+        is_single = letter not in "YXC" and size == 1
+        kept.append(0 if is_single else index)
+    return tuple(kept)
 
 
 def _space(image: Multiscale, number: int, letters: str) -> Space:

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_iclsam.core.images.support import LabelStyle
+from napari_iclsam.files.label_planes import AnyLabels, planes_in
 from napari_iclsam.files.omezarr_metadata import Level, Multiscale, attributes_of, is_zarr3
 from napari_iclsam.files.optional import needed
 from napari_iclsam.files.pyramid import coarser_plane, factor, nearest_indices
@@ -38,7 +39,11 @@ _UNITS = {
 
 
 def write_omezarr(
-    path: Path, labels: NDArray[Any], space: Space, styles: Mapping[int, LabelStyle]
+    path: Path,
+    labels: AnyLabels,
+    space: Space,
+    styles: Mapping[int, LabelStyle],
+    dtype: type[np.integer[Any]],
 ) -> None:
     """Write labels, (H, W) or (S, H, W), with as many levels as their image has.
 
@@ -53,10 +58,10 @@ def write_omezarr(
     group.attrs.update(_attributes(image, _image_label(labels, styles)))
     finer: Any = None
     for number, level in enumerate(image.levels):
-        array = _new_array(group, image, level, labels.dtype)
+        array = _new_array(group, image, level, np.dtype(dtype))
         planes = _finest(labels, space, image) if number == 0 else _coarser(finer, level.shape)
         for index, plane in planes:
-            array[index] = plane
+            array[index] = plane.astype(dtype)
         finer = array
 
 
@@ -96,7 +101,7 @@ def _replace(path: Path, values: Mapping[str, Any]) -> None:
     place.replace(path)
 
 
-def _plan(labels: NDArray[Any], space: Space) -> Multiscale:
+def _plan(labels: AnyLabels, space: Space) -> Multiscale:
     """Return the axes and levels that the labels are to have."""
     if space.omezarr is None:
         return _of_other_file(labels, space)
@@ -125,7 +130,7 @@ def _next_level(finer: Level, shape: tuple[int, ...], path: str) -> Level:
     return Level(path, shape, tuple(scale), tuple(translation))
 
 
-def _of_other_file(labels: NDArray[Any], space: Space) -> Multiscale:
+def _of_other_file(labels: AnyLabels, space: Space) -> Multiscale:
     axes = space.axes if len(space.axes) == labels.ndim else "ZYX"[-labels.ndim :]
     # Pages that do not say what they are count as depth.
     axes = "".join(letter if letter in "TZYX" else "Z" for letter in axes)
@@ -142,19 +147,23 @@ def _of_other_file(labels: NDArray[Any], space: Space) -> Multiscale:
 
 
 def _finest(
-    labels: NDArray[Any], space: Space, image: Multiscale
+    labels: AnyLabels, space: Space, image: Multiscale
 ) -> Iterator[tuple[tuple[int, ...], NDArray[Any]]]:
     """Yield each plane of the finest level, with its index along the other axes."""
-    source = labels.reshape(_source_shape(labels, space, image))
-    maps = _maps(source.shape, space, image)
-    *others, down, across = maps
+    shape = _source_shape(labels, space, image)
+    planes = labels
+    if isinstance(labels, np.ndarray):
+        planes = labels.reshape(-1, *labels.shape[-2:])
+    *others, down, across = _maps(shape, space, image)
     for index in np.ndindex(*[len(each) for each in others]):
         taken = tuple(int(each[number]) for each, number in zip(others, index, strict=True))
-        plane = source[taken]
+        # the planes are in one row, whatever axes of size one lie before them
+        number = np.ravel_multi_index(taken, shape[:-2]) if taken else 0
+        plane = planes[int(number)]
         yield index, plane[down][:, across]
 
 
-def _source_shape(labels: NDArray[Any], space: Space, image: Multiscale) -> tuple[int, ...]:
+def _source_shape(labels: AnyLabels, space: Space, image: Multiscale) -> tuple[int, ...]:
     """Return the shape of labels with the axes of size one that their image has."""
     if space.omezarr is None:
         return labels.shape
@@ -243,9 +252,12 @@ def _attributes(image: Multiscale, image_label: Mapping[str, Any]) -> Mapping[st
     return {"multiscales": multiscales, "image-label": {**image_label, "version": "0.4"}}
 
 
-def _image_label(labels: NDArray[Any], styles: Mapping[int, LabelStyle]) -> Mapping[str, Any]:
+def _image_label(labels: AnyLabels, styles: Mapping[int, LabelStyle]) -> Mapping[str, Any]:
     """Return names and colors of the labels that occur; colors only if each has one."""
-    found = [int(label) for label in np.unique(labels) if label]
+    occurring: set[int] = set()
+    for plane in planes_in(labels):
+        occurring.update(np.unique(plane).tolist())
+    found = sorted(occurring - {0})
     # Their image is the one that they lie in, if nothing else is said.
     values: dict[str, Any] = {}
     properties = []

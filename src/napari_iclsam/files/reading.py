@@ -66,7 +66,7 @@ class FilePair:
         return tuple(said)
 
 
-def read_image(path: Path, part: Part = WHOLE) -> ImageFile:
+def read_image(path: Path, part: Part = WHOLE, *, in_memory: bool = True) -> ImageFile:
     """Read a plane or a stack, grey or color.
 
     Parameters
@@ -74,6 +74,9 @@ def read_image(path: Path, part: Part = WHOLE) -> ImageFile:
     path : Path
     part : Part
         What is meant of a file that holds several channels, resolutions or series.
+    in_memory : bool
+        Read all of it now. Else a stack of an OME-Zarr stays on disk: its array is one whose planes
+        are read when they are needed.
 
     Raises
     ------
@@ -82,7 +85,7 @@ def read_image(path: Path, part: Part = WHOLE) -> ImageFile:
         It is not an image of a kind that is read, is damaged, has several channels and none was
         named, or has more than three axes beside the colors.
     """
-    return _read(path, for_labels=False, part=part)
+    return _read(path, for_labels=False, part=part, in_memory=in_memory)
 
 
 def read_labels(path: Path) -> ImageFile:
@@ -100,7 +103,12 @@ def read_labels(path: Path) -> ImageFile:
 
 
 def read_pair(
-    image_path: Path, labels_path: Path, part: Part = WHOLE, *, ignore_affine: bool = False
+    image_path: Path,
+    labels_path: Path,
+    part: Part = WHOLE,
+    *,
+    ignore_affine: bool = False,
+    in_memory: bool = True,
 ) -> FilePair:
     """Read an image and its labels; the pair tells what neither file tells alone.
 
@@ -115,13 +123,15 @@ def read_pair(
         Of the image. Of an OME-Zarr a level that has the size of the labels is read.
     ignore_affine : bool
         Take labels pixel by pixel, wherever they say that they lie.
+    in_memory : bool
+        Of the image, as in `read_image`. Labels are always read.
 
     Raises
     ------
     OSError, ValueError
         As `read_image` and `read_labels`; also if the sizes differ, or both lie on different grids.
     """
-    image, labels = _both(image_path, labels_path, part)
+    image, labels = _both(image_path, labels_path, part, in_memory=in_memory)
     # Before the labels are understood, which would take slices for colors.
     image, labels = _both_as_stack(image, labels)
     labels = as_labels(labels)
@@ -151,7 +161,9 @@ def as_stack(image: ImageFile) -> ImageFile:
     )
 
 
-def _both(image_path: Path, labels_path: Path, part: Part) -> tuple[ImageFile, ImageFile]:
+def _both(
+    image_path: Path, labels_path: Path, part: Part, *, in_memory: bool
+) -> tuple[ImageFile, ImageFile]:
     """Read an image and its labels, of an OME-Zarr the levels that fit each other."""
     multiscale = [kind_of(path) == "omezarr" for path in (image_path, labels_path)]
     labels_part = WHOLE
@@ -162,8 +174,9 @@ def _both(image_path: Path, labels_path: Path, part: Part) -> tuple[ImageFile, I
         )
     elif multiscale[0]:
         labels = _read(labels_path, for_labels=True)
-        return read_image(image_path, _of_size(image_path, part, labels.shape)), labels
-    image = read_image(image_path, part) if multiscale[1] else None
+        part = _of_size(image_path, part, labels.shape)
+        return read_image(image_path, part, in_memory=in_memory), labels
+    image = read_image(image_path, part, in_memory=in_memory) if multiscale[1] else None
     if image is not None and not multiscale[0]:
         labels_part = _of_size(labels_group(labels_path), WHOLE, image.shape)
     labels = _read(labels_path, for_labels=True, part=labels_part)
@@ -197,7 +210,7 @@ def _check_place(image: ImageFile, labels: ImageFile) -> None:
         raise ValueError(f"{image.path} and {labels.path}: {error}.") from error
 
 
-def _read(path: Path, *, for_labels: bool, part: Part = WHOLE) -> ImageFile:
+def _read(path: Path, *, for_labels: bool, part: Part = WHOLE, in_memory: bool = True) -> ImageFile:
     kind = _checked_kind(path)
     channel = part.channel
     readers: dict[Kind, Callable[[], ImageFile]] = {
@@ -207,7 +220,9 @@ def _read(path: Path, *, for_labels: bool, part: Part = WHOLE) -> ImageFile:
         "nrrd": lambda: read_nrrd(path, for_labels=for_labels),
         "metaimage": lambda: read_metaimage(path),
         "dicom": lambda: read_dicom(path, for_labels=for_labels, part=part),
-        "omezarr": lambda: read_omezarr(path, for_labels=for_labels, part=part),
+        "omezarr": lambda: read_omezarr(
+            path, for_labels=for_labels, part=part, in_memory=in_memory
+        ),
     }
     file = _said_of(path, kind, readers[kind])
     if len(file.shape) not in (2, 3):

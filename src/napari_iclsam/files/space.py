@@ -141,9 +141,10 @@ class ImageFile:
     Attributes
     ----------
     path : Path
-    array : ndarray
+    array : ndarray, or `ZarrPlanes`
         (H, W) or (Z, H, W), with a last axis of colors if it is a color image. NIfTI's (x, y, z)
-        becomes (z, y, x).
+        becomes (z, y, x). A stack that stays on disk is
+        read plane by plane.
     color : bool
     space : Space
     storage : Storage

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from napari_iclsam.core.images.support import LabelStyle
 from napari_iclsam.files.dicom_seg import write_segmentation
+from napari_iclsam.files.label_planes import AnyLabels, highest_of
 from napari_iclsam.files.metaimage import write_metaimage
 from napari_iclsam.files.names import JPEG_SUFFIXES, Kind, result_kind, suffix
 from napari_iclsam.files.nifti import write_nifti
@@ -28,13 +29,11 @@ _WRITERS: dict[Kind, Callable[[Path, NDArray[Any], Space, Styles], None]] = {
     "tiff": lambda path, labels, space, styles: write_tiff(path, labels, space),
     "nifti": lambda path, labels, space, styles: write_nifti(path, labels, space),
     "picture": lambda path, labels, space, styles: write_picture(path, labels, space),
-    "omezarr": write_omezarr,
     "dicom": write_segmentation,
     "nrrd": write_seg_nrrd,
     "metaimage": lambda path, labels, space, styles: write_metaimage(path, labels, space),
 }
-"""TIFF, NIfTI, PNG and MetaImage keep no names and colors."""
-
+"""TIFF, NIfTI, PNG and MetaImage keep no names and colors. OME-Zarr is written by planes."""
 
 _WRITTEN = ".tif, .png, .nii, .nii.gz, .ome.zarr, .dcm, .seg.nrrd or .mha"
 
@@ -58,16 +57,14 @@ def check_writable_as(path: Path, highest: int, *, stack: bool) -> None:
         )
 
 
-def write_labels(
-    path: Path, labels: NDArray[np.integer[Any]], space: Space, styles: Styles | None = None
-) -> None:
+def write_labels(path: Path, labels: AnyLabels, space: Space, styles: Styles | None = None) -> None:
     """Write labels in the smallest integers that hold them, in the space of their image.
 
     Parameters
     ----------
     path : Path
         Its suffix says the kind of file.
-    labels : ndarray, (H, W) or (Z, H, W)
+    labels : ndarray or `LabelPlanes`, (H, W) or (Z, H, W)
         0 or more.
     space : Space
         Of the image.
@@ -81,14 +78,18 @@ def write_labels(
     OSError
         The disk is full, or the place cannot be written to.
     """
-    highest = int(labels.max(initial=0))
+    highest = highest_of(labels)
     check_writable_as(path, highest, stack=labels.ndim == 3)
     kind = result_kind(path)
     assert kind is not None
     # A layer's unit is spelled as pint does it: "micrometer".
     space = replace(space, unit=unit_of(space.unit))
-    small = labels.astype(_smallest_integer(highest))
-    _WRITERS[kind](path, small, space, styles or {})
+    dtype = _smallest_integer(highest)
+    if kind == "omezarr":
+        # plane by plane: no copy of them all
+        write_omezarr(path, labels, space, styles or {}, dtype)
+    else:
+        _WRITERS[kind](path, np.asarray(labels).astype(dtype), space, styles or {})
 
 
 def _smallest_integer(highest: int) -> type[np.integer[Any]]:
