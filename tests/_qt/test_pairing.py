@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import dask.array as da
 import numpy as np
 import pytest
 from napari.layers import Image, Labels
@@ -45,16 +46,22 @@ def test_labels_turned_against_their_image_are_refused_with_both_orientations() 
     assert misfit(turned, turned) == ""
 
 
-def test_turned_labels_are_turned_onto_their_image_on_request(dock: Dock) -> None:
+@pytest.mark.parametrize("as_image", [False, True])
+def test_turned_labels_are_turned_onto_their_image_on_request(dock: Dock, as_image: bool) -> None:
     pixels, painted = stack(planes=5, height=20, width=24)
     painted = some(painted, 1, 3)
     dock.viewer.add_image(pixels, name="scan", affine=np.diag([2.0, -1, -1, 1]))
     # the same voxels, stored with other axes: (column, row backwards, slice)
     moved = painted.transpose(2, 1, 0)[:, ::-1]
     affine = np.array([[0, 0, 2, 0], [0, 1, 0, -19], [-1, 0, 0, 0], [0, 0, 0, 1]], float)
-    dock.viewer.add_labels(moved, name="seg", affine=affine)
+    add = dock.viewer.add_image if as_image else dock.viewer.add_labels
+    add(moved, name="seg", affine=affine)
     dock.settle()
     offers = dock.widget.examples.offers
+    if as_image:
+        assert offers.text() == "Convert to labels"
+        offers.click()
+        dock.settle()
     assert dock.widget.examples.table.count() == 0
     assert offers.text() == "Turn labels"
     offers.click()
@@ -100,3 +107,29 @@ def test_a_pair_once_shown_stays_when_another_image_of_its_size_is_opened(
     dock.settle()
     examples = [row.example for row in dock.widget.examples.table.rows()]
     assert {example.image for example in examples} == {b}
+
+
+@pytest.mark.parametrize("multiscale", [False, True])
+def test_an_axis_of_size_one_is_dropped_on_request(dock: Dock, multiscale: bool) -> None:
+    pixels, painted = stack(planes=5, height=20, width=24)
+    painted = some(painted, 1, 3)
+    dock.viewer.add_image(pixels, name="scan", scale=(3, 0.5, 0.5))
+    levels = [da.from_array(painted[None]), da.from_array(painted[None, :, ::2, ::2])]
+    dock.viewer.add_labels(
+        levels if multiscale else painted[None],
+        multiscale=multiscale,
+        name="cells",
+        scale=(1, 3, 0.5, 0.5),
+    )
+    dock.settle()
+    offers = dock.widget.examples.offers
+    assert offers.text() == "Drop axis of size one"
+    offers.click()
+    dock.settle()
+    used = dock.widget.examples.labels.layer
+    assert used is not None
+    assert used.ndim == 3
+    assert tuple(used.scale) == (3, 0.5, 0.5)
+    examples = [row.example for row in dock.widget.examples.table.rows()]
+    assert [example.position for example in examples] == [(1,), (3,)]
+    assert np.array_equal(examples[0].pair().read_labels(), painted[1])

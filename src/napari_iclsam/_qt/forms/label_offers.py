@@ -14,6 +14,7 @@ from qtpy.QtWidgets import QPushButton, QWidget
 from napari_iclsam._qt.viewer import layers
 from napari_iclsam._qt.viewer.example import Example
 from napari_iclsam._qt.viewer.label_layers import convert_to_labels, join_labels, masks_among
+from napari_iclsam._qt.viewer.single_axes import extra_axes, without_axes
 from napari_iclsam._qt.viewer.turned_labels import turn_between, turned_onto
 from napari_iclsam.files.label_sets import VOID, LabelReading, LabelSet
 
@@ -43,12 +44,17 @@ class LabelOffers(QPushButton):
         self.setVisible(False)
 
     def show_layers(self, image: Layer | None, labels: Layer | None) -> None:
-        """Offer to turn labels onto their image, or to convert images that look like labels."""
+        """Offer to lay labels onto their image, or to convert images that look like labels."""
         self._withdraw()
         turn = turn_between(image, labels)
         if image is not None and labels is not None and turn is not None:
             turned = turned_onto(image, labels, turn)
             self._offer("", "Turn labels", lambda: self._put([labels], turned))
+            return
+        extra = extra_axes(image, labels)
+        if labels is not None and extra:
+            flat = without_axes(labels, extra)
+            self._offer("", "Drop axis of size one", lambda: self._put([labels], flat))
             return
         masks = masks_among(layers.images_in(self._viewer))
         if masks:

@@ -14,6 +14,7 @@ from napari.layers import Image, Labels, Layer
 from numpy.typing import NDArray
 
 from napari_iclsam._qt.viewer import layers
+from napari_iclsam._qt.viewer.turned_labels import turn_between
 from napari_iclsam.files.label_values import as_labels
 from napari_iclsam.files.space import ImageFile, Space
 
@@ -39,7 +40,12 @@ def masks_among(images: Sequence[Layer]) -> list[Layer]:
     """Return the images that look like labels of another image of the same size."""
     masks = [image for image in images if looks_like_labels(image)]
     pictures = [image for image in images if image not in masks]
-    return [mask for mask in masks if any(not layers.misfit(each, mask) for each in pictures)]
+    found = []
+    for mask in masks:
+        # labels that are turned are converted first, then turned
+        if any(not layers.misfit(each, mask) or turn_between(each, mask) for each in pictures):
+            found.append(mask)
+    return found
 
 
 def looks_like_labels(image: Layer) -> bool:

@@ -20,7 +20,7 @@ def turn_between(image: Layer | None, labels: Layer | None) -> Turn | None:
     None if they lie like it, or on another grid: then only resampling could help, which is not done
     here.
     """
-    if image is None or not isinstance(labels, Labels) or labels.multiscale:
+    if image is None or labels is None or labels.multiscale:
         return None
     # readers of NIfTI place each file; where nobody did, pixels fit pixel by pixel
     is_placed = not np.array_equal(_world(labels)[:-1, :-1], np.eye(labels.ndim))
