@@ -8,7 +8,6 @@ from numpy.typing import NDArray
 
 from napari_iclsam.core.objects.instances import (
     Separation,
-    estimate_separation,
     find_instances,
     learn_separation,
     separate,
@@ -68,13 +67,19 @@ def test_many_small_objects_beside_a_large_one_are_all_kept() -> None:
     assert separate(mask, Separation(30, 0)).max() == 33
 
 
-def test_objects_larger_than_the_estimate_stay_whole_under_a_learnt_distance() -> None:
-    bar = np.zeros((20, 90), np.int32)
-    bar[5:15, 5:85] = 1
-    short = Separation(2, 0)
-    assert separate(bar > 0, short).max() > 1
-    learnt = learn_separation([disks((30, 30, 12), (30, 50, 12))])
-    assert learnt.min_distance >= estimate_separation(bar > 0).min_distance
+def test_object_of_constant_width_is_one_however_long_it_is() -> None:
+    bar = np.zeros((20, 90), bool)
+    bar[5:15, 5:85] = True
+    assert separate(bar, Separation(2, 0)).max() == 1
+
+
+def test_peaks_of_one_object_are_joined_under_a_learnt_distance() -> None:
+    column = np.arange(90)
+    half = np.where((column > 5) & (column < 85), 6 + np.sin(column / 4), 0)
+    waves = np.abs(np.arange(20)[:, None] - 10) < half
+    assert separate(waves, Separation(2, 0)).max() > 1
+    learnt = learn_separation([waves.astype(np.int32)])
+    assert separate(waves, learnt).max() < separate(waves, Separation(2, 0)).max()
 
 
 def test_learnt_separation_finds_the_examples_again() -> None:
