@@ -6,6 +6,7 @@ import numpy as np
 from skimage.measure import label
 
 from napari_iclsam._qt.run.request import Pair, Request
+from napari_iclsam._qt.viewer.example import FileExample
 from napari_iclsam.core.images.unknown import UNKNOWN
 from napari_iclsam.core.model_choice import ModelChoice
 from napari_iclsam.core.settings import Settings
@@ -113,3 +114,21 @@ def test_masks_of_1_and_of_255_are_one_object() -> None:
     pairs = (Pair(image[0], mask), Pair(image[1], mask * 255))
     support = Request(ModelChoice(), Settings(), pairs, {}, ()).read_support()
     assert support.ids == (1,)
+
+
+def test_a_rim_in_dropped_files_is_ignored_on_request(dock: Dock) -> None:
+    labels = np.zeros((60, 60), np.int32)
+    labels[10:40, 10:40] = 255
+    labels[13:37, 13:37] = 1
+    image = np.random.default_rng(0).integers(0, 255, labels.shape, np.uint8)
+    form = dock.widget.examples
+    form.add_examples([FileExample("a.png", image, labels)])
+    dock.settle()
+    assert form.offers.text() == "Ignore 255"
+    form.offers.click()
+    dock.settle()
+    (row,) = form.table.rows()
+    assert row.picture is not None
+    assert row.picture.ids == (1,)
+    assert (form.ready_pairs()[0].read_labels() == UNKNOWN).any()
+    assert labels.max() == 255
