@@ -143,8 +143,9 @@ view_options = joined_options(
     ),
     click.option(
         "--series",
-        metavar="UID",
-        help="Series of DICOM folders that hold several: its UID, or the end of it.",
+        metavar="NAME",
+        help="Series of DICOM folders that hold several: its UID, or the end of it. Of files of "
+        "microscopes: the number or name of a scene.",
     ),
     click.option(
         "--window",

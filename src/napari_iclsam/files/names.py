@@ -8,7 +8,7 @@ from typing import Literal
 
 from napari_iclsam.files.omezarr_metadata import is_group
 
-Kind = Literal["tiff", "nifti", "picture", "omezarr", "dicom", "nrrd", "metaimage"]
+Kind = Literal["tiff", "nifti", "picture", "omezarr", "dicom", "nrrd", "metaimage", "microscope"]
 
 FOLDER_KINDS: tuple[Kind, ...] = ("omezarr", "dicom")
 """Kinds of images that are folders."""
@@ -35,6 +35,13 @@ _KINDS: Mapping[str, Kind] = {
     ".ome.zarr": "omezarr",
 }
 
+_MICROSCOPES = (
+    ".czi", ".dv", ".ims", ".lif", ".nd2", ".oib", ".oif", ".oir", ".r3d", ".sldy", ".vsi"
+)  # fmt: skip
+"""Formats that readers of bioio take."""
+
+_READ: Mapping[str, Kind] = {**_KINDS, **dict.fromkeys(_MICROSCOPES, "microscope")}
+
 _DOUBLE_SUFFIXES = (".ome.tif", ".ome.tiff", ".nii.gz", ".ome.zarr", ".seg.nrrd")
 
 _LOOKED_AT = 20
@@ -57,7 +64,7 @@ def stem(path: Path) -> str:
     """Return the name of a file without its `suffix`, if that says a kind."""
     end = suffix(path)
     # "1.2.840.4" is the name of a DICOM file or folder, and ".4" a part of it.
-    return path.name[: len(path.name) - len(end)] if end in _KINDS else path.name
+    return path.name[: len(path.name) - len(end)] if end in _READ else path.name
 
 
 def kind_of(path: Path) -> Kind | None:
@@ -66,7 +73,7 @@ def kind_of(path: Path) -> Kind | None:
     Without a suffix that is known, a group of OME-Zarr, a DICOM file and a folder of such files are
     told by what is in them.
     """
-    by_name = _KINDS.get(suffix(path))
+    by_name = _READ.get(suffix(path))
     if by_name is not None:
         return by_name
     if path.is_dir():
@@ -100,10 +107,12 @@ def result_kind(path: Path) -> Kind | None:
 
 
 def labels_suffix(path: Path) -> str:
-    """Return the suffix for labels of an image: its own, but PNG for JPEG, NIfTI for DICOM."""
+    """Return the suffix for labels of an image: its own, but PNG for JPEG, NIfTI for DICOM ..."""
     own = suffix(path)
     if kind_of(path) == "dicom":
         return ".nii.gz"
+    if own in _MICROSCOPES:
+        return ".ome.tif"
     # A header beside its pixels would be two files.
     if own in (".nrrd", ".nhdr", ".mhd"):
         return ".mha" if own == ".mhd" else ".seg.nrrd"

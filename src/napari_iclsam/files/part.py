@@ -16,7 +16,8 @@ class Part:
     level : int, optional
         Of a file with several resolutions: 0 is the finest.
     series : str, optional
-        Of a folder of DICOM files: the UID of a series, or its end.
+        Of a folder of DICOM files: the UID of a series, or its end. Of a file of a microscope: the
+        number or name of a scene.
     pixel_size : float, optional
         In micrometers: the level whose pixels are nearest to it is read if none was named.
     own_planes : bool

@@ -12,20 +12,15 @@ from typing import Any, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_iclsam.files.dicom import read_dicom
 from napari_iclsam.files.label_values import as_labels
 from napari_iclsam.files.level_choice import check_same_place, level_of_size, levels_for_labels
-from napari_iclsam.files.metaimage import read_metaimage
 from napari_iclsam.files.names import FOLDER_KINDS, Kind, kind_of, suffix
-from napari_iclsam.files.nifti import read_nifti
-from napari_iclsam.files.nrrd import read_nrrd
 from napari_iclsam.files.ome_files import is_one_of_several
-from napari_iclsam.files.omezarr import labels_group, read_omezarr
+from napari_iclsam.files.omezarr import labels_group
 from napari_iclsam.files.orientation import on_grid_of
 from napari_iclsam.files.part import WHOLE, Part
-from napari_iclsam.files.picture import read_picture
+from napari_iclsam.files.readers import reader_of
 from napari_iclsam.files.space import ImageFile
-from napari_iclsam.files.tiff import read_tiff
 from napari_iclsam.files.upright import swaps_sides, to_upright
 
 Read = TypeVar("Read")
@@ -44,9 +39,10 @@ _CALLED = {
     "dicom": "DICOM",
     "nrrd": "NRRD",
     "metaimage": "MetaImage",
+    "microscope": "a file of a microscope",
 }
 
-READ_KINDS = "TIFF, PNG, JPEG, NIfTI, OME-Zarr, DICOM, NRRD or MHA"
+READ_KINDS = "TIFF, PNG, JPEG, NIfTI, OME-Zarr, DICOM, NRRD, MHA or a microscope's format (CZI ...)"
 """What is read, in words."""
 
 
@@ -212,19 +208,8 @@ def _check_place(image: ImageFile, labels: ImageFile) -> None:
 
 def _read(path: Path, *, for_labels: bool, part: Part = WHOLE, in_memory: bool = True) -> ImageFile:
     kind = _checked_kind(path)
-    channel = part.channel
-    readers: dict[Kind, Callable[[], ImageFile]] = {
-        "tiff": lambda: read_tiff(path, for_labels=for_labels, part=part),
-        "nifti": lambda: read_nifti(path, channel=None if for_labels else channel),
-        "picture": lambda: read_picture(path, for_labels=for_labels, channel=channel),
-        "nrrd": lambda: read_nrrd(path, for_labels=for_labels),
-        "metaimage": lambda: read_metaimage(path),
-        "dicom": lambda: read_dicom(path, for_labels=for_labels, part=part),
-        "omezarr": lambda: read_omezarr(
-            path, for_labels=for_labels, part=part, in_memory=in_memory
-        ),
-    }
-    file = _said_of(path, kind, readers[kind])
+    read = reader_of(kind, path, part, for_labels=for_labels, in_memory=in_memory)
+    file = _said_of(path, kind, read)
     if len(file.shape) not in (2, 3):
         raise ValueError(
             f"{path} has {len(file.shape)} axes of size {file.shape}; an image has 2, a stack 3. "
