@@ -67,23 +67,31 @@ def test_presence_follows_what_speaks_for_it() -> None:
 
 def test_reach_is_the_distance_of_planes_that_are_spread_over_the_object() -> None:
     spread = LabelledPlanes((2, 12, 22), draw_tube([(16, 16)] * 3, 4))
-    assert spread.reach(1.0) == 10
-    assert spread.reach(3.0) == 30
+    assert spread.reach(1.0, 15) == 10
+    assert spread.reach(3.0, 15) == 30
 
 
 def test_reach_of_pairs_of_planes_is_the_distance_of_the_pairs() -> None:
     pairs = LabelledPlanes((2, 3, 12, 13), draw_tube([(16, 16)] * 4, 4))
-    assert pairs.reach(2.0) == 18
+    assert pairs.reach(2.0, 8) == 18
+    assert pairs.reach(2.0, 20) == 18
+
+
+def test_reach_beyond_the_outermost_is_the_distance_of_the_last_two() -> None:
+    corrected = LabelledPlanes((2, 12, 22, 25), draw_tube([(16, 16)] * 4, 4))
+    assert corrected.reach(1.0, 30) == 3
+    assert corrected.reach(1.0, 0) == 10
+    assert corrected.reach(1.0, 24) == 10
 
 
 def test_reach_of_planes_side_by_side_is_that_of_the_object() -> None:
     beside = LabelledPlanes((2, 3), draw_tube([(16, 16)] * 2, 8))
-    assert beside.reach(1.0) == pytest.approx(4, rel=0.1)
+    assert beside.reach(1.0, 0) == pytest.approx(4, rel=0.1)
 
 
 def test_reach_of_one_plane_is_that_of_the_object() -> None:
     one = LabelledPlanes((2, 9), draw_tube([(16, 16), None], 4))
-    assert one.reach(1.0) == pytest.approx(10, rel=0.1)
+    assert one.reach(1.0, 0) == pytest.approx(10, rel=0.1)
 
 
 def test_out_of_reach_no_image_makes_a_plane_hold_the_object() -> None:

@@ -160,6 +160,22 @@ def test_planes_declared_empty_at_both_ends_stay_empty_beyond(straight_tube: Dra
     assert dice(found[10].mask, straight_tube.truth[10]) > 0.9
 
 
+def test_behind_a_plane_declared_empty_the_object_does_not_come_again(
+    straight_tube: DrawnVolume,
+) -> None:
+    volume = with_evidence(straight_tube, 18, -4.0, 0.7)
+    volume.log_odds[18, 4:28, 4:28] = 2.0
+    assert not settled(volume, volume.labelled(7, 12, 16))[18].mask.any()
+
+
+def test_in_time_it_may_come_again(straight_tube: DrawnVolume) -> None:
+    axis = Axis(20, kind="time")
+    context = prepared(straight_tube, straight_tube.labelled(7, 12, 16), axis)
+    assert context.distance(18) == pytest.approx(6 / 5)
+    in_space = prepared(straight_tube, straight_tube.labelled(7, 12, 16))
+    assert in_space.distance(18) == pytest.approx(1 + 6 / 5)
+
+
 def test_log_odds_that_are_not_numbers_tell_nothing(straight_tube: DrawnVolume) -> None:
     volume = with_evidence(straight_tube, 10, np.nan, 0.5)
     assert np.isfinite(settled(volume, volume.labelled(7, 12))[10].log_odds).all()

@@ -84,6 +84,11 @@ def test_towards_an_empty_plane_one_side_alone_counts(plane: int) -> None:
     assert log_odds(LabelledPlanes(planes, masks), Axis(8), plane)[16, 16] > 0
 
 
-def test_between_empty_planes_the_prior_says_nothing() -> None:
+def test_between_empty_planes_the_prior_is_against_the_object() -> None:
     labelled = LabelledPlanes((0, 2, 4), draw_tube([(16, 16), None, None], 6))
-    assert not log_odds(labelled, Axis(5), 3).any()
+    assert (log_odds(labelled, Axis(5), 3) < 0).all()
+
+
+def test_between_empty_planes_of_a_time_series_the_prior_says_nothing() -> None:
+    labelled = LabelledPlanes((0, 2, 4), draw_tube([(16, 16), None, None], 6))
+    assert not log_odds(labelled, Axis(5, kind="time"), 3).any()

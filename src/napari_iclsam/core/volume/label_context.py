@@ -81,10 +81,18 @@ class LabelContext:
     strengths: Strengths = DEFAULT_STRENGTHS
 
     def distance(self, plane: int) -> float:
-        """Return the distance to the nearest labelled plane that holds the object, in reaches."""
-        away = min(abs(plane - known) for known in self.labelled.holding)
+        """Return the distance to the nearest labelled plane that holds the object, in reaches.
+
+        Behind a labelled plane without the object, where it would have to come again, it is one
+        more; in time it may well come again.
+        """
+        nearest = min(self.labelled.holding, key=lambda known: abs(plane - known))
         step = self.axis.step
-        return away * step / self.labelled.reach(step)
+        distance = abs(plane - nearest) * step / self.labelled.reach(step, plane)
+        beside = self.labelled.above(plane) if nearest > plane else self.labelled.below(plane)
+        if beside == nearest or self.axis.kind == "time":
+            return distance
+        return distance + 1
 
     def is_out_of_reach(self, plane: int) -> bool:
         """Return whether the object cannot be in a plane, whatever its image shows."""

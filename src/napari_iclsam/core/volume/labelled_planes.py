@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Literal
 
 import numpy as np
@@ -129,23 +130,30 @@ class LabelledPlanes:
         areas = [float(np.count_nonzero(self.mask(known))) for known in held]
         return float(np.sqrt(np.mean(areas) / np.pi))
 
-    def reach(self, step: float) -> float:
-        """Return how far from a labelled plane the object may be expected, in pixels.
+    def reach(self, step: float, plane: int) -> float:
+        """Return how far from labelled planes the object may be expected, in pixels.
 
         A person spreads labelled planes over the object: beyond the outermost it goes on for half
-        their distance, more or less. Neighboring planes, and one plane alone, say nothing of that;
-        then the object's own size does.
+        the distance of the last two, more or less. Neighboring planes, and one plane alone, say
+        nothing of that; then the object's own size does.
 
         Parameters
         ----------
         step : float
             Distance of two planes, in pixels of a plane.
+        plane : int
+            Where it is asked for.
         """
         radius = max(self.radius(), 0.5)
         held = self.holding
         if len(held) < 2:
             return _REACH_OF_ONE * radius
-        gap = int(np.diff(held).max())
-        if gap == 1:
+        # of planes side by side, the first speaks for all
+        gaps = [after - before for before, after in pairwise(held) if after - before > 1]
+        if not gaps:
             return max(step, _REACH_OF_NEIGHBORS * radius)
-        return gap * step
+        if plane > held[-1]:
+            return gaps[-1] * step
+        if plane < held[0]:
+            return gaps[0] * step
+        return max(gaps) * step

@@ -72,8 +72,9 @@ class ShapePrior:
 
         Between two planes that hold the object, both distances are interpolated linearly (Raya and
         Udupa 1990); as far as the carried masks do not overlap, the prior counts less. Beside one
-        such plane, the object shrinks with the distance to it, since it may end. The prior is 0
-        where no labelled plane beside holds the object.
+        such plane, the object shrinks with the distance to it, since it may end. Where no labelled
+        plane beside holds it, it would have to end and come again: the prior is against it, by as
+        much as one width outside. In time it may well come again: there, the prior is 0.
         """
         below = self._held(self.labelled.below(plane))
         above = self._held(self.labelled.above(plane))
@@ -83,7 +84,8 @@ class ShapePrior:
             return self._beyond(plane, below, BELOW, strengths)
         if above is not None:
             return self._beyond(plane, above, ABOVE, strengths)
-        return np.zeros(self.labelled.masks.shape[1:], np.float32)
+        against = 0.0 if self.axis.kind == "time" else strengths.shape
+        return np.full(self.labelled.masks.shape[1:], -against, np.float32)
 
     def _held(self, plane: int | None) -> int | None:
         return plane if plane in self.distances else None

@@ -34,11 +34,16 @@ class Strengths:
     shape: float = 2.0
     drift: float = 0.3
     shrinkage: float = 0.2
-    presence: float = -0.5
+    presence: float = -1.0
 
 
 DEFAULT_STRENGTHS = Strengths()
-"""Chosen on synthetic volumes and on regions of the MNI152 template (leave-one-volume-out)."""
+"""Chosen on synthetic volumes and on regions of the MNI152 template (leave-one-volume-out).
+
+Presence: a plane that is lost costs its object, a plane too many an eraser. From -.5 to -1, twelve
+lost planes became seven, of 441, and 35 planes marked too many 41, of 527; the mean Dice fell by
+.001.
+"""
 
 _DOUBTFUL = 0.6
 _RELIABLE = 0.9
