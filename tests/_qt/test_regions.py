@@ -71,6 +71,7 @@ def test_image_is_seen_in_tiles_of_its_region(corner: Dock) -> None:
     corner.widget.form.regions.take.click()
     corner.segment()
     assert corner.result().data.shape == (520, 130)
+    assert "Seen in tiles of 94 × 72 pixels." in corner.widget.bar.message.text()
     made = corner.result().metadata["napari_iclsam"]
     assert made["examples"] == 1
     assert made["settings"]["tile"] == "auto"

@@ -18,6 +18,9 @@ from napari_iclsam.core.lazy_image import LazyImage
 from napari_iclsam.core.prediction import LargeResult, Prediction, Progress
 from napari_iclsam.core.steps import mapped
 
+TILE = "Tile"
+"""Messages of the steps of tiles begin so."""
+
 ImageSteps = Callable[[NDArray[np.uint8]], Generator[Progress, None, Prediction]]
 """Segments an image (H, W, 3) as a whole, step by step."""
 
@@ -67,7 +70,7 @@ def large_steps(
             labels[finished] = canvas.take(top)
         for place in row:
             located = partial(
-                replace, message=f"Tile {done + 1} of {len(places)}", done=done, total=len(places)
+                replace, message=f"{TILE} {done + 1} of {len(places)}", done=done, total=len(places)
             )
             rgb = image.read(place)
             prediction = None

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from napari_iclsam.core.images.planes import ArrayLike, Writable
 from napari_iclsam.core.images.support import SupportSet
 from napari_iclsam.core.images.tiles import plan_tiles
-from napari_iclsam.core.large_image import ImageSteps, LargePlan, check_target, large_steps
+from napari_iclsam.core.large_image import TILE, ImageSteps, LargePlan, check_target, large_steps
 from napari_iclsam.core.lazy_image import LazyImage
 from napari_iclsam.core.prediction import LargeResult, Prediction, Progress, Provenance
 from napari_iclsam.core.settings import Tile
@@ -64,7 +64,7 @@ class TileSegmenter:
                 continue
             located = partial(
                 replace,
-                message=f"Tile {done + 1} of {len(places)}",
+                message=f"{TILE} {done + 1} of {len(places)}",
                 done=done,
                 total=len(places),
             )

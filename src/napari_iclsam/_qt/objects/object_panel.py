@@ -38,6 +38,9 @@ from napari_iclsam._qt.viewer.results import Results
 _HEIGHT = 180
 """Pixels of the table."""
 
+_COLUMN = 66
+"""Pixels of one of its columns: four fit into the dock."""
+
 
 class ObjectPanel(QWidget):
     """A form about the objects of the newest result.
@@ -231,6 +234,7 @@ def _table_view(model: ObjectTableModel) -> QTableView:
     table.sortByColumn(-1, table.horizontalHeader().sortIndicatorOrder())
     table.verticalHeader().hide()
     table.verticalHeader().setDefaultSectionSize(20)
+    table.horizontalHeader().setDefaultSectionSize(_COLUMN)
     table.setFixedHeight(_HEIGHT)
     table.setToolTip("<p>A click on a row leads to the object; on a title, sorts.</p>")
     return table

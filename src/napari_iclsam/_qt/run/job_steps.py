@@ -13,6 +13,7 @@ from napari_iclsam._qt.run.run_notes import Absences, absent_in
 from napari_iclsam._qt.run.run_progress import RunProgress
 from napari_iclsam._qt.run.run_step import JobFailure, RunStep
 from napari_iclsam._qt.run.slice_steps import slice_steps
+from napari_iclsam.core.large_image import TILE
 from napari_iclsam.core.prediction import Prediction, Progress
 
 if TYPE_CHECKING:
@@ -52,6 +53,9 @@ def _job_steps(
             message = f"Segmenting {unit} {progress.done + 1} of {progress.total}"
             if found.stage == "settle":
                 message = "Comparing neighboring slices"
+            # of a large image, whose tiles take long
+            if found.message.startswith(TILE):
+                message = f"{message}: {found.message.lower()}"
             yield run_step(progress, message)
             continue
         if found.stage == "done":

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from napari_iclsam._qt.run.request import Request
 from napari_iclsam.core.images.support import SupportSet
 from napari_iclsam.core.prediction import Prediction
 
@@ -25,6 +26,16 @@ def expected_quality(task: Task) -> list[str]:
     for label, score in task.cross_validated.items():
         sentences.append(f"{task.support.name(label)}: expected Dice about {score.fused:.2f}.")
     return sentences
+
+
+def seen_in_tiles(task: Task, request: Request) -> list[str]:
+    """Return a sentence on the tiles in which images are seen; none if they are seen whole."""
+    tiles = set()
+    for job in request.jobs:
+        tile = task.support.tile_shape(task.context.runners.recipe.tile, job.slices.shape[1:3])
+        if tile is not None:
+            tiles.add(f"{tile[0]} × {tile[1]}")
+    return [f"Seen in tiles of {' and '.join(sorted(tiles))} pixels."] if tiles else []
 
 
 def absent_labels(support: SupportSet, absences: Absences) -> list[str]:

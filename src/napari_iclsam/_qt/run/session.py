@@ -14,7 +14,7 @@ from napari_iclsam._qt.background.process_state import (
 from napari_iclsam._qt.run.example_stack import example_stack_of, read_preview
 from napari_iclsam._qt.run.job_steps import request_steps, run_step
 from napari_iclsam._qt.run.request import Request
-from napari_iclsam._qt.run.run_notes import Absences, absent_labels, expected_quality
+from napari_iclsam._qt.run.run_notes import Absences, absent_labels, expected_quality, seen_in_tiles
 from napari_iclsam._qt.run.run_progress import RunProgress
 from napari_iclsam._qt.run.run_step import RunStep, RunSummary
 from napari_iclsam._qt.run.segmenter_store import SegmenterStore
@@ -79,11 +79,13 @@ class Session:
         task = yield from self._task_steps(segmenter, request, support, fit, progress)
         absences: Absences = {}
         failures = yield from request_steps(task, stack, request, progress, absences)
+        # a stack whose slices are the examples is seen slice by slice, as a whole
+        tiles = seen_in_tiles(task, request) if stack is None else []
         return RunSummary(
             progress.done,
             progress.seconds,
             task.provenance.device,
-            (*failures, *expected_quality(task), *absent_labels(support, absences)),
+            (*failures, *tiles, *expected_quality(task), *absent_labels(support, absences)),
             request.unit,
         )
 
