@@ -82,7 +82,7 @@ def test_part_with_a_value_that_is_not_finite_is_named(
 ) -> None:
     array = image.astype(np.float32)
     array[149, 129] = np.nan
-    with pytest.raises(ValueError, match="part at row 110, column 80 of the image has 1 of"):
+    with pytest.raises(ValueError, match="part at row 110, column 0 of the image has 1 of"):
         drain(segmenter.into_steps(array, np.zeros(image.shape, np.uint8)))
 
 

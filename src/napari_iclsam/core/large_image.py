@@ -68,11 +68,13 @@ def large_steps(
         if top > canvas.top:
             finished = slice(canvas.top, top)
             labels[finished] = canvas.take(top)
+        # read once for all its tiles: those that overlap would unpack the same chunks
+        band = image.read((slice(top, top + tile[0]), slice(0, shape[1])))
         for place in row:
             located = partial(
                 replace, message=f"{TILE} {done + 1} of {len(places)}", done=done, total=len(places)
             )
-            rgb = image.read(place)
+            rgb = np.ascontiguousarray(band[:, place[1]])
             prediction = None
             # nothing can be seen in a tile of one value, and it costs no time
             if np.ptp(rgb):
