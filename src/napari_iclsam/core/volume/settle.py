@@ -74,7 +74,8 @@ class Opinion:
     estimated_dice : float
         Of the outline; 0 if there is none.
     disagreement : float
-        One minus the Dice of the outline and the mask of the 2-D method; 0 if both are empty.
+        One minus the Dice of the outline and the mask of the 2-D method; 0 if both are empty, 1 if
+        the image is blank and tells nothing.
     """
 
     score: float
@@ -100,12 +101,12 @@ def form_opinion(
     log_odds = combined.log_odds - np.float32(threshold)
     outline = log_odds > 0
     area = round(np.count_nonzero(outline) / context.factor**2)
-    opinion = Opinion(
-        math.nan if is_blank(evidence) else presence_score(found),
-        estimate_settled_dice(found, area),
-        disagreement(outline, evidence.limited_log_odds > 0),
-    )
-    return opinion, log_odds
+    estimate = estimate_settled_dice(found, area)
+    if is_blank(evidence):
+        return Opinion(math.nan, estimate, 1.0), log_odds
+    score = presence_score(found)
+    differing = disagreement(outline, evidence.limited_log_odds > 0)
+    return Opinion(score, estimate, differing), log_odds
 
 
 def answer_first(
@@ -211,8 +212,7 @@ def need_of_check(opinion: Opinion, presence: float) -> float:
     """Return how much a plane needs to be checked, from 0 to 1.
 
     The larger of the doubt about presence, 1 - |2 p - 1|, and, where the object may be, of the
-    disagreement of outline and 2-D method times p. A plane with a blank image always needs it: the
-    decision is the neighbours' alone.
+    disagreement of outline and 2-D method times p.
 
     Parameters
     ----------
@@ -220,8 +220,6 @@ def need_of_check(opinion: Opinion, presence: float) -> float:
     presence : float
         Probability p that the plane holds the object.
     """
-    if math.isnan(opinion.score):
-        return 1.0
     doubt = 1 - abs(2 * presence - 1)
     return float(max(doubt, presence * opinion.disagreement))
 
