@@ -43,13 +43,14 @@ DECIDED_BY_MODE = {
 
 
 def test_the_settings_are_those_of_one_of_these_kinds() -> None:
-    known = {"mode", "use_sam", *OF_BOTH_MODES, *OF_AUTO_MODE}
+    known = {"mode", "use_sam", "tile", *OF_BOTH_MODES, *OF_AUTO_MODE}
     assert set(Settings().to_dict()) == known
 
 
 def test_auto_mode_by_default_is_its_recipe_without_mirrored_copies() -> None:
-    assert resolve(Settings()) == replace(AUTO, tta_flips=False)
-    assert resolve(Settings(tta_flips=True)) == AUTO
+    by_default = resolve(Settings())
+    assert by_default == replace(AUTO, tta_flips=False, tile="auto")
+    assert resolve(Settings(tta_flips=True)) == replace(AUTO, tile="auto")
 
 
 def test_paper_mode_by_default_is_its_recipe() -> None:
@@ -59,7 +60,9 @@ def test_paper_mode_by_default_is_its_recipe() -> None:
 @pytest.mark.parametrize(("name", "value"), OF_AUTO_MODE.items())
 def test_settings_of_auto_mode_turn_one_step_on_or_off(name: str, value: bool) -> None:
     changed = resolve(Settings(**{name: value}))
-    assert changed == replace(resolve(Settings()), **{name: value})
+    # one scale for all: without crops, there are no tiles either
+    tile = "off" if name == "coarse_to_fine" else "auto"
+    assert changed == replace(resolve(Settings()), **{name: value}, tile=tile)
 
 
 @pytest.mark.parametrize(("name", "value"), OF_AUTO_MODE.items())

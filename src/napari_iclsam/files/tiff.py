@@ -40,6 +40,9 @@ _LOSSY = ("JPEG", "WEBP", "JPEG_LOSSY", "OJPEG", "JPEGXR", "JPEGXL", "LERC")
 _PAGES = "IQ"
 """Letters of axes that count pages of an unknown kind: I of Pillow, Q of tifffile."""
 
+_LARGEST_FRACTION = 2**32 - 1
+"""Of the rational numbers of TIFF."""
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Pixels:
@@ -374,13 +377,19 @@ def _axes_of_planes(axes: str, counted: str) -> str:
 
 
 def _resolution(spacing: Sequence[float | None]) -> Mapping[str, Any]:
-    """Return pixels a unit along x and y, as tifffile takes them; nothing if not known."""
+    """Return pixels a unit along x and y, as tifffile takes them.
+
+    Nothing if they are not known, or not to be told by a fraction of 32 bits.
+    """
     if len(spacing) < 2:
         return {}
     *_, height, width = spacing
     if not height or not width:
         return {}
-    return {"resolution": (1 / width, 1 / height)}
+    resolution = (1 / width, 1 / height)
+    if max(resolution) > _LARGEST_FRACTION or min(resolution) < 1 / _LARGEST_FRACTION:
+        return {}
+    return {"resolution": resolution}
 
 
 def _tags(space: Space) -> Mapping[str, Any]:
