@@ -66,7 +66,7 @@ class StackTask:
         return labels
 
     def given(self) -> dict[int, NDArray[np.int32]]:
-        """Return the labels (H, W) of the labelled planes, those of unknown pixels `decided`."""
+        """Return the labels (H, W) of the labelled planes, with unknown pixels decided."""
         labels = self.support.decided_labels()
         return {number: labels[pair] for number, pair in self.stack.pairs.items()}
 

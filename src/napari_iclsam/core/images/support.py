@@ -52,7 +52,7 @@ class SupportSet:
     images : tuple of ndarray, (H, W) or (H, W, 3 or 4)
         In the dtype they came in.
     labels : tuple of ndarray, (H, W), int32
-        0 is background, -1 (`UNKNOWN`) is neither an object nor background.
+        0 is background, -1 (``UNKNOWN``) is neither an object nor background.
     ids : tuple of int
         All labels that occur, ascending, without these two.
     styles : mapping of int to LabelStyle
@@ -158,7 +158,7 @@ class SupportSet:
         return known_pixels(self.labels[pair])
 
     def decided_labels(self) -> tuple[NDArray[np.int32], ...]:
-        """Return the labels of each pair without unknown pixels; see `decided`."""
+        """Return the labels of each pair without unknown pixels."""
         return tuple(map(decided, self.labels))
 
     def name(self, label: int) -> str:
@@ -217,7 +217,7 @@ class SupportSet:
         return replace(self, images=tuple(images), labels=tuple(labels))
 
     def tile_shape(self, tile: Tile, shape: Sequence[int]) -> tuple[int, int] | None:
-        """Return the tiles in which to see an image (H, W, ...); see `TileRule.shape`."""
+        """Return the tiles in which to see an image (H, W, ...)."""
         rule = TileRule(tile, self.are_regions)
         return rule.shape(self.labels, (shape[0], shape[1]))
 
