@@ -24,17 +24,21 @@ class TaskFacts:
         By label; empty without cross-validation.
     names : mapping of int to str
         What the labels are called.
+    of_stack : bool
+        Whether the examples are planes of the stack that is segmented.
     """
 
     provenance: Provenance
     cross_validated: Mapping[int, StageScores]
     names: Mapping[int, str]
+    of_stack: bool = False
 
     @classmethod
     def of(cls, task: Task) -> TaskFacts:
         """Return the facts of a task."""
         names = {label: task.support.name(label) for label in task.support.ids}
-        return cls(task.provenance, dict(task.cross_validated), names)
+        of_stack = task.context.runners.recipe.sparing
+        return cls(task.provenance, dict(task.cross_validated), names, of_stack)
 
     def say_models(self) -> None:
         """Say which models were used under which license."""
@@ -52,6 +56,13 @@ class TaskFacts:
         if not self.cross_validated:
             return
         names = {label: self.names[label] for label in self.cross_validated}
+        if self.of_stack:
+            scores = [f"{names[i]} {s.fused:.2f}" for i, s in self.cross_validated.items()]
+            click.echo(
+                "The labelled planes segmented each other as images of their own, Dice: "
+                f"{', '.join(scores)}. Neighboring planes tell more."
+            )
+            return
         lines = ["The examples segmented each other:"]
         for sentence in Check(self.cross_validated, names).sentences():
             lines.append(f"  {sentence}")

@@ -84,6 +84,12 @@ def test_reach_beyond_the_outermost_is_the_distance_of_the_last_two() -> None:
     assert corrected.reach(1.0, 24) == 10
 
 
+def test_reach_is_not_less_for_a_plane_put_between_two_others() -> None:
+    between = LabelledPlanes((10, 16, 30, 50), draw_tube([(16, 16)] * 4, 4))
+    assert between.reach(1.0, 0) == 20
+    assert between.reach(1.0, 60) == 20
+
+
 def test_reach_of_planes_side_by_side_is_that_of_the_object() -> None:
     beside = LabelledPlanes((2, 3), draw_tube([(16, 16)] * 2, 8))
     assert beside.reach(1.0, 0) == pytest.approx(4, rel=0.1)

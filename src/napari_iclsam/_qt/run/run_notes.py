@@ -21,10 +21,18 @@ def absent_in(prediction: Prediction) -> set[int]:
 
 
 def expected_quality(task: Task) -> list[str]:
-    """Return a sentence for each label on how well the examples segmented each other."""
+    """Return a sentence for each label on how well the examples segmented each other.
+
+    Slices of a stack did so as images of their own; what is expected of each slice beside its
+    neighbors is told with the slice.
+    """
+    of_stack = task.context.runners.recipe.sparing
     sentences = []
     for label, score in task.cross_validated.items():
-        sentences.append(f"{task.support.name(label)}: expected Dice about {score.fused:.2f}.")
+        said = f"Dice about {score.fused:.2f} without neighboring slices"
+        if not of_stack:
+            said = f"expected Dice about {score.fused:.2f}"
+        sentences.append(f"{task.support.name(label)}: {said}.")
     return sentences
 
 

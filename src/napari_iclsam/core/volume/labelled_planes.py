@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Literal
@@ -153,7 +154,15 @@ class LabelledPlanes:
         if not gaps:
             return max(step, _REACH_OF_NEIGHBORS * radius)
         if plane > held[-1]:
-            return gaps[-1] * step
+            return _last_gap(gaps) * step
         if plane < held[0]:
-            return gaps[0] * step
+            return _last_gap(gaps[::-1]) * step
         return max(gaps) * step
+
+
+def _last_gap(gaps: Sequence[int]) -> int:
+    """Return the distance of the last two planes, before another one was put between them."""
+    largest = max(gaps)
+    if sum(gaps[-2:]) <= largest:
+        return largest
+    return gaps[-1]
