@@ -136,9 +136,11 @@ def test_ctrl_c_stops_all_processes_and_keeps_what_is_complete(
         held.with_name("way_in").write_bytes(b"")
         out, err = program.communicate(timeout=120)
     assert (program.returncode, out) == (130, "")
-    kept, stopped = filter(None, err.splitlines())
-    assert kept == "Done before that, and kept: out/0_labels.png. --resume goes on from here."
+    *kept, stopped = filter(None, err.splitlines())
     assert stopped == "Stopped."
+    # a file may be there before the first process hears of it
+    said = "Done before that, and kept: out/0_labels.png. --resume goes on from here."
+    assert kept in ([said], [])
     _, alive = psutil.wait_procs(workers, timeout=60)
     assert not alive
     assert not Path("out/held_labels.png").exists()
