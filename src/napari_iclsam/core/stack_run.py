@@ -50,7 +50,7 @@ class StackRun:
         self._store = EvidenceStore((stack.count, *stack.size), self._labels)
         self._contexts = self._prepare()
         self._opinions: dict[int, dict[int, Opinion]] = {label: {} for label in self._contexts}
-        # of labels without a labelled plane in this stack, by plane
+        # by plane, as an image alone: for labels without a labelled plane in this stack
         self._estimates: dict[int, dict[int, float]] = {}
 
     def steps(self, order: Sequence[int]) -> Generator[Progress, None, None]:

@@ -126,9 +126,9 @@ def settle(
     ----------
     context : LabelContext
     opinions : mapping of int to Opinion
-        By plane. Of planes without one, neighbours decide.
+        By plane. Others are out of reach, or were not asked for and tell nothing.
     planes : sequence of int
-        Those to decide, unlabelled.
+        Those to decide, unlabelled. Without an opinion, they are out of reach.
     read : ReadLogOdds
 
     Yields
