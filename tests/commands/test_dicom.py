@@ -9,6 +9,7 @@ import nibabel
 import numpy as np
 import pytest
 
+from napari_iclsam.core.task_file import read_task
 from napari_iclsam.files import read_image, read_pair
 from tests.commands.conftest import PAIRS, QUICK, Ran, is_one_error, picture
 from tests.files.dicom_samples import SERIES, series
@@ -66,3 +67,16 @@ def test_a_series_is_chosen(run: Callable[..., Ran], scan: Path) -> None:
     is_one_error(run(*command), "it holds 2 series", "--series")
     assert run(*command, "--series", ".9").status == 0
     assert nibabel.load("r.nii.gz").shape == (48, 40, 1)
+
+
+def test_pixel_sizes_are_kept_with_a_task_and_with_its_results(
+    run: Callable[..., Ran], scan: Path
+) -> None:
+    pair = ("--support", scan, "labels.nii.gz")
+    assert run("fit", *pair, "--output", "t.iclsam", *QUICK).status == 0
+    pixel_size = read_task(Path("t.iclsam")).origin.pixel_size
+    # the geometric mean of 0.5 and 0.25 mm, in micrometers
+    assert pixel_size == pytest.approx(353.55, abs=0.01)
+    ran = run("predict", "--task", "t.iclsam", "--query", scan, "--output", "r.nii.gz")
+    assert ran.status == 0, ran
+    assert read_image(Path("r.nii.gz")).space.spacing == pytest.approx((2.0, 0.5, 0.25))

@@ -125,3 +125,14 @@ def test_queries_have_the_resolution_of_the_examples(run: Callable[..., Ran], st
     assert ran.status == 0, ran
     assert "Level 1 with pixels of 0.5 µm was read" in ran.out
     assert read_labels(Path("r.tif")).shape == (3, 40, 48)
+
+
+def test_a_task_file_keeps_the_resolution_of_its_examples(
+    run: Callable[..., Ran], store: Path
+) -> None:
+    fine = np.repeat(np.repeat(read_image(store).array, 2, 1), 2, 2)
+    other = save(Path("b.ome.zarr"), [fine, read_image(store).array], scale=(2, 0.25, 0.25))
+    assert run("fit", "--support", store, store, "--output", "t.iclsam", *QUICK).status == 0
+    ran = run("predict", "--task", "t.iclsam", "--query", other, "--output", "r.tif")
+    assert ran.status == 0, ran
+    assert "Level 1 with pixels of 0.5 µm was read" in ran.out

@@ -55,7 +55,7 @@ def saved_task(*images: NDArray[Any]) -> SavedTask:
         SupportSet.of(images, [LABELS] * len(images), STYLES),
         Settings(seed=5, tta_flips=True),
         ModelChoice("starter", "starter"),
-        Origin(REFERENCE, (-160.0, 240.0), "axial"),
+        Origin(REFERENCE, (-160.0, 240.0), "axial", 0.25, own_planes=True),
     )
 
 

@@ -60,7 +60,7 @@ def test_a_rotated_volume_lies_where_simpleitk_says(tmp_path: Path, kind: str) -
         assert np.allclose((affine_of(path) @ [*index, 1])[:3], [-left, -back, up])
 
 
-@pytest.mark.parametrize("name", ["l.seg.nrrd", "l.mha"])
+@pytest.mark.parametrize("name", ["l.seg.nrrd", "l.mha", "l.nii.gz"])
 @pytest.mark.parametrize("plane", [False, True], ids=["volume", "plane"])
 def test_what_is_written_lies_on_its_image(tmp_path: Path, name: str, *, plane: bool) -> None:
     volume = VOLUME[:1] if plane else VOLUME

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -15,6 +14,7 @@ from napari_iclsam.commands.grey_scale import Window, ct_window, with_window
 from napari_iclsam.commands.inputs import Axis, Reading
 from napari_iclsam.commands.placement import Placement, Planes, place
 from napari_iclsam.commands.region_examples import LabelledPlane, RegionExample, regions_of
+from napari_iclsam.commands.resolution import Resolution
 from napari_iclsam.core.images.intensity import check_image
 from napari_iclsam.core.images.regions import LabelledRegion, RegionLabels, check_agreement
 from napari_iclsam.core.images.support import LabelStyle, SupportSet
@@ -22,7 +22,7 @@ from napari_iclsam.core.images.unknown import UNKNOWN
 from napari_iclsam.core.objects.instances import Separation, learn_separation
 from napari_iclsam.core.task_file import Origin, SavedTask
 from napari_iclsam.core.volume.intensity import GreyScale, estimate_grey_scale, sampled_planes
-from napari_iclsam.files import FilePair, ImageFile, Part, read_pair
+from napari_iclsam.files import FilePair, ImageFile, read_pair
 from napari_iclsam.files.label_sets import (
     LabelReading,
     LabelSet,
@@ -54,34 +54,6 @@ class SourceStack:
     def is_file(self, path: Path) -> bool:
         """Return whether a path is that of this stack."""
         return self.path.resolve() == path.resolve()
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Resolution:
-    """In which resolution examples were read, for queries that hold several.
-
-    Attributes
-    ----------
-    pixel_size : float, optional
-        Of the first example that says it, in micrometers.
-    levels : mapping of Path to int
-        By image with several: the level that was read.
-    own_planes : bool
-        Whether single files of an OME-TIFF of several were labelled.
-    """
-
-    pixel_size: float | None = None
-    levels: Mapping[Path, int] = field(default_factory=dict)
-    own_planes: bool = False
-
-    def part_of(self, path: Path, part: Part) -> Part:
-        """Return the part of a query that has the examples' resolution, unless one was named."""
-        if part.level is not None:
-            return part
-        # Of the same image, the same level, even if nothing says how large its pixels are.
-        level = self.levels.get(path.resolve())
-        size = self.pixel_size
-        return replace(part, level=level, pixel_size=size, own_planes=self.own_planes)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -130,7 +102,8 @@ class ReadExamples:
             rows = tuple(map(tuple, self.reference.tolist()))
         given = self.given_window
         window = None if given is None else (given.low, given.high)
-        return Origin(rows, window, self.axis)
+        resolution = self.resolution
+        return Origin(rows, window, self.axis, resolution.pixel_size, resolution.own_planes)
 
     @classmethod
     def of_saved(cls, saved: SavedTask) -> ReadExamples:
@@ -139,7 +112,12 @@ class ReadExamples:
         reference = None if origin.reference is None else np.array(origin.reference)
         window = None if origin.window is None else Window(*origin.window)
         return cls(
-            saved.support, reference=reference, window=window, given_window=window, of_task=True
+            saved.support,
+            reference=reference,
+            window=window,
+            given_window=window,
+            of_task=True,
+            resolution=Resolution(origin.pixel_size, own_planes=origin.own_planes),
         )
 
     def stack_of(self, path: Path) -> SourceStack | None:
@@ -184,7 +162,7 @@ def read_examples(pairs: Sequence[tuple[Path, Path]], reading: Reading) -> ReadE
         gathered.notes += pair.notes
         _gather(pair, reading, reading.regions.get(number, ()), gathered)
         gathered.styles = {**pair.labels.styles, **gathered.styles}
-        gathered.resolution = _with_resolution(gathered.resolution, pair.image)
+        gathered.resolution = gathered.resolution.with_image(pair.image)
     check_agreement(gathered.regions)
     labels = _understood(gathered.labels, reading)
     masks = [each.labels for each in labels.examples]
@@ -298,23 +276,6 @@ def _gather_regions(parts: Iterable[RegionExample], gathered: _Gathered) -> None
         gathered.images.append(part.image)
         gathered.labels.append(part.labels)
         gathered.regions.append(part.region)
-
-
-def _with_resolution(resolution: Resolution, image: ImageFile) -> Resolution:
-    """Return a resolution that knows of one more image."""
-    levels = dict(resolution.levels)
-    if image.space.omezarr is not None:
-        levels[image.path.resolve()] = image.space.omezarr.level
-    pixel_size = resolution.pixel_size or _pixel_size(image)
-    own_planes = resolution.own_planes or image.storage.own_planes
-    return Resolution(pixel_size, levels, own_planes)
-
-
-def _pixel_size(image: ImageFile) -> float | None:
-    """Return the size of a pixel of a plane in micrometers; None if the file does not say."""
-    sizes = image.space.spacing_in("µm")[-2:]
-    known = [size for size in sizes if size]
-    return math.sqrt(known[0] * known[1]) if len(known) == 2 else None
 
 
 def _placed(image: ImageFile, reading: Reading, gathered: _Gathered) -> Placement:

@@ -59,11 +59,18 @@ class Origin:
     axis : int or str, optional
         That the examples' planes lie along, if they are planes of stacks: a number, or "axial",
         "coronal" or "sagittal".
+    pixel_size : float, optional
+        Of the first example that says it, in micrometers: of queries with several resolutions, the
+        nearest is segmented.
+    own_planes : bool
+        Whether single files of an OME-TIFF of several were labelled.
     """
 
     reference: tuple[tuple[float, ...], ...] | None = None
     window: tuple[float, float] | None = None
     axis: int | str | None = None
+    pixel_size: float | None = None
+    own_planes: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -200,10 +207,13 @@ def _read(archive: zipfile.ZipFile, path: Path) -> SavedTask:
 def _origin(values: Mapping[str, Any]) -> Origin:
     rows = values.get("reference")
     window = values.get("window")
+    pixel_size = values.get("pixel_size")
     return Origin(
         None if rows is None else tuple(tuple(map(float, row)) for row in rows),
         None if window is None else (float(window[0]), float(window[1])),
         values.get("axis"),
+        None if pixel_size is None else float(pixel_size),
+        bool(values.get("own_planes", False)),
     )
 
 

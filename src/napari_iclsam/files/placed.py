@@ -23,6 +23,8 @@ def nifti_of(affine: NDArray[np.float64], shape: tuple[int, ...]) -> Nifti:
     header = nibabel.Nifti1Header()
     header.set_data_shape(shape)
     header.set_sform(affine, code="scanner")
+    # Programs take the sizes of voxels from here, not from the affine: ITK among them.
+    header.set_zooms(nibabel.affines.voxel_sizes(affine)[: len(shape)])
     header.set_xyzt_units("mm")
     return Nifti(np.asarray(affine, np.float64), header, shape)
 
