@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 
@@ -29,9 +29,8 @@ from napari_iclsam.options import (
     workers_of,
 )
 
-if TYPE_CHECKING:
-    pass
-
+DEMO_FOLDER = "napari-iclsam-demo"
+"""Where the results of the demo go unless another folder is given; what lies there is its own."""
 
 BAD_INPUT = 2
 """Exit status when the user can mend what is wrong."""
@@ -99,7 +98,7 @@ def application(traceback: bool) -> None:
 @click.option(
     "--output",
     type=AS_PATH,
-    default="napari-iclsam-demo",
+    default=DEMO_FOLDER,
     show_default=True,
     metavar="DIR",
     help="Folder for the results.",
@@ -116,6 +115,8 @@ def demo(
     """Segment a sample, say how well it went, and show it in napari if there is a display."""
     from napari_iclsam.commands.demo import demo as run
 
+    # a second demo replaces what the first one left
+    overwrite = overwrite or output == Path(DEMO_FOLDER)
     run(sample, output, model_of(**model), every=every, headless=headless, overwrite=overwrite)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from collections.abc import Generator
 
 import pytest
 from rich.cells import cell_len
@@ -11,7 +12,9 @@ from rich.progress import Progress as Bars
 from rich.text import Text
 
 from napari_iclsam.commands.batch_bar import BatchBar, batch_bar, time_left
+from napari_iclsam.commands.progress import follow, shortened, transfer_bar
 from napari_iclsam.core.prediction import Progress
+from napari_iclsam.weights.transfer import Transfer
 
 
 @pytest.mark.parametrize(
@@ -64,3 +67,38 @@ def test_nothing_is_drawn_where_nobody_watches() -> None:
         bar.begin()
         bar.finish("a.png")
     assert screen.getvalue() == ""
+
+
+def test_a_long_name_keeps_the_end_that_tells_it_from_others() -> None:
+    names = {shortened(f"2026-03-04_plate_07_well_B{well:02}.tif") for well in range(12)}
+    assert len(names) == 12
+    assert max(map(len, names)) == 18
+    assert shortened("cell.png") == "cell.png"
+
+
+@pytest.fixture
+def terminal(monkeypatch: pytest.MonkeyPatch) -> io.StringIO:
+    """Take what is drawn on the error stream, as a wide terminal."""
+    screen = io.StringIO()
+    console = Console(file=screen, force_terminal=True, width=200, legacy_windows=False)
+    monkeypatch.setattr("napari_iclsam.commands.progress.Console", lambda **_: console)
+    return screen
+
+
+def widest(screen: io.StringIO) -> int:
+    drawn = Text.from_ansi(screen.getvalue()).plain.replace("\r", "\n")
+    return max(map(cell_len, drawn.splitlines()))
+
+
+def test_the_steps_of_one_file_have_at_most_eighty_columns(terminal: io.StringIO) -> None:
+    def steps() -> Generator[Progress, None, None]:
+        yield Progress("icl", "Segmenting plane 12 of 1052: tile 113 of 225", 1112, 1352)
+
+    follow(steps(), "a" * 90 + "_0012.ome.tiff")
+    assert 60 < widest(terminal) <= 80
+
+
+def test_a_download_has_at_most_eighty_columns(terminal: io.StringIO) -> None:
+    with transfer_bar("vit_l_em_organelles") as show:
+        show(Transfer("downloading", 1_148_000_123, 1_248_000_123))
+    assert 60 < widest(terminal) <= 80

@@ -16,6 +16,9 @@ from napari_iclsam import samples
 from napari_iclsam.commands import demo as demo_command
 from tests.commands.conftest import QUICK, Ran, is_one_error, picture
 
+WINDOW = ["napari_iclsam._qt.demo_window", "brain", str(Path("d/brain_labels.nii.gz")), "3"]
+"""What is started: the sample, its result, and a plane that was segmented."""
+
 
 @pytest.fixture
 def small_sample(monkeypatch: pytest.MonkeyPatch) -> samples.Sample:
@@ -57,6 +60,18 @@ def test_the_demo_prints_dice_and_writes_labels_and_a_picture(
     )
 
 
+def test_a_second_demo_replaces_what_the_first_left(
+    run: Callable[..., Ran], folder: Path, small_sample: samples.Sample
+) -> None:
+    left = Path("napari-iclsam-demo/brain.png")
+    left.parent.mkdir()
+    left.write_bytes(b"of the first")
+    ran = run("demo", "--headless", *QUICK)
+    assert (ran.status, ran.err) == (0, "")
+    with Image.open(left) as drawn:
+        assert drawn.mode == "RGB"
+
+
 @pytest.mark.parametrize("display", [True, False], ids=["display", "no display"])
 def test_the_demo_opens_napari_where_there_is_a_display(
     run: Callable[..., Ran],
@@ -76,7 +91,7 @@ def test_the_demo_opens_napari_where_there_is_a_display(
     )
     ran = run("demo", "--output", "d", *QUICK)
     assert (ran.status, ran.err) == (0, "")
-    assert [command[-1] for command in started] == (["brain"] if display else [])
+    assert [command[2:] for command in started] == ([WINDOW] if display else [])
     assert ("There is no display" in ran.out) != display
 
 

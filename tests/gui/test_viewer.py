@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 from qtpy.QtCore import QThreadPool
 
+from napari_iclsam import samples
+from napari_iclsam._qt.demo_window import show_demo
 from napari_iclsam._qt.run.session import Session
+from napari_iclsam.files import Space, write_labels
 from tests._qt.conftest import NAMES, SPACE, Dock, Gate, press, some, stack
 from tests.gui.conftest import docked
 
@@ -31,6 +35,22 @@ def test_a_newcomer_fills_a_stack_and_uses_a_correction(dock: Dock) -> None:
     dock.finish()
     assert result.metadata["napari_iclsam"]["examples"] == 4
     assert result.data[shown, 3, 3] == 1
+
+
+def test_the_window_of_the_demo_shows_its_result_on_a_plane_that_was_segmented(
+    viewer: Any, tmp_path: Path
+) -> None:
+    found = np.zeros(samples.cells().truth.shape, np.uint8)
+    found[2, 5:9, 5:9] = 1
+    write_labels(tmp_path / "labels.tif", found, Space("ZYX", dialect="imagej"))
+    show_demo(viewer, "cells", tmp_path / "labels.tif", 2)
+    result = viewer.layers["cells demo result"]
+    np.testing.assert_array_equal(result.data, found)
+    assert viewer.dims.current_step[0] == 2
+    assert viewer.layers[-1].name == result.name
+    assert viewer.layers.selection.active.name == result.name
+    np.testing.assert_allclose(result.scale, viewer.layers["cells"].scale)
+    assert next(iter(result.features["name"])) == "background"
 
 
 def test_renaming_layers_and_turning_dimensions_does_no_harm(

@@ -292,6 +292,9 @@ def test_offline_nothing_is_asked_for(
     assert raised.value.weights is weights
     for part in (weights.filename, server.url, str(weights.checksum), str(home / "weights.pt")):
         assert part in str(raised.value)
+    assert "downloads are switched off (NAPARI_ICLSAM_OFFLINE)" in str(raised.value)
+    # the command that has just failed is no remedy
+    assert "run `napari-iclsam models download test`" not in str(raised.value)
     assert server.requests == []
 
 

@@ -10,10 +10,8 @@ import rich.progress as bars
 from rich.console import Console
 from rich.table import Column
 
+from napari_iclsam.commands.progress import WIDTH, shortened
 from napari_iclsam.core.prediction import Progress
-
-_WIDTH = 80
-"""Columns at most: what is longer would wrap in a usual terminal, and be drawn again and again."""
 
 
 class BatchBar:
@@ -49,7 +47,7 @@ class BatchBar:
     def step(self, name: str, step: Progress) -> None:
         """Show a step of a file; each plane of a stack is a part of the file."""
         part = step.done / step.total if step.total > 1 else 0.0
-        self._show(f"{name}: {step.message}", part)
+        self._show(f"{shortened(name)}: {step.message}", part)
 
     def finish(self, name: str) -> None:
         """Count a file that is done."""
@@ -84,7 +82,7 @@ def time_left(seconds: float, share: float) -> str:
 def batch_bar(total: int, console: Console | None = None) -> Iterator[BatchBar]:
     """Show a bar that vanishes when the batch is done, and is not there unless somebody watches."""
     console = console or Console(stderr=True)
-    # Names of files are of any length: the column in the middle takes what is left over, and cuts.
+    # The column in the middle takes what is left over, and cuts.
     middle = Column(ratio=1, no_wrap=True, overflow="ellipsis")
     progress = bars.Progress(
         bars.SpinnerColumn(),
@@ -97,6 +95,6 @@ def batch_bar(total: int, console: Console | None = None) -> Iterator[BatchBar]:
         transient=True,
         disable=not console.is_terminal,
     )
-    console.width = min(console.width, _WIDTH)
+    console.width = min(console.width, WIDTH)
     with progress:
         yield BatchBar(progress, total)

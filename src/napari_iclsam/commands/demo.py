@@ -36,14 +36,8 @@ _PLANES = 16
 _DRAWN = 5
 """Columns of the picture."""
 
-_VIEWER = """
-import sys, napari
-viewer = napari.Viewer()
-viewer.open_sample("napari-iclsam", sys.argv[1])
-viewer.window.add_plugin_dock_widget("napari-iclsam", "ICL-SAM")
-napari.run()
-"""
-"""napari in a process of its own: here nothing of it is imported."""
+_WINDOW = "napari_iclsam._qt.demo_window"
+"""Run in a process of its own: here nothing of napari is imported."""
 
 
 def demo(
@@ -82,7 +76,8 @@ def demo(
     click.echo(f"{seconds:.0f} seconds, models loaded and examples read included.")
     TaskFacts.of(task).say_models()
     click.echo(f"Labels: {labels_path}\nPicture: {picture_path}")
-    _show_viewer(name, headless=headless)
+    if not headless:
+        _show_window(name, labels_path, wanted[len(wanted) // 2])
 
 
 def _wanted(sample: samples.Sample, *, every: bool) -> list[int]:
@@ -189,17 +184,16 @@ def _space(sample: samples.Sample) -> Space:
     return Space("ZYX", sample.spacing, sample.unit, nifti=nifti)
 
 
-def _show_viewer(name: str, *, headless: bool) -> None:
-    """Open napari with the sample and the widget, where that is possible."""
-    if headless:
-        return
+def _show_window(name: str, result: Path, plane: int) -> None:
+    """Open napari with the sample, the result and the widget, where that is possible."""
     if not has_display():
         click.echo("There is no display: napari is not opened.")
     elif importlib.util.find_spec("napari") is None:
         click.echo('napari is not installed: pip install "napari-iclsam[all]" brings it.')
     else:
-        click.echo("Opening napari: press Segment.")
-        subprocess.run([sys.executable, "-c", _VIEWER, name], check=True)  # noqa: S603 (our own program)
+        click.echo(f"Opening napari on plane {plane}: press Segment for the others.")
+        command = [sys.executable, "-m", _WINDOW, name, str(result), str(plane)]
+        subprocess.run(command, check=True)  # noqa: S603 (our own program)
 
 
 def has_display() -> bool:

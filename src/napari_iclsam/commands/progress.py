@@ -8,11 +8,18 @@ from typing import TypeVar
 
 import rich.progress as bars
 from rich.console import Console
+from rich.table import Column
 
 from napari_iclsam.core.prediction import Progress
 from napari_iclsam.weights.transfer import Transfer
 
 T = TypeVar("T")
+
+WIDTH = 80
+"""Columns at most: what is longer would wrap in a usual terminal, and be drawn again and again."""
+
+_NAME_WIDTH = 18
+"""Columns of a name of any length."""
 
 
 def follow(
@@ -21,7 +28,7 @@ def follow(
     on_step: Callable[[Progress], object] | None = None,
 ) -> T:
     """Run steps to their end, show how far they are, and return what they return."""
-    with _bar(bars.MofNCompleteColumn()) as progress:
+    with _bar(bars.MofNCompleteColumn(), bars.TimeElapsedColumn()) as progress:
         task = progress.add_task(title, total=None)
         # A for loop would lose what the steps return.
         while True:
@@ -33,7 +40,7 @@ def follow(
                 on_step(step)
             # A single image has no count worth showing.
             total = step.total if step.total > 1 else None
-            description = f"{title}: {step.message}"
+            description = f"{shortened(title)}: {step.message}"
             progress.update(task, completed=step.done, total=total, description=description)
 
 
@@ -46,7 +53,7 @@ def transfer_bar(title: str) -> Iterator[Callable[[Transfer], None]]:
         task = progress.add_task(title, total=None)
 
         def show(transfer: Transfer) -> None:
-            description = f"{title}: {transfer.stage}"
+            description = f"{shortened(title)}: {transfer.stage}"
             progress.update(
                 task, completed=transfer.done, total=transfer.total, description=description
             )
@@ -54,17 +61,29 @@ def transfer_bar(title: str) -> Iterator[Callable[[Transfer], None]]:
         yield show
 
 
+def shortened(name: str, width: int = _NAME_WIDTH) -> str:
+    """Return a name without its middle if it is long: files of a series differ at their ends."""
+    if len(name) <= width:
+        return name
+    start = (width - 1) // 3
+    end = width - 1 - start
+    return f"{name[:start]}…{name[-end:]}"
+
+
 def _bar(*columns: bars.ProgressColumn) -> bars.Progress:
     """Return a bar that vanishes when it is done, and is not drawn unless somebody watches."""
     # The output may be piped into a file or a program.
     console = Console(stderr=True)
+    console.width = min(console.width, WIDTH)
+    # the description takes what the others leave over, and is cut
+    middle = Column(ratio=1, no_wrap=True, overflow="ellipsis")
     return bars.Progress(
         bars.SpinnerColumn(),
-        bars.TextColumn("{task.description}", markup=False),
-        bars.BarColumn(bar_width=24),
+        bars.TextColumn("{task.description}", markup=False, table_column=middle),
+        bars.BarColumn(bar_width=12),
         *columns,
-        bars.TimeElapsedColumn(),
         console=console,
+        expand=True,
         transient=True,
         disable=not console.is_terminal,
     )

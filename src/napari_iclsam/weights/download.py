@@ -55,6 +55,8 @@ class MissingWeights(FileNotFoundError):
     def __init__(self, weights: Weights) -> None:
         if weights.bundled:
             remedy = "they belong to the package: install napari-iclsam again"
+        elif offline():
+            remedy = f"downloads are switched off ({OFFLINE}); {manual_install(weights)}"
         else:
             command = f"napari-iclsam models download {weights.name}"
             remedy = f"run `{command}`, or install it manually: {manual_install(weights)}"
