@@ -1,20 +1,63 @@
-"""Time a batch of images by one process and by two: python benchmarks/batch.py [COUNT]."""
+"""Time and memory of many images and of a large OME-Zarr: python -m benchmarks.batch.
+
+Each command runs as its user would run it, in a process of its own with an empty cache.
+"""
 
 from __future__ import annotations
 
+import argparse
 import os
 import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+import zarr
 from numpy.typing import NDArray
 from PIL import Image
 
+from benchmarks.large_stack import tube
+
 SIZE = 256
 OPTIONS = ("--models", "starter_sam", "--setting", "cross_validate=false")
+MEGABYTE = 1024  # of what the system counts, kilobytes
+
+
+@dataclass(frozen=True, slots=True)
+class Cost:
+    """What a command took.
+
+    Attributes
+    ----------
+    seconds : float
+        By the clock.
+    processor : float
+        Seconds of all its processes.
+    peak : float
+        Megabytes of its largest process.
+    """
+
+    seconds: float
+    processor: float
+    peak: float
+
+
+def cost_of(*arguments: str, home: str) -> Cost:
+    """Run the command line with an empty cache in a folder of its own."""
+    command = [sys.executable, "-m", "napari_iclsam.cli", *arguments]
+    environment = os.environ | {"NAPARI_ICLSAM_HOME": str(Path(home).absolute())}
+    began = time.perf_counter()
+    process = subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL)  # noqa: S603
+    _, status, usage = os.wait4(process.pid, 0)
+    seconds = time.perf_counter() - began
+    if status:
+        raise SystemExit(f"{' '.join(arguments)} failed with status {status}")
+    return Cost(seconds, usage.ru_utime + usage.ru_stime, usage.ru_maxrss / MEGABYTE)
 
 
 def picture(seed: int) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
@@ -41,35 +84,89 @@ def write_images(count: int) -> None:
             Image.fromarray(image).save(f"images/{seed:03}.png")
 
 
-def seconds_of(jobs: int) -> float:
-    """Run the command with an empty cache, and return the seconds that it took."""
-    command = [sys.executable, "-m", "napari_iclsam.cli", "segment"]
+def supports(name: str) -> Iterator[str]:
+    """Yield the options that name the two examples of a kind."""
     for seed in range(2):
-        command += ["--support", f"example{seed}.png", f"example{seed}_mask.png"]
-    command += ["--query", "images", "--output", f"out{jobs}", "--jobs", str(jobs), *OPTIONS]
-    home = os.environ | {"NAPARI_ICLSAM_HOME": str(Path(f"home{jobs}").absolute())}
-    began = time.perf_counter()
-    subprocess.run(command, check=True, env=home, stdout=subprocess.DEVNULL)  # noqa: S603
-    return time.perf_counter() - began
+        yield from ("--support", f"{name}{seed}.png", f"{name}{seed}_mask.png")
 
 
-def main(count: int) -> None:
+def time_batch(count: int) -> None:
     """Print the time of a batch by one process and by two, and whether the results are equal."""
+    write_images(count)
+    load = os.getloadavg()[0]
+    costs = []
+    for jobs in ("1", "2"):
+        command = ["segment", *supports("example"), "--query", "images", "--output", f"out{jobs}"]
+        costs.append(cost_of(*command, "--jobs", jobs, *OPTIONS, home=f"home{jobs}"))
+    same = 0
+    for result in Path("out1").glob("*_labels.png"):
+        same += result.read_bytes() == (Path("out2") / result.name).read_bytes()
+    one, two = costs
+    print(f"{count} images, load before {load:.1f}; {same} results of 1 and 2 processes equal")
+    for number, cost in enumerate(costs, start=1):
+        print(
+            f"{number} processes: {cost.seconds:.0f} s, {cost.processor:.0f} s of the processor, "
+            f"largest {cost.peak:.0f} MB"
+        )
+    print(f"efficiency by the clock {one.seconds / two.seconds / 2:.2f}, by processor time")
+    print(f"{one.processor / two.processor:.2f} (what both processes do, such as fitting)")
+
+
+def stack_plane(number: int, planes: int, side: int) -> NDArray[np.uint8]:
+    """Draw a plane of the stack: the tube, and noise."""
+    rng = np.random.default_rng(number)
+    values = 100 + 60 * tube(number, planes, side) + rng.normal(0, 12, (side, side))
+    return np.clip(values, 0, 255).astype(np.uint8)
+
+
+def write_stack(planes: int, side: int) -> None:
+    """Write an OME-Zarr of one level, one plane a chunk, and two planes with masks."""
+    group = zarr.open_group("stack.ome.zarr", mode="w", zarr_format=2)
+    shape = (planes, side, side)
+    level = group.create_array("0", shape=shape, chunks=(1, side, side), dtype="uint8")
+    for number in range(planes):
+        level[number] = stack_plane(number, planes, side)
+    scale: Any = {"type": "scale", "scale": [2.0, 0.5, 0.5]}
+    axes: Any = [{"name": name, "type": "space", "unit": "micrometer"} for name in "zyx"]
+    datasets: Any = [{"path": "0", "coordinateTransformations": [scale]}]
+    group.attrs["multiscales"] = [{"version": "0.4", "axes": axes, "datasets": datasets}]
+    for seed, share in enumerate((0.4, 0.6)):
+        number = round(planes * share)
+        mask = tube(number, planes, side).astype(np.uint8)
+        Image.fromarray(stack_plane(number, planes, side)).save(f"plane{seed}.png")
+        Image.fromarray(mask).save(f"plane{seed}_mask.png")
+
+
+def weigh_stack(planes: int, side: int) -> None:
+    """Print the memory of a stack beside that of one of its planes."""
+    write_stack(planes, side)
+    for query, output in (("plane0.png", "one.png"), ("stack.ome.zarr", "found.ome.zarr")):
+        command = ["segment", *supports("plane"), "--query", query, "--output", output]
+        cost = cost_of(*command, *OPTIONS, home=f"home_of_{query}")
+        print(
+            f"{query} ({planes} planes of {side} x {side}): peak {cost.peak:.0f} MB, "
+            f"{cost.seconds:.0f} s, {cost.processor:.0f} s of the processor",
+            flush=True,
+        )
+
+
+def main() -> None:
+    """Run both in a temporary folder."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--images", type=int, default=60, help="0 for none")
+    parser.add_argument("--planes", type=int, default=100, help="of the stack; 0 for none")
+    parser.add_argument("--side", type=int, default=2048, help="of its planes, in pixels")
+    options = parser.parse_args()
     path = [str(Path(entry).absolute()) for entry in sys.path if entry]
-    os.environ["PYTHONPATH"] = os.pathsep.join(path)
+    os.environ["PYTHONPATH"] = os.pathsep.join([str(Path.cwd()), *path])
     with tempfile.TemporaryDirectory() as folder:
         os.chdir(folder)
-        write_images(count)
-        load = os.getloadavg()[0]
-        one = seconds_of(1)
-        two = seconds_of(2)
-        same = 0
-        for result in Path("out1").glob("*_labels.png"):
-            same += result.read_bytes() == (Path("out2") / result.name).read_bytes()
+        if options.images:
+            time_batch(options.images)
+        if options.planes:
+            weigh_stack(options.planes, options.side)
         os.chdir("/")
-    print(f"{count} images: {one:.0f} s by 1 process, {two:.0f} s by 2, {one / two:.2f} times as")
-    print(f"fast, efficiency {one / two / 2:.2f}; {same} results equal; load before {load:.1f}")
 
 
 if __name__ == "__main__":
-    main(int(sys.argv[1]) if len(sys.argv) > 1 else 60)
+    main()

@@ -18,6 +18,7 @@ import tifffile
 from distributed import Client, LocalCluster
 from PIL import Image
 
+from napari_iclsam.cluster.calls import Answer, Calls
 from napari_iclsam.commands import file_run
 from tests.commands.conftest import PAIRS, QUICK, Ran, is_one_error, picture
 
@@ -103,6 +104,32 @@ def test_a_full_disk_of_a_worker_ends_the_run_and_names_the_file(
     assert kept.startswith("Done before that, and kept: out/")
     assert error.startswith("Error: out/long_labels.tif: No space left on device")
     assert "1 segmented, 3 kept, 1 failed" in run(*arguments, *QUICK, "--resume").out
+
+
+def test_ctrl_c_keeps_what_is_complete_and_is_resumed(
+    run: Callable[..., Ran], images: Path, threads: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    original = Calls.answers
+
+    def answers(self: Calls[Any]) -> Iterator[Answer[Any]]:
+        for answer in original(self):
+            yield answer
+            if any(Path("out").glob("*_labels.*")):
+                raise KeyboardInterrupt
+
+    queries = ("--query", "images/1.png", "--query", "images/2.png", "--query", "q.png")
+    arguments = ("segment", *PAIRS, *queries, "--output", "out", "--scheduler", threads)
+    with monkeypatch.context() as patch:
+        patch.setattr(Calls, "answers", answers)
+        ran = run(*arguments, *QUICK)
+    assert (ran.status, ran.out) == (130, "")
+    assert "Done before that, and kept: out/" in ran.err
+    assert "--resume goes on from here" in ran.err
+    kept = results("out")
+    assert kept
+    ran = run(*arguments, *QUICK, "--resume")
+    assert f"{len(kept)} kept" in ran.out
+    assert len(results("out")) == 3
 
 
 def test_a_scheduler_that_is_not_there_is_one_line(run: Callable[..., Ran], folder: Path) -> None:

@@ -208,24 +208,22 @@ def test_a_segmentation_is_written_and_read_by_place(tmp_path: Path) -> None:
         read_image(tmp_path / "seg.dcm")
 
 
-def test_segments_that_overlap_are_refused(tmp_path: Path) -> None:
+def save_segmentation(path: Path, folder: Path, pixels: NDArray[Any], kind: str) -> Path:
+    """Write a segmentation of a series by highdicom, of segments 1 and 2 or fewer."""
     hd = pytest.importorskip("highdicom")
     import pydicom
 
     from napari_iclsam.files import dicom_seg
 
-    folder = series(tmp_path / "scan")
-    masks = np.zeros((*SHAPE, 2), np.uint8)
-    masks[2, 1:4, 1:4, 0] = 1
-    masks[2, 2:5, 2:5, 1] = 1
+    count = pixels.shape[-1] if pixels.ndim == 4 else 1
     files = read_image(folder).space.dicom
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", UserWarning)
         dataset = hd.seg.Segmentation(
             source_images=[pydicom.dcmread(file) for file in files],
-            pixel_array=masks,
-            segmentation_type="BINARY",
-            segment_descriptions=dicom_seg._descriptions(hd, [1, 2], {}),
+            pixel_array=pixels,
+            segmentation_type=kind,
+            segment_descriptions=dicom_seg._descriptions(hd, range(1, count + 1), {}),
             series_instance_uid=hd.UID(),
             series_number=2,
             sop_instance_uid=hd.UID(),
@@ -235,7 +233,36 @@ def test_segments_that_overlap_are_refused(tmp_path: Path) -> None:
             software_versions="1",
             device_serial_number="1",
         )
-    dataset.save_as(tmp_path / "seg.dcm")
+    dataset.save_as(path)
+    return path
+
+
+@pytest.mark.parametrize("kind", ["BINARY", "LABELMAP", "FRACTIONAL"])
+def test_segmentations_of_other_programs_are_read_by_place(tmp_path: Path, kind: str) -> None:
+    folder = series(tmp_path / "scan")
+    mask = np.zeros(SHAPE, np.float32 if kind == "FRACTIONAL" else np.uint8)
+    mask[2, 1:3, 2:5] = 1
+    path = save_segmentation(tmp_path / "seg.dcm", folder, mask, kind)
+    labels = read_pair(folder, path).labels
+    assert (labels.array == mask).all()
+    assert list(labels.styles) == [1]
+
+
+def test_fractions_of_a_segmentation_are_refused(tmp_path: Path) -> None:
+    folder = series(tmp_path / "scan")
+    shares = np.zeros(SHAPE, np.float32)
+    shares[2, 1:3, 2:5] = 0.5
+    save_segmentation(tmp_path / "seg.dcm", folder, shares, "FRACTIONAL")
+    with pytest.raises(ValueError, match="cannot be one label image"):
+        read_labels(tmp_path / "seg.dcm")
+
+
+def test_segments_that_overlap_are_refused(tmp_path: Path) -> None:
+    folder = series(tmp_path / "scan")
+    masks = np.zeros((*SHAPE, 2), np.uint8)
+    masks[2, 1:4, 1:4, 0] = 1
+    masks[2, 2:5, 2:5, 1] = 1
+    save_segmentation(tmp_path / "seg.dcm", folder, masks, "BINARY")
     with pytest.raises(ValueError, match="cannot be one label image"):
         read_labels(tmp_path / "seg.dcm")
 

@@ -376,3 +376,17 @@ def test_ome_results_say_their_pixel_size_to_programs_that_read_no_ome(tmp_path:
     assert across[0] / across[1] == pytest.approx(40_000)
     assert down[0] / down[1] == pytest.approx(20_000)
     assert read_labels(tmp_path / "l.ome.tif").space.spacing == (3.0, 0.5, 0.25)
+
+
+def test_a_pyramid_is_read_at_full_size_with_the_sizes_of_its_ome_xml(tmp_path: Path) -> None:
+    path = tmp_path / "a.ome.tif"
+    pixels = np.arange(3 * 64 * 64, dtype=np.uint16).reshape(3, 64, 64)
+    sizes = {"PhysicalSizeZ": 2.0, "PhysicalSizeY": 0.5, "PhysicalSizeX": 0.5}
+    options: dict[str, Any] = {"photometric": "minisblack", "tile": (16, 16)}
+    with tifffile.TiffWriter(path) as writer:
+        writer.write(pixels, subifds=1, metadata={"axes": "ZYX", **sizes}, **options)
+        writer.write(pixels[:, ::2, ::2], subfiletype=1, **options)
+    file = read_image(path)
+    assert (file.array == pixels).all()
+    assert file.space.spacing == (2.0, 0.5, 0.5)
+    assert file.space.unit == "µm"

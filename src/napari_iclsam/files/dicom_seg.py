@@ -36,7 +36,7 @@ def read_segmentation(path: Path, file: Path) -> ImageFile:
     dataset = seg.segread(file)
     try:
         volume = dataset.get_volume(combine_segments=True)
-    except RuntimeError as error:
+    except (RuntimeError, ValueError) as error:
         raise ValueError(f"its segments cannot be one label image: {error}") from error
     if volume is None:
         raise ValueError("its planes are not one evenly spaced volume")
@@ -47,7 +47,9 @@ def read_segmentation(path: Path, file: Path) -> ImageFile:
     space = Space("ZYX", spacing, "mm", nifti=nifti_of(affine, array.shape[::-1]))
     styles = {}
     for segment in dataset.SegmentSequence:
-        styles[int(segment.SegmentNumber)] = LabelStyle(str(segment.SegmentLabel))
+        # Label maps describe their background, too.
+        if int(segment.SegmentNumber):
+            styles[int(segment.SegmentNumber)] = LabelStyle(str(segment.SegmentLabel))
     return ImageFile(path, array, color=False, space=space, storage=Storage(partial=True),
                      styles=styles)  # fmt: skip
 
