@@ -304,8 +304,8 @@ destination_options = joined_options(
 
 def reading_of(options: dict[str, Any]) -> Reading:
     """Take out of the options of a command what says how files are to be read."""
-    from napari_iclsam.commands.grey_scale import Window
     from napari_iclsam.commands.inputs import Reading
+    from napari_iclsam.core.images.windows import Window
 
     # Taken out, so that what is left over are the options of the model.
     window = options.pop("window")

@@ -28,6 +28,7 @@ OF_AUTO_MODE: dict[str, Any] = {
     "cross_validate": False,
 }
 DECIDED_BY_MODE = {
+    "shared_scale": (True, False),
     "antialias": (True, False),
     "rescale_query": (True, False),
     "input_size": ("by detail", "nearest"),

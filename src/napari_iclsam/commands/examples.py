@@ -10,7 +10,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_iclsam.commands.grey_scale import Window, ct_window, with_window
 from napari_iclsam.commands.inputs import Axis, Reading
 from napari_iclsam.commands.placement import Placement, Planes, place
 from napari_iclsam.commands.region_examples import LabelledPlane, RegionExample, regions_of
@@ -19,6 +18,7 @@ from napari_iclsam.core.images.intensity import check_image
 from napari_iclsam.core.images.regions import LabelledRegion, RegionLabels, check_agreement
 from napari_iclsam.core.images.support import LabelStyle, SupportSet
 from napari_iclsam.core.images.unknown import UNKNOWN
+from napari_iclsam.core.images.windows import Window, ct_window, with_window
 from napari_iclsam.core.objects.instances import Separation, learn_separation
 from napari_iclsam.core.task_file import Origin, SavedTask
 from napari_iclsam.core.volume.intensity import GreyScale, estimate_grey_scale, sampled_planes

@@ -8,8 +8,8 @@ from typing import Any
 
 import click
 
-from napari_iclsam.commands.grey_scale import Window
 from napari_iclsam.core.images.regions import LabelledRegion
+from napari_iclsam.core.images.windows import Window
 from napari_iclsam.core.settings import RENAMED, Description, Settings, describe
 from napari_iclsam.files.orientation import WORLD_AXES
 from napari_iclsam.files.part import Part

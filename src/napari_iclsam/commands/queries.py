@@ -11,11 +11,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_iclsam.commands.examples import ReadExamples
-from napari_iclsam.commands.grey_scale import Window, Windowed, ct_window
 from napari_iclsam.commands.inputs import Reading
 from napari_iclsam.commands.placement import Placement, Planes, place
 from napari_iclsam.core.images.intensity import check_contrast, check_image
 from napari_iclsam.core.images.planes import ArrayLike
+from napari_iclsam.core.images.windows import Window, Windowed, ct_window
 from napari_iclsam.files import AnyLabels, ImageFile, LabelPlanes, Space, as_stack, read_image
 
 D = TypeVar("D", bound=np.generic)

@@ -10,9 +10,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_iclsam.commands.grey_scale import ct_window
 from napari_iclsam.core.images.intensity import to_8bit
 from napari_iclsam.core.images.regions import LabelledRegion, RegionLabels, cut_labels
+from napari_iclsam.core.images.windows import ct_window
 from napari_iclsam.files.label_sets import NamedLabels
 
 

@@ -12,7 +12,6 @@ from torch import Tensor
 from napari_iclsam.core.encoder.examples import Examples
 from napari_iclsam.core.fusion.label_maps import by_label, decided, label_map
 from napari_iclsam.core.images.geometry import resize
-from napari_iclsam.core.images.intensity import to_rgb8
 from napari_iclsam.core.in_context.coarse_to_fine import EncodedSupport, preview
 from napari_iclsam.core.in_context.runner import InContextRunner
 from napari_iclsam.core.inference import StageTimer
@@ -36,7 +35,7 @@ def preview_steps(
     timer = StageTimer()
     yield Progress("icl", "Segmenting a preview", 0, count)
     with timer.stage("icl"):
-        encoded, probabilities = preview(runner, examples, to_rgb8(image))
+        encoded, probabilities = preview(runner, examples, examples.seen(image))
     shown = resize(probabilities, (image.shape[0], image.shape[1]))
     prediction = _prediction(examples.support.ids, shown, timer, provenance)
     yield Progress("done", "A preview is done", 0, count, prediction=prediction)

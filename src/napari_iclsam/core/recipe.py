@@ -18,6 +18,9 @@ class Recipe:
     Made by `resolve`; the text of each field is its row in the documentation.
     """
 
+    shared_scale: Annotated[
+        bool, "Scale the grey values of CT images alike, as all are in Hounsfield units."
+    ]
     antialias: Annotated[
         bool, "Smooth an image before it is made smaller for the in-context model."
     ]
@@ -65,6 +68,7 @@ class Recipe:
 
 
 PAPER = Recipe(
+    shared_scale=False,
     antialias=False,
     rescale_query=False,
     input_size="nearest",
@@ -84,6 +88,7 @@ PAPER = Recipe(
 """Step by step as published (Hu et al. 2024)."""
 
 AUTO = Recipe(
+    shared_scale=True,
     antialias=True,
     rescale_query=True,
     input_size="by detail",

@@ -18,7 +18,7 @@ from napari_iclsam.core.encoder.embedding import EmbeddedImage
 from napari_iclsam.core.fitted_fusion import FittedFusion
 from napari_iclsam.core.fused_prediction import SegmentedImage, prediction_of
 from napari_iclsam.core.fusion.weights import FusionWeights
-from napari_iclsam.core.images.intensity import check_contrast, check_image, to_rgb8
+from napari_iclsam.core.images.intensity import check_contrast, check_image
 from napari_iclsam.core.images.planes import (
     ArrayLike,
     PlaneError,
@@ -191,7 +191,7 @@ class Task:
         write_task(SavedTask.of(self.support, self.settings, self.provenance), path)
 
     def _steps(self, image: NDArray[Any]) -> Generator[Progress, None, Prediction]:
-        return (yield from self._tiles.steps(to_rgb8(image)))
+        return (yield from self._tiles.steps(self.context.examples.seen(image)))
 
     @property
     def _tiles(self) -> TileSegmenter:
@@ -209,6 +209,7 @@ class Task:
     def _stack_steps(
         self, volume: ArrayLike, axis: int, wanted: tuple[int, ...]
     ) -> Generator[Progress, None, None]:
+        volume = self.context.examples.seen_stack(volume, axis, wanted)
         shape = tuple(size for number, size in enumerate(volume.shape[:3]) if number != axis)
         if self._tiles.tile_shape((shape[0], shape[1])) is not None:
             yield from self._tiled_stack_steps(volume, axis, wanted)

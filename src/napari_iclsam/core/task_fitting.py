@@ -13,7 +13,6 @@ from napari_iclsam.core.encoder.examples import Examples
 from napari_iclsam.core.fitted_fusion import default_fusion
 from napari_iclsam.core.fitting import draw_pixels, embed_steps, fusion_steps
 from napari_iclsam.core.fusion.weights import FusionWeights
-from napari_iclsam.core.images.intensity import to_rgb8
 from napari_iclsam.core.images.support import SupportSet
 from napari_iclsam.core.in_context.fine_tuning import can_fine_tune, fine_tune
 from napari_iclsam.core.inference import StageTimer
@@ -52,7 +51,7 @@ class TaskFitting:
         runners = self.runners
         recipe = runners.recipe
         provenance = provenance_of(self.networks, recipe, self.settings, support)
-        images = Examples(support, tuple(to_rgb8(image) for image in support.images))
+        images = Examples.of(support, shared_scale=recipe.shared_scale)
         encoded = None
         if preview_image is not None:
             shown = preview_steps(runners.in_context, images, preview_image, provenance)

@@ -100,6 +100,12 @@ def test_padding_outside_the_field_of_view_does_not_decide_the_contrast(padding:
     assert (as_rgb8(padded)[~seen] == (0 if padding < 0 else 255)).all()
 
 
+def test_a_crop_that_holds_one_corner_of_the_padding_is_seen_as_the_whole_is() -> None:
+    image, seen = body_in_a_circle()
+    crop = np.where(seen, image, -2000)[:60, :60]
+    assert (in_field_of_view(crop) == seen[:60, :60]).all()
+
+
 def test_padding_within_padding_is_found_too() -> None:
     image, seen = body_in_a_circle()
     padded = np.where(seen, image, -2000)

@@ -11,9 +11,9 @@ from numpy.typing import NDArray
 
 from napari_iclsam._qt.run.request import Pair
 from napari_iclsam._qt.viewer.slice_stacks import SliceStack
-from napari_iclsam.commands.grey_scale import Window
 from napari_iclsam.core.images.intensity import check_image
 from napari_iclsam.core.images.planes import ArrayLike
+from napari_iclsam.core.images.windows import Window
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -4,13 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from napari_iclsam.core.encoder.embedding import EmbeddedImage, Embedding
+from napari_iclsam.core.images.intensity import to_rgb8
+from napari_iclsam.core.images.planes import ArrayLike
 from napari_iclsam.core.images.support import SupportSet
 from napari_iclsam.core.images.unknown import has_unknown, without_unknown
+from napari_iclsam.core.images.windows import Window, ct_window, in_window, stack_in_window
 
 Masks = list[NDArray[np.bool_]]
 """Of one label, (H, W) each, pair by pair."""
@@ -26,23 +30,49 @@ class Examples:
     images : tuple of ndarray, (H, W, 3), uint8
     embeddings : tuple of tuple of Embedding
         Of each pair, one a promptable model. Empty where none are needed.
+    window : Window, optional
+        The one scale of grey values of images that are CT. It is that of queries in Hounsfield
+        units, too.
     """
 
     support: SupportSet
     images: tuple[NDArray[np.uint8], ...]
     embeddings: tuple[tuple[Embedding, ...], ...] = ()
+    window: Window | None = None
+
+    @classmethod
+    def of(cls, support: SupportSet, *, shared_scale: bool) -> Examples:
+        """Return a support set with its images in 8 bits; embeddings come later.
+
+        Parameters
+        ----------
+        support : SupportSet
+        shared_scale : bool
+            Whether images that are CT are seen on one scale.
+        """
+        window = ct_window(support.images) if shared_scale else None
+        images = tuple(to_rgb8(in_window(image, window)) for image in support.images)
+        return cls(support, images, window=window)
 
     def __len__(self) -> int:
         return len(self.support)
 
     def subset(self, pairs: Sequence[int]) -> Examples:
         """Return some of the pairs."""
-        return Examples(
-            self.support.subset(pairs),
-            tuple(self.images[pair] for pair in pairs),
-            # before anything is embedded, as for a preview, there are none to choose from
-            tuple(self.embeddings[pair] for pair in pairs) if self.embeddings else (),
+        # before anything is embedded, as for a preview, there are none to choose from
+        embeddings = tuple(self.embeddings[pair] for pair in pairs) if self.embeddings else ()
+        images = tuple(self.images[pair] for pair in pairs)
+        return replace(
+            self, support=self.support.subset(pairs), images=images, embeddings=embeddings
         )
+
+    def seen(self, image: NDArray[Any]) -> NDArray[np.uint8]:
+        """Return a query as the models see it, (H, W, 3)."""
+        return to_rgb8(in_window(image, self.window))
+
+    def seen_stack(self, volume: ArrayLike, axis: int, planes: Sequence[int]) -> ArrayLike:
+        """Return a stack of queries on the scale of the examples, if some planes are like them."""
+        return stack_in_window(volume, axis, planes, self.window)
 
     def of_expert(self, expert: int) -> tuple[Embedding, ...]:
         """Return the embedding of each pair by one promptable model."""

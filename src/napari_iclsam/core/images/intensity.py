@@ -147,13 +147,12 @@ def _padding(image: NDArray[Any], seen: NDArray[np.bool_]) -> NDArray[np.bool_] 
 def _surrounds(
     padding: NDArray[np.bool_], rest: NDArray[np.bool_], seen: NDArray[np.bool_]
 ) -> bool:
-    """Tell whether padding fills two corners or more, around a field without dents and holes."""
+    """Tell whether padding fills a corner or more, around a field without dents and holes."""
     rows = np.flatnonzero(seen.any(axis=1))
     columns = np.flatnonzero(seen.any(axis=0))
-    # two suffice: a part that reaches three borders leaves no more
+    # one suffices: a crop out of a round field of view holds no more
     ends = [0, -1]
-    corners = padding[np.ix_(rows[ends], columns[ends])]
-    if corners.sum() < 2:
+    if not padding[np.ix_(rows[ends], columns[ends])].any():
         return False
     # not all of it, since dark pixels inside may have the value of the padding
     return all(rest.sum() >= _FILLED * _spanned(along) for along in (rest, rest.T))

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_iclsam.core.images.intensity import CLIPPED, in_field_of_view
-from napari_iclsam.core.images.planes import ArrayLike
+from napari_iclsam.core.images.intensity import CLIPPED, check_image, in_field_of_view
+from napari_iclsam.core.images.planes import ArrayLike, plane
 from napari_iclsam.core.images.support import SupportSet
+from napari_iclsam.core.steps import evenly_spaced
 
 _AIR = (-1100, -200)
 """Hounsfield units that the darkest percent of a CT lies between: air, lung, a mixture with fat."""
@@ -20,6 +22,9 @@ _DENSE = (50, 6000)
 """Hounsfield units that its brightest percent lies between: muscle, bone, metal."""
 
 _HIGHEST_8BIT = 255
+
+_LOOKED_AT = 5
+"""Planes of a stack that tell whether it is CT."""
 
 _STEP = 4
 """Every so many pixels are looked at along each side."""
@@ -35,8 +40,7 @@ class Window:
     def __post_init__(self) -> None:
         if not self.low < self.high:
             raise ValueError(
-                f"--window takes a lower and a higher grey value; got {self.low:g} and "
-                f"{self.high:g}."
+                f"A window has a lower and a higher grey value; got {self.low:g} and {self.high:g}."
             )
 
     def suits(self, image: NDArray[Any]) -> bool:
@@ -70,8 +74,15 @@ class Windowed:
         return np.dtype(np.uint8)
 
     def __getitem__(self, key: Any) -> NDArray[np.uint8]:
-        """Read and scale a part."""
-        return self.window.apply(np.asarray(self.volume[key]))
+        """Read and scale a part.
+
+        Raises
+        ------
+        ValueError
+            If it is a plane with values that are not finite: scaling would make grey ones of them.
+        """
+        part = np.asarray(self.volume[key])
+        return self.window.apply(check_image(part) if part.ndim == 2 else part)
 
 
 def ct_window(images: Sequence[NDArray[Any]]) -> Window | None:
@@ -104,6 +115,27 @@ def with_window(support: SupportSet, window: Window) -> SupportSet:
     for image in support.images:
         images.append(window.apply(image) if window.suits(image) else image)
     return support.with_images(images)
+
+
+def in_window(image: NDArray[Any], window: Window | None) -> NDArray[Any]:
+    """Return an image on the scale of others, if it is CT as they are; else as it is."""
+    if window is None or ct_window([image]) is None:
+        return image
+    return window.apply(image)
+
+
+def stack_in_window(
+    volume: ArrayLike, axis: int, numbers: Sequence[int], window: Window | None
+) -> ArrayLike:
+    """Return a stack on the scale of others, if some of its planes are CT as they are."""
+    if window is None:
+        return volume
+    chosen = [numbers[place] for place in evenly_spaced(len(numbers), _LOOKED_AT)]
+    # A plane that cannot be read, or is damaged, is said when its turn comes.
+    with suppress(ValueError, TypeError, OSError, RuntimeError):
+        if ct_window([plane(volume, axis, number) for number in chosen]) is not None:
+            return Windowed(volume, window)
+    return volume
 
 
 def _values(images: Sequence[NDArray[Any]]) -> NDArray[Any] | None:

@@ -7,7 +7,7 @@ import pytest
 from numpy.typing import NDArray
 
 from napari_iclsam import SupportSet
-from napari_iclsam.commands.grey_scale import Window, ct_window, with_window
+from napari_iclsam.core.images.windows import Window, ct_window, in_window, with_window
 
 ROWS, COLUMNS = np.indices((96, 96)) - 47.5
 RADIUS = np.hypot(ROWS, COLUMNS)
@@ -69,3 +69,13 @@ def test_a_window_within_8_bits_is_one_of_8_bit_images_too() -> None:
     image = np.linspace(0, 255, 96 * 96).reshape(96, 96).astype(np.uint8)
     support = with_window(SupportSet.of([image], [labels]), Window(50, 200))
     assert (support.images[0] == Window(50, 200).apply(image)).all()
+
+
+def test_ct_beside_ct_has_the_scale_of_the_others_and_anything_else_its_own() -> None:
+    window = ct_window([ct()])
+    assert window is not None
+    metal = ct(bone=2500)
+    assert (in_window(metal, window) == window.apply(metal)).all()
+    for other in (ct().clip(-60, 200), window.apply(ct())):
+        assert in_window(other, window) is other
+    assert in_window(metal, None) is metal
