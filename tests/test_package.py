@@ -16,6 +16,8 @@ from pathlib import Path
 import pytest
 
 import napari_iclsam
+from napari_iclsam.weights.catalogue import CATALOGUE
+from scripts.notice import notice
 
 ROOT = Path(__file__).resolve().parent.parent
 PYPROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
@@ -96,7 +98,7 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
     ignored = shutil.ignore_patterns("__pycache__", "_version.py")
     shutil.copytree(ROOT / "src", copy / "src", ignore=ignored)
     shutil.copytree(ROOT / "training", copy / "training", ignore=ignored)
-    for name in ("pyproject.toml", "README.md", "LICENSE", ".gitignore"):
+    for name in ("pyproject.toml", "README.md", "LICENSE", "NOTICE", ".gitignore"):
         shutil.copy(ROOT / name, copy / name)
     command = [
         sys.executable,
@@ -146,6 +148,24 @@ def test_the_wheel_says_its_version_license_and_framework(wheel: Path) -> None:
     assert metadata["License-Expression"] == "BSD-3-Clause AND CC-BY-SA-4.0 AND Apache-2.0"
     assert "Framework :: napari" in metadata.get_all("Classifier", [])
     assert metadata.get_payload()
+    assert "License-File: NOTICE" in str(metadata)
+
+
+def test_the_notice_names_the_license_of_all_weights() -> None:
+    written = (ROOT / "NOTICE").read_text(encoding="utf-8")
+    assert written == notice(), "python scripts/notice.py > NOTICE"
+    for weights in CATALOGUE.values():
+        assert weights.name in written
+        assert weights.license_url in written
+
+
+def test_the_wheel_is_smaller_than_forty_megabytes(wheel: Path) -> None:
+    """PyPI takes 100 MB; what grows beyond this was added by mistake."""
+    sizes = {info.filename: info.file_size for info in zipfile.ZipFile(wheel).infolist()}
+    assert sum(sizes.values()) < 45e6
+    code = sum(size for name, size in sizes.items() if not name.endswith(".safetensors"))
+    assert code < 2.5e6
+    assert wheel.stat().st_size < 40e6
 
 
 def test_the_bundled_weights_fit_a_small_package(wheel: Path) -> None:

@@ -52,7 +52,7 @@ def drop(dock: Dock, paths: list[Path]) -> None:
 def test_each_row_shows_image_and_labels(filled: Dock) -> None:
     table = filled.widget.examples.table
     assert table.count() == 3
-    assert table.item(0).text() == "scan, axis 0 1 · 40 × 48\n1 shell, 2 core"
+    assert table.item(0).text() == "scan, slice 1 · 40 × 48\n1 shell, 2 core"
     picture = table.item(0).icon().pixmap(56, 56).toImage()
     middle, corner = picture.pixelColor(28, 28), picture.pixelColor(2, 14)
     assert middle != corner
@@ -61,7 +61,7 @@ def test_each_row_shows_image_and_labels(filled: Dock) -> None:
 
 def test_unticked_examples_are_not_used(filled: Dock) -> None:
     filled.widget.examples.table.item(1).setCheckState(Qt.CheckState.Unchecked)
-    assert titles(filled) == ["scan, axis 0 1", "scan, axis 0 4"]
+    assert titles(filled) == ["scan, slice 1", "scan, slice 4"]
     assert "4 slices" in filled.widget.bar.segment.toolTip()
     filled.segment()
     assert filled.result().metadata["napari_iclsam"]["examples"] == 2
@@ -80,21 +80,21 @@ def test_a_removed_example_does_not_come_back_by_itself(filled: Dock) -> None:
     form.buttons.remove.click()
     filled.viewer.layers["painted"].paint((5, 20, 20), 1)
     filled.settle()
-    assert titles(filled) == ["scan, axis 0 2", "scan, axis 0 4", "scan, axis 0 5"]
+    assert titles(filled) == ["scan, slice 2", "scan, slice 4", "scan, slice 5"]
 
 
 def test_the_slice_on_screen_is_added_by_hand(filled: Dock) -> None:
     filled.viewer.dims.set_current_step(0, 3)
     filled.widget.examples.buttons.add.click()
     filled.settle()
-    assert titles(filled)[-1] == "scan, axis 0 3"
+    assert titles(filled)[-1] == "scan, slice 3"
 
 
 def test_a_slice_without_labels_is_declared_empty(filled: Dock) -> None:
     filled.viewer.dims.set_current_step(0, 3)
     filled.widget.examples.buttons.nothing.click()
     filled.settle()
-    assert titles(filled)[-1] == "scan, axis 0 3"
+    assert titles(filled)[-1] == "scan, slice 3"
     filled.segment()
     assert filled.result().metadata["napari_iclsam"]["examples"] == 4
 
@@ -104,7 +104,7 @@ def test_a_slice_with_labels_is_not_declared_empty(filled: Dock, capture: list[s
     filled.viewer.dims.set_current_step(0, 2)
     filled.widget.examples.buttons.nothing.click()
     assert titles(filled) == before
-    assert "axis 0 2 holds labels" in capture[-1]
+    assert "slice 2 holds labels" in capture[-1]
     assert "Erase them" in capture[-1]
 
 
@@ -112,9 +112,9 @@ def test_the_order_can_be_changed(filled: Dock) -> None:
     form = filled.widget.examples
     form.table.setCurrentRow(2)
     form.buttons.up.click()
-    assert titles(filled) == ["scan, axis 0 1", "scan, axis 0 4", "scan, axis 0 2"]
+    assert titles(filled) == ["scan, slice 1", "scan, slice 4", "scan, slice 2"]
     form.buttons.down.click()
-    assert titles(filled) == ["scan, axis 0 1", "scan, axis 0 2", "scan, axis 0 4"]
+    assert titles(filled) == ["scan, slice 1", "scan, slice 2", "scan, slice 4"]
 
 
 def test_a_double_click_goes_to_the_slice(filled: Dock) -> None:
@@ -270,4 +270,4 @@ def test_the_user_may_choose_other_labels(dock: Dock) -> None:
     combo.setCurrentText("two")
     combo.activated.emit(combo.currentIndex())
     dock.settle()
-    assert titles(dock) == ["scan, axis 0 1", "scan, axis 0 2"]
+    assert titles(dock) == ["scan, slice 1", "scan, slice 2"]

@@ -105,7 +105,7 @@ def test_an_example_far_smaller_than_the_others_is_said(dock: Dock) -> None:
     painted = some((labels > 0).astype(np.uint8), 2, 3, 4)
     painted[4] = 0
     painted[4, 4:9, 4:9] = 1
-    assert "axis 0 4: label 1 covers 25 pixels" in summary_of(dock, painted)
+    assert "slice 4: label 1 covers 25 pixels" in summary_of(dock, painted)
 
 
 def test_masks_of_1_and_of_255_are_one_object() -> None:

@@ -116,6 +116,8 @@ def test_maps_of_each_label_are_shown_on_request(filled: Dock) -> None:
         for plane in (0, 1, 3, 5):
             assert (probability[plane][result.data[plane] == number] >= 0.5).all()
     for title in titles:
+        # it would cover the image
+        assert not layers[title].visible
         np.testing.assert_allclose(layers[title].scale, SPACE["scale"])
         assert layers[title].units == result.units
         assert layers[title].axis_labels == result.axis_labels

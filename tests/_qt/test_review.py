@@ -58,7 +58,7 @@ def test_slices_come_up_once_each_the_most_doubtful_first(filled: Dock) -> None:
         return max(needs.get(position, 0.0), 1 - estimates[position])
 
     wanted = sorted(estimates, key=doubt, reverse=True)
-    assert f"Check slice {wanted[0][0]}: " in filled.widget.bar.check.text()
+    assert f"Check z {wanted[0][0]}: " in filled.widget.bar.check.text()
     assert [(press(filled),) for _ in wanted] == wanted
     assert not filled.widget.bar.check.isEnabled()
     assert filled.viewer.layers.selection.active.name == filled.result().name
@@ -70,7 +70,7 @@ def item(estimate: float | None, need: float) -> ReviewItem:
 
 
 def test_a_slice_says_why_it_is_to_be_checked() -> None:
-    assert item(0.62, 0.1).reason == "Dice about 0.62"
+    assert item(0.62, 0.1).reason == "overlap about 0.62"
     assert item(0.95, 0.5).reason == "unlike its neighbors"
     assert item(None, 0.5).reason == "is nothing there?"
 

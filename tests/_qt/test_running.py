@@ -52,7 +52,7 @@ def test_what_is_painted_while_it_runs_stays(
     gate.let(100)
     dock.finish()
     np.testing.assert_array_equal(result.data[6], painted)
-    assert dock.widget.bar.message.text().endswith("Kept as you corrected them: 1.")
+    assert dock.widget.bar.message.text().count("Kept as you corrected them: 1.") == 1
 
 
 def test_segmenting_again_supersedes_the_run(dock: Dock, gate: Gate, qtbot: Any) -> None:
@@ -225,3 +225,55 @@ def test_a_preview_shows_at_once_and_replaces_no_result(dock: Dock, networks: Ne
     dock.segment()
     assert previews.pop()[1][where, 0, 0] == 9
     assert dock.result().data[where, 0, 0] != 9
+
+
+def test_a_program_starts_a_run_on_slices_and_waits_for_its_result(dock: Dock) -> None:
+    image, labels = stack(planes=6)
+    scan = dock.viewer.add_image(image, name="scan")
+    dock.viewer.add_image(image[::-1], name="another")
+    painted = dock.viewer.add_labels(some(labels, 2), name="painted")
+    run = dock.widget.start_run(scan, painted, slices=range(3, 5))
+    assert run.summary is None
+    result = run.wait(120)
+    assert result.name == "scan [ICL-SAM]"
+    assert run.is_done
+    assert run.summary is not None
+    assert run.summary.slices == 2
+    assert np.flatnonzero(result.data.any(axis=(1, 2))).tolist() == [3, 4]
+    # at once: it is over
+    assert run.wait() is result
+
+
+@pytest.mark.parametrize("slices", [range(4, 9), range(0, 6, 2), range(3, 3), range(-1, 2)])
+def test_a_program_is_told_which_slices_there_are(dock: Dock, slices: range) -> None:
+    image, labels = stack(planes=6)
+    scan = dock.viewer.add_image(image, name="scan")
+    painted = dock.viewer.add_labels(some(labels, 2), name="painted")
+    with pytest.raises(ValueError, match=r"within range\(0, 6\); got range"):
+        dock.widget.start_run(scan, painted, slices=slices)
+
+
+def test_a_program_is_told_why_nothing_can_be_segmented(dock: Dock) -> None:
+    scan = dock.viewer.add_image(np.zeros((4, 8, 8)), name="scan")
+    empty = dock.viewer.add_labels(np.zeros((4, 8, 8), np.uint8), name="painted")
+    with pytest.raises(ValueError, match="Nothing is painted yet"):
+        dock.widget.start_run(scan, empty)
+
+
+def test_a_program_hears_of_a_run_that_fails_or_is_stopped(
+    dock: Dock, gate: Gate, qtbot: Any
+) -> None:
+    scan = dock.viewer.layers["scan"]
+    run = dock.widget.start_run(scan)
+    with pytest.raises(TimeoutError, match="goes on"):
+        run.wait(0.05)
+    qtbot.waitUntil(lambda: dock.widget.run.live is not None, timeout=60_000)
+    dock.widget.bar.cancel.click()
+    gate.let(100)
+    with pytest.raises(RuntimeError, match="stopped before its end"):
+        run.wait(60)
+    broken = np.array(scan.data, np.float32)
+    broken[0, 0, 0] = np.nan
+    scan.data = broken
+    with pytest.raises(ValueError, match="not finite"):
+        dock.widget.start_run(scan).wait(60)

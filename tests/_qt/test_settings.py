@@ -13,9 +13,9 @@ import torch
 from qtpy.QtWidgets import QCheckBox, QComboBox, QDoubleSpinBox, QLabel, QSpinBox
 
 from napari_iclsam._qt.forms.model_form import ModelForm
-from napari_iclsam._qt.forms.settings_panel import SettingsPanel
+from napari_iclsam._qt.forms.settings_panel import TITLES, SettingsPanel
 from napari_iclsam._qt.preferences import Preferences
-from napari_iclsam._qt.run.run_bar import in_time
+from napari_iclsam._qt.run.closing_words import in_time
 from napari_iclsam._qt.run.run_step import RunSummary
 from napari_iclsam._qt.run.segmenter_store import SegmenterStore
 from napari_iclsam.core.encoder.cache import EmbeddingCache
@@ -160,12 +160,12 @@ def test_missing_weights_are_offered_before_the_run(
     assert dock.widget.bar.segment.isEnabled()
 
 
-def test_the_expected_dice_is_shown_after_a_run(dock: Dock) -> None:
+def test_the_expected_overlap_is_shown_after_a_run(dock: Dock) -> None:
     image, labels = stack(planes=4)
     dock.viewer.add_image(image, name="scan")
     dock.viewer.add_labels(some(labels, 1, 2), name="painted")
     dock.segment()
-    assert "Dice about" in dock.widget.bar.message.text()
+    assert "Expected overlap" in dock.widget.bar.message.text()
 
 
 @pytest.mark.parametrize(
@@ -238,3 +238,11 @@ def test_paper_mode_does_not_go_on_in_the_precision_of_auto_mode() -> None:
         assert segmenter.settings == settings
     assert made == ["auto", "paper"]
     assert segmenter.networks.icl_dtype == torch.float32
+
+
+def test_each_setting_has_a_name_that_people_read(dock: Dock) -> None:
+    assert list(TITLES) == list(describe())
+    assert len(set(TITLES.values())) == len(TITLES)
+    assert "_" not in "".join(TITLES.values())
+    # programs and the command line go by the other one
+    assert "tta_flips" in dock.widget.settings.controls["tta_flips"].toolTip()

@@ -12,7 +12,8 @@ from rich.progress import Progress as Bars
 from rich.text import Text
 
 from napari_iclsam.commands.batch_bar import BatchBar, batch_bar, time_left
-from napari_iclsam.commands.progress import follow, shortened, transfer_bar
+from napari_iclsam.commands.progress import follow, transfer_bar
+from napari_iclsam.commands.short_names import shortened
 from napari_iclsam.core.prediction import Progress
 from napari_iclsam.weights.transfer import Transfer
 

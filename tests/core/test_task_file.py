@@ -304,6 +304,47 @@ def test_what_is_not_a_zip_is_not_a_task(path: Path, content: bytes) -> None:
         read_task(path)
 
 
+def test_a_file_that_would_fill_the_memory_is_not_unpacked(
+    written: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def bomb(members: dict[str, bytes]) -> None:
+        members["0.image.tif"] = bytes(50_000_000)
+
+    large = rewritten(written, bomb)
+    monkeypatch.setattr(task_file, "available", lambda: 60_000_000)
+    with pytest.raises(ValueError, match=r"needs 0\.1 GB of memory, and 0\.1 GB are free"):
+        read_task(large)
+
+
+def test_an_index_that_is_far_too_long_is_not_read(written: Path) -> None:
+    def lengthen(members: dict[str, bytes]) -> None:
+        members["task.json"] = b" " * (17 << 20)
+
+    with pytest.raises(ValueError, match=r"its task\.json is too long"):
+        read_task(rewritten(written, lengthen))
+
+
+def test_a_picture_that_claims_more_pixels_than_it_holds_is_damage(written: Path) -> None:
+    def claim(members: dict[str, bytes]) -> None:
+        buffer = io.BytesIO()
+        tifffile.imwrite(buffer, np.zeros((4096, 4096), np.uint8), compression="zlib")
+        members["0.image.tif"] = buffer.getvalue()
+
+    with pytest.raises(ValueError, match="claims more pixels than it holds"):
+        read_task(rewritten(written, claim))
+
+
+@pytest.mark.parametrize("dtype", ["S100000000", "O", "<c16", "V9"])
+def test_a_dtype_that_is_no_number_is_damage(written: Path, dtype: str) -> None:
+    def claim(members: dict[str, bytes]) -> None:
+        index = json.loads(members["task.json"])
+        index["dtypes"] = [dtype]
+        members["task.json"] = json.dumps(index).encode()
+
+    with pytest.raises(ValueError, match="not a complete task file"):
+        read_task(rewritten(written, claim))
+
+
 def test_a_file_that_is_not_there_is_told(path: Path) -> None:
     with pytest.raises(FileNotFoundError, match=r"There is no task file .*nuclei.iclsam"):
         read_task(path)

@@ -16,6 +16,7 @@ from napari_iclsam._qt.forms.query_defaults import QueryDefaults
 from napari_iclsam._qt.forms.remembered import RememberedForms
 from napari_iclsam._qt.preferences import Preferences
 from napari_iclsam._qt.review.review_control import ReviewControl
+from napari_iclsam._qt.run.dock_run import DockRun, wait_for
 from napari_iclsam._qt.run.plan import Plan, Planner
 from napari_iclsam._qt.run.run_bar import RunBar
 from napari_iclsam._qt.run.run_control import RunControl
@@ -100,6 +101,7 @@ class ICLSAMWidget(QWidget):
         self.query.changed.connect(self._update)
         self.query.image.picked.connect(self._on_query_image_picked)
         self.output.changed.connect(self._update)
+        self.output.swap_requested.connect(self._on_swap_requested)
 
     def _connect_controls(self) -> None:
         self.bar.segment_requested.connect(self.segment)
@@ -160,6 +162,44 @@ class ICLSAMWidget(QWidget):
             self.is_waiting = True
             self.examples.read_anew()
 
+    def start_run(
+        self, image: Layer, labels: Labels | None = None, slices: range | None = None
+    ) -> DockRun:
+        """Segment slices of an image: what a notebook calls instead of pressing buttons.
+
+        Parameters
+        ----------
+        image : Layer
+            To segment.
+        labels : Labels, optional
+            Its labelled slices; by default what the form has found.
+        slices : range, optional
+            By default all that are no examples.
+
+        Returns
+        -------
+        DockRun
+            Wait for its end with `wait`, which returns the result layer.
+
+        Raises
+        ------
+        ValueError
+            Nothing can be segmented; the message says why.
+        """
+        self._follow_layers()
+        if labels is not None:
+            self.examples.choose(image, labels)
+        if self.examples.is_reading:
+            wait_for(self.examples.filled)
+        self._defaults.choose(image, slices)
+        self._update()
+        reason = self.planner.reason_against_run(self.output.options())
+        if reason:
+            raise ValueError(reason)
+        started = DockRun(self.run, self.results, image)
+        self.segment()
+        return started
+
     def _on_examples_filled(self) -> None:
         """Start the run that was waiting for the examples, unless they are gone."""
         if not self.is_waiting or self.examples.is_reading:
@@ -168,6 +208,7 @@ class ICLSAMWidget(QWidget):
         reason = self.planner.reason_against_run(self.output.options())
         if reason:
             self.bar.show_idle(reason)
+            self.run.ended.emit()
         else:
             self.run.start(self._plan())
 
@@ -187,6 +228,7 @@ class ICLSAMWidget(QWidget):
         self.output.allow_fill(self.planner.reason_against_filling())
         reason = self.planner.reason_against_run(self.output.options())
         self.bar.show_reason(reason, 0 if reason else self.planner.count(), self.planner.unit())
+        self.output.allow_swap(self.run.live is None and bool(self.run.replaced))
         self.review.update()
 
     def _on_layers_changed(self) -> None:
@@ -198,7 +240,7 @@ class ICLSAMWidget(QWidget):
 
     def _on_layer_removed(self, layer: Layer) -> None:
         self.examples.forget(layer)
-        self.run.stop_if_orphaned()
+        self.run.note_removed(layer)
 
     def _on_data_changed(self, layer: Layer) -> None:
         self.results.note_replaced(layer)
@@ -218,6 +260,7 @@ class ICLSAMWidget(QWidget):
         self._update()
 
     def _on_moved(self) -> None:
+        self.review.note_moved()
         if self.query.chosen == "current" or self.query.orientation() is None:
             self._update()
 
@@ -227,6 +270,10 @@ class ICLSAMWidget(QWidget):
 
     def _on_query_image_picked(self) -> None:
         self._defaults.keep_image()
+        self._update()
+
+    def _on_swap_requested(self) -> None:
+        self.run.swap_earlier()
         self._update()
 
     def _on_image_shown(self, image: Layer) -> None:

@@ -10,7 +10,8 @@ import rich.progress as bars
 from rich.console import Console
 from rich.table import Column
 
-from napari_iclsam.commands.progress import WIDTH, shortened
+from napari_iclsam.commands.progress import WIDTH
+from napari_iclsam.commands.short_names import shortened
 from napari_iclsam.core.prediction import Progress
 
 

@@ -10,6 +10,7 @@ import rich.progress as bars
 from rich.console import Console
 from rich.table import Column
 
+from napari_iclsam.commands.short_names import shortened
 from napari_iclsam.core.prediction import Progress
 from napari_iclsam.weights.transfer import Transfer
 
@@ -17,9 +18,6 @@ T = TypeVar("T")
 
 WIDTH = 80
 """Columns at most: what is longer would wrap in a usual terminal, and be drawn again and again."""
-
-_NAME_WIDTH = 18
-"""Columns of a name of any length."""
 
 
 def follow(
@@ -59,15 +57,6 @@ def transfer_bar(title: str) -> Iterator[Callable[[Transfer], None]]:
             )
 
         yield show
-
-
-def shortened(name: str, width: int = _NAME_WIDTH) -> str:
-    """Return a name without its middle if it is long: files of a series differ at their ends."""
-    if len(name) <= width:
-        return name
-    start = (width - 1) // 3
-    end = width - 1 - start
-    return f"{name[:start]}…{name[-end:]}"
 
 
 def _bar(*columns: bars.ProgressColumn) -> bars.Progress:

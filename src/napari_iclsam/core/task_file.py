@@ -22,12 +22,19 @@ from napari_iclsam.core.model_choice import ModelChoice
 from napari_iclsam.core.objects.instances import Separation
 from napari_iclsam.core.prediction import Provenance
 from napari_iclsam.core.settings import Settings
+from napari_iclsam.models.memory import available
 from napari_iclsam.version import version
 
 FORMAT = 1
 """Version of the layout; raised when an older reader would misunderstand a file."""
 
 _INDEX = "task.json"
+
+_MOST_INDEX = 16 << 20
+"""Bytes of the JSON file, unpacked: names and numbers take far less."""
+
+_NUMBERS = "biuf"
+"""Kinds of dtypes that images have; another could take any amount of memory a pixel."""
 
 _DAMAGE = (
     zipfile.BadZipFile,
@@ -40,6 +47,7 @@ _DAMAGE = (
     IndexError,
     TypeError,
     AttributeError,
+    UnicodeDecodeError,
     RuntimeError,  # encrypted, or compressed in a way that zipfile does not know
 )
 """What reading a file raises that is not what `write_task` wrote."""
@@ -177,6 +185,7 @@ def _read(archive: zipfile.ZipFile, path: Path) -> SavedTask:
             raise ValueError(
                 f"{path} is not read: it holds a path that leads outside itself ({name!r})."
             )
+    _check_size(archive, path)
     index = json.loads(archive.read(_INDEX))
     # before all else: what another format holds cannot be judged
     found = index.get("format") if isinstance(index, dict) else None
@@ -215,6 +224,20 @@ def _origin(values: Mapping[str, Any]) -> Origin:
         None if pixel_size is None else float(pixel_size),
         bool(values.get("own_planes", False)),
     )
+
+
+def _check_size(archive: zipfile.ZipFile, path: Path) -> None:
+    """Raise if a file would fill the memory once it is unpacked: a small one can claim any size."""
+    if archive.getinfo(_INDEX).file_size > _MOST_INDEX:
+        raise ValueError(f"{path} is no task file: its {_INDEX} is too long.")
+    size = sum(member.file_size for member in archive.infolist())
+    free = available()
+    # the images are in memory twice, as files and as arrays
+    if 2 * size > free:
+        raise ValueError(
+            f"{path} needs {2 * size / 1e9:.1f} GB of memory, and {free / 1e9:.1f} GB are free: "
+            "open it on a larger computer, or save a task of fewer or smaller images."
+        )
 
 
 def _leads_outside(name: str) -> bool:
@@ -269,5 +292,10 @@ def _from_tiff(data: bytes, dtype: str) -> NDArray[Any]:
 
     TIFF has no booleans, and its byte order may be another one.
     """
-    pixels = np.asarray(tifffile.imread(io.BytesIO(data)))
-    return pixels.astype(np.dtype(dtype), copy=False)
+    kind = np.dtype(dtype)
+    with tifffile.TiffFile(io.BytesIO(data)) as file:
+        # written without compression: a file that claims more pixels than it holds is none of ours
+        if kind.kind not in _NUMBERS or file.series[0].nbytes > len(data):
+            raise OSError("it claims more pixels than it holds")
+        pixels = np.asarray(file.asarray())
+    return pixels.astype(kind, copy=False)

@@ -11,6 +11,7 @@ from napari_iclsam._qt.forms.examples_form import ExamplesForm
 from napari_iclsam._qt.forms.model_form import ModelForm
 from napari_iclsam._qt.forms.query_form import QueryForm
 from napari_iclsam._qt.forms.result_form import ResultForm
+from napari_iclsam._qt.forms.review_form import ReviewForm
 from napari_iclsam._qt.forms.section import Section
 from napari_iclsam._qt.forms.series_form import SeriesForm
 from napari_iclsam._qt.forms.settings_panel import SettingsPanel
@@ -33,6 +34,7 @@ class DockForm(QScrollArea):
     query : QueryForm
     series : SeriesForm
     output : ResultForm
+    review : ReviewForm
     objects : ObjectPanel
     models : ModelForm
     settings : SettingsPanel
@@ -50,6 +52,7 @@ class DockForm(QScrollArea):
         self.query = QueryForm()
         self.series = SeriesForm()
         self.output = ResultForm()
+        self.review = ReviewForm()
         self.objects = ObjectPanel(viewer)
         self.models = ModelForm()
         self.settings = SettingsPanel()
@@ -58,6 +61,7 @@ class DockForm(QScrollArea):
             "Segment": Section("Segment", self.query),
             "Images": Section("Images", self.series, expanded=False),
             "Result": Section("Result", self.output, expanded=False),
+            "Check": Section("Check", self.review, expanded=False),
             "Objects": Section("Objects", self.objects, expanded=False),
             "Models": Section("Models", self.models, expanded=False),
             "Settings": Section("Settings", self.settings, expanded=False),

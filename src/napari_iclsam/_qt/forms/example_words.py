@@ -6,6 +6,9 @@ from collections.abc import Iterable
 
 from napari_iclsam._qt.forms.support_table import Row
 
+_LISTED = 4
+"""Labels that a sentence names at most; the table of examples has all."""
+
 
 def labels_in_words(rows: Iterable[Row]) -> str:
     """Return which labels the examples have, with their names."""
@@ -15,7 +18,10 @@ def labels_in_words(rows: Iterable[Row]) -> str:
             names[label] = style.name
     if not names:
         return ""
-    listed = ", ".join(f"{label} {names[label]}".strip() for label in sorted(names))
+    named = [f"{label} {names[label]}".strip() for label in sorted(names)]
+    if len(named) > _LISTED:
+        named = [*named[: _LISTED - 1], "…", named[-1]]
+    listed = ", ".join(named)
     return f": {'labels' if len(names) > 1 else 'label'} {listed}"
 
 

@@ -150,6 +150,12 @@ class ExamplesForm(QWidget):
         self.table.refresh()
         self._scan()
 
+    def choose(self, image: Layer, labels: Layer) -> None:
+        """Take examples from these layers, as if the user had picked them."""
+        self.image.set_layer(image)
+        self.labels.set_layer(labels)
+        self._on_layer_picked()
+
     def forget(self, layer: Layer) -> None:
         """Drop what belongs to a layer that is gone."""
         self._labelled.forget(layer)

@@ -5,8 +5,16 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from napari.layers import Layer
-from qtpy.QtCore import QSignalBlocker, Signal
-from qtpy.QtWidgets import QComboBox, QSizePolicy, QWidget
+from qtpy.QtCore import QSignalBlocker, Qt, Signal
+from qtpy.QtGui import QPaintEvent
+from qtpy.QtWidgets import (
+    QComboBox,
+    QSizePolicy,
+    QStyle,
+    QStyleOptionComboBox,
+    QStylePainter,
+    QWidget,
+)
 
 
 def shrinkable(combo: QComboBox) -> QComboBox:
@@ -15,6 +23,10 @@ def shrinkable(combo: QComboBox) -> QComboBox:
     combo.setMinimumContentsLength(8)
     combo.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
     return combo
+
+
+_ELIDED = Qt.TextElideMode.ElideMiddle
+"""Of long names, the ends tell layers apart."""
 
 
 class LayerCombo(QComboBox):
@@ -32,6 +44,7 @@ class LayerCombo(QComboBox):
         super().__init__(parent, toolTip=tooltip)
         self._layers: list[Layer] = []
         shrinkable(self)
+        self.view().setTextElideMode(_ELIDED)
         self.activated.connect(self._on_activated)
 
     @property
@@ -55,6 +68,18 @@ class LayerCombo(QComboBox):
             self.addItems([layer.name for layer in self._layers])
         self.set_layer(chosen)
         self.setEnabled(bool(self._layers))
+
+    def paintEvent(self, event: QPaintEvent) -> None:
+        """Draw a long name without its middle; by default its end is cut off."""
+        option = QStyleOptionComboBox()
+        self.initStyleOption(option)
+        painter = QStylePainter(self)
+        control = QStyle.ComplexControl.CC_ComboBox
+        painter.drawComplexControl(control, option)
+        part = QStyle.SubControl.SC_ComboBoxEditField
+        room = self.style().subControlRect(control, option, part, self).width()
+        option.currentText = self.fontMetrics().elidedText(option.currentText, _ELIDED, room)
+        painter.drawControl(QStyle.ControlElement.CE_ComboBoxLabel, option)
 
     def _on_activated(self, index: int) -> None:
         self.picked.emit(self.layer)

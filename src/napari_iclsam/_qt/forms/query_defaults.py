@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from weakref import ref
+
 from napari.components import ViewerModel
 from napari.layers import Layer
 
@@ -22,7 +24,8 @@ class QueryDefaults:
         self._examples = examples
         self._query = query
         self._planner = planner
-        self._is_scope_chosen = False
+        # the image for which the scope was chosen
+        self._chosen_on: ref[Layer] | None = None
         self._is_image_chosen = False
         query.scope.activated.connect(self._on_scope_chosen)
 
@@ -42,12 +45,35 @@ class QueryDefaults:
         others = [image for image in images if image is not query_image]
         self._query.offer(others, unlabelled)
         if not self._is_scope_chosen:
+            self._chosen_on = None
             self._query.choose(self._likely_scope(unlabelled))
 
     def keep_image(self) -> None:
         """Keep the image that the user has picked, and follow in all else."""
         self._is_image_chosen = True
         self.follow()
+
+    def choose(self, image: Layer, slices: range | None) -> None:
+        """Choose an image and some of its slices, by default all that are no examples.
+
+        Raises
+        ------
+        ValueError
+            The image has no such slices.
+        """
+        self._query.image.set_layer(image)
+        self._chosen_on = None
+        self.keep_image()
+        if slices is None:
+            return
+        orientation = self._query.orientation()
+        count = 0
+        if orientation is not None and orientation.axis is not None:
+            count = layers.shape(image, self._planner.level(image))[orientation.axis]
+        if slices.step != 1 or not len(slices) or slices.start < 0 or slices.stop > count:
+            raise ValueError(f"Expected a range of slices within range(0, {count}); got {slices}.")
+        self._query.choose_range(slices.start, slices.stop - 1)
+        self._on_scope_chosen()
 
     def _unlabelled(self, images: list[Layer]) -> list[Layer]:
         """Return the 2D images that are no examples."""
@@ -95,5 +121,15 @@ class QueryDefaults:
         count = len(layers.levels(image))
         return f"The image has {count} resolutions; level {level} is segmented: {size}."
 
+    @property
+    def _is_scope_chosen(self) -> bool:
+        """Whether the user has chosen a scope, for data of this kind that are still there."""
+        chosen_on = None if self._chosen_on is None else self._chosen_on()
+        image = self._query.image.layer
+        if chosen_on is None or image is None or chosen_on not in self._viewer.layers:
+            return False
+        return bool(image.ndim == chosen_on.ndim)
+
     def _on_scope_chosen(self) -> None:
-        self._is_scope_chosen = True
+        image = self._query.image.layer
+        self._chosen_on = None if image is None else ref(image)

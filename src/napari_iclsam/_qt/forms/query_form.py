@@ -118,7 +118,7 @@ class QueryForm(QWidget):
         span.setContentsMargins(0, 0, 0, 0)
         span.setSpacing(3)
         span.addWidget(self.first, 1)
-        span.addWidget(QLabel("–"))  # noqa: RUF001
+        span.addWidget(QLabel("to"))
         span.addWidget(self.last, 1)
         self._form = form_rows(self)
         self._form.addRow("Image", self.image)
@@ -141,6 +141,14 @@ class QueryForm(QWidget):
         with QSignalBlocker(self.scope):
             self.scope.setCurrentIndex(_row_of(scope))
         self._update()
+
+    def choose_range(self, first: int, last: int) -> None:
+        """Choose a range of slices, both included, without a signal."""
+        self.choose("range")
+        for spin, value in ((self.first, first), (self.last, last)):
+            with QSignalBlocker(spin):
+                spin.setRange(0, max(last, spin.maximum()))
+                spin.setValue(value)
 
     def show_image(self, axes: ImageAxes | None, axis: int | None = None) -> None:
         """Show an image, stacked along an axis; by default along the one that was chosen."""
@@ -269,6 +277,9 @@ class QueryForm(QWidget):
         self._set_visible(self.image, visible=scope != "layers")
         self._set_visible(self.axis, visible=is_of_stack)
         self._set_visible(self._range, visible=is_of_stack and scope == "range")
+        if is_of_stack and self._axes is not None:
+            name = self._axes.names[self.axis.currentIndex()]
+            self._form.labelForField(self._range).setText(f"{name} from")
         self._set_visible(self.further, visible=is_of_stack and has_further)
         self.others.setVisible(scope == "layers")
 

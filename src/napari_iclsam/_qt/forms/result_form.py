@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from qtpy.QtCore import Signal
-from qtpy.QtWidgets import QCheckBox, QComboBox, QLabel, QWidget
+from qtpy.QtWidgets import QCheckBox, QComboBox, QLabel, QPushButton, QWidget
 
 from napari_iclsam._qt.forms.form_rows import form_rows
 from napari_iclsam._qt.forms.layer_combo import shrinkable
@@ -39,9 +39,12 @@ class ResultForm(QWidget):
     ----------
     changed : Signal()
         The user chose something else.
+    swap_requested : Signal()
+        The user wants the earlier result, or the newer one again.
     """
 
     changed = Signal()
+    swap_requested = Signal()
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
@@ -60,7 +63,10 @@ class ResultForm(QWidget):
         self.extras: dict[Extra, QCheckBox] = {}
         form = form_rows(self)
         form.addRow("Write to", self.destination)
+        self.swap = QPushButton("Bring back the earlier result")
+        self.swap.clicked.connect(self.swap_requested)
         form.addRow(self.replace)
+        form.addRow(self.swap)
         form.addRow(QLabel("Show also"))
         for extra, text in EXTRAS.items():
             box = QCheckBox(text, toolTip=_EXTRA_TOOLTIPS[extra])
@@ -90,6 +96,13 @@ class ResultForm(QWidget):
         # an impossible choice does not stay chosen
         if reason and self.destination.currentIndex() == row:
             self.choose("update")
+
+    def allow_swap(self, is_possible: bool) -> None:
+        """Allow to bring back an earlier result, if there is one."""
+        self.swap.setEnabled(is_possible)
+        way = "Exchange what the last run has written and what was there before it."
+        why_not = "The last run has replaced no earlier result."
+        self.swap.setToolTip(f"<p>{way if is_possible else why_not}</p>")
 
     def _on_chosen(self) -> None:
         self.changed.emit()

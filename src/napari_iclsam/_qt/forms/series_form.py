@@ -17,6 +17,8 @@ from qtpy.QtWidgets import (
 
 from napari_iclsam._qt.review.image_series import SeriesRow
 
+OVERLAP = "Estimated overlap with what a person would draw (Dice coefficient), of the worst label"
+
 _HEIGHT = 140
 """Pixels of the list: about seven images."""
 
@@ -54,11 +56,12 @@ class SeriesForm(QWidget):
         )
         self.paint = QPushButton("New labels")
         self.list = QTreeWidget(rootIsDecorated=False, uniformRowHeights=True)
-        self.list.setHeaderLabels(["Image", "Dice", "State"])
-        self.list.headerItem().setToolTip(1, "Estimated Dice of the worst label")
+        self.list.setHeaderLabels(["Image", "Overlap", "State"])
+        self.list.headerItem().setToolTip(1, OVERLAP)
+        self.list.setTextElideMode(Qt.TextElideMode.ElideMiddle)
         self.list.setFixedHeight(_HEIGHT)
-        self.list.setColumnWidth(0, 130)
-        self.list.setColumnWidth(1, 46)
+        self.list.setColumnWidth(0, 128)
+        self.list.setColumnWidth(1, 58)
         self.list.hide()
         self.place = QLabel(alignment=Qt.AlignmentFlag.AlignCenter)
         self._lay_out()

@@ -15,7 +15,28 @@ from qtpy.QtWidgets import (
 )
 
 from napari_iclsam._qt.forms.form_rows import form_rows
+from napari_iclsam._qt.forms.layer_combo import shrinkable
 from napari_iclsam.core.settings import Description, Settings, describe
+
+TITLES = {
+    "mode": "Method",
+    "channel": "Color channel",
+    "icl_guidance": "In-context guidance",
+    "sam_guidance": "SAM guidance",
+    "coarse_to_fine": "Coarse to fine",
+    "tile": "Tiles",
+    "use_sam": "Refine with SAM",
+    "mask_prompt": "Give SAM the mask",
+    "cross_validate": "Cross-validate",
+    "fine_tune": "Fine-tune",
+    "tta_flips": "Mirrored copies",
+    "max_examples": "Examples at most",
+    "min_component": "Smallest component",
+    "max_boxes": "Boxes at most",
+    "probe_cells": "Confidence cells",
+    "seed": "Random seed",
+}
+"""What the form calls the fields of the settings."""
 
 Control: TypeAlias = QCheckBox | QComboBox | QSpinBox | QDoubleSpinBox
 
@@ -39,11 +60,13 @@ class SettingsPanel(QWidget):
         form = form_rows(self)
         for name, description in describe().items():
             control = _control(description)
-            control.setToolTip(f"<p>{description.text}</p>")
-            control.setAccessibleName(name)
+            # the name in programs and on the command line comes last
+            tooltip = f"<p>{description.text}</p><p><code>{name}</code></p>"
+            control.setToolTip(tooltip)
+            control.setAccessibleName(TITLES[name])
             self.controls[name] = control
-            form.addRow(name.replace("_", " "), control)
-            form.labelForField(control).setToolTip(f"<p>{description.text}</p>")
+            form.addRow(TITLES[name], control)
+            form.labelForField(control).setToolTip(tooltip)
             _changed_signal(control).connect(self._on_changed)
         self.reset = QPushButton(
             "Reset to defaults", toolTip="Set all of these back to what they are at first."
@@ -78,7 +101,7 @@ class SettingsPanel(QWidget):
 def _control(description: Description) -> Control:
     """Return the control of a setting."""
     if description.choices:
-        combo = QComboBox()
+        combo = shrinkable(QComboBox())
         combo.addItems(description.choices)
         return combo
     if description.kind is bool:

@@ -8,7 +8,17 @@ from typing import Any
 
 from napari.layers import Layer
 from qtpy.QtCore import QSize, Qt, QUrl, Signal
-from qtpy.QtGui import QDragEnterEvent, QDragMoveEvent, QDropEvent, QIcon, QKeyEvent, QPixmap
+from qtpy.QtGui import (
+    QDragEnterEvent,
+    QDragMoveEvent,
+    QDropEvent,
+    QIcon,
+    QKeyEvent,
+    QPainter,
+    QPaintEvent,
+    QPalette,
+    QPixmap,
+)
 from qtpy.QtWidgets import QAbstractItemView, QListWidget, QListWidgetItem, QSizePolicy, QWidget
 
 from napari_iclsam._qt.thumbnails import SIDE, Picture, pixmap
@@ -19,6 +29,8 @@ from napari_iclsam.core.images.overlay import overlay
 from napari_iclsam.core.images.support import LabelStyle
 
 _ROLE = Qt.ItemDataRole.UserRole
+
+_HINT = "Drop image and label files, or a task, here"
 
 _MOST_ROWS = 4
 """The table grows with its rows up to so many, then it scrolls."""
@@ -174,6 +186,16 @@ class SupportTable(QListWidget):
     def current(self) -> Row | None:
         """Return the row that the user is at: the selected one, else the first."""
         return self._row(max(self.currentRow(), 0)) if self.count() else None
+
+    def paintEvent(self, event: QPaintEvent) -> None:
+        """Say in an empty list that files can be dropped on it."""
+        super().paintEvent(event)
+        if self.count():
+            return
+        painter = QPainter(self.viewport())
+        painter.setPen(self.palette().color(QPalette.ColorRole.PlaceholderText))
+        flags = Qt.AlignmentFlag.AlignCenter | Qt.TextFlag.TextWordWrap
+        painter.drawText(self.viewport().rect(), int(flags), _HINT)
 
     def keyPressEvent(self, event: QKeyEvent) -> None:
         """Remove the selected rows with Delete."""

@@ -11,7 +11,7 @@ from qtpy.QtCore import QObject, Signal
 
 from napari_iclsam._qt.forms.dock_form import DockForm
 from napari_iclsam._qt.review.image_series import ImageSeries
-from napari_iclsam._qt.review.review_queue import ReviewQueue
+from napari_iclsam._qt.review.review_queue import ReviewItem, ReviewQueue
 from napari_iclsam._qt.review.series_control import SeriesControl
 from napari_iclsam._qt.review.series_view import SeriesView
 from napari_iclsam._qt.run.run_bar import RunBar
@@ -60,6 +60,9 @@ class ReviewControl(QObject):
         self._view = SeriesView(viewer, self._images_of_viewer, results)
         self.series = SeriesControl(viewer, self._images_of_viewer, self._view, form.series)
         self.series.failed.connect(self.failed)
+        self._form = form.review
+        self._slices: list[ReviewItem] = []
+        self._form.picked.connect(self._on_picked)
         self._examples = form.examples
         self._query = form.query
         self._bar = bar
@@ -74,6 +77,13 @@ class ReviewControl(QObject):
             count += sum(map(len, self._results.corrections(image).values()))
         self._bar.show_corrections(count, unit)
         self.series.update()
+        self._slices = self.queue.slices(images[0]) if unit == "slice" and images else []
+        self._form.show_items(self._slices)
+        self.note_moved()
+
+    def note_moved(self) -> None:
+        """Show which slice is on screen."""
+        self._form.show_on_screen(self.queue.on_screen(self._slices))
 
     def close(self) -> None:
         """Stop opening files."""
@@ -102,6 +112,10 @@ class ReviewControl(QObject):
                 "correct a slice or an image with the brush first."
             )
             self.update()
+
+    def _on_picked(self, number: int) -> None:
+        self.queue.show(self._slices[number])
+        self.update()
 
     def _images(self) -> list[Layer]:
         """Return the images under review: all 2D images if one is chosen, else the one."""

@@ -11,6 +11,7 @@ from napari.layers import Labels, Layer
 from napari_iclsam._qt.viewer import layers
 from napari_iclsam._qt.viewer.results import Results
 from napari_iclsam._qt.viewer.slice_stacks import Position
+from napari_iclsam.commands.short_names import shortened
 
 _DOUBTFUL = 0.3
 """Need of a check from which on a slice in which nothing was found is worth a look."""
@@ -30,6 +31,10 @@ class ReviewItem:
     need : float
         How much a slice of a volume needs to be checked, since image and neighbors disagree or the
         object may be absent; from 0 to 1.
+    place : str
+        Which slice it is, in words; empty for a 2D image.
+    is_corrected, was_shown : bool
+        Whether a person has changed it, or was led to it, since it was written.
     """
 
     labels: Labels
@@ -37,13 +42,23 @@ class ReviewItem:
     position: Position
     estimate: float | None
     need: float = 0.0
+    place: str = ""
+    is_corrected: bool = False
+    was_shown: bool = False
 
     @property
     def title(self) -> str:
         """What a user calls the slice."""
-        if not self.position:
-            return f"image {self.image.name}"
-        return f"slice {', '.join(map(str, self.position))}"
+        return self.place or f"image {shortened(self.image.name)}"
+
+    @property
+    def state(self) -> str:
+        """What a list says of the slice."""
+        if self.is_corrected:
+            return "corrected"
+        if self.was_shown:
+            return "checked"
+        return "" if self.need < _DOUBTFUL else self.reason
 
     @property
     def doubt(self) -> float:
@@ -55,7 +70,7 @@ class ReviewItem:
     def reason(self) -> str:
         """Why the slice is to be checked, in words."""
         if self.estimate is not None and self.need <= 1 - self.estimate:
-            return f"Dice about {self.estimate:.2f}"
+            return f"overlap about {self.estimate:.2f}"
         if self.estimate is None:
             return "is nothing there?"
         return "unlike its neighbors"
@@ -88,19 +103,54 @@ class ReviewQueue:
             layers.go_to(self._viewer, item.labels, record.orientation, item.position)
         self._viewer.layers.selection.active = item.labels
 
-    def _items(self, labels: Labels, image: Layer, *, is_alone: bool) -> list[ReviewItem]:
-        """Return the slices that were neither shown nor painted since they were written."""
+    def slices(self, image: Layer) -> list[ReviewItem]:
+        """Return all slices of the newest result of a stack that have an estimate."""
+        results = self._results.of_image(image)
+        if not results or image.ndim < 3:
+            return []
+        return self._known(results[-1], image)
+
+    def on_screen(self, items: Sequence[ReviewItem]) -> int | None:
+        """Return the number of the slice that the viewer shows, if it is among these."""
+        if not items:
+            return None
+        labels = items[0].labels
         record = self._results.record(labels)
         assert record is not None
-        done = record.reviewed | record.touched
-        doubtful = {position for position, need in record.needs.items() if need >= _DOUBTFUL}
+        shown = layers.position(labels, record.orientation, self._viewer.dims.point)
+        positions = [item.position for item in items]
+        return positions.index(shown) if shown in positions else None
+
+    def _items(self, labels: Labels, image: Layer, *, is_alone: bool) -> list[ReviewItem]:
+        """Return the slices that were neither shown nor painted since they were written."""
         items = []
-        for position in sorted(doubtful | set(record.estimates)):
+        for item in self._known(labels, image):
             # the position of a 2D image is empty; one that is alone is on view anyway
-            is_on_view = is_alone and not position
-            if position in done or is_on_view:
-                continue
-            estimate = record.estimates.get(position)
-            need = record.needs.get(position, 0.0)
-            items.append(ReviewItem(labels, image, position, estimate, need))
+            is_on_view = is_alone and not item.position
+            is_sure = item.estimate is None and item.need < _DOUBTFUL
+            if not (item.is_corrected or item.was_shown or is_on_view or is_sure):
+                items.append(item)
+        return items
+
+    def _known(self, labels: Labels, image: Layer) -> list[ReviewItem]:
+        """Return all slices of a result of which something is known."""
+        record = self._results.record(labels)
+        assert record is not None
+        names = layers.axis_names(labels, self._viewer.dims.axis_labels)
+        items = []
+        for position in sorted(set(record.needs) | set(record.estimates)):
+            place = ""
+            if position:
+                place = layers.slice_in_words(names, record.orientation, position)
+            item = ReviewItem(
+                labels,
+                image,
+                position,
+                record.estimates.get(position),
+                record.needs.get(position, 0.0),
+                place,
+                position in record.touched,
+                position in record.reviewed,
+            )
+            items.append(item)
         return items

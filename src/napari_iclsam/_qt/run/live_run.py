@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from napari_iclsam._qt.run.request import Job, Request
 from napari_iclsam._qt.run.run_step import RunStep
+from napari_iclsam._qt.viewer.earlier_result import EarlierResult
 from napari_iclsam._qt.viewer.example import LayerExample
 from napari_iclsam._qt.viewer.result_style import ResultStyle
 from napari_iclsam._qt.viewer.result_writer import ResultWriter
@@ -99,6 +100,17 @@ class LiveRun:
     def kept(self) -> int:
         """Number of slices that stay as a person corrected them."""
         return sum(len(writer.kept) for writer in self._writers.values())
+
+    @property
+    def layers(self) -> list[Labels]:
+        """The layers that were written into."""
+        return [writer.labels for writer in self._writers.values()]
+
+    @property
+    def replaced(self) -> list[EarlierResult]:
+        """What was replaced of earlier results."""
+        kept = [writer.earlier for writer in self._writers.values() if writer.is_alive]
+        return [each for each in kept if each is not None and each.holds_any]
 
     def _writer(self, job_number: int) -> ResultWriter:
         if job_number not in self._writers:

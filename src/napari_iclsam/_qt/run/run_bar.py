@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from qtpy.QtCore import QTimer, Signal
+from qtpy.QtCore import QEvent, QTimer, Signal
 from qtpy.QtWidgets import (
     QHBoxLayout,
-    QLabel,
     QProgressBar,
     QPushButton,
     QSizePolicy,
@@ -13,7 +12,10 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
+from napari_iclsam._qt.forms.elided_label import ElidedLabel
 from napari_iclsam._qt.review.review_queue import ReviewItem
+from napari_iclsam._qt.run.closing_words import in_time
+from napari_iclsam._qt.run.message_area import MessageArea
 from napari_iclsam._qt.run.run_step import RunStep
 
 _DEVICES = {"cpu": "CPU", "cuda": "graphics card", "mps": "graphics card", "auto": ""}
@@ -32,10 +34,10 @@ _ONE = {"slice": "a slice", "image": "an image"}
 
 _DOUBTS = {
     "slice": (
-        "its estimated Dice is low, the slices beside it tell something else, or the object may be "
-        "absent"
+        "its estimated overlap with what you would draw (Dice) is low, the slices beside it tell "
+        "something else, or the object may be absent"
     ),
-    "image": "its estimated Dice is low",
+    "image": "its estimated overlap with what you would draw (Dice) is low",
 }
 """Why a slice or an image is offered to be checked."""
 
@@ -68,10 +70,8 @@ class RunBar(QWidget):
         self.show_idle("")
 
     def _make_controls(self) -> None:
-        self.line = QLabel(wordWrap=True)
-        self.line.setToolTip(
-            "<p>Models, device, and how long a slice or image takes here. Change them under "
-            "Models.</p>"
+        self.line = ElidedLabel(
+            "Models, device, and how long a slice or image takes here. Change them under Models."
         )
         self.segment = QPushButton("Segment")
         self.segment.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
@@ -81,7 +81,11 @@ class RunBar(QWidget):
         self.improve = QPushButton("Use corrected slices as examples")
         # a bar without a known end is animated: it would repaint all the time
         self.progress = QProgressBar(textVisible=True, maximum=_BAR_STEPS)
-        self.message = QLabel(wordWrap=True)
+        keeps_room = self.progress.sizePolicy()
+        keeps_room.setRetainSizeWhenHidden(True)
+        self.progress.setSizePolicy(keeps_room)
+        self._area = MessageArea()
+        self.message = self._area.label
         self.segment.clicked.connect(self.segment_requested)
         self.cancel.clicked.connect(self.cancel_requested)
         self.check.clicked.connect(self.check_requested)
@@ -96,8 +100,23 @@ class RunBar(QWidget):
         layout.setSpacing(3)
         layout.addWidget(self.line)
         layout.addLayout(buttons)
-        for widget in (self.check, self.improve, self.progress, self.message):
+        for widget in (self.check, self.improve, self.progress, self._area):
             layout.addWidget(widget)
+        self._keep_heights()
+
+    def changeEvent(self, event: QEvent) -> None:
+        """Follow the size of the font."""
+        super().changeEvent(event)
+        if event.type() in (QEvent.Type.FontChange, QEvent.Type.StyleChange):
+            self._keep_heights()
+
+    def _keep_heights(self) -> None:
+        """Fix the heights of the buttons, which otherwise depend on whether they are enabled."""
+        line = self.fontMetrics().height()
+        for button in (self.segment, self.cancel):
+            button.setFixedHeight(line + 14)
+        for button in (self.check, self.improve):
+            button.setFixedHeight(line + 10)
 
     def show_models(self, names: str, device: str, seconds: float | None) -> None:
         """Show what will run where, and how long a slice takes, if that is known."""
@@ -174,7 +193,7 @@ class RunBar(QWidget):
         text = self._models.removesuffix(", ")
         if self._seconds is not None:
             text += f", about {in_time(self._seconds)} {_ONE[self._unit]}"
-        self.line.setText(text)
+        self.line.show_text(text)
 
     def _draw(self, step: RunStep) -> None:
         self._pending = None
@@ -189,14 +208,3 @@ class RunBar(QWidget):
     def _on_repaint_due(self) -> None:
         if self._pending is not None:
             self._draw(self._pending)
-
-
-def in_time(seconds: float) -> str:
-    """Return a time as a user reads it."""
-    if seconds < 10:
-        return f"{seconds:.1f} s"
-    if seconds < 60:
-        return f"{seconds:.0f} s"
-    minutes, rest = divmod(round(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours}:{minutes:02}:{rest:02} h" if hours else f"{minutes}:{rest:02} min"

@@ -5,14 +5,17 @@ from __future__ import annotations
 import time
 from functools import partial
 
+from napari.layers import Labels, Layer
 from qtpy.QtCore import QObject, QTimer, Signal
 
 from napari_iclsam._qt.background.runner import Runner
+from napari_iclsam._qt.run.closing_words import closing_words
 from napari_iclsam._qt.run.live_run import LiveRun
 from napari_iclsam._qt.run.plan import Plan
-from napari_iclsam._qt.run.run_bar import RunBar, in_time
+from napari_iclsam._qt.run.run_bar import RunBar
 from napari_iclsam._qt.run.run_step import RunStep, RunSummary
 from napari_iclsam._qt.run.session import Session
+from napari_iclsam._qt.viewer.earlier_result import Change, EarlierResult
 from napari_iclsam._qt.viewer.results import Results
 
 _REDRAW = 250
@@ -42,6 +45,8 @@ class RunControl(QObject):
         Nothing runs any more.
     session : Session
     runner : Runner
+    replaced : list of EarlierResult
+        What the last run has replaced.
     """
 
     finished = Signal(object, object)
@@ -57,6 +62,9 @@ class RunControl(QObject):
         self._results = results
         self._bar = bar
         self._live: LiveRun | None = None
+        self.replaced: list[EarlierResult] = []
+        # the layers that the message on the last run is about
+        self._told_of: list[Labels] = []
         self._redraw = QTimer(self, singleShot=True, interval=_REDRAW)
         self._redraw.timeout.connect(self.redraw)
         self.runner.stepped.connect(self._on_stepped)
@@ -72,6 +80,7 @@ class RunControl(QObject):
     def start(self, plan: Plan) -> None:
         """Start a run; one that is on is superseded."""
         self._end()
+        self._told_of.clear()
         self._live = LiveRun(plan.request, plan.images, plan.style, self._results)
         self._bar.show_started(plan.request.total)
         self.runner.start(partial(self.session.steps, plan.request))
@@ -81,10 +90,27 @@ class RunControl(QObject):
         self.redraw()
         self._stop("Cancelled. What was done is kept.")
 
-    def stop_if_orphaned(self) -> None:
-        """Stop the run if the layer that it writes into was deleted."""
+    def note_removed(self, layer: Layer) -> None:
+        """Stop the run if it writes into a layer that was deleted; a finished one is not told."""
         if self._live is not None and self._live.is_orphaned:
             self._stop("Stopped: the result layer was deleted.")
+        self.replaced = [each for each in self.replaced if each.labels is not layer]
+        if layer in self._told_of:
+            self._told_of.remove(layer)
+            if not self._told_of and self._live is None:
+                self._bar.show_idle("")
+
+    def _change(self) -> Change | None:
+        """Return what the last run has changed in earlier results, if there were any."""
+        changes: list[Change] = []
+        for each in self.replaced:
+            changes += each.changes
+        return Change.sum(changes)
+
+    def swap_earlier(self) -> None:
+        """Bring back what the last run has replaced, and keep what it has written instead."""
+        for each in self.replaced:
+            each.swap()
 
     def close(self) -> None:
         """Stop for good."""
@@ -114,6 +140,7 @@ class RunControl(QObject):
         self._live = None
         if live is not None:
             live.finish()
+            self.replaced = live.replaced
 
     def _on_stepped(self, step: RunStep) -> None:
         if self._live is None:
@@ -130,7 +157,8 @@ class RunControl(QObject):
         if live is None:
             return
         self._end()
-        self._bar.show_idle(_in_words(summary, live.kept))
+        self._told_of = list(live.layers)
+        self._bar.show_idle(closing_words(summary, live.kept, self._change()))
         self.finished.emit(summary, live.request)
 
     def _on_failed(self, error: Exception) -> None:
@@ -144,15 +172,3 @@ class RunControl(QObject):
             self._end()
             self._bar.show_idle("Stopped by an error; see the notification.")
         self.ended.emit()
-
-
-def _in_words(summary: RunSummary, kept: int) -> str:
-    """Return how a run went, as a user reads it."""
-    plural = "" if summary.slices == 1 else "s"
-    done = f"Done: {summary.slices} {summary.unit}{plural}"
-    if summary.seconds is not None:
-        done += f", {in_time(summary.seconds)} each"
-    sentences = [f"{done}.", *summary.sentences]
-    if kept:
-        sentences.append(f"Kept as you corrected them: {kept}.")
-    return " ".join(sentences)

@@ -20,20 +20,19 @@ def absent_in(prediction: Prediction) -> set[int]:
     return {label for label in prediction.probabilities if not (prediction.labels == label).any()}
 
 
-def expected_quality(task: Task) -> list[str]:
-    """Return a sentence for each label on how well the examples segmented each other.
+def expected_overlap(task: Task) -> dict[str, float]:
+    """Return how well the examples segmented each other: by name of a label, the Dice."""
+    return {task.support.name(label): score.fused for label, score in task.cross_validated.items()}
 
-    Slices of a stack did so as images of their own; what is expected of each slice beside its
-    neighbors is told with the slice.
+
+def expectation(task: Task) -> str:
+    """Return what is expected of the labels.
+
+    Slices of a stack segmented each other as images of their own; what is expected of each slice
+    beside its neighbors is told with the slice.
     """
     of_stack = task.context.runners.recipe.sparing
-    sentences = []
-    for label, score in task.cross_validated.items():
-        said = f"Dice about {score.fused:.2f} without neighboring slices"
-        if not of_stack:
-            said = f"expected Dice about {score.fused:.2f}"
-        sentences.append(f"{task.support.name(label)}: {said}.")
-    return sentences
+    return "Expected overlap, without neighboring slices:" if of_stack else "Expected overlap:"
 
 
 def seen_in_tiles(task: Task, request: Request) -> list[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -80,9 +81,13 @@ class RunSummary:
         Mean time of a slice.
     device : str
     sentences : tuple of str
-        What the user should know: expected quality, what was not found.
+        What the user should know, such as what was not found.
     unit : str
         What was counted: "slice" or "image".
+    expected : mapping of str to float
+        By name of a label: how well the examples segmented each other, as Dice coefficient.
+    expectation : str
+        What is expected, in words.
     """
 
     slices: int
@@ -90,3 +95,5 @@ class RunSummary:
     device: str
     sentences: tuple[str, ...]
     unit: str = "slice"
+    expected: Mapping[str, float] = field(default_factory=dict)
+    expectation: str = ""

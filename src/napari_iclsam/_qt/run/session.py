@@ -14,7 +14,13 @@ from napari_iclsam._qt.background.process_state import (
 from napari_iclsam._qt.run.example_stack import example_stack_of, read_preview
 from napari_iclsam._qt.run.job_steps import request_steps, run_step
 from napari_iclsam._qt.run.request import Request
-from napari_iclsam._qt.run.run_notes import Absences, absent_labels, expected_quality, seen_in_tiles
+from napari_iclsam._qt.run.run_notes import (
+    Absences,
+    absent_labels,
+    expectation,
+    expected_overlap,
+    seen_in_tiles,
+)
 from napari_iclsam._qt.run.run_progress import RunProgress
 from napari_iclsam._qt.run.run_step import RunStep, RunSummary
 from napari_iclsam._qt.run.segmenter_store import SegmenterStore
@@ -85,8 +91,10 @@ class Session:
             progress.done,
             progress.seconds,
             task.provenance.device,
-            (*failures, *tiles, *expected_quality(task), *absent_labels(support, absences)),
+            (*failures, *tiles, *absent_labels(support, absences)),
             request.unit,
+            expected_overlap(task),
+            expectation(task),
         )
 
     def forget_task(self) -> None:

@@ -98,8 +98,7 @@ class LayerExample:
         names = layers.axis_names(self.labels)
         parts = [self.image.name]
         if self.position:
-            along = zip(self.orientation.stack_axes, self.position, strict=True)
-            parts += [f"{names[axis]} {index}" for axis, index in along]
+            parts.append(layers.slice_in_words(names, self.orientation, self.position))
         if self.region is not None:
             parts.append(f"region at {self.region.top}, {self.region.left}")
         return ", ".join(parts)

@@ -116,6 +116,8 @@ class ExtraLayers:
             if layer is None:
                 make = {Image: self._make_image, Labels: self._make_labels}
                 layer = make.get(kind, self._make_shapes)(name)
+                # it would cover the image, or the result: the eye of the layer list shows it
+                layer.visible = False
                 self._add(layer)
             # the image may have been calibrated since
             layers.put_on(layer, self._image, self._level)

@@ -185,6 +185,14 @@ def axis_names(layer: Layer, viewer_labels: Sequence[str] = ()) -> list[str]:
     return [f"axis {axis}" for axis in range(layer.ndim)]
 
 
+def slice_in_words(names: Sequence[str], orientation: SliceOrientation, position: Position) -> str:
+    """Return which slice it is: "t 2, z 9", or "slice 9" where axes have no names."""
+    stacked = [names[axis] for axis in orientation.stack_axes]
+    if any(map(_is_default_name, stacked)):
+        return f"slice {', '.join(map(str, position))}"
+    return ", ".join(f"{name} {index}" for name, index in zip(stacked, position, strict=True))
+
+
 def _is_default_name(name: str) -> bool:
     """Tell whether an axis has the name that napari gives by itself: its number."""
     return re.fullmatch(r"(axis )?-?\d+", str(name)) is not None
@@ -234,9 +242,15 @@ def point(
 def go_to(
     viewer: ViewerModel, layer: Layer, orientation: SliceOrientation, position: Position
 ) -> None:
-    """Let a viewer show a slice."""
+    """Let a viewer show a slice, which it does not in 3D, or across the slice."""
     middle = point(layer, orientation, position)
     missing = viewer.dims.ndim - len(middle)
+    viewer.dims.ndisplay = 2
+    across = {axis + missing for axis in orientation.stack_axes} & set(viewer.dims.displayed)
+    if across:
+        shown = [orientation.rows + missing, orientation.columns + missing]
+        others = [axis for axis in range(viewer.dims.ndim) if axis not in shown]
+        viewer.dims.order = (*others, *shown)
     for axis in orientation.stack_axes:
         viewer.dims.set_point(axis + missing, middle[axis])
 

@@ -9,6 +9,7 @@ from napari.layers import Labels, Layer
 from numpy.typing import NDArray
 
 from napari_iclsam._qt.viewer import layers
+from napari_iclsam._qt.viewer.earlier_result import EarlierResult
 from napari_iclsam._qt.viewer.extra_layers import ExtraLayers
 from napari_iclsam._qt.viewer.filled import Filler
 from napari_iclsam._qt.viewer.result_style import ResultStyle
@@ -35,6 +36,9 @@ class ResultWriter:
     ----------
     kept : set of Position
         Slices that stay as a person corrected them.
+    earlier : EarlierResult, optional
+        What was replaced of an earlier result; None of a person's labels, where undo brings it
+        back.
     """
 
     def __init__(
@@ -48,6 +52,7 @@ class ResultWriter:
     ) -> None:
         self.labels = labels
         self.kept: set[Position] = set()
+        self.earlier: EarlierResult | None = None
         self._viewer = results.viewer
         self._image = image
         self._slices = slices
@@ -60,6 +65,7 @@ class ResultWriter:
             self._filler = Filler(labels, slices.orientation.without_leading_axes(self._lead))
         else:
             self._record = results.open_record(labels, image, level, slices.orientation)
+            self.earlier = EarlierResult(labels, self._record)
         # only what was corrected before the run is replaced, not what is painted meanwhile
         self._replaceable: set[Position] = set()
         if self._record is not None and style.options.replace_corrections:
@@ -125,7 +131,11 @@ class ResultWriter:
             record.needs[position] = prediction.need_of_check
 
     def _write(self, record: ResultRecord, position: Position, labels: NDArray[Any]) -> None:
+        if self.earlier is not None:
+            self.earlier.keep(position)
         self.labels.data[self._slices.orientation.index(position)] = labels
+        if self.earlier is not None:
+            self.earlier.compare(position)
         self._is_stale = True
         record.note_written(self.labels, position)
         self._replaceable.discard(position)
