@@ -27,7 +27,7 @@ def run(checkout: Path, scenario: str, threads: int, data: Path) -> Times:
     }
     script = ROOT / "benchmarks" / "scenarios.py"
     # our own script with our own arguments
-    output = subprocess.run(  # noqa: S603
+    output = subprocess.run(
         [sys.executable, script, scenario, str(threads), data],
         env=environment,
         check=True,

@@ -52,7 +52,7 @@ def cost_of(*arguments: str, home: str) -> Cost:
     command = [sys.executable, "-m", "napari_iclsam.cli", *arguments]
     environment = os.environ | {"NAPARI_ICLSAM_HOME": str(Path(home).absolute())}
     began = time.perf_counter()
-    process = subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL)  # noqa: S603
+    process = subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL)
     _, status, usage = os.wait4(process.pid, 0)
     seconds = time.perf_counter() - began
     if status:

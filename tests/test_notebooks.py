@@ -49,6 +49,7 @@ def test_the_stored_output_is_that_of_a_whole_run(notebook: Path) -> None:
     assert [cell["execution_count"] for cell in code] == list(range(1, len(code) + 1))
     outputs = [output for cell in code for output in cell["outputs"]]
     assert not [output for output in outputs if output["output_type"] == "error"]
+    assert "/site-packages/" not in notebook.read_text(encoding="utf-8")
     pictures = [each for each in outputs if "image/png" in str(each.get("data", ""))]
     html = [each for each in outputs if "data:image/png" in str(each.get("data", ""))]
     assert pictures or html

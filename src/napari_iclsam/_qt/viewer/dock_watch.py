@@ -42,6 +42,9 @@ class DockWatch(QObject):
     def eventFilter(self, watched: QObject, event: QEvent) -> bool:
         """Turn events into signals; keep none of them."""
         kind = event.type()
+        if not hasattr(self, "_widget"):
+            # PySide still calls when Python ends and has dropped the attributes
+            return False
         if watched is self._widget:
             if kind == QEvent.Type.ParentChange:
                 self._tell(is_open=self._widget.parent() is not None)
