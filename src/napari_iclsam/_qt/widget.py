@@ -20,7 +20,6 @@ from napari_iclsam._qt.run.dock_run import DockRun, wait_for
 from napari_iclsam._qt.run.plan import Plan, Planner
 from napari_iclsam._qt.run.run_bar import RunBar
 from napari_iclsam._qt.run.run_control import RunControl
-from napari_iclsam._qt.run.session import Session
 from napari_iclsam._qt.run.task_files import TaskFiles
 from napari_iclsam._qt.viewer.dock_watch import DockWatch
 from napari_iclsam._qt.viewer.redraw_watch import RedrawWatch
@@ -74,9 +73,8 @@ class ICLSAMWidget(QWidget):
 
     def _make_controls(self) -> None:
         self.results = Results(self._viewer)
-        session = Session.with_cache(self._preferences.cache_bytes)
         self.planner = Planner(self._viewer, self.examples, self.query)
-        self.run = RunControl(session, self.results, self.bar, self)
+        self.run = RunControl(self._preferences.cache_bytes, self.results, self.bar, self)
         self.review = ReviewControl(
             self._viewer, self.results, self.form, self.planner.layer_examples, self.bar
         )

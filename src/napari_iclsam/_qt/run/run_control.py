@@ -30,7 +30,8 @@ class RunControl(QObject):
 
     Parameters
     ----------
-    session : Session
+    cache_bytes : int, optional
+        How much the cache of embeddings may hold on disk.
     results : Results
     bar : RunBar
         Shows the progress and the end.
@@ -54,10 +55,10 @@ class RunControl(QObject):
     ended = Signal()
 
     def __init__(
-        self, session: Session, results: Results, bar: RunBar, parent: QObject | None = None
+        self, cache_bytes: int | None, results: Results, bar: RunBar, parent: QObject | None = None
     ) -> None:
         super().__init__(parent)
-        self.session = session
+        self.session = Session.with_cache(cache_bytes)
         self.runner = Runner(self)
         self._results = results
         self._bar = bar
