@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Generator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -123,6 +124,13 @@ def test_number_and_size_of_tiles_are_said(
     assert [step.message for step in steps] == ["Tile 1 of 2", "Tile 2 of 2"]
     tiled = drain(segment.tile_steps(image[:64, :112], (64, 64)))
     assert "2 tiles of 64 x 64 pixels" in tiled.notes[0]
+    assert "Not refined" not in tiled.notes[0]
+
+
+def test_what_is_not_refined_says_so(segment: TileSegmenter, image: NDArray[np.uint8]) -> None:
+    unrefined = replace(segment, is_unrefined=True)
+    tiled = drain(unrefined.tile_steps(image[:64, :112], (64, 64)))
+    assert "Not refined by the promptable model" in tiled.notes[0]
 
 
 def _many(side: int) -> tuple[NDArray[np.uint8], NDArray[np.int32]]:

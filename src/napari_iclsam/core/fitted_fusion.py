@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from torch import Tensor
 
@@ -42,6 +42,10 @@ from napari_iclsam.core.quality.dice_estimate import bias_correction, estimate_d
 from napari_iclsam.core.recipe import FusionRule, Recipe
 from napari_iclsam.weights.entry import FusionDefault
 
+_MASKS_GAIN = 0.05
+"""Dice that masks of promptable models must gain in tiles. They take most of the time, and the
+fine-tuned in-context model catches up with less: on mosaics of nuclei it is as good or better."""
+
 
 @dataclass(frozen=True, slots=True)
 class FittedFusion:
@@ -68,6 +72,14 @@ class FittedFusion:
     kept: Kept
     foreground: tuple[float, ...]
     presence: tuple[Presence | None, ...]
+
+    @property
+    def uses_masks(self) -> bool:
+        """Whether the masks of any promptable model count."""
+        for weights in self.weights:
+            if any(weights.of_expert(expert)[0] for expert in range(weights.experts)):
+                return True
+        return False
 
     def fuse(self, outputs: StageOutputs, rule: FusionRule) -> Fused:
         """Fuse the outputs of both models."""
@@ -164,4 +176,35 @@ def fit_fusion(
     presence = tuple(fit_presence(cases, label) for label in range(len(defaults)))
     return FittedFusion(
         tuple(weights), scores, tuple(corrections), kept, tuple(foreground), presence
+    )
+
+
+def spare_masks(fusion: FittedFusion, cases: Sequence[HeldOut], ids: Sequence[int]) -> FittedFusion:
+    """Return the fusion for tiles: the in-context model alone, unless masks gain much.
+
+    Parameters
+    ----------
+    fusion : FittedFusion
+        Of `fit_fusion`.
+    cases : sequence of HeldOut
+        Without any nothing is known of the gain, and the fusion stays.
+    ids : sequence of int
+        Labels.
+    """
+    gains = [score.fused - score.icl for score in fusion.scores.values()]
+    if not gains or max(gains) >= _MASKS_GAIN:
+        return fusion
+    alone = FusionWeights((1.0, *(0.0, 0.0) * len(fusion.kept.experts)))
+    kept = replace(fusion.kept, pixels=False)
+    cases = [case.only(kept) for case in cases]
+    scores = {}
+    corrections = []
+    for label, label_id in enumerate(ids):
+        corrections.append(bias_correction(cases, label, alone))
+        score = cross_validated_scores(cases, label, alone)
+        if score is not None:
+            scores[label_id] = score
+    weights = (alone,) * len(corrections)
+    return replace(
+        fusion, weights=weights, scores=scores, corrections=tuple(corrections), kept=kept
     )

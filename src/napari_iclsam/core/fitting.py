@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from napari_iclsam.core.context import Runners, fit_context, run_models
 from napari_iclsam.core.encoder.examples import Examples
-from napari_iclsam.core.fitted_fusion import FittedFusion, fit_fusion
+from napari_iclsam.core.fitted_fusion import FittedFusion, fit_fusion, spare_masks
 from napari_iclsam.core.fusion.cross_validation import (
     CAREFUL,
     SPARING,
@@ -70,7 +70,10 @@ def fusion_steps(
     if runners.recipe.cross_validate and len(examples) > 1:
         cases = yield from hold_out_steps(runners, examples, samples, timer)
     rule = SPARING if runners.recipe.sparing else CAREFUL
-    return fit_fusion(cases, defaults, examples, rule)
+    fusion = fit_fusion(cases, defaults, examples, rule)
+    if not runners.recipe.in_tiles:
+        return fusion
+    return spare_masks(fusion, cases, examples.support.ids)
 
 
 def hold_out_steps(

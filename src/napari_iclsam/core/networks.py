@@ -94,8 +94,8 @@ class Networks:
         return "+".join(sam.facts.name for sam in self.sams)
 
     def taking_part(self, recipe: Recipe) -> tuple[LoadedSam, ...]:
-        """Return the promptable networks of a recipe: the smallest alone where it is sparing."""
-        if recipe.sparing and recipe.max_experts > 1:
+        """Return the promptable networks of a recipe: the smallest alone for planes and tiles."""
+        if (recipe.sparing or recipe.in_tiles) and recipe.max_experts > 1:
             return (min(self.sams, key=_parameter_count),)
         return self.sams[: recipe.max_experts]
 

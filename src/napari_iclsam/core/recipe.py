@@ -15,7 +15,8 @@ FusionRule = Literal["published", "log-odds", "in-context model alone"]
 class Recipe:
     """What the method does, step by step.
 
-    Made by `resolve`; the text of each field is its row in the documentation.
+    Made by `resolve`; the text of each field is its row in the documentation. ``sparing`` and
+    ``in_tiles`` are set for the labelled planes of a stack, and for examples that are tiles.
     """
 
     shared_scale: Annotated[
@@ -55,6 +56,7 @@ class Recipe:
     fusion: Annotated[FusionRule, "How both models are fused."]
     half_precision: Annotated[bool, "Compute in half precision where that is faster."]
     sparing: bool = False
+    in_tiles: bool = False
     tile: Tile = "off"
     channel: Channel = "luminance"
     icl_guidance: float = 0.3

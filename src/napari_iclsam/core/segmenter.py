@@ -216,10 +216,13 @@ class ICLSAM:
     ) -> Generator[Progress, None, Task]:
         yield Progress("load", "Loading the models", 0, len(support))
         networks = self.networks
-        runners = networks.runners(recipe, self.cache)
         # the planes of a stack tell of each other, and stay whole
         if not recipe.sparing:
-            support = support.in_tiles(recipe.tile)
+            tiles = support.in_tiles(recipe.tile)
+            is_region = support.are_regions and recipe.tile != "off"
+            recipe = replace(recipe, in_tiles=is_region or len(tiles) > len(support))
+            support = tiles
+        runners = networks.runners(recipe, self.cache)
         # seen as a whole, its objects would have another size than those of the examples
         if preview_image is not None and support.tile_shape(recipe.tile, preview_image.shape):
             preview_image = None

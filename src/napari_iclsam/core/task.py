@@ -195,8 +195,14 @@ class Task:
 
     @property
     def _tiles(self) -> TileSegmenter:
-        tile = self.context.runners.recipe.tile
-        return TileSegmenter(self.support, self.provenance, self._image_steps, tile)
+        recipe = self.context.runners.recipe
+        return TileSegmenter(
+            self.support,
+            self.provenance,
+            self._image_steps,
+            recipe.tile,
+            is_unrefined=self.settings.use_sam and not recipe.refine,
+        )
 
     def _image_steps(self, rgb: NDArray[np.uint8]) -> Generator[Progress, None, Prediction]:
         """Segment an image, seen as a whole."""

@@ -63,7 +63,12 @@ class TaskFitting:
         fusion = yield from fusion_steps(runners, examples, samples, defaults, timer)
         # what does not help costs nothing from here on
         samples = samples if fusion.kept.pixels else None
-        runners = replace(runners, experts=runners.experts.subset(fusion.kept.experts))
+        refine = recipe.refine and fusion.uses_masks
+        runners = replace(
+            runners,
+            experts=runners.experts.subset(fusion.kept.experts),
+            recipe=replace(recipe, refine=refine),
+        )
         examples = examples.with_experts(fusion.kept.experts)
         fine_tunable = recipe.fine_tune and self.networks.icl_facts.fine_tunable
         if fine_tunable and can_fine_tune(examples):

@@ -32,12 +32,15 @@ class TileSegmenter:
         Segments an image, or a tile, as a whole.
     tile : Tile
         Which tiles the user wants.
+    is_unrefined : bool
+        Whether promptable models are left out since they gain little.
     """
 
     support: SupportSet
     provenance: Provenance
     whole: ImageSteps
     tile: Tile = "auto"
+    is_unrefined: bool = False
 
     def tile_shape(self, shape: tuple[int, int]) -> tuple[int, int] | None:
         """Return height and width of the tiles of an image (H, W); None if it is seen whole."""
@@ -87,4 +90,7 @@ class TileSegmenter:
         why = "the size of the examples, since the objects are small"
         if self.tile != "auto":
             why = "as the settings say"
-        return f"Seen in {count} tiles of {tile[0]} x {tile[1]} pixels, {why}."
+        note = f"Seen in {count} tiles of {tile[0]} x {tile[1]} pixels, {why}."
+        if self.is_unrefined:
+            note += " Not refined by the promptable model, which gained little on the examples."
+        return note

@@ -60,6 +60,17 @@ def test_large_example_is_cut_into_tiles_that_cover_it() -> None:
     assert sum(int(labels.sum()) for labels in cut.labels) == int(support.labels[0].sum())
 
 
+def test_one_large_example_is_cut_into_four_even_if_its_objects_are_large() -> None:
+    assert TileRule(are_regions=True).side([grid(512, 64, 50)]) == 256
+    assert TileRule(are_regions=True).side([grid(512, 64, 50)] * 4) == 512
+
+
+def test_example_is_not_cut_through_its_objects() -> None:
+    labels = np.zeros((512, 512), np.int32)
+    labels[100:400, 100:400] = 1
+    assert TileRule(are_regions=True).side([labels]) == 512
+
+
 def test_example_of_the_size_of_a_tile_stays_whole() -> None:
     support = support_of(grid(256, 40, 20))
     cut = support.in_tiles()

@@ -16,8 +16,18 @@ from napari_iclsam.core.images.crops import PixelSlices
 from napari_iclsam.core.settings import Tile
 from napari_iclsam.core.steps import evenly_spaced
 
-_OBJECTS_A_TILE = 10
+_OBJECTS_A_TILE = 15
 """A tile is about so many times as high as the objects, so that they keep their detail."""
+
+_FEWEST_OBJECTS = 4
+"""A tile is at least so many times as high as the objects, whatever it is made smaller for."""
+
+_EXAMPLES = 4
+"""Examples from which on the in-context model is fine-tuned and weights are cross-validated well:
+one large example is cut into as many."""
+
+_LEAST_HALF = 192
+"""Smallest side, in pixels, of tiles that are made smaller for that."""
 
 _SIDES = (128, 512)
 """Smallest and largest side of a tile: the input sizes of the in-context models."""
@@ -59,7 +69,10 @@ class TileRule:
             return None
         if self.tile != "auto":
             return int(self.tile)
-        return tile_side(labels, 0 if self.are_regions else _MANY)
+        side = tile_side(labels, 0 if self.are_regions else _MANY)
+        if side is None or len(labels) >= _EXAMPLES:
+            return side
+        return min(side, _half(labels))
 
     def shape(
         self, labels: Sequence[NDArray[np.integer[Any]]], shape: tuple[int, int]
@@ -87,6 +100,22 @@ def tile_side(labels: Sequence[NDArray[np.integer[Any]]], many: float = _MANY) -
 
     None if they show fewer objects than ``many`` each, on average, or none at all.
     """
+    diameter = _diameter(labels, many)
+    if diameter is None:
+        return None
+    smallest, largest = _SIDES
+    return round(min(max(_OBJECTS_A_TILE * diameter, smallest), largest))
+
+
+def _half(labels: Sequence[NDArray[np.integer[Any]]]) -> int:
+    """Return half the side of the largest example, or more if objects or models need more."""
+    diameter = _diameter(labels, 0) or 0.0
+    sides: list[int] = [max(painted.shape) for painted in labels]
+    return max(max(sides) // 2, _LEAST_HALF, round(_FEWEST_OBJECTS * diameter))
+
+
+def _diameter(labels: Sequence[NDArray[np.integer[Any]]], many: float) -> float | None:
+    """Return the usual diameter of objects, in pixels; None if they are too few."""
     areas: list[NDArray[np.float64]] = []
     for painted in labels:
         for label in np.unique(painted[painted > 0]):
@@ -97,9 +126,7 @@ def tile_side(labels: Sequence[NDArray[np.integer[Any]]], many: float = _MANY) -
         return None
     # the median of the pixels: specks and fragments of thin objects must not decide
     middle = np.searchsorted(np.cumsum(every), every.sum() / 2)
-    diameter = math.sqrt(4 * every[middle] / math.pi)
-    smallest, largest = _SIDES
-    return round(min(max(_OBJECTS_A_TILE * diameter, smallest), largest))
+    return math.sqrt(4 * every[middle] / math.pi)
 
 
 def _median_shape(labels: Sequence[NDArray[np.integer[Any]]]) -> tuple[int, int]:
