@@ -15,6 +15,7 @@ from qtpy.QtWidgets import QFileDialog
 from napari_iclsam._qt.objects.object_layer import camera_of
 from napari_iclsam._qt.objects.object_panel import ObjectPanel
 from napari_iclsam._qt.viewer.slice_stacks import SliceOrientation
+from napari_iclsam.core.objects.instances import Separation
 from tests._qt.conftest import NAMES, SPACE, Dock, some, stack
 
 SQUARES = ((2, 2, 6), (20, 8, 10), (24, 30, 8))
@@ -76,6 +77,35 @@ def test_features_are_found_by_the_row_and_by_the_index(panel: Panel) -> None:
     # 3 slices, 2 mm apart, of pixels of half a millimeter
     np.testing.assert_allclose(features["volume"][1:], [54, 150, 96])
     assert "Lengths are in millimeter" in panel.form.count.text()
+
+
+def test_table_says_how_sure_the_method_is_of_each_object(panel: Panel) -> None:
+    record = panel.dock.widget.results.record(panel.dock.result())
+    assert record is not None
+    certainty = np.zeros((40, 48), np.uint8)
+    certainty[:20] = 51
+    certainty[20:] = 204
+    record.certainty = {(0,): certainty, (1,): certainty}
+    panel.choose(1)
+    # the third slice is a person's own
+    expected = [(0.2 + 0.2 + 1) / 3, (0.8 + 0.8 + 1) / 3, (0.8 + 0.8 + 1) / 3]
+    features = panel.objects().features
+    np.testing.assert_allclose(features["mean_probability"][1:], expected, atol=1e-3)
+
+
+def test_objects_are_separated_as_the_examples_teach(panel: Panel) -> None:
+    result = panel.dock.result()
+    record = panel.dock.widget.results.record(result)
+    assert record is not None
+    result.data = np.zeros_like(result.data)
+    result.data[:, 10:18, 4:36] = 1
+    record.separations = {1: Separation(40.0, 0.0)}
+    panel.choose(1)
+    assert "1 objects" in panel.form.count.text()
+    record.separations = {1: Separation(2.0, 0.0)}
+    result.data[0, 30, 30] = 2
+    panel.choose(1)
+    assert "2 objects" in panel.form.count.text()
 
 
 def test_a_click_on_a_row_leads_to_its_object(panel: Panel) -> None:

@@ -26,7 +26,25 @@ def quest_of(labels: Labels, record: ResultRecord) -> ObjectQuest:
     image = record.image
     array = layers.levels(image)[record.level] if _fits(image, record.level, labels) else None
     axis = record.orientation.axis if labels.ndim == 3 else None
-    return ObjectQuest(np.array(labels.data, np.int32), array, axis, scale_of(labels))
+    return ObjectQuest(
+        np.array(labels.data, np.int32),
+        array,
+        axis,
+        scale_of(labels),
+        _certainty(labels, record),
+        dict(record.separations),
+    )
+
+
+def _certainty(labels: Labels, record: ResultRecord) -> NDArray[np.uint8] | None:
+    """Return how sure the method is of each pixel, 255 for certain; None if it is not known."""
+    if not record.certainty:
+        return None
+    # slices of the examples are a person's own
+    certainty = np.full(record.shape, 255, np.uint8)
+    for position, of_slice in record.certainty.items():
+        certainty[record.orientation.index(position)] = of_slice
+    return certainty if record.shape == layers.shape(labels) else None
 
 
 def reason_against(labels: Labels | None) -> str:

@@ -21,6 +21,7 @@ class _Slice:
     labels: NDArray[Any]
     estimate: float | None
     need: float | None
+    certainty: NDArray[np.uint8] | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,9 +120,16 @@ class EarlierResult:
                 record.estimates[position] = earlier.estimate
             if earlier.need is not None:
                 record.needs[position] = earlier.need
+            if earlier.certainty is not None:
+                record.certainty[position] = earlier.certainty
         self.labels.refresh()
 
     def _now(self, position: Position) -> _Slice:
         record = self._record
         labels = np.array(self.labels.data[record.orientation.index(position)])
-        return _Slice(labels, record.estimates.get(position), record.needs.get(position))
+        return _Slice(
+            labels,
+            record.estimates.get(position),
+            record.needs.get(position),
+            record.certainty.get(position),
+        )

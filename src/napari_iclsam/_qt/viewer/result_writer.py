@@ -125,10 +125,7 @@ class ResultWriter:
             self.kept.add(position)
             return
         self._write(record, position, prediction.labels)
-        if prediction.estimated_dice:
-            record.estimates[position] = min(prediction.estimated_dice.values())
-        if prediction.need_of_check:
-            record.needs[position] = prediction.need_of_check
+        record.note_prediction(position, prediction)
 
     def _write(self, record: ResultRecord, position: Position, labels: NDArray[Any]) -> None:
         if self.earlier is not None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import zlib
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
@@ -11,12 +12,18 @@ from weakref import WeakKeyDictionary
 import numpy as np
 from napari.components import ViewerModel
 from napari.layers import Labels, Layer
+from numpy.typing import NDArray
 
 from napari_iclsam._qt.viewer import layers
 from napari_iclsam._qt.viewer.label_styles import features_of
 from napari_iclsam._qt.viewer.overlays import overlays_added_later
 from napari_iclsam._qt.viewer.result_style import ResultStyle
 from napari_iclsam._qt.viewer.slice_stacks import Position, SliceOrientation, SliceStack
+from napari_iclsam.core.objects.instances import Separation
+from napari_iclsam.core.prediction import Prediction
+
+_LARGEST = 256 * 1024 * 1024
+"""The certainty of results of at most so many pixels is kept: it takes a byte each."""
 
 
 @dataclass(slots=True)
@@ -43,6 +50,10 @@ class ResultRecord:
         How much each slice of a volume needs to be checked (`Prediction.need_of_check`).
     reviewed : set of Position
         Slices that the user was led to, to check them, since they were written.
+    certainty : dict of Position to ndarray, uint8
+        `Prediction.certainty` of each slice as it was written, 255 for 1, as far as memory goes.
+    separations : dict of int to Separation
+        By label: how touching objects are told apart, where examples teach it.
     """
 
     image: Layer
@@ -55,6 +66,8 @@ class ResultRecord:
     estimates: dict[Position, float] = field(default_factory=dict)
     needs: dict[Position, float] = field(default_factory=dict)
     reviewed: set[Position] = field(default_factory=set)
+    certainty: dict[Position, NDArray[np.uint8]] = field(default_factory=dict)
+    separations: dict[int, Separation] = field(default_factory=dict)
 
     def checksum(self, labels: Layer, position: Position) -> int:
         """Return the checksum of a slice of the layer as it is now."""
@@ -65,8 +78,19 @@ class ResultRecord:
         self.written[position] = self.checksum(labels, position)
         self.estimates.pop(position, None)
         self.needs.pop(position, None)
+        self.certainty.pop(position, None)
         self.touched.discard(position)
         self.reviewed.discard(position)
+
+    def note_prediction(self, position: Position, prediction: Prediction) -> None:
+        """Keep what is known of a slice beside its labels, after `note_written`."""
+        if prediction.estimated_dice:
+            self.estimates[position] = min(prediction.estimated_dice.values())
+        if prediction.need_of_check:
+            self.needs[position] = prediction.need_of_check
+        self.separations.update(prediction.separations)
+        if prediction.probabilities and math.prod(self.shape) <= _LARGEST:
+            self.certainty[position] = (255 * prediction.certainty + 0.5).astype(np.uint8)
 
     def is_corrected(self, labels: Layer, position: Position) -> bool:
         """Return whether a slice differs from what was written, whoever has changed it."""
