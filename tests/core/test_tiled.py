@@ -110,6 +110,21 @@ def test_tiles_of_one_value_are_background_and_are_not_looked_at(
     assert tiled.seconds == {"icl": 1.0}
 
 
+def test_tiles_that_a_screen_finds_empty_are_not_looked_at(
+    segment: TileSegmenter, image: NDArray[np.uint8]
+) -> None:
+    def is_dark(rgb: NDArray[np.uint8]) -> bool:
+        return bool(rgb.max() < 100)
+
+    dark = image[:64, :112].copy()
+    dark[:, 48:] //= 4
+    screened = replace(segment, screen=is_dark)
+    tiled = drain(screened.tile_steps(dark, (64, 64)))
+    assert not tiled.labels[:, 64:].any()
+    assert tiled.labels[:, :48].any()
+    assert tiled.seconds == {"icl": 1.0}
+
+
 def test_image_without_contrast_has_no_objects_and_says_so(segment: TileSegmenter) -> None:
     tiled = drain(segment.tile_steps(np.zeros((64, 112, 3), np.uint8), (64, 64)))
     assert not tiled.labels.any()

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from dataclasses import dataclass
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from napari_iclsam.core.encoder.embedding import EmbeddedImage
@@ -66,6 +68,8 @@ class FittedContext:
         own.
     pixels : PixelClassifier, optional
         None if none is used.
+    is_empty : callable, optional
+        Tells tiles (H, W, 3) that hold nothing, if the examples are tiles.
     """
 
     runners: Runners
@@ -73,6 +77,7 @@ class FittedContext:
     probes: tuple[Probe, ...]
     encoded: EncodedSupport | None
     pixels: PixelClassifier | None = None
+    is_empty: Callable[[NDArray[np.uint8]], bool] | None = None
 
 
 def fit_context(

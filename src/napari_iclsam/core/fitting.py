@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from dataclasses import replace
+
+import numpy as np
+from numpy.typing import NDArray
 
 from napari_iclsam.core.context import Runners, fit_context, run_models
 from napari_iclsam.core.encoder.examples import Examples
@@ -20,7 +23,12 @@ from napari_iclsam.core.fusion.weights import FusionWeights
 from napari_iclsam.core.inference import StageTimer
 from napari_iclsam.core.prediction import Progress
 from napari_iclsam.core.recipe import Recipe
-from napari_iclsam.core.refinement.pixel_classifier import PixelSamples, sample_pixels
+from napari_iclsam.core.refinement.pixel_classifier import (
+    PixelSamples,
+    fit_pixel_classifier,
+    sample_pixels,
+)
+from napari_iclsam.core.refinement.tile_screen import fit_tile_screen
 from napari_iclsam.core.steps import drain
 
 _PROBE_CELLS = 20_000
@@ -32,6 +40,16 @@ def draw_pixels(recipe: Recipe, examples: Examples) -> PixelSamples | None:
     if not recipe.pixel_classifier:
         return None
     return sample_pixels(examples.images, examples.all_masks(), recipe.seed, examples.known())
+
+
+def fit_screen(
+    recipe: Recipe, examples: Examples, samples: PixelSamples | None
+) -> Callable[[NDArray[np.uint8]], bool] | None:
+    """Fit what tells tiles (H, W, 3) that hold nothing; None for examples that are no tiles."""
+    if samples is None or not recipe.in_tiles:
+        return None
+    classifier = fit_pixel_classifier(samples, recipe.seed)
+    return fit_tile_screen(classifier, examples.images, examples.all_masks()).is_empty
 
 
 def embed_steps(

@@ -16,6 +16,7 @@ from napari_iclsam.core.images.planes import Writable
 from napari_iclsam.core.images.tiles import plan_tiles
 from napari_iclsam.core.lazy_image import LazyImage
 from napari_iclsam.core.prediction import LargeResult, Prediction, Progress
+from napari_iclsam.core.refinement.tile_screen import is_constant
 from napari_iclsam.core.steps import mapped
 
 TILE = "Tile"
@@ -27,10 +28,21 @@ ImageSteps = Callable[[NDArray[np.uint8]], Generator[Progress, None, Prediction]
 
 @dataclass(frozen=True, slots=True)
 class LargePlan:
-    """How an image is seen: height and width of its tiles, and which labels are looked for."""
+    """How an image is seen.
+
+    Attributes
+    ----------
+    tile : tuple of int
+        Height and width of its tiles.
+    ids : tuple of int
+        Labels that are looked for.
+    is_empty : callable
+        Tells tiles (h, w, 3) in which nothing is looked for.
+    """
 
     tile: tuple[int, int]
     ids: tuple[int, ...]
+    is_empty: Callable[[NDArray[np.uint8]], bool] = is_constant
 
 
 def check_target(labels: Writable, shape: tuple[int, int], highest: int) -> None:
@@ -76,12 +88,11 @@ def large_steps(
             )
             rgb = np.ascontiguousarray(band[:, place[1]])
             prediction = None
-            # nothing can be seen in a tile of one value, and it costs no time
-            if np.ptp(rgb):
-                prediction = yield from mapped(whole(rgb), located)
-            else:
+            if plan.is_empty(rgb):
                 blank += 1
                 yield located(Progress("icl", ""))
+            else:
+                prediction = yield from mapped(whole(rgb), located)
             canvas.add(place, prediction)
             done += 1
     finished = slice(canvas.top, shape[0])

@@ -162,7 +162,8 @@ class LargeResult:
     Attributes
     ----------
     tiles, blank : int
-        Number of tiles, and of those among them that have one value everywhere.
+        Number of tiles, and of those among them in which nothing was looked for: they have one
+        value everywhere, or the pixel classifier says that they hold nothing.
     tile : tuple of int
         Height and width of each.
     """

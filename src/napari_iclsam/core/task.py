@@ -202,6 +202,7 @@ class Task:
             self._image_steps,
             recipe.tile,
             is_unrefined=self.settings.use_sam and not recipe.refine,
+            screen=self.context.is_empty,
         )
 
     def _image_steps(self, rgb: NDArray[np.uint8]) -> Generator[Progress, None, Prediction]:

@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 
 from napari_iclsam.core.context import Runners, fit_context
 from napari_iclsam.core.encoder.examples import Examples
-from napari_iclsam.core.fitted_fusion import default_fusion
-from napari_iclsam.core.fitting import draw_pixels, embed_steps, fusion_steps
+from napari_iclsam.core.fitted_fusion import FittedFusion, default_fusion
+from napari_iclsam.core.fitting import draw_pixels, embed_steps, fit_screen, fusion_steps
 from napari_iclsam.core.fusion.weights import FusionWeights
 from napari_iclsam.core.images.support import SupportSet
 from napari_iclsam.core.in_context.fine_tuning import can_fine_tune, fine_tune
@@ -59,16 +59,12 @@ class TaskFitting:
         examples = yield from embed_steps(runners, images, timer)
         with timer.stage("fit"):
             samples = draw_pixels(recipe, examples)
+            is_empty = fit_screen(recipe, examples, samples)
         defaults = self._default_fusion(examples)
         fusion = yield from fusion_steps(runners, examples, samples, defaults, timer)
         # what does not help costs nothing from here on
         samples = samples if fusion.kept.pixels else None
-        refine = recipe.refine and fusion.uses_masks
-        runners = replace(
-            runners,
-            experts=runners.experts.subset(fusion.kept.experts),
-            recipe=replace(recipe, refine=refine),
-        )
+        runners = _keep_what_helps(runners, fusion)
         examples = examples.with_experts(fusion.kept.experts)
         fine_tunable = recipe.fine_tune and self.networks.icl_facts.fine_tunable
         if fine_tunable and can_fine_tune(examples):
@@ -79,6 +75,7 @@ class TaskFitting:
         yield Progress("fit", "Fitting the confidence map", count, count)
         with timer.stage("fit"):
             context = fit_context(runners, examples, encoded, samples)
+        context = replace(context, is_empty=is_empty)
         return Task(context, fusion, self.settings, provenance)
 
     def _default_fusion(self, examples: Examples) -> list[FusionWeights]:
@@ -87,3 +84,13 @@ class TaskFitting:
         sams = self.networks.taking_part(recipe)
         kinds = [sam.facts.fusion_default for sam in sams]
         return default_fusion(recipe, kinds, examples)
+
+
+def _keep_what_helps(runners: Runners, fusion: FittedFusion) -> Runners:
+    """Return the promptable models that are fused; none is prompted if no mask counts."""
+    recipe = runners.recipe
+    return replace(
+        runners,
+        experts=runners.experts.subset(fusion.kept.experts),
+        recipe=replace(recipe, refine=recipe.refine and fusion.uses_masks),
+    )

@@ -15,7 +15,7 @@ _SURE = 1e-6
 """Probabilities are kept so far from 0 and 1 that their log-odds are finite."""
 
 NOTHING = -10.0
-"""Log-odds of a tile of one value, in which nothing can be seen."""
+"""Log-odds of a tile in which nothing is looked for."""
 
 
 def log_odds_of(probabilities: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -64,7 +64,7 @@ class TileCanvas:
         self._seconds.update(prediction.seconds)
 
     def add_blank(self, place: PixelSlices) -> None:
-        """Blend in a tile of one value, in which nothing was looked for."""
+        """Blend in a tile in which nothing was looked for."""
         weights = self._weigh(place)
         for scores in self._scores:
             scores[place] += weights * NOTHING

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from dataclasses import dataclass, replace
 from functools import partial
 
@@ -15,6 +15,7 @@ from napari_iclsam.core.images.tiles import plan_tiles
 from napari_iclsam.core.large_image import TILE, ImageSteps, LargePlan, check_target, large_steps
 from napari_iclsam.core.lazy_image import LazyImage
 from napari_iclsam.core.prediction import LargeResult, Prediction, Progress, Provenance
+from napari_iclsam.core.refinement.tile_screen import is_constant
 from napari_iclsam.core.settings import Tile
 from napari_iclsam.core.steps import mapped
 from napari_iclsam.core.tile_canvas import TileCanvas
@@ -34,6 +35,8 @@ class TileSegmenter:
         Which tiles the user wants.
     is_unrefined : bool
         Whether promptable models are left out since they gain little.
+    screen : callable, optional
+        Tells tiles (H, W, 3) that hold nothing; without it, those of one value do.
     """
 
     support: SupportSet
@@ -41,6 +44,7 @@ class TileSegmenter:
     whole: ImageSteps
     tile: Tile = "auto"
     is_unrefined: bool = False
+    screen: Callable[[NDArray[np.uint8]], bool] | None = None
 
     def tile_shape(self, shape: tuple[int, int]) -> tuple[int, int] | None:
         """Return height and width of the tiles of an image (H, W); None if it is seen whole."""
@@ -61,8 +65,7 @@ class TileSegmenter:
         places = plan_tiles(shape, tile)
         canvas = TileCanvas(shape, self.support.ids)
         for done, place in enumerate(places):
-            # nothing can be seen in a tile of one value, and it costs no time
-            if np.ptp(rgb[place]) == 0:
+            if self.is_empty(rgb[place]):
                 canvas.add_blank(place)
                 continue
             located = partial(
@@ -82,8 +85,15 @@ class TileSegmenter:
         """Segment an image (H, W, ...) that is larger than memory; see `Task.predict_into`."""
         lazy = LazyImage.of(image)
         check_target(labels, lazy.shape, max(self.support.ids))
-        plan = LargePlan(self.tile_shape(lazy.shape) or lazy.shape, self.support.ids)
+        tile = self.tile_shape(lazy.shape) or lazy.shape
+        plan = LargePlan(tile, self.support.ids, self.is_empty)
         return large_steps(self.whole, lazy, labels, plan)
+
+    def is_empty(self, rgb: NDArray[np.uint8]) -> bool:
+        """Return whether a tile (H, W, 3) holds nothing: it then costs hardly any time."""
+        if is_constant(rgb):
+            return True
+        return self.screen is not None and self.screen(rgb)
 
     def _note(self, count: int, tile: tuple[int, int]) -> str:
         """Say in which tiles an image was seen, and why."""
