@@ -157,6 +157,9 @@ def main() -> None:
     parser.add_argument("--planes", type=int, default=100, help="of the stack; 0 for none")
     parser.add_argument("--side", type=int, default=2048, help="of its planes, in pixels")
     options = parser.parse_args()
+    # Both examples lie in the middle third of the planes, which holds the tube.
+    if 0 < options.planes < 10:
+        parser.error("a stack has 10 planes or more")
     path = [str(Path(entry).absolute()) for entry in sys.path if entry]
     os.environ["PYTHONPATH"] = os.pathsep.join([str(Path.cwd()), *path])
     with tempfile.TemporaryDirectory() as folder:

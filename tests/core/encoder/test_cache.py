@@ -16,6 +16,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
+from napari_iclsam.core.encoder import cache as cache_module
 from napari_iclsam.core.encoder.cache import (
     EmbeddingCache,
     default_cache,
@@ -134,6 +135,20 @@ def test_memory_forgets_what_was_not_used_for_longest() -> None:
     cache.get("a")
     cache.put("c", features(3))
     assert [value(cache.get(key)) for key in "abc"] == [1, None, 3]
+
+
+@pytest.mark.parametrize(("is_on_disk", "kept"), [(False, 4), (True, 1)], ids=["memory", "disk"])
+def test_beside_a_disk_less_is_kept_in_memory(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *, is_on_disk: bool, kept: int
+) -> None:
+    monkeypatch.setattr(cache_module, "MEMORY_LIMIT", 4 * SIZE)
+    monkeypatch.setattr(cache_module, "_MEMORY_BESIDE_DISK", SIZE)
+    cache = EmbeddingCache(tmp_path if is_on_disk else None)
+    for name in "abcd":
+        cache.put(name, features())
+    for path in tmp_path.iterdir():
+        path.unlink()
+    assert sum(cache.get(name) is not None for name in "abcd") == kept
 
 
 def test_the_newest_stays_even_if_it_is_larger_than_the_limit(tmp_path: Path) -> None:

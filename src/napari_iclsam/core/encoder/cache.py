@@ -28,6 +28,10 @@ MEMORY_LIMIT = 1 << 30
 DISK_LIMIT = 4 << 30
 """Bytes that a cache may hold unless told otherwise."""
 
+_MEMORY_BESIDE_DISK = 1 << 28
+"""Likewise in memory, of a cache on disk: what memory has dropped is read again in milliseconds,
+and the planes of a long stack are embedded once."""
+
 _STALE = 3600.0
 """Seconds after which an unfinished file has no writer any more."""
 
@@ -68,17 +72,19 @@ class EmbeddingCache:
     folder : Path, optional
         None keeps embeddings in memory only.
     memory_limit, disk_limit : int
-        Bytes.
+        Bytes. By default, a cache on disk keeps a quarter of what one in memory does there.
     """
 
     def __init__(
         self,
         folder: Path | None = None,
         *,
-        memory_limit: int = MEMORY_LIMIT,
+        memory_limit: int | None = None,
         disk_limit: int = DISK_LIMIT,
     ) -> None:
         self.folder = folder
+        if memory_limit is None:
+            memory_limit = MEMORY_LIMIT if folder is None else _MEMORY_BESIDE_DISK
         self._memory_limit = memory_limit
         self._disk_limit = disk_limit
         self._memory: OrderedDict[str, Features] = OrderedDict()
