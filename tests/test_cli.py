@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import subprocess
 import sys
+import warnings
+from pathlib import Path
 
 import pytest
 
@@ -58,3 +60,33 @@ def test_the_program_ends_with_its_status() -> None:
     assert result.returncode == 2
     assert result.stdout == ""
     assert result.stderr.startswith("Error: Option '--support' requires 2 arguments")
+
+
+def test_a_warning_of_the_package_is_a_note_and_others_stay_warnings(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def warn() -> None:
+        ours = str(Path(napari_iclsam.__file__).parent / "core" / "encoder" / "cache.py")
+        warnings.warn_explicit("Embeddings cannot be kept.", UserWarning, ours, 7)
+        warnings.warn_explicit("of a library", UserWarning, "library.py", 8)
+
+    monkeypatch.setattr("napari_iclsam.commands.weights.show_models", warn)
+    with warnings.catch_warnings():
+        warnings.simplefilter("always")
+        assert main(["models", "list"]) == 0
+    assert capsys.readouterr().err == (
+        "Note: Embeddings cannot be kept.\nlibrary.py:8: UserWarning: of a library\n"
+    )
+
+
+def test_too_little_memory_for_pytorch_is_told(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail() -> None:
+        raise ImportError("libtorch_cpu.so: failed to map segment from shared object")
+
+    monkeypatch.setattr("napari_iclsam.commands.weights.show_models", fail)
+    assert main(["models", "list"]) == 2
+    said = capsys.readouterr().err
+    assert said.startswith("Error: libtorch_cpu.so: failed to map segment")
+    assert said.endswith("leaves too little for PyTorch. Allow 4 GB.\n")

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import sys
+import warnings
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 import click
 
+from napari_iclsam.commands.notes import say_notes
 from napari_iclsam.options import (
     AS_PATH,
     ExamplesCommand,
@@ -29,6 +31,8 @@ from napari_iclsam.options import (
     workers_of,
 )
 
+_PACKAGE = Path(__file__).parent
+
 DEMO_FOLDER = "napari-iclsam-demo"
 """Where the results of the demo go unless another folder is given; what lies there is its own."""
 
@@ -45,7 +49,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     given = list(sys.argv[1:] if arguments is None else arguments)
     # Not click's own handling, which ends the process and prints errors of several lines.
     try:
-        result = application.main(given, prog_name="napari-iclsam", standalone_mode=False)
+        with warnings.catch_warnings():
+            warnings.showwarning = _say_warning
+            result = application.main(given, prog_name="napari-iclsam", standalone_mode=False)
     except click.exceptions.NoArgsIsHelpError as error:
         click.echo(error.format_message())
         return 0
@@ -66,6 +72,22 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return result if isinstance(result, int) else 0
 
 
+def _say_warning(
+    message: Warning | str,
+    category: type[Warning],
+    filename: str,
+    lineno: int,
+    file: TextIO | None = None,
+    line: str | None = None,
+) -> None:
+    """Say a warning of this package as a note: where it arose tells users nothing."""
+    if category is UserWarning and Path(filename).is_relative_to(_PACKAGE):
+        say_notes([str(message)])
+    else:
+        shown = warnings.formatwarning(message, category, filename, lineno, line)
+        click.echo(shown, file=file or sys.stderr, nl=False)
+
+
 def _complain(message: str, context: click.Context | None = None) -> int:
     # One line, whatever an error's text looks like: logs and scripts read lines.
     hint = f" See {context.command_path} --help." if context is not None else ""
@@ -78,6 +100,8 @@ def _in_words(error: BaseException) -> str:
     # "[Errno 28]" tells users nothing.
     if isinstance(error, OSError) and error.filename and error.strerror:
         return f"{error.filename}: {error.strerror}."
+    if "failed to map segment" in str(error):
+        return f"{error}: a limit on memory (ulimit -v) leaves too little for PyTorch. Allow 4 GB."
     return str(error) or type(error).__name__
 
 

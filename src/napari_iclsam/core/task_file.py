@@ -48,6 +48,7 @@ _DAMAGE = (
     TypeError,
     AttributeError,
     UnicodeDecodeError,
+    ArithmeticError,  # sizes of zero in a header
     RuntimeError,  # encrypted, or compressed in a way that zipfile does not know
 )
 """What reading a file raises that is not what `write_task` wrote."""
