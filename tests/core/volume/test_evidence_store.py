@@ -26,7 +26,7 @@ def store(
     if request.param == "disk":
         monkeypatch.setattr(evidence_store, "_IN_MEMORY", 2 * 4 * 5 * 6 - 1)
     made = EvidenceStore(SHAPE, (2, 9))
-    assert len(list(tmp_path.glob("napari-iclsam-stack-*/*.npy"))) == (
+    assert len(list(tmp_path.glob("napari-iclsam-stack-*/*"))) == (
         2 if request.param == "disk" else 0
     )
     yield made

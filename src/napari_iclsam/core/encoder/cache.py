@@ -24,9 +24,12 @@ from safetensors.torch import load_file, save_file
 from napari_iclsam.models.features import Features
 from napari_iclsam.weights.folders import NO_HOME, home
 
-MEMORY_LIMIT = 1 << 30
+MEMORY_LIMIT = 256 << 20
+"""Bytes that a cache may hold in memory unless told otherwise: about forty images. Others are read
+from disk, which is much faster than to compute them."""
+
 DISK_LIMIT = 4 << 30
-"""Bytes that a cache may hold unless told otherwise."""
+"""Bytes that a cache may hold on disk unless told otherwise."""
 
 _MEMORY_BESIDE_DISK = 1 << 28
 """Likewise in memory, of a cache on disk: what memory has dropped is read again in milliseconds,

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import math
 import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -46,11 +48,11 @@ class EvidenceStore:
             rounded = np.where(steps > 0, np.ceil(steps), np.floor(steps))
             # symmetric, so that foreground and background saturate alike
             limited = np.clip(rounded, -127, 127)
-            self._log_odds[index, plane] = limited.astype(np.int8)
+            self._log_odds.write((index, plane), limited.astype(np.int8))
 
     def put_grey(self, plane: int, grey: NDArray[np.uint8]) -> None:
         """Keep the grey values (H, W) of a plane."""
-        self._grey[plane] = grey
+        self._grey.write((plane,), grey)
         self._has_grey.add(plane)
 
     def has_grey(self, plane: int) -> bool:
@@ -59,30 +61,64 @@ class EvidenceStore:
 
     def log_odds(self, label: int, plane: int) -> NDArray[np.float32]:
         """Return the log-odds (H, W) of a plane; zeros if it was not segmented."""
-        steps = self._log_odds[self._labels.index(label), plane]
-        return np.asarray(steps, dtype=np.float32) * np.float32(_STEP)
+        steps = self._log_odds.read((self._labels.index(label), plane))
+        return steps.astype(np.float32) * np.float32(_STEP)
 
     def grey(self, plane: int) -> NDArray[np.uint8]:
         """Return the grey values (H, W) of a plane, which are known."""
-        return np.asarray(self._grey[plane], dtype=np.uint8)
+        return self._grey.read((plane,))
 
     def close(self) -> None:
         """Delete what is on disk."""
         if self._folder is not None:
-            # Windows deletes no file that is still mapped
-            del self._log_odds, self._grey
             self._folder.cleanup()
             self._folder = None
 
     def _allocate(
         self, name: str, shape: tuple[int, ...], dtype: type[np.integer]
-    ) -> NDArray[np.integer]:
+    ) -> _InMemory | _OnDisk:
         if self._folder is None:
-            return np.zeros(shape, dtype)
-        path = Path(self._folder.name, f"{name}.npy")
-        return np.lib.format.open_memmap(
-            path,
-            "w+",
-            dtype,
-            shape,
-        )
+            return _InMemory(shape, dtype)
+        return _OnDisk(Path(self._folder.name, name), shape, dtype)
+
+
+class _InMemory:
+    """Planes (H, W) of an array, all in memory."""
+
+    def __init__(self, shape: tuple[int, ...], dtype: type[np.integer]) -> None:
+        self._array = np.zeros(shape, dtype)
+
+    def write(self, key: tuple[int, ...], values: NDArray[np.integer]) -> None:
+        self._array[key] = values
+
+    def read(self, key: tuple[int, ...]) -> NDArray[Any]:
+        return self._array[key]
+
+
+class _OnDisk:
+    """Planes (H, W) of an array, in one file; zeros where nothing was written.
+
+    The file is read and written, not mapped: pages of a map would count as memory of this process.
+    """
+
+    def __init__(self, path: Path, shape: tuple[int, ...], dtype: type[np.integer]) -> None:
+        self._path = path
+        self._shape = shape
+        self._dtype = np.dtype(dtype)
+        with path.open("wb") as file:
+            file.truncate(math.prod(shape) * self._dtype.itemsize)
+
+    def write(self, key: tuple[int, ...], values: NDArray[np.integer]) -> None:
+        with self._path.open("r+b") as file:
+            file.seek(self._offset(key))
+            values.astype(self._dtype).tofile(file)
+
+    def read(self, key: tuple[int, ...]) -> NDArray[Any]:
+        height, width = self._shape[-2:]
+        flat = np.fromfile(self._path, self._dtype, height * width, offset=self._offset(key))
+        return flat.reshape(height, width)
+
+    def _offset(self, key: tuple[int, ...]) -> int:
+        """Return the first byte of a plane."""
+        number = int(np.ravel_multi_index(key, self._shape[:-2]))
+        return number * math.prod(self._shape[-2:]) * self._dtype.itemsize
