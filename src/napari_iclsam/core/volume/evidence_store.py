@@ -62,11 +62,13 @@ class EvidenceStore:
     def log_odds(self, label: int, plane: int) -> NDArray[np.float32]:
         """Return the log-odds (H, W) of a plane; zeros if it was not segmented."""
         steps = self._log_odds.read((self._labels.index(label), plane))
-        return steps.astype(np.float32) * np.float32(_STEP)
+        log_odds: NDArray[np.float32] = steps.astype(np.float32) * np.float32(_STEP)
+        return log_odds
 
     def grey(self, plane: int) -> NDArray[np.uint8]:
         """Return the grey values (H, W) of a plane, which are known."""
-        return self._grey.read((plane,))
+        grey: NDArray[np.uint8] = self._grey.read((plane,))
+        return grey
 
     def close(self) -> None:
         """Delete what is on disk."""
@@ -92,7 +94,7 @@ class _InMemory:
         self._array[key] = values
 
     def read(self, key: tuple[int, ...]) -> NDArray[Any]:
-        return self._array[key]
+        return np.asarray(self._array[key])
 
 
 class _OnDisk:
