@@ -440,6 +440,18 @@ def test_what_is_written_is_valid(tmp_path: Path, version: str, *, inside: bool)
     yaozarrs.validate_zarr_store(str(path if inside else place))
 
 
+@pytest.mark.parametrize("version", VERSIONS)
+def test_labels_are_named_as_their_group(tmp_path: Path, version: str) -> None:
+    path = save(tmp_path / "a.ome.zarr", [image_of((3, 8, 8))], version=version)
+    (path / "labels").mkdir()
+    place = tmp_path / "0-found.ome.zarr"
+    write_labels(place, np.ones((3, 8, 8), np.uint8), read_image(path).space)
+    publish(place, path / "labels" / "found")
+    attributes = dict(zarr.open_group(path / "labels" / "found", mode="r").attrs)
+    named: Any = attributes.get("ome", attributes)
+    assert named["multiscales"][0]["name"] == "found"
+
+
 def test_a_label_group_of_0_5_has_a_version(tmp_path: Path) -> None:
     path = save(tmp_path / "a.zarr", [image_of((3, 8, 8))], version="0.5")
     (path / "labels").mkdir()

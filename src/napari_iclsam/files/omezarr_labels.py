@@ -65,6 +65,15 @@ def write_omezarr(
         finer = array
 
 
+def name_labels(group: Path, name: str) -> None:
+    """Give labels the name that viewers show: without one, they call them "image"."""
+    path = group / ("zarr.json" if is_zarr3(group) else ".zattrs")
+    values = _values(path)
+    attributes = values["attributes"]["ome"] if is_zarr3(group) else values
+    attributes["multiscales"][0]["name"] = name
+    _replace(path, values)
+
+
 def register_labels(group: Path) -> None:
     """Name a label group in the list of the image that it lies in.
 

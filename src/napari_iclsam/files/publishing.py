@@ -6,8 +6,8 @@ import shutil
 import uuid
 from pathlib import Path
 
-from napari_iclsam.files.names import image_of_labels, suffix
-from napari_iclsam.files.omezarr_labels import register_labels
+from napari_iclsam.files.names import image_of_labels, stem, suffix
+from napari_iclsam.files.omezarr_labels import name_labels, register_labels
 from napari_iclsam.files.omezarr_metadata import is_label_group
 
 
@@ -38,6 +38,9 @@ def check_replaceable(target: Path) -> None:
 
 def publish(place: Path, target: Path) -> None:
     """Let a result that is complete appear under its own name, in place of an older one."""
+    # what is being written has another name
+    if is_label_group(place):
+        name_labels(place, stem(target))
     if target.is_dir():
         # A folder cannot be replaced in one step: the old one is out of the way for an instant.
         old = place.with_name(f"{uuid.uuid4().hex[:8]}-old")
