@@ -305,10 +305,8 @@ destination_options = joined_options(
 def reading_of(options: dict[str, Any]) -> Reading:
     """Take out of the options of a command what says how files are to be read."""
     from napari_iclsam.commands.inputs import Reading
-    from napari_iclsam.core.images.windows import Window
 
     # Taken out, so that what is left over are the options of the model.
-    window = options.pop("window")
     axis = options.pop("axis")
     return Reading(
         axis=0 if axis is None else axis,
@@ -316,13 +314,27 @@ def reading_of(options: dict[str, Any]) -> Reading:
         channel=options.pop("channel"),
         level=options.pop("level"),
         series=options.pop("series"),
-        window=None if window is None else Window(*window),
+        window=_window_of(options.pop("window")),
         ignored_labels=tuple(options.pop("ignored_labels", ())),
         instances_as_one=options.pop("instances_as_one", False),
         ignore_affine=options.pop("ignore_affine", False),
         empty_planes=options.pop("empty_planes", ()),
         regions=_regions_of(options.pop("regions", ())),
     )
+
+
+def _window_of(values: tuple[float, float] | None) -> Any:
+    """Return the window that was given, or None."""
+    from napari_iclsam.core.images.windows import Window
+
+    if values is None:
+        return None
+    low, high = values
+    if not low < high:
+        raise ValueError(
+            f"--window takes a lower and a higher grey value; got {low:g} and {high:g}."
+        )
+    return Window(low, high)
 
 
 def _regions_of(given: Sequence[Sequence[int]]) -> dict[int, tuple[LabelledRegion, ...]]:

@@ -24,14 +24,13 @@ from safetensors.torch import load_file, save_file
 from napari_iclsam.models.features import Features
 from napari_iclsam.weights.folders import NO_HOME, home
 
-MEMORY_LIMIT = 256 << 20
-"""Bytes that a cache may hold in memory unless told otherwise: about forty images. Others are read
-from disk, which is much faster than to compute them."""
+MEMORY_LIMIT = 1 << 30
+"""Bytes that a cache without a disk may hold unless told otherwise."""
 
 DISK_LIMIT = 4 << 30
 """Bytes that a cache may hold on disk unless told otherwise."""
 
-_MEMORY_BESIDE_DISK = 1 << 28
+_MEMORY_BESIDE_DISK = 256 << 20
 """Likewise in memory, of a cache on disk: what memory has dropped is read again in milliseconds,
 and the planes of a long stack are embedded once."""
 
