@@ -187,7 +187,8 @@ class ICLSAMWidget(QWidget):
         self._follow_layers()
         if labels is not None:
             self.examples.choose(image, labels)
-        if self.examples.is_reading:
+        # again, since a layer may have changed while another was being read
+        while self.examples.is_reading:
             wait_for(self.examples.filled)
         self._defaults.choose(image, slices)
         self._update()
