@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 from napari_iclsam.core.volume.appearance import learn_appearance
 from napari_iclsam.core.volume.intensity import GreyScale, estimate_grey_scale, sampled_planes
@@ -166,6 +167,35 @@ def test_scale_ignores_padding_and_blank_planes() -> None:
     scale = estimate_grey_scale([*planes, blank])
     assert -450 < scale.low < -200
     assert 200 < scale.high < 450
+
+
+def in_a_circle(*values: int) -> NDArray[np.float64]:
+    """Make planes whose corners outside a circle have these values, repeated in turn."""
+    planes = np.random.default_rng(0).normal(0, 100, (4, 64, 64))
+    outside = np.hypot(*(np.indices((64, 64)) - 31.5)) > 31
+    left = np.arange(64) < 32
+    planes[:, outside & left] = values[0]
+    planes[:, outside & ~left] = values[-1]
+    return planes
+
+
+@pytest.mark.parametrize("values", [(-3024,), (3071,), (32767,), (-2000, 3071), (-32768, 32767)])
+def test_scale_ignores_padding_below_and_above(values: tuple[int, ...]) -> None:
+    scale = estimate_grey_scale(in_a_circle(*values))
+    assert -450 < scale.low < -200
+    assert 200 < scale.high < 450
+
+
+def test_scale_without_padding_is_that_of_all_values() -> None:
+    planes = np.random.default_rng(0).normal(0, 100, (4, 64, 64))
+    scale = estimate_grey_scale(planes)
+    assert (scale.low, scale.high) == tuple(np.percentile(planes, (0.1, 99.9)))
+
+
+def test_scale_keeps_metal_that_is_not_padding() -> None:
+    planes = np.random.default_rng(0).normal(0, 100, (4, 64, 64))
+    planes[:, 20:40, 20:40] = 3071
+    assert estimate_grey_scale(planes).high == 3071
 
 
 def test_scale_keeps_air_that_is_not_padding() -> None:

@@ -9,6 +9,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from napari_iclsam.core.images.intensity import in_field_of_view
+
 CLIPPED = (0.1, 99.9)
 """Percentiles of the sampled values that become black and white."""
 
@@ -55,9 +57,9 @@ def sampled_planes(count: int, labelled: Iterable[int] = ()) -> tuple[int, ...]:
 def estimate_grey_scale(planes: Iterable[NDArray[Any]]) -> GreyScale:
     """Find one scale of grey values, robust against padding, blank planes and hot pixels.
 
-    Constant planes do not count. Values of padding (such as -2000 or -3024 outside the field of
-    view of a CT scanner) lie far below all others and do not count. Values that are not finite do
-    not count.
+    Constant planes do not count. Values of padding outside the field of view (of a CT scanner,
+    -2000, -3024 or 3071) lie far below or above all others and do not count. Values that are not
+    finite do not count.
 
     Parameters
     ----------
@@ -92,6 +94,9 @@ def _thinned(plane: NDArray[Any]) -> NDArray[np.float64]:
     """Return evenly spread finite values of a plane, flat."""
     # percentiles need no more, and whole planes of a large volume would fill the memory
     step = max(1, plane.size // _SAMPLED_PIXELS)
+    if plane.ndim == 2 and np.isfinite(plane).all():
+        # padding of any value, also above all others (3071), and of few pixels
+        plane = plane[in_field_of_view(plane)]
     values = plane.ravel()[::step].astype(np.float64)
     return np.asarray(values[np.isfinite(values)])
 
