@@ -22,7 +22,7 @@ def client(own_address: None) -> Iterator[Any]:
         LocalCluster(
             n_workers=2, threads_per_worker=1, processes=False, dashboard_address=":0"
         ) as cluster,
-        Client(cluster) as client,
+        Client(cluster, set_as_default=False) as client,
     ):
         yield client
 
@@ -62,7 +62,7 @@ def test_a_call_whose_worker_is_killed_is_made_again_and_the_others_are_kept(
     script = f"mkdir {tmp_path / 'once'} 2>/dev/null && kill -9 $PPID; echo done"
     with (
         LocalCluster(n_workers=2, threads_per_worker=1, dashboard_address=":0") as cluster,
-        Client(cluster) as real,
+        Client(cluster, set_as_default=False) as real,
         running_calls(real) as calls,
     ):
         calls.add("killer", subprocess.check_output, ["sh", "-c", script])

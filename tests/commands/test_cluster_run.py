@@ -164,7 +164,7 @@ def test_a_worker_that_is_killed_loses_nothing(
     options = {"threads_per_worker": 1, "dashboard_address": None, "memory_limit": 0}
     with (
         LocalCluster(n_workers=2, silence_logs=50, **options) as cluster,
-        Client(cluster) as client,
+        Client(cluster, set_as_default=False) as client,
     ):
         killer = threading.Thread(target=kill, args=(client,), daemon=True)
         killer.start()

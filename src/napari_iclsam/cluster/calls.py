@@ -41,7 +41,7 @@ class Calls(Generic[About]):
         from distributed import as_completed
 
         self._client = client
-        self._completed = as_completed(with_results=False)
+        self._completed = as_completed(loop=client.loop, with_results=False)
         self._about: dict[Any, About] = {}
 
     def add(self, about: About, function: Callable[..., Any], *arguments: Any) -> None:

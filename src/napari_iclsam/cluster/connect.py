@@ -62,7 +62,9 @@ def connected(scheduler: str, timeout: float = _WORKERS) -> Iterator[Any]:
                 address = stack.enter_context(_local_cluster(count))
                 threads = max(1, torch.get_num_threads() // count)
             try:
-                client = stack.enter_context(Client(address, timeout=_CONNECT))
+                # not the default: other arrays of this process are not for this scheduler
+                made = Client(address, timeout=_CONNECT, set_as_default=False)
+                client = stack.enter_context(made)
             except (OSError, ValueError, TypeError) as error:
                 raise _no_scheduler(scheduler) from error
             client.register_plugin(ThreadBudget(threads))
