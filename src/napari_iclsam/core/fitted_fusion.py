@@ -179,21 +179,25 @@ def fit_fusion(
     )
 
 
-def spare_masks(fusion: FittedFusion, cases: Sequence[HeldOut], ids: Sequence[int]) -> FittedFusion:
-    """Return the fusion for tiles: the in-context model alone, unless masks gain much.
+def masks_gain_much(fusion: FittedFusion) -> bool:
+    """Return whether some label gains much by masks of promptable models, or nothing is known."""
+    gains = [score.fused - score.icl for score in fusion.scores.values()]
+    return not gains or max(gains) >= _MASKS_GAIN
+
+
+def in_context_alone(
+    fusion: FittedFusion, cases: Sequence[HeldOut], ids: Sequence[int]
+) -> FittedFusion:
+    """Return the fusion with no weight but that of the in-context model.
 
     Parameters
     ----------
     fusion : FittedFusion
         Of `fit_fusion`.
     cases : sequence of HeldOut
-        Without any nothing is known of the gain, and the fusion stays.
     ids : sequence of int
         Labels.
     """
-    gains = [score.fused - score.icl for score in fusion.scores.values()]
-    if not gains or max(gains) >= _MASKS_GAIN:
-        return fusion
     alone = FusionWeights((1.0, *(0.0, 0.0) * len(fusion.kept.experts)))
     kept = replace(fusion.kept, pixels=False)
     cases = [case.only(kept) for case in cases]

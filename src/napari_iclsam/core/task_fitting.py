@@ -11,7 +11,13 @@ from numpy.typing import NDArray
 from napari_iclsam.core.context import Runners, fit_context
 from napari_iclsam.core.encoder.examples import Examples
 from napari_iclsam.core.fitted_fusion import FittedFusion, default_fusion
-from napari_iclsam.core.fitting import draw_pixels, embed_steps, fit_screen, fusion_steps
+from napari_iclsam.core.fitting import (
+    counts_least,
+    draw_pixels,
+    embed_steps,
+    fit_screen,
+    fusion_steps,
+)
 from napari_iclsam.core.fusion.weights import FusionWeights
 from napari_iclsam.core.images.support import SupportSet
 from napari_iclsam.core.in_context.fine_tuning import can_fine_tune, fine_tune
@@ -92,5 +98,9 @@ def _keep_what_helps(runners: Runners, fusion: FittedFusion) -> Runners:
     return replace(
         runners,
         experts=runners.experts.subset(fusion.kept.experts),
-        recipe=replace(recipe, refine=recipe.refine and fusion.uses_masks),
+        recipe=replace(
+            recipe,
+            refine=recipe.refine and fusion.uses_masks,
+            coarse_to_fine=recipe.coarse_to_fine and not counts_least(recipe, fusion),
+        ),
     )

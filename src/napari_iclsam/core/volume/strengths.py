@@ -53,6 +53,11 @@ _MOST_IMAGE = 0.8
 """Factor of the log-odds of a 2-D method that is reliable. The least is the default."""
 
 
+def is_doubtful(cross_validated: float) -> bool:
+    """Return whether the 2-D method, by its Dice on left-out planes, counts least."""
+    return cross_validated <= _DOUBTFUL
+
+
 def strengths_of(cross_validated: float | None) -> Strengths:
     """Return the strengths for a label, by the Dice that the 2-D method reaches on left-out planes.
 
