@@ -110,7 +110,8 @@ class Tour:
 
     def _on_canvas(self, layer: Any, canvas: Any, point: np.ndarray) -> QPoint:
         """Where a point of the shown plane is on the canvas."""
-        world = np.array(layer.data_to_world((*self.viewer.dims.current_step[:1], *point)))[-2:]
+        plane = self.viewer.dims.current_step[: layer.ndim - 2]
+        world = np.array(layer.data_to_world((*plane, *point)))[-2:]
         center = np.array(self.viewer.camera.center)[-2:]
         y, x = (world - center) * self.viewer.camera.zoom + np.array(canvas.size) / 2
         return QPoint(round(x), round(y))
