@@ -7,7 +7,7 @@ import pytest
 from napari.layers import Shapes
 from numpy.typing import NDArray
 
-from napari_iclsam._qt.viewer.example import FileExample, LayerExample
+from napari_iclsam._qt.viewer.example import FileExample, LayerExample, examples_of
 from napari_iclsam.core.images.regions import LabelledRegion
 from napari_iclsam.core.images.support import SupportSet
 from tests._qt.conftest import Dock
@@ -124,7 +124,7 @@ def test_field_of_view_is_a_region(corner: Dock) -> None:
 def test_regions_of_a_task_file_stay_regions(dock: Dock) -> None:
     image, labels = mosaic()
     support = SupportSet.of_regions([image], [labels], [[(0, 0, *CORNER)]])
-    dock.widget.examples.add_support("saved", support)
+    dock.widget.examples.add_examples(examples_of("saved", support))
     dock.settle()
     (row,) = dock.widget.examples.table.rows()
     assert isinstance(row.example, FileExample)

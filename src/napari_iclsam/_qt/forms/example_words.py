@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from napari_iclsam._qt.forms.support_table import Row
+from napari_iclsam._qt.run.origins import remark_on
 
 _LISTED = 4
 """Labels that a sentence names at most; the table of examples has all."""
@@ -23,6 +24,11 @@ def labels_in_words(rows: Iterable[Row]) -> str:
         named = [*named[: _LISTED - 1], "…", named[-1]]
     listed = ", ".join(named)
     return f": {'labels' if len(names) > 1 else 'label'} {listed}"
+
+
+def remark_in_words(rows: Iterable[Row]) -> str:
+    """Return what the user has to see to with examples of an opened task; mostly nothing."""
+    return remark_on(row.example for row in rows)
 
 
 def count_in_words(number: int, noun: str) -> str:

@@ -18,7 +18,7 @@ from napari_iclsam._qt.background.reading import Pictures
 from napari_iclsam._qt.background.runner import Runner
 from napari_iclsam._qt.forms.example_buttons import ExampleButtons
 from napari_iclsam._qt.forms.example_reading import ExampleReading
-from napari_iclsam._qt.forms.example_words import count_in_words, labels_in_words
+from napari_iclsam._qt.forms.example_words import count_in_words, labels_in_words, remark_in_words
 from napari_iclsam._qt.forms.label_offers import LabelOffers
 from napari_iclsam._qt.forms.layer_combo import LayerCombo
 from napari_iclsam._qt.forms.support_table import Row, SupportTable
@@ -27,7 +27,7 @@ from napari_iclsam._qt.viewer import layers
 from napari_iclsam._qt.viewer.example import Example, FileExample, LayerExample
 from napari_iclsam._qt.viewer.labelled_slices import MOST
 from napari_iclsam._qt.viewer.slice_stacks import SliceOrientation
-from napari_iclsam.core.images.support import LabelStyle, SupportSet
+from napari_iclsam.core.images.support import LabelStyle
 
 _TASK_SUFFIX = ".iclsam"
 
@@ -246,15 +246,6 @@ class ExamplesForm(QWidget):
         titles = [row.example.title() for row in self.table.rows()]
         self._reading.draw(pairs, titles)
 
-    def add_support(self, name: str, support: SupportSet) -> None:
-        """Add the examples of a task file."""
-        examples = []
-        pairs = zip(support.images, support.labels, strict=True)
-        for number, (image, labels) in enumerate(pairs, start=1):
-            title = f"{name}, {number}"
-            examples.append(FileExample(title, image, labels, support.styles, support.are_regions))
-        self.add_examples(examples)
-
     def _scan(self) -> None:
         """Read the labels that were not read yet, then fill the table."""
         if not self._reading.scan(self.labels.layer):
@@ -293,7 +284,8 @@ class ExamplesForm(QWidget):
         if not self.is_reading:
             self._show_offers()
         summary = self._summary()
-        remarks = " ".join(filter(None, [self.offers.sentence, *self._found.notes]))
+        remark = remark_in_words(self.table.ticked())
+        remarks = " ".join(filter(None, [self.offers.sentence, *self._found.notes, remark]))
         self.summary.setText(f"{summary.removesuffix('.')}. {remarks}" if remarks else summary)
         self._update_buttons()
 

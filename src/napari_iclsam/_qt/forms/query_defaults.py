@@ -9,6 +9,7 @@ from napari.layers import Layer
 
 from napari_iclsam._qt.forms.examples_form import ExamplesForm
 from napari_iclsam._qt.forms.query_form import ImageAxes, QueryForm, Scope
+from napari_iclsam._qt.run.origins import axis_of, window_of
 from napari_iclsam._qt.run.plan import Planner
 from napari_iclsam._qt.viewer import layers
 from napari_iclsam._qt.viewer.example import LayerExample
@@ -28,6 +29,7 @@ class QueryDefaults:
         self._chosen_on: ref[Layer] | None = None
         self._is_image_chosen = False
         query.scope.activated.connect(self._on_scope_chosen)
+        query.axis.activated.connect(self._on_scope_chosen)
 
     def follow(self) -> None:
         """Offer what the viewer has; choose what the user has not chosen."""
@@ -40,6 +42,7 @@ class QueryDefaults:
             self._query.image.set_layer(self._examples.image.layer)
         # before the scope: which scopes there are depends on the image
         self._show_image()
+        self._query.show_window(window_of(self._planner.ticked_examples()))
         query_image = self._query.image.layer
         unlabelled = self._unlabelled(images)
         others = [image for image in images if image is not query_image]
@@ -107,8 +110,10 @@ class QueryDefaults:
     def _axis_of_examples(self, image: Layer) -> int | None:
         """Return the axis of an image that the examples are stacked along, unless one is chosen."""
         orientation = self._examples.orientation()
-        if self._is_scope_chosen or orientation is None:
+        if self._is_scope_chosen:
             return None
+        if orientation is None or not self._planner.layer_examples():
+            return axis_of(self._planner.ticked_examples(), image)
         if not image.ndim >= orientation.ndim > 2:
             return None
         return orientation.with_leading_axes(image.ndim - orientation.ndim).axis

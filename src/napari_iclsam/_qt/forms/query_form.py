@@ -22,6 +22,7 @@ from qtpy.QtWidgets import (
 from napari_iclsam._qt.forms.form_rows import form_rows
 from napari_iclsam._qt.forms.layer_combo import LayerCombo, shrinkable
 from napari_iclsam._qt.viewer.slice_stacks import Position, SliceOrientation
+from napari_iclsam.core.images.windows import Window
 
 Scope = Literal["rest", "all", "current", "range", "layers"]
 
@@ -106,6 +107,7 @@ class QueryForm(QWidget):
             toolTip="<p>Take black and white from the contrast limits of each layer, for examples "
             "and images alike. Otherwise each image is scaled by its own values.</p>",
         )
+        self.window = QLabel(wordWrap=True)
         self.level = QLabel(wordWrap=True)
         for combo in (self.scope, self.axis, self.further):
             shrinkable(combo)
@@ -128,6 +130,7 @@ class QueryForm(QWidget):
         self._form.addRow("Others", self.further)
         self._form.addRow(self.others)
         self._form.addRow(self.as_shown)
+        self._form.addRow(self.window)
         self._form.addRow(self.level)
 
     @property
@@ -157,6 +160,16 @@ class QueryForm(QWidget):
         if is_other or axis is not None:
             self._show_axes(axis)
         self._update()
+
+    def show_window(self, window: Window | None) -> None:
+        """Show the grey values of an opened task, which hold in place of the user's choice."""
+        self.as_shown.setVisible(window is None)
+        self.window.setVisible(window is not None)
+        if window is not None:
+            self.window.setText(
+                f"Grey values: {window.low:g} is black, {window.high:g} is white, as in the opened "
+                "task."
+            )
 
     def show_level(self, text: str) -> None:
         """Show which level of a multiscale image is taken."""

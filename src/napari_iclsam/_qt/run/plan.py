@@ -13,9 +13,10 @@ from napari.layers import Labels, Layer
 from napari_iclsam._qt.forms.examples_form import ExamplesForm
 from napari_iclsam._qt.forms.query_form import QueryForm
 from napari_iclsam._qt.run.live_run import JobImage
+from napari_iclsam._qt.run.origins import origin_of, reason_against, window_of
 from napari_iclsam._qt.run.request import Job, Pair, Request, SliceNumber
 from napari_iclsam._qt.viewer import layers
-from napari_iclsam._qt.viewer.example import LayerExample
+from napari_iclsam._qt.viewer.example import Example, LayerExample
 from napari_iclsam._qt.viewer.label_styles import color_map
 from napari_iclsam._qt.viewer.result_style import ResultOptions, ResultStyle
 from napari_iclsam._qt.viewer.shown_values import ShownValues
@@ -23,6 +24,7 @@ from napari_iclsam._qt.viewer.slice_stacks import Position, SliceOrientation, Sl
 from napari_iclsam.core.images.support import LabelStyle
 from napari_iclsam.core.model_choice import ModelChoice
 from napari_iclsam.core.settings import Settings
+from napari_iclsam.core.task_file import Origin
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -46,11 +48,12 @@ class QuerySlices:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Plan:
-    """A request, the layers that its jobs are about, and how results look."""
+    """A request, the layers that its jobs are about, how results look, what a task keeps."""
 
     request: Request
     images: tuple[JobImage, ...]
     style: ResultStyle
+    origin: Origin
 
 
 class Planner:
@@ -103,6 +106,10 @@ class Planner:
         examples = [row.example for row in self._examples.table.rows()]
         return [each for each in examples if isinstance(each, LayerExample)]
 
+    def ticked_examples(self) -> list[Example]:
+        """Return the ticked examples of layers and files."""
+        return [row.example for row in self._examples.table.ticked()]
+
     def level(self, image: Layer) -> int:
         """Return the level of an image to work on."""
         labels = self._examples.labels.layer
@@ -124,7 +131,7 @@ class Planner:
     def reason_against_run(self, options: ResultOptions) -> str:
         """Return why nothing can be segmented, in words; empty if it can."""
         query = self._query
-        reason = self._examples.reason_against_run()
+        reason = self._examples.reason_against_run() or reason_against(self.ticked_examples())
         if reason:
             return reason
         if query.chosen == "layers" and not query.ticked_layers():
@@ -157,7 +164,7 @@ class Planner:
         """Read everything. To be called when there is no `reason_against_run`."""
         styles = self._examples.styles()
         # one for all: slices of one array are recognized by it
-        shown = ShownValues() if self._query.as_shown.isChecked() else None
+        shown = self._shown_values()
         jobs: list[Job] = []
         images: list[JobImage] = []
         for each in self.query_slices():
@@ -176,7 +183,14 @@ class Planner:
             preview = self._preview(jobs, images)
         pairs = self._pairs(shown)
         request = Request(models, settings, pairs, styles, tuple(jobs), preview)
-        return Plan(request, tuple(images), style)
+        return Plan(request, tuple(images), style, origin_of(self.ticked_examples(), pairs))
+
+    def _shown_values(self) -> ShownValues | None:
+        """Return the grey scale of an opened task or of the viewer; None if there is neither."""
+        window = window_of(self.ticked_examples())
+        if window is None and not self._query.as_shown.isChecked():
+            return None
+        return ShownValues(window)
 
     def _pairs(self, shown: ShownValues | None) -> tuple[Pair, ...]:
         """Return the ticked examples, perhaps on the scale of their layers."""

@@ -18,9 +18,10 @@ from napari_iclsam._qt.forms.model_form import ModelForm
 from napari_iclsam._qt.forms.settings_panel import SettingsPanel
 from napari_iclsam._qt.run.plan import Plan
 from napari_iclsam._qt.run.request import Request
+from napari_iclsam._qt.viewer.example import examples_of
 
 if TYPE_CHECKING:
-    from napari_iclsam.core.task_file import SavedTask
+    from napari_iclsam.core.task_file import Origin, SavedTask
 
 TASK_SUFFIX = ".iclsam"
 
@@ -89,7 +90,8 @@ class TaskFiles(QObject):
         """Write the ticked examples, the settings and the models to a task file."""
         # a file dialog returns the name as it was typed
         target = path if path.endswith(TASK_SUFFIX) else path + TASK_SUFFIX
-        self.runner.start(partial(_save_steps, self._make_plan().request, target))
+        plan = self._make_plan()
+        self.runner.start(partial(_save_steps, plan.request, plan.origin, target))
 
     def close(self) -> None:
         """Stop for good."""
@@ -103,7 +105,7 @@ class TaskFiles(QObject):
 
     def _show(self, task: SavedTask) -> None:
         """Add the examples of a task that was opened, and choose its models and settings."""
-        self._examples.add_support(self._name, task.support)
+        self._examples.add_examples(examples_of(self._name, task.support, task.origin))
         self._settings.show_settings(task.settings)
         self._settings.changed.emit()
         # the device is this computer's, not that of who saved the task
@@ -126,11 +128,11 @@ def _open_steps(path: str) -> Generator[None, None, SavedTask]:
     return read_task(path)
 
 
-def _save_steps(request: Request, path: str) -> Generator[None, None, str]:
+def _save_steps(request: Request, origin: Origin, path: str) -> Generator[None, None, str]:
     """Write what a task file keeps of a request, and return its path."""
     yield
     from napari_iclsam.core.task_file import SavedTask, write_task
 
-    task = SavedTask(request.read_support(), request.settings, request.models)
+    task = SavedTask(request.read_support(), request.settings, request.models, origin)
     write_task(task, path)
     return path

@@ -15,7 +15,8 @@ from napari_iclsam._qt.viewer import layers
 from napari_iclsam._qt.viewer.label_styles import names_of, styles_of
 from napari_iclsam._qt.viewer.slice_stacks import Position, SliceOrientation, SliceStack
 from napari_iclsam.core.images.regions import LabelledRegion
-from napari_iclsam.core.images.support import LabelStyle
+from napari_iclsam.core.images.support import LabelStyle, SupportSet
+from napari_iclsam.core.task_file import Origin
 from napari_iclsam.files.label_sets import AS_NUMBERED, LabelReading
 
 _READING = "napari_iclsam_reading"
@@ -154,6 +155,8 @@ class FileExample:
         Whether it is a region of an image.
     reading : LabelReading
         What their numbers mean.
+    origin : Origin, optional
+        What is known of the files that they came from, if a task brought them.
     """
 
     name: str
@@ -162,6 +165,7 @@ class FileExample:
     known_styles: Mapping[int, LabelStyle] = field(default_factory=dict)
     was_region: bool = False
     reading: LabelReading = AS_NUMBERED
+    origin: Origin | None = None
 
     @property
     def key(self) -> tuple[Any, ...]:
@@ -195,3 +199,15 @@ class FileExample:
 
 
 Example = LayerExample | FileExample
+
+
+def examples_of(name: str, support: SupportSet, origin: Origin | None = None) -> list[FileExample]:
+    """Return the examples of a task file, with what it knows of their files."""
+    examples = []
+    styles = support.styles
+    pairs = zip(support.images, support.labels, strict=True)
+    for number, (image, labels) in enumerate(pairs, start=1):
+        title = f"{name}, {number}"
+        example = FileExample(title, image, labels, styles, support.are_regions, origin=origin)
+        examples.append(example)
+    return examples

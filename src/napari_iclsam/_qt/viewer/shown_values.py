@@ -1,4 +1,4 @@
-"""Grey values as a viewer shows them: black and white where a layer's contrast limits are."""
+"""Grey values as a viewer shows them, or by one window: what becomes black and white."""
 
 from __future__ import annotations
 
@@ -45,9 +45,16 @@ class ShownArray:
 
 
 class ShownValues:
-    """Arrays of layers as they are shown; one array stays one, so that its slices are compared."""
+    """Arrays of layers as they are shown; one array stays one, so that its slices are compared.
 
-    def __init__(self) -> None:
+    Parameters
+    ----------
+    window : Window, optional
+        Of examples of a task, which holds for all layers in place of their contrast limits.
+    """
+
+    def __init__(self, window: Window | None = None) -> None:
+        self._window = window
         self._arrays: dict[int, ShownArray] = {}
 
     def of_pair(self, layer: Layer, pair: Pair) -> Pair:
@@ -57,11 +64,17 @@ class ShownValues:
         return replace(pair, image=self.of(layer, pair.image))
 
     def of(self, layer: Layer, stack: SliceStack) -> SliceStack:
-        """Return slices of a layer on the scale of its contrast limits; colors as they are."""
+        """Return slices of a layer on its scale; colors as they are."""
         if not isinstance(layer, Image) or layer.rgb:
+            return stack
+        if self._window is not None and not self._window.suits(stack):
             return stack
         key = id(stack.array)
         if key not in self._arrays:
-            low, high = layer.contrast_limits
-            self._arrays[key] = ShownArray(stack.array, Window(float(low), float(high)))
+            self._arrays[key] = ShownArray(stack.array, self._window or _limits(layer))
         return replace(stack, array=self._arrays[key])
+
+
+def _limits(layer: Image) -> Window:
+    low, high = layer.contrast_limits
+    return Window(float(low), float(high))

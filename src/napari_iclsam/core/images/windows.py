@@ -43,7 +43,7 @@ class Window:
                 f"A window has a lower and a higher grey value; got {self.low:g} and {self.high:g}."
             )
 
-    def suits(self, image: NDArray[Any]) -> bool:
+    def suits(self, image: ArrayLike) -> bool:
         """Return whether an image can be of this scale.
 
         One of 8 bits was scaled before, unless the window lies within 8 bits.
