@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
@@ -142,6 +143,7 @@ def test_bad_input_is_one_line_and_writes_nothing(
         ("c.png/x.png", ("c.png is a file",)),
         ("o.jpg", ("JPEG changes the numbers",)),
         ("o.xyz", (".xyz is not among them",)),
+        ("o.dcm", ("DICOM-SEG is written of DICOM images only", ".nii.gz")),
     ],
 )
 def test_an_output_that_cannot_be_is_said_before_anything_is_computed(
@@ -156,6 +158,16 @@ def test_an_output_that_cannot_be_is_said_before_anything_is_computed(
     overwrite = ["--overwrite"] if "images read" in words[0] else []
     is_one_error(run("segment", *PAIRS, "--query", "p.png", "--output", output, *overwrite), *words)
     assert sorted(folder.iterdir()) == before
+
+
+def test_a_library_that_a_result_needs_is_missed_before_anything_is_computed(
+    run: Callable[..., Ran], folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(NetworkSource, "load", lambda self: pytest.fail("the models were loaded"))
+    monkeypatch.setitem(sys.modules, "nrrd", None)
+    ran = run("segment", *PAIRS, "--query", "p.png", "--output", "o.seg.nrrd")
+    is_one_error(ran, 'pip install "napari-iclsam[nrrd]"')
+    assert not Path("o.seg.nrrd").exists()
 
 
 def test_queries_that_would_share_a_result_are_refused(

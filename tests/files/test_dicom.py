@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from napari_iclsam.core.images.support import LabelStyle
 from napari_iclsam.files import (
     Part,
     labels_suffix,
@@ -265,6 +266,29 @@ def test_segments_that_overlap_are_refused(tmp_path: Path) -> None:
     save_segmentation(tmp_path / "seg.dcm", folder, masks, "BINARY")
     with pytest.raises(ValueError, match="cannot be one label image"):
         read_labels(tmp_path / "seg.dcm")
+
+
+@pytest.mark.parametrize("styles", [{}, {3: LabelStyle("liver")}], ids=["unnamed", "named"])
+def test_where_nothing_is_found_the_segmentation_is_empty(
+    tmp_path: Path, styles: dict[int, LabelStyle]
+) -> None:
+    pytest.importorskip("highdicom")
+    folder = series(tmp_path / "scan")
+    write_labels(tmp_path / "seg.dcm", np.zeros(SHAPE, int), read_image(folder).space, styles)
+    labels = read_pair(folder, tmp_path / "seg.dcm").labels
+    assert labels.array.shape == SHAPE
+    assert not labels.array.any()
+    assert labels.styles[1].name == ("liver" if styles else "label 1")
+
+
+def test_a_segmentation_numbers_more_than_255_objects() -> None:
+    pytest.importorskip("highdicom")
+    from napari_iclsam.files.dicom_seg import _segments
+
+    # with hundreds of segments, highdicom takes seconds
+    labels = np.arange(0, 600, 2).reshape(1, 20, 15)
+    numbers = _segments(labels, range(2, 600, 2))
+    assert (numbers == labels // 2).all()
 
 
 def test_a_segmentation_needs_a_series(tmp_path: Path) -> None:

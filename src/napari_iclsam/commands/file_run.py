@@ -152,7 +152,7 @@ def open_file(file: FileWork, work: Work, task: Task) -> OpenedFile:
     checksum = image_checksum(file.path)
     query = read_query(file.path, work.reading, work.examples, blank_allowed=True)
     highest = max(task.support.ids)
-    check_writable_as(file.output, highest, stack=query.axis is not None)
+    check_writable_as(file.output, highest, stack=query.axis is not None, space=query.space)
     return OpenedFile(query, checksum)
 
 

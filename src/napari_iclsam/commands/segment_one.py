@@ -68,7 +68,7 @@ def _checked_output(query: Query, job: Job) -> Path:
     (output,) = output_paths(job.destination.output, [query.path])
     spare_inputs([output], [query.path, *job.read])
     highest = max(job.work.examples.support.ids)
-    check_writable_as(output, highest, stack=query.axis is not None)
+    check_writable_as(output, highest, stack=query.axis is not None, space=query.space)
     return output
 
 

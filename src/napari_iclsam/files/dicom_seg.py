@@ -18,6 +18,9 @@ from napari_iclsam.files.space import ImageFile, Space, Storage
 _CLASSES = ("1.2.840.10008.5.1.4.1.1.66.4", "1.2.840.10008.5.1.4.1.1.66.7")
 """Segmentation Storage and Label Map Segmentation Storage."""
 
+_MOST_SEGMENTS = 65535
+"""The number of a segment has 16 bits."""
+
 
 def is_segmentation(header: Any) -> bool:
     """Tell whether a file is a segmentation object, which must not be read as an image."""
@@ -54,34 +57,46 @@ def read_segmentation(path: Path, file: Path) -> ImageFile:
                      styles=styles)  # fmt: skip
 
 
+def check_segmentation(path: Path, space: Space, highest: int) -> None:
+    """Raise `ValueError` unless labels up to ``highest`` of an image can be a segmentation."""
+    if not space.dicom:
+        raise ValueError(f"{path}: DICOM-SEG is written of DICOM images only; name a .nii.gz file.")
+    if highest > _MOST_SEGMENTS:
+        raise ValueError(
+            f"{path}: DICOM-SEG holds labels up to {_MOST_SEGMENTS} and there is a {highest}; name "
+            "a .nii.gz file."
+        )
+
+
 def write_segmentation(
     path: Path, labels: NDArray[Any], space: Space, styles: Mapping[int, LabelStyle]
 ) -> None:
     """Write labels of a DICOM series as a segmentation of it; segments count from 1.
 
+    A segmentation describes one segment at least. Where nothing is labelled, these are the labels
+    that were looked for, and all planes are stored, empty.
+
     Raises
     ------
     ValueError
-        If the image is no DICOM series, or nothing is labelled.
+        See `check_segmentation`.
     """
-    if not space.dicom:
-        raise ValueError(f"{path}: DICOM-SEG is written of DICOM images only; name a .nii.gz file.")
+    check_segmentation(path, space, int(labels.max()))
     found = [int(label) for label in np.unique(labels) if label]
-    if not found:
-        raise ValueError(f"{path}: DICOM-SEG cannot be empty; name a .nii.gz file.")
+    described = found or sorted(styles) or [1]
     hd = needed("highdicom", "DICOM-SEG", "dicom-seg")
     pydicom = needed("pydicom", "DICOM", "dicom")
     sources = [pydicom.dcmread(file, stop_before_pixels=True) for file in space.dicom]
     planes = labels.reshape(-1, *labels.shape[-2:])
-    numbered = np.searchsorted([0, *found], planes).astype(np.uint8)
     # What highdicom minds about names of patients, their scanner has written.
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", UserWarning)
         dataset = hd.seg.Segmentation(
             source_images=sources,
-            pixel_array=numbered,
+            pixel_array=_segments(planes, found),
             segmentation_type=hd.seg.SegmentationTypeValues.BINARY,
-            segment_descriptions=_descriptions(hd, found, styles),
+            segment_descriptions=_descriptions(hd, described, styles),
+            omit_empty_frames=bool(found),
             series_instance_uid=hd.UID(),
             series_number=1000,
             sop_instance_uid=hd.UID(),
@@ -92,6 +107,11 @@ def write_segmentation(
             device_serial_number="1",
         )
     dataset.save_as(path)
+
+
+def _segments(planes: NDArray[Any], found: Sequence[int]) -> NDArray[np.uint16]:
+    """Return labels as numbers of segments, which have no gaps."""
+    return np.searchsorted([0, *found], planes).astype(np.uint16)
 
 
 def _descriptions(hd: Any, labels: Sequence[int], styles: Mapping[int, LabelStyle]) -> list[Any]:

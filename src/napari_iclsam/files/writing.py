@@ -11,13 +11,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_iclsam.core.images.support import LabelStyle
-from napari_iclsam.files.dicom_seg import write_segmentation
+from napari_iclsam.files.dicom_seg import check_segmentation, write_segmentation
 from napari_iclsam.files.label_planes import AnyLabels, highest_of
 from napari_iclsam.files.metaimage import write_metaimage
 from napari_iclsam.files.names import JPEG_SUFFIXES, Kind, result_kind, suffix
 from napari_iclsam.files.nifti import write_nifti
 from napari_iclsam.files.nrrd import write_seg_nrrd
 from napari_iclsam.files.omezarr_labels import write_omezarr
+from napari_iclsam.files.optional import needed
 from napari_iclsam.files.picture import write_picture
 from napari_iclsam.files.space import Space
 from napari_iclsam.files.tiff import write_tiff
@@ -35,11 +36,36 @@ _WRITERS: dict[Kind, Callable[[Path, NDArray[Any], Space, Styles], None]] = {
 }
 """TIFF, NIfTI, PNG and MetaImage keep no names and colors. OME-Zarr is written by planes."""
 
+_LIBRARIES: dict[Kind, tuple[str, str, str]] = {
+    "dicom": ("highdicom", "DICOM-SEG", "dicom-seg"),
+    "nrrd": ("nrrd", "NRRD", "nrrd"),
+    "metaimage": ("SimpleITK", "MetaImage", "mha"),
+    "omezarr": ("zarr", "OME-Zarr", "zarr"),
+}
+"""What is missing is said before anything is computed; see `needed`."""
+
 _WRITTEN = ".tif, .png, .nii, .nii.gz, .ome.zarr, .dcm, .seg.nrrd or .mha"
 
 
-def check_writable_as(path: Path, highest: int, *, stack: bool) -> None:
-    """Raise `ValueError` unless labels up to ``highest`` can be kept under this name."""
+def check_writable_as(path: Path, highest: int, *, stack: bool, space: Space | None = None) -> None:
+    """Raise unless labels up to ``highest`` can be kept under this name.
+
+    Parameters
+    ----------
+    path : Path
+    highest : int
+    stack : bool
+        Whether there are several planes.
+    space : Space, optional
+        Of the image, if it was read.
+
+    Raises
+    ------
+    ValueError
+        The kind of file cannot hold them.
+    ModuleNotFoundError
+        Its library is not installed.
+    """
     kind = result_kind(path)
     end = suffix(path)
     if kind is None or end in JPEG_SUFFIXES:
@@ -55,6 +81,10 @@ def check_writable_as(path: Path, highest: int, *, stack: bool) -> None:
             f"A PNG file holds labels up to 65535 and there is a {highest}: name a .tif file, not "
             f"{path}."
         )
+    if kind in _LIBRARIES:
+        needed(*_LIBRARIES[kind])
+    if kind == "dicom" and space is not None:
+        check_segmentation(path, space, highest)
 
 
 def write_labels(path: Path, labels: AnyLabels, space: Space, styles: Styles | None = None) -> None:
