@@ -15,7 +15,7 @@ FRAMES = {
     "filled": "1  Open a stack with a few labelled slices: the form fills itself in",
     "running": "2  Press Segment: the other slices are filled in one by one",
     "finished": "3  All slices are segmented",
-    "checked": "4  Check: go to the slice with the lowest estimated overlap",
+    "checked": "4  Check: go to the most doubtful slice",
     "corrected": "5  Correct it with the brush, use it as an example, and run again",
 }
 """File names without suffix, in order, and what is written below each."""

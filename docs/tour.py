@@ -14,7 +14,8 @@ from typing import Any
 
 import napari
 import numpy as np
-from moving_picture import write_moving_picture
+from moving_picture import COLORS, write_moving_picture
+from PIL import Image
 from qtpy.QtCore import QPoint, Qt, QTimer
 from qtpy.QtTest import QTest
 from qtpy.QtWidgets import QAbstractButton
@@ -64,7 +65,10 @@ class Tour:
     def picture(self, name: str) -> None:
         """Take a picture of the window."""
         QTest.qWait(400)
-        self.viewer.screenshot(self.folder / f"{name}.png", canvas_only=False, flash=False)
+        taken = self.viewer.screenshot(canvas_only=False, flash=False)
+        # few colors make a small file, and change nothing that one sees
+        picture = Image.fromarray(taken).convert("RGB").quantize(COLORS, dither=Image.Dither.NONE)
+        picture.save(self.folder / f"{name}.png", optimize=True)
         QTest.qWait(50)
         self.heart.waits.clear()  # taking it takes time, which the next beat notes
 
@@ -73,6 +77,13 @@ class Tour:
         assert button.isVisible(), button.text()
         assert button.isEnabled(), button.toolTip()
         QTest.mouseClick(button, Qt.MouseButton.LeftButton, pos=button.rect().center())
+
+    def open_only(self, *titles: str) -> None:
+        """Unfold these sections of the form, and fold the others."""
+        for title, section in self.dock.form.sections.items():
+            if section.button.isChecked() != (title in titles):
+                section.button.click()
+        QTest.qWait(100)
 
     def run(self, button: QAbstractButton, name: str, halfway: str = "") -> None:
         """Click, wait for the end of the run, report."""
@@ -132,28 +143,28 @@ def mistakes(result: Any, truth: Any, plane: int) -> list[tuple[np.ndarray, np.n
     ]
 
 
-def main() -> None:
-    """Take the tour."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("folder", type=Path)
-    tour = Tour(parser.parse_args().folder)
-    tour.folder.mkdir(parents=True, exist_ok=True)
+def segment_the_brain(tour: Tour) -> None:
+    """Open a stack, look at the settings, segment it, and bring up the most doubtful slice."""
     bar, viewer = tour.dock.bar, tour.viewer
-    QTest.qWait(1000)
     tour.picture("empty")
     viewer.open_sample("napari-iclsam", "brain")
     tour.settle()
     tour.picture("filled")
-    for title in ("Models", "Settings"):
-        tour.click(tour.dock.form.sections[title].button)
-    tour.dock.form.sections["Examples"].button.click()
+    tour.open_only("Segment", "Models", "Settings")
     tour.picture("settings")
-    for title in ("Models", "Settings", "Examples"):
-        tour.dock.form.sections[title].button.click()
+    tour.open_only("Examples", "Segment")
     tour.run(bar.segment, "finished", halfway="running")
-    result = next(layer for layer in viewer.layers if layer.name.endswith("[ICL-SAM]"))
     tour.click(bar.check)
     tour.picture("checked")
+    tour.open_only("Check")
+    tour.picture("listed")
+    tour.open_only("Examples", "Segment")
+
+
+def correct_the_brain(tour: Tour) -> None:
+    """Correct the slice on view, segment again, and bring back what was there before."""
+    bar, viewer = tour.dock.bar, tour.viewer
+    result = next(layer for layer in viewer.layers if layer.name.endswith("[ICL-SAM]"))
     for start, end in mistakes(result, viewer.layers["brain truth"], viewer.dims.current_step[0]):
         tour.paint(result, start, end)
     print(bar.improve.text(), flush=True)
@@ -162,12 +173,32 @@ def main() -> None:
     tour.wait(lambda: bool(tour.dock.form.model_input.icl_text.text()))
     tour.dock.form.model_input.grab().save(str(tour.folder / "model_sees.png"))
     tour.dock.form.model_input.close()
-    broken = viewer.layers["brain"].data.astype(np.float32)
-    broken[20, 0, 0] = np.nan
-    viewer.layers["brain"].data = broken
+    tour.open_only("Result")
+    viewer.dims.set_current_step(0, 1)
+    tour.click(tour.dock.output.swap)
+    tour.picture("earlier")
+    tour.open_only("Examples", "Segment")
+
+
+def break_the_brain(tour: Tour) -> None:
+    """Segment a slice with a value that is no number."""
+    broken = tour.viewer.layers["brain"].data.astype(np.float32)
+    broken[1, 0, 0] = np.nan
+    tour.viewer.layers["brain"].data = broken
     tour.settle()
-    tour.run(bar.segment, "error")
-    viewer.close()
+    tour.run(tour.dock.bar.segment, "error")
+
+
+def main() -> None:
+    """Take the tour."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("folder", type=Path)
+    tour = Tour(parser.parse_args().folder)
+    tour.folder.mkdir(parents=True, exist_ok=True)
+    QTest.qWait(1000)
+    for part in (segment_the_brain, correct_the_brain, break_the_brain):
+        part(tour)
+    tour.viewer.close()
     write_moving_picture(tour.folder)
 
 

@@ -24,6 +24,8 @@ def test_an_empty_viewer_is_told_what_to_do_first(dock: Dock) -> None:
     assert not dock.widget.bar.segment.isEnabled()
     assert "open an image" in dock.widget.bar.segment.toolTip()
     assert "open an image" in dock.widget.examples.summary.text()
+    # an empty label would take a line
+    assert dock.widget.query.level.isHidden()
 
 
 def test_the_form_fills_itself_from_a_stack_with_three_labelled_slices(filled: Dock) -> None:

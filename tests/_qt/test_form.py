@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 from napari.components import ViewerModel
 from napari.layers import Image, Labels
-from qtpy.QtCore import QSize
+from qtpy.QtCore import QSize, Qt
 
+from napari_iclsam._qt.forms.elided_combo import ElidedCombo
 from napari_iclsam._qt.forms.layer_combo import LayerCombo
 from napari_iclsam._qt.forms.support_table import SupportTable
 from napari_iclsam._qt.review.review_queue import ReviewItem
@@ -77,6 +78,39 @@ def test_the_end_of_a_long_layer_name_is_shown(qtbot: Any) -> None:
         combo.set_layer(layer)
         pictures.append(combo.grab().toImage())
     assert pictures[0] != pictures[1]
+
+
+def test_the_end_of_a_long_choice_is_shown(qtbot: Any) -> None:
+    pictures = []
+    for end in ("one", "two"):
+        combo = ElidedCombo()
+        qtbot.addWidget(combo)
+        combo.resize(QSize(120, 26))
+        combo.addItem(f"{'a' * 60} {end}")
+        pictures.append(combo.grab().toImage())
+    assert pictures[0] != pictures[1]
+
+
+def test_the_names_of_models_fit_into_the_narrowest_dock(dock: Dock) -> None:
+    form = dock.widget.models
+    starters = [form.sam.itemText(0), form.icl.currentText()]
+    assert starters == ["Starter (2 models)", "Starter (in-context)"]
+    assert (
+        form.sam.itemData(0, Qt.ItemDataRole.ToolTipRole) == "LiteMedSAM and Starter (promptable)"
+    )
+
+
+def test_how_a_run_ended_is_read_without_scrolling(qtbot: Any) -> None:
+    bar = RunBar()
+    qtbot.addWidget(bar)
+    bar.resize(300, bar.sizeHint().height())
+    expected = {"grey matter": 0.88, "white matter": 0.73}
+    expectation = "Expected overlap, without neighboring slices:"
+    summary = RunSummary(51, 3.8, "cpu", (), "slice", expected, expectation)
+    bar.show_idle(closing_words(summary, 0, Change(51, 54, 28, 1000)))
+    bar.show()
+    qtbot.waitExposed(bar)
+    assert bar.message.heightForWidth(300) <= bar.message.parentWidget().height()
 
 
 def test_an_empty_table_says_that_files_can_be_dropped(
@@ -201,8 +235,11 @@ def test_a_run_that_updates_a_result_can_be_taken_back(filled: Dock) -> None:
     assert "slices differ from the earlier result" in filled.widget.bar.message.text()
     swap.click()
     np.testing.assert_array_equal(result.data, first)
+    assert filled.widget.bar.message.text().startswith("The earlier result is back")
+    assert swap.text() == "Bring back the newer result"
     swap.click()
     np.testing.assert_array_equal(result.data, second)
+    assert swap.text() == "Bring back the earlier result"
     filled.viewer.layers.remove(result)
     assert filled.widget.bar.message.text() == ""
     assert not swap.isEnabled()

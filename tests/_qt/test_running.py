@@ -96,15 +96,28 @@ def test_an_error_is_shown_in_words_and_the_widget_stays_usable(
     broken[3, 5, 5] = np.nan
     dock.viewer.add_image(broken, name="scan", contrast_limits=(0, 255))
     dock.viewer.add_labels(some(labels, 1, 2), name="painted")
+    dock.viewer.dims.axis_labels = ("depth", "row", "column")
     dock.segment()
-    assert any("not finite" in message and "slice 3" in message.lower() for message in capture), (
-        capture
-    )
+    # nobody sees the dock here: napari tells it, too
+    assert any("scan, depth 3: The image has" in message for message in capture), capture
     assert "not finite" in dock.widget.bar.message.text()
     assert dock.result().data[0].any()
     dock.viewer.layers["scan"].data = np.nan_to_num(broken)
     dock.segment()
     assert dock.widget.bar.message.text().startswith("Done: 2 slices")
+
+
+def test_an_error_that_the_dock_shows_does_not_cover_the_image(
+    dock: Dock, qtbot: Any, capture: list[str]
+) -> None:
+    dock.widget.setParent(None)
+    dock.widget.show()
+    qtbot.waitExposed(dock.widget)
+    dock.widget.run.failed.emit(ValueError("The image is too small."))
+    dock.widget.hide()
+    assert not capture
+    dock.widget.run.failed.emit(ValueError("The image is too small."))
+    assert capture == ["The image is too small."]
 
 
 def test_of_several_waiting_runs_only_the_last_begins(qtbot: Any) -> None:

@@ -12,6 +12,7 @@ import pytest
 import torch
 from qtpy.QtWidgets import QCheckBox, QComboBox, QDoubleSpinBox, QLabel, QSpinBox
 
+from napari_iclsam._qt.forms.elided_combo import ElidedCombo
 from napari_iclsam._qt.forms.model_form import ModelForm
 from napari_iclsam._qt.forms.settings_panel import TITLES, SettingsPanel
 from napari_iclsam._qt.preferences import Preferences
@@ -25,7 +26,7 @@ from napari_iclsam.core.settings import Settings, describe
 from napari_iclsam.weights.catalogue import CATALOGUE, EXPERTS
 from tests._qt.conftest import Dock, some, stack
 
-KINDS = {bool: QCheckBox, int: QSpinBox, float: QDoubleSpinBox, str: QComboBox}
+KINDS = {bool: QCheckBox, int: QSpinBox, float: QDoubleSpinBox, str: ElidedCombo}
 
 
 @pytest.mark.parametrize("name", describe())

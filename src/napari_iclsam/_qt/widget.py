@@ -108,7 +108,7 @@ class ICLSAMWidget(QWidget):
         self.bar.improve_requested.connect(self.review.use_corrections)
         self.run.finished.connect(self.model_control.note_finished)
         self.run.finished.connect(self.form.objects.note_finished)
-        self.run.failed.connect(self.model_control.show_failure)
+        self.run.failed.connect(self.model_control.show_run_failure)
         self.run.ended.connect(self._update)
         self.review.corrections_taken.connect(self._on_corrections_taken)
         self.model_control.weights_offered.connect(self._update)
@@ -227,7 +227,8 @@ class ICLSAMWidget(QWidget):
         self.output.allow_fill(self.planner.reason_against_filling())
         reason = self.planner.reason_against_run(self.output.options())
         self.bar.show_reason(reason, 0 if reason else self.planner.count(), self.planner.unit())
-        self.output.allow_swap(self.run.live is None and bool(self.run.replaced))
+        is_replaced = self.run.live is None and bool(self.run.replaced)
+        self.output.allow_swap(is_replaced, self.run.shows_earlier)
         self.review.update()
 
     def _on_layers_changed(self) -> None:

@@ -5,28 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from napari.layers import Layer
-from qtpy.QtCore import QSignalBlocker, Qt, Signal
+from qtpy.QtCore import QSignalBlocker, Signal
 from qtpy.QtGui import QPaintEvent
-from qtpy.QtWidgets import (
-    QComboBox,
-    QSizePolicy,
-    QStyle,
-    QStyleOptionComboBox,
-    QStylePainter,
-    QWidget,
-)
+from qtpy.QtWidgets import QComboBox, QWidget
 
-
-def shrinkable(combo: QComboBox) -> QComboBox:
-    """Let a box be narrower than its longest entry, and return it."""
-    combo.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
-    combo.setMinimumContentsLength(8)
-    combo.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
-    return combo
-
-
-_ELIDED = Qt.TextElideMode.ElideMiddle
-"""Of long names, the ends tell layers apart."""
+from napari_iclsam._qt.forms.elided_combo import draw_elided, shrinkable
 
 
 class LayerCombo(QComboBox):
@@ -44,7 +27,6 @@ class LayerCombo(QComboBox):
         super().__init__(parent, toolTip=tooltip)
         self._layers: list[Layer] = []
         shrinkable(self)
-        self.view().setTextElideMode(_ELIDED)
         self.activated.connect(self._on_activated)
 
     @property
@@ -70,16 +52,8 @@ class LayerCombo(QComboBox):
         self.setEnabled(bool(self._layers))
 
     def paintEvent(self, event: QPaintEvent) -> None:
-        """Draw a long name without its middle; by default its end is cut off."""
-        option = QStyleOptionComboBox()
-        self.initStyleOption(option)
-        painter = QStylePainter(self)
-        control = QStyle.ComplexControl.CC_ComboBox
-        painter.drawComplexControl(control, option)
-        part = QStyle.SubControl.SC_ComboBoxEditField
-        room = self.style().subControlRect(control, option, part, self).width()
-        option.currentText = self.fontMetrics().elidedText(option.currentText, _ELIDED, room)
-        painter.drawControl(QStyle.ControlElement.CE_ComboBoxLabel, option)
+        """Draw a long name without its middle."""
+        draw_elided(self)
 
     def _on_activated(self, index: int) -> None:
         self.picked.emit(self.layer)

@@ -104,6 +104,11 @@ class ModelControl(QObject):
         else:
             show_error(str(error))
 
+    def show_run_failure(self, error: Exception) -> None:
+        """Show how a run failed; the dock tells it already, unless another covers the dock."""
+        if isinstance(error, MissingWeights) or not self._bar.isVisible():
+            self.show_failure(error)
+
     def _on_download_requested(self, weights: Weights) -> None:
         self.obtain(weights)
 

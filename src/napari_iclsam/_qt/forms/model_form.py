@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from qtpy.QtCore import QSignalBlocker, Signal
+from qtpy.QtCore import QSignalBlocker, Qt, Signal
 from qtpy.QtWidgets import QComboBox, QFileDialog, QLabel, QPushButton, QWidget
 
 from napari_iclsam._qt.dialogs.weights_dialog import readable
+from napari_iclsam._qt.forms.elided_combo import ElidedCombo
 from napari_iclsam._qt.forms.form_rows import form_rows
-from napari_iclsam._qt.forms.layer_combo import shrinkable
 from napari_iclsam.core.model_choice import ModelChoice
 from napari_iclsam.weights.catalogue import CATALOGUE, EXPERTS
 from napari_iclsam.weights.download import status
@@ -181,7 +181,7 @@ def _is_here(weights: Weights) -> bool:
 
 
 def _combo(tooltip: str) -> QComboBox:
-    return shrinkable(QComboBox(toolTip=f"<p>{tooltip}</p>"))
+    return ElidedCombo(f"<p>{tooltip}</p>")
 
 
 def _fill(combo: QComboBox, kind: Kind, chosen: str) -> None:
@@ -192,7 +192,8 @@ def _fill(combo: QComboBox, kind: Kind, chosen: str) -> None:
         if kind == "sam":
             for together, parts in EXPERTS.items():
                 titles = " and ".join(CATALOGUE[part].title for part in parts)
-                combo.addItem(f"{together.capitalize()}: {titles}", together)
+                combo.addItem(f"{together.capitalize()} ({len(parts)} models)", together)
+                combo.setItemData(combo.count() - 1, titles, Qt.ItemDataRole.ToolTipRole)
         for name in names(kind):
             weights = CATALOGUE[name]
             text = weights.title

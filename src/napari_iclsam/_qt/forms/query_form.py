@@ -10,7 +10,6 @@ from napari.layers import Layer
 from qtpy.QtCore import QSignalBlocker, Qt, Signal
 from qtpy.QtWidgets import (
     QCheckBox,
-    QComboBox,
     QHBoxLayout,
     QLabel,
     QListWidget,
@@ -19,8 +18,9 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
+from napari_iclsam._qt.forms.elided_combo import ElidedCombo
 from napari_iclsam._qt.forms.form_rows import form_rows
-from napari_iclsam._qt.forms.layer_combo import LayerCombo, shrinkable
+from napari_iclsam._qt.forms.layer_combo import LayerCombo
 from napari_iclsam._qt.viewer.slice_stacks import Position, SliceOrientation
 from napari_iclsam.core.images.windows import Window
 
@@ -87,16 +87,16 @@ class QueryForm(QWidget):
 
     def _make_controls(self) -> None:
         self.image = LayerCombo("The image to segment.")
-        self.scope = QComboBox(toolTip="Which slices to segment.")
+        self.scope = ElidedCombo("Which slices to segment.")
         for key, text in SCOPES.items():
             self.scope.addItem(text, key)
-        self.axis = QComboBox(
-            toolTip="<p>The axis that slices are stacked along. Examples may lie along another.</p>"
+        self.axis = ElidedCombo(
+            "<p>The axis that slices are stacked along. Examples may lie along another.</p>"
         )
         self.first = QSpinBox(toolTip="First slice")
         self.last = QSpinBox(toolTip="Last slice, included")
-        self.further = QComboBox(
-            toolTip="<p>What to do along the axes that are neither in a slice nor stacked.</p>"
+        self.further = ElidedCombo(
+            "<p>What to do along the axes that are neither in a slice nor stacked.</p>"
         )
         self.others = QListWidget(
             toolTip="<p>Tick the images to segment. Each gets a result of its own.</p>"
@@ -109,8 +109,6 @@ class QueryForm(QWidget):
         )
         self.window = QLabel(wordWrap=True)
         self.level = QLabel(wordWrap=True)
-        for combo in (self.scope, self.axis, self.further):
-            shrinkable(combo)
 
     def _lay_out(self) -> None:
         for spin in (self.first, self.last):
@@ -132,6 +130,8 @@ class QueryForm(QWidget):
         self._form.addRow(self.as_shown)
         self._form.addRow(self.window)
         self._form.addRow(self.level)
+        # an empty label takes a line
+        self.level.hide()
 
     @property
     def chosen(self) -> Scope:

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from qtpy.QtCore import Signal
-from qtpy.QtWidgets import QCheckBox, QComboBox, QLabel, QPushButton, QWidget
+from qtpy.QtWidgets import QCheckBox, QLabel, QPushButton, QWidget
 
+from napari_iclsam._qt.forms.elided_combo import ElidedCombo
 from napari_iclsam._qt.forms.form_rows import form_rows
-from napari_iclsam._qt.forms.layer_combo import shrinkable
 from napari_iclsam._qt.viewer.result_style import Destination, Extra, ResultOptions
 
 DESTINATIONS: dict[Destination, str] = {
@@ -48,12 +48,11 @@ class ResultForm(QWidget):
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
-        self.destination = QComboBox(
-            toolTip="<p>Updating writes into the last result of the image, if there is one. Slices "
+        self.destination = ElidedCombo(
+            "<p>Updating writes into the last result of the image, if there is one. Slices "
             "that you corrected by hand stay as they are. Filling writes into your labels layer, "
             "only where nothing is painted.</p>"
         )
-        shrinkable(self.destination)
         for key, text in DESTINATIONS.items():
             self.destination.addItem(text, key)
         self.replace = QCheckBox(
@@ -97,9 +96,11 @@ class ResultForm(QWidget):
         if reason and self.destination.currentIndex() == row:
             self.choose("update")
 
-    def allow_swap(self, is_possible: bool) -> None:
-        """Allow to bring back an earlier result, if there is one."""
+    def allow_swap(self, is_possible: bool, is_back: bool = False) -> None:
+        """Allow to bring back an earlier result, if there is one, or the newer one again."""
         self.swap.setEnabled(is_possible)
+        which = "newer" if is_possible and is_back else "earlier"
+        self.swap.setText(f"Bring back the {which} result")
         way = "Exchange what the last run has written and what was there before it."
         why_not = "The last run has replaced no earlier result."
         self.swap.setToolTip(f"<p>{way if is_possible else why_not}</p>")

@@ -14,8 +14,8 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
+from napari_iclsam._qt.forms.elided_combo import ElidedCombo
 from napari_iclsam._qt.forms.form_rows import form_rows
-from napari_iclsam._qt.forms.layer_combo import shrinkable
 from napari_iclsam.core.settings import Description, Settings, describe
 
 TITLES = {
@@ -101,7 +101,7 @@ class SettingsPanel(QWidget):
 def _control(description: Description) -> Control:
     """Return the control of a setting."""
     if description.choices:
-        combo = shrinkable(QComboBox())
+        combo = ElidedCombo()
         combo.addItems(description.choices)
         return combo
     if description.kind is bool:

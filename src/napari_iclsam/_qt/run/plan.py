@@ -174,7 +174,8 @@ class Planner:
                 if shown is not None:
                     slices = shown.of(each.image, slices)
                 spacing = _spacing(each.image, each.level, each.orientation)
-                jobs.append(Job(len(jobs), each.image.name, slices, spacing))
+                stacked = self._stack_names(each)
+                jobs.append(Job(len(jobs), each.image.name, slices, spacing, stacked))
                 images.append(JobImage(each.image, each.level, self._examples_to_copy(each)))
         style = self._result_style(options, styles)
         preview = None
@@ -191,6 +192,11 @@ class Planner:
         if window is None and not self._query.as_shown.isChecked():
             return None
         return ShownValues(window)
+
+    def _stack_names(self, slices: QuerySlices) -> tuple[str, ...]:
+        """Return the names of the axes that slices follow each other along."""
+        names = layers.axis_names(slices.image, self._viewer.dims.axis_labels)
+        return tuple(names[axis] for axis in slices.orientation.stack_axes)
 
     def _pairs(self, shown: ShownValues | None) -> tuple[Pair, ...]:
         """Return the ticked examples, perhaps on the scale of their layers."""

@@ -75,12 +75,15 @@ class Job:
     slices : SliceStack
     spacing : tuple of float, optional
         Distance of slices, rows and columns.
+    stack_names : tuple of str
+        Of the axes that the slices follow each other along; empty for numbers alone.
     """
 
     number: int
     name: str
     slices: SliceStack
     spacing: tuple[float, float, float] | None = None
+    stack_names: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -41,6 +41,9 @@ _DOUBTS = {
 }
 """Why a slice or an image is offered to be checked."""
 
+_TOLD_LINES = 8
+"""Lines of the room for progress and message: how a run ended, and a row of labels."""
+
 _SEGMENT_STYLE = "QPushButton { font-weight: bold; padding: 6px; }"
 
 
@@ -81,9 +84,6 @@ class RunBar(QWidget):
         self.improve = QPushButton("Use corrected slices as examples")
         # a bar without a known end is animated: it would repaint all the time
         self.progress = QProgressBar(textVisible=True, maximum=_BAR_STEPS)
-        keeps_room = self.progress.sizePolicy()
-        keeps_room.setRetainSizeWhenHidden(True)
-        self.progress.setSizePolicy(keeps_room)
         self._area = MessageArea()
         self.message = self._area.label
         self.segment.clicked.connect(self.segment_requested)
@@ -100,9 +100,20 @@ class RunBar(QWidget):
         layout.setSpacing(3)
         layout.addWidget(self.line)
         layout.addLayout(buttons)
-        for widget in (self.check, self.improve, self.progress, self._area):
+        for widget in (self.check, self.improve, self._told()):
             layout.addWidget(widget)
         self._keep_heights()
+
+    def _told(self) -> QWidget:
+        """Return progress and message in a room that keeps its height."""
+        room = QWidget()
+        layout = QVBoxLayout(room)
+        layout.setContentsMargins(0, 0, 0, 0)
+        layout.setSpacing(3)
+        layout.addWidget(self.progress)
+        layout.addWidget(self._area)
+        self._room = room
+        return room
 
     def changeEvent(self, event: QEvent) -> None:
         """Follow the size of the font."""
@@ -117,6 +128,7 @@ class RunBar(QWidget):
             button.setFixedHeight(line + 14)
         for button in (self.check, self.improve):
             button.setFixedHeight(line + 10)
+        self._room.setFixedHeight(_TOLD_LINES * self.fontMetrics().lineSpacing())
 
     def show_models(self, names: str, device: str, seconds: float | None) -> None:
         """Show what will run where, and how long a slice takes, if that is known."""

@@ -48,6 +48,8 @@ class RunControl(QObject):
     runner : Runner
     replaced : list of EarlierResult
         What the last run has replaced.
+    shows_earlier : bool
+        Whether that was brought back.
     """
 
     finished = Signal(object, object)
@@ -64,6 +66,7 @@ class RunControl(QObject):
         self._bar = bar
         self._live: LiveRun | None = None
         self.replaced: list[EarlierResult] = []
+        self.shows_earlier = False
         # the layers that the message on the last run is about
         self._told_of: list[Labels] = []
         self._redraw = QTimer(self, singleShot=True, interval=_REDRAW)
@@ -112,6 +115,9 @@ class RunControl(QObject):
         """Bring back what the last run has replaced, and keep what it has written instead."""
         for each in self.replaced:
             each.swap()
+        self.shows_earlier = not self.shows_earlier
+        which = "earlier" if self.shows_earlier else "newer"
+        self._bar.show_idle(f"The {which} result is back; corrections made since stay.")
 
     def close(self) -> None:
         """Stop for good."""
@@ -142,6 +148,7 @@ class RunControl(QObject):
         if live is not None:
             live.finish()
             self.replaced = live.replaced
+            self.shows_earlier = False
 
     def _on_stepped(self, step: RunStep) -> None:
         if self._live is None:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from napari_iclsam._qt.run.example_stack import ExampleStack
 from napari_iclsam._qt.run.request import Job
+from napari_iclsam._qt.viewer.layers import position_in_words
 from napari_iclsam.core.images.planes import PlaneError
 from napari_iclsam.core.prediction import Progress
 
@@ -26,8 +27,7 @@ def slice_steps(
             yield from _stack_steps(task, stack, job)
     except PlaneError as error:
         at = job.slices.positions[error.plane] if stack is None else (error.plane,)
-        position = ", ".join(map(str, at))
-        place = f"{job.name}, slice {position}" if position else job.name
+        place = f"{job.name}, {position_in_words(job.stack_names, at)}" if at else job.name
         raise ValueError(f"{place}: {error.reason}") from error
 
 

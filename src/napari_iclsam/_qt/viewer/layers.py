@@ -187,10 +187,14 @@ def axis_names(layer: Layer, viewer_labels: Sequence[str] = ()) -> list[str]:
 
 def slice_in_words(names: Sequence[str], orientation: SliceOrientation, position: Position) -> str:
     """Return which slice it is: "t 2, z 9", or "slice 9" where axes have no names."""
-    stacked = [names[axis] for axis in orientation.stack_axes]
-    if any(map(_is_default_name, stacked)):
+    return position_in_words([names[axis] for axis in orientation.stack_axes], position)
+
+
+def position_in_words(stack_names: Sequence[str], position: Position) -> str:
+    """Return which slice it is, of axes with these names."""
+    if not stack_names or any(map(_is_default_name, stack_names)):
         return f"slice {', '.join(map(str, position))}"
-    return ", ".join(f"{name} {index}" for name, index in zip(stacked, position, strict=True))
+    return ", ".join(f"{name} {index}" for name, index in zip(stack_names, position, strict=True))
 
 
 def _is_default_name(name: str) -> bool:

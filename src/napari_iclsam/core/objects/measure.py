@@ -46,9 +46,9 @@ class ObjectTable:
     def __len__(self) -> int:
         return len(self.columns["id"])
 
-    def write_csv(self, path: Path) -> None:
+    def write_csv(self, path: str | Path) -> None:
         """Write a header and one line an object; without any object the header alone."""
-        with path.open("w", newline="", encoding="utf-8") as file:
+        with Path(path).open("w", newline="", encoding="utf-8") as file:
             writer = csv.writer(file)
             writer.writerow([*self.columns, "unit"])
             for row in self._rows():
