@@ -3,6 +3,7 @@
 
     python3 scripts/environments.py                    all combinations
     python3 scripts/environments.py 3.13-pyside6-newest 3.11-pyqt6-lowest
+    python3 scripts/environments.py --quick --from wheel
 
 Builds both distributions, then makes each environment in a temporary folder, installs one of them
 with its napari, segments the sample, runs some tests, and removes it. Prints a row of a table for
@@ -20,7 +21,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TextIO
@@ -62,12 +63,12 @@ class Combination:
         return f"{self.python}-{self.qt}-{self.napari}"
 
 
-def combinations() -> list[Combination]:
-    """Return all environments; every other one takes the sdist."""
+def combinations(wanted: str | None = None) -> list[Combination]:
+    """Return all environments, of one distribution or of both by turns."""
     found = []
     for number, (python, qt, napari) in enumerate(itertools.product(PYTHONS, BINDINGS, NAPARIS)):
         # so that each Python installs both
-        distribution = "sdist" if number % 4 in (1, 2) else "wheel"
+        distribution = wanted or ("sdist" if number % 4 in (1, 2) else "wheel")
         found.append(Combination(python, qt, napari, distribution))
     return found
 
@@ -81,13 +82,22 @@ def main() -> int:
     parser.add_argument(
         "--dist", type=Path, help="folder of distributions; by default, they are built"
     )
+    parser.add_argument(
+        "--from", dest="distribution", choices=("wheel", "sdist"), help="by default, by turns"
+    )
+    parser.add_argument("--uv", action="store_true", help="install with uv, which is faster")
     options = parser.parse_args()
-    wanted = [each for each in combinations() if not options.names or each.name in options.names]
+    known = combinations(options.distribution)
+    wanted = [each for each in known if not options.names or each.name in options.names]
     options.logs.mkdir(parents=True, exist_ok=True)
     dist = options.dist or build(options.logs / "dist")
     print("| Python | Qt | napari | from | demo | tests |\n| --- | --- | --- | --- | --- | --- |")
     extra = QUICK if options.quick else ()
-    succeeded = [attempt(each, dist, options.logs / f"{each.name}.txt", extra) for each in wanted]
+    installer = uv if options.uv else pip
+    succeeded = []
+    for each in wanted:
+        log = options.logs / f"{each.name}.txt"
+        succeeded.append(attempt(each, dist, log, extra, installer))
     return 0 if all(succeeded) else 1
 
 
@@ -98,11 +108,17 @@ def build(folder: Path) -> Path:
     return folder
 
 
-def attempt(combination: Combination, dist: Path, log: Path, extra: Sequence[str] = ()) -> bool:
+def attempt(
+    combination: Combination,
+    dist: Path,
+    log: Path,
+    extra: Sequence[str],
+    installer: Callable[..., list[str]],
+) -> bool:
     """Make an environment, use it with extra options, print its row, and remove it."""
     with tempfile.TemporaryDirectory(prefix="environment-") as place, log.open("w") as output:
         environment = Path(place)
-        installed = install(combination, dist, environment, output)
+        installed = install(combination, dist, environment, output, installer)
         demo = installed and segment_sample(environment, output, extra)
         tests = installed and run_tests(combination, environment, output)
     text = log.read_text(encoding="utf-8", errors="replace")
@@ -119,7 +135,13 @@ def attempt(combination: Combination, dist: Path, log: Path, extra: Sequence[str
     return demo and tests
 
 
-def install(combination: Combination, dist: Path, environment: Path, output: TextIO) -> bool:
+def install(
+    combination: Combination,
+    dist: Path,
+    environment: Path,
+    output: TextIO,
+    installer: Callable[..., list[str]],
+) -> bool:
     """Install a distribution, napari and what the tests need."""
     pattern = "*.whl" if combination.distribution == "wheel" else "*.tar.gz"
     (package,) = dist.glob(pattern)
@@ -127,9 +149,9 @@ def install(combination: Combination, dist: Path, environment: Path, output: Tex
     steps = (
         [python_of(combination.python), "-m", "venv", str(environment)],
         pip(environment, "install", "--quiet", "--upgrade", "pip>=25.1"),
-        pip(environment, "install", "--quiet", f"{package}[samples]", napari),
-        pip(environment, "install", "--quiet", "--group", f"{ROOT / 'pyproject.toml'}:test"),
-        pip(environment, "freeze"),
+        installer(environment, "install", "--quiet", f"{package}[samples]", napari),
+        installer(environment, "install", "--quiet", "--group", f"{ROOT / 'pyproject.toml'}:test"),
+        installer(environment, "freeze"),
     )
     return all(run(step, environment, output) for step in steps)
 
@@ -152,6 +174,11 @@ def run_tests(combination: Combination, environment: Path, output: TextIO) -> bo
 def pip(environment: Path, *arguments: str) -> list[str]:
     """Return a command of pip."""
     return [str(environment / "bin" / "python"), "-m", "pip", *arguments]
+
+
+def uv(environment: Path, *arguments: str) -> list[str]:
+    """Return the command of uv for the same."""
+    return ["uv", "pip", *arguments, "--python", str(environment / "bin" / "python")]
 
 
 def python_of(version: str) -> str:

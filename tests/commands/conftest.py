@@ -30,19 +30,20 @@ def own_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture(scope="session")
 def networks() -> Networks:
+    return small_networks("small_sam", "small_icl")
+
+
+def small_networks(sam_name: str, icl_name: str) -> Networks:
+    """Return small random networks under these names."""
     torch.manual_seed(0)
     sam, icl = (
         StarterSam(64).eval().requires_grad_(False),
         UniverSeg(1, (4, 4)).eval().requires_grad_(False),
     )
     return Networks(
-        (
-            LoadedSam(
-                sam, facts=ModelFacts("small_sam", "sha256:a", "MIT", fusion_default="starter")
-            ),
-        ),
+        (LoadedSam(sam, facts=ModelFacts(sam_name, "sha256:a", "MIT", fusion_default="starter")),),
         icl,
-        icl_facts=ModelFacts("small_icl", "sha256:b", "CC0-1.0"),
+        icl_facts=ModelFacts(icl_name, "sha256:b", "CC0-1.0"),
     )
 
 
