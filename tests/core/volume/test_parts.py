@@ -192,6 +192,13 @@ def test_scale_without_padding_is_that_of_all_values() -> None:
     assert (scale.low, scale.high) == tuple(np.percentile(planes, (0.1, 99.9)))
 
 
+def test_scale_of_booleans_is_from_false_to_true() -> None:
+    plane = np.random.default_rng(0).random((20, 20)) < 0.3
+    scale = estimate_grey_scale([plane])
+    assert scale == GreyScale(0, 1)
+    assert (scale.to_uint8(plane) == plane * 255).all()
+
+
 def test_scale_keeps_metal_that_is_not_padding() -> None:
     planes = np.random.default_rng(0).normal(0, 100, (4, 64, 64))
     planes[:, 20:40, 20:40] = 3071

@@ -96,7 +96,8 @@ def _thinned(plane: NDArray[Any]) -> NDArray[np.float64]:
     step = max(1, plane.size // _SAMPLED_PIXELS)
     if plane.ndim == 2 and np.isfinite(plane).all():
         # padding of any value, also above all others (3071), and of few pixels
-        plane = plane[in_field_of_view(plane)]
+        # in floating point: booleans cannot be subtracted, and bytes would wrap around
+        plane = plane[in_field_of_view(plane.astype(np.float64))]
     values = plane.ravel()[::step].astype(np.float64)
     return np.asarray(values[np.isfinite(values)])
 
