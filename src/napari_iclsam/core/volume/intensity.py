@@ -111,6 +111,7 @@ def _without_padding(values: NDArray[np.float64]) -> NDArray[np.float64]:
         return values
     # not the largest: one hot pixel would make any gap look small
     spread = np.percentile(others, 99) - others.min()
-    if others.min() - lowest > _PADDING_GAP * spread:
+    # of two values in all, the lowest is the background
+    if others.min() - lowest > _PADDING_GAP * spread > 0:
         return np.asarray(others)
     return values
