@@ -98,11 +98,16 @@ def read_only(labels: np.ndarray, folder: Path) -> Any:
     return np.load(folder / "labels.npy", mmap_mode="r")
 
 
+def in_xarray(labels: np.ndarray, folder: Path) -> Any:
+    xarray = pytest.importorskip("xarray")
+    return xarray.DataArray(labels, dims=("z", "y", "x"))
+
+
 def multiscale(labels: np.ndarray, folder: Path) -> Any:
     return [da.from_array(labels), da.from_array(labels[:, ::2, ::2])]
 
 
-@pytest.mark.parametrize("kind", [in_dask, in_zarr, read_only, multiscale])
+@pytest.mark.parametrize("kind", [in_dask, in_zarr, in_xarray, read_only, multiscale])
 def test_labelled_slices_of_any_array_are_copied_into_the_result(
     dock: Dock, tmp_path: Path, kind: Callable[[np.ndarray, Path], Any]
 ) -> None:

@@ -223,13 +223,15 @@ class TestNothing:
             task.predict(np.full((20, 30), 7, np.uint8))
 
     @pytest.mark.parametrize("mode", ["auto", "paper"])
-    def test_a_constant_plane_of_a_stack_is_no_error_and_no_number_is_undefined(
+    def test_a_constant_plane_of_a_stack_is_empty_and_no_number_is_undefined(
         self, segmenter: Make, scene: Scene, mode: str
     ) -> None:
         image, labels = scene()
         task = segmenter(mode=mode).fit([image], [labels])
         _, prediction = run(task.steps(np.full((20, 30), 7, np.uint8)))
         assert_sound(prediction, (20, 30))
+        assert not prediction.labels.any()
+        assert "one value everywhere" in prediction.notes[0]
 
 
 @pytest.mark.parametrize(

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from napari_iclsam.core.fitted_fusion import Fused
 from napari_iclsam.core.fusion.label_maps import by_label, decided, label_map
@@ -14,6 +15,7 @@ from napari_iclsam.core.images.geometry import resize
 from napari_iclsam.core.images.support import SupportSet
 from napari_iclsam.core.inference import StageTimer
 from napari_iclsam.core.prediction import Prediction, Provenance
+from napari_iclsam.core.refinement.tile_screen import is_constant
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +63,29 @@ def prediction_of(
         all_estimates=estimates,
         separations=support.separations,
     )
+
+
+def empty_if_blank(prediction: Prediction, rgb: NDArray[np.uint8]) -> Prediction:
+    """Return a prediction; of an image of one value, whatever the models saw, an empty one."""
+    if not is_constant(rgb):
+        return prediction
+    nothing = np.zeros_like(prediction.labels)
+    maps = prediction.probabilities
+    return replace(
+        prediction,
+        labels=nothing,
+        probabilities={label: np.zeros_like(values) for label, values in maps.items()},
+        icl_labels=nothing,
+        sam_labels=nothing,
+        boxes={label: _no_boxes() for label in prediction.boxes},
+        notes=("The image has one value everywhere: nothing is found in it.",),
+        estimated_dice={},
+        all_estimates={},
+    )
+
+
+def _no_boxes() -> NDArray[np.int64]:
+    return np.zeros((0, 4), np.int64)
 
 
 def _notes(segmented: SegmentedImage, support: SupportSet) -> tuple[str, ...]:

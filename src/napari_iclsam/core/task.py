@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from napari_iclsam.core.context import FittedContext, run_models
 from napari_iclsam.core.encoder.embedding import EmbeddedImage
 from napari_iclsam.core.fitted_fusion import FittedFusion
-from napari_iclsam.core.fused_prediction import SegmentedImage, prediction_of
+from napari_iclsam.core.fused_prediction import SegmentedImage, empty_if_blank, prediction_of
 from napari_iclsam.core.fusion.weights import FusionWeights
 from napari_iclsam.core.images.intensity import check_contrast, check_image
 from napari_iclsam.core.images.planes import (
@@ -277,4 +277,5 @@ class Task:
         with timer.stage("fuse"):
             fused = self.fusion.fuse(outputs, self.context.runners.recipe.fusion)
             segmented = SegmentedImage(outputs, fused, timer)
-            return prediction_of(segmented, self.support, self.provenance)
+            prediction = prediction_of(segmented, self.support, self.provenance)
+            return empty_if_blank(prediction, query.rgb)

@@ -264,7 +264,8 @@ def _check_pair(
     if low < 0 or high > np.iinfo(np.int32).max:
         raise ValueError(
             f"Example {number}: labels must be 0 (background) or positive and below 2**31; got "
-            f"values from {low} to {high}."
+            f"values from {low} to {high}. Number them anew, for instance with "
+            "skimage.segmentation.relabel_sequential."
         )
     # an example without any label may be blank: it shows where nothing is
     if high > 0:
