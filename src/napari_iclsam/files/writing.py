@@ -36,11 +36,11 @@ _WRITERS: dict[Kind, Callable[[Path, NDArray[Any], Space, Styles], None]] = {
 }
 """TIFF, NIfTI, PNG and MetaImage keep no names and colors. OME-Zarr is written by planes."""
 
-_LIBRARIES: dict[Kind, tuple[str, str, str]] = {
-    "dicom": ("highdicom", "DICOM-SEG", "dicom-seg"),
-    "nrrd": ("nrrd", "NRRD", "nrrd"),
-    "metaimage": ("SimpleITK", "MetaImage", "mha"),
-    "omezarr": ("zarr", "OME-Zarr", "zarr"),
+_LIBRARIES: dict[Kind, Callable[[], Any]] = {
+    "dicom": lambda: needed("highdicom", "DICOM-SEG", "dicom-seg"),
+    "nrrd": lambda: needed("nrrd", "NRRD", "nrrd"),
+    "metaimage": lambda: needed("SimpleITK", "MetaImage", "mha"),
+    "omezarr": lambda: needed("zarr", "OME-Zarr", "zarr"),
 }
 """What is missing is said before anything is computed; see `needed`."""
 
@@ -82,7 +82,7 @@ def check_writable_as(path: Path, highest: int, *, stack: bool, space: Space | N
             f"{path}."
         )
     if kind in _LIBRARIES:
-        needed(*_LIBRARIES[kind])
+        _LIBRARIES[kind]()
     if kind == "dicom" and space is not None:
         check_segmentation(path, space, highest)
 
