@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 
 from napari_iclsam.core.settings import Channel, Settings, Tile
 
-InputSize = Literal["nearest", "by detail"]
+InputSize = Literal["nearest", "by detail", "smallest"]
 FusionRule = Literal["published", "log-odds", "in-context model alone"]
 
 
@@ -30,8 +30,8 @@ class Recipe:
     ]
     input_size: Annotated[
         InputSize,
-        "Input size of the in-context model: the one nearest to the images, or the smallest that "
-        "keeps their detail.",
+        "Input size of the in-context model: the one nearest to the images, the smallest that "
+        "keeps their detail, or the smallest of all.",
     ]
     coarse_to_fine: Annotated[bool, "Segment crops around small objects after the full image."]
     fine_tune: Annotated[bool, "Fine-tune the in-context model on the support set."]

@@ -94,13 +94,11 @@ class TaskFitting:
 
 def _keep_what_helps(runners: Runners, fusion: FittedFusion) -> Runners:
     """Return the promptable models that are fused; none is prompted if no mask counts."""
-    recipe = runners.recipe
-    return replace(
-        runners,
+    recipe = replace(runners.recipe, refine=runners.recipe.refine and fusion.uses_masks)
+    if counts_least(recipe, fusion):
+        recipe = replace(recipe, coarse_to_fine=False, input_size="smallest")
+    return Runners(
         experts=runners.experts.subset(fusion.kept.experts),
-        recipe=replace(
-            recipe,
-            refine=recipe.refine and fusion.uses_masks,
-            coarse_to_fine=recipe.coarse_to_fine and not counts_least(recipe, fusion),
-        ),
+        in_context=replace(runners.in_context, recipe=recipe),
+        recipe=recipe,
     )

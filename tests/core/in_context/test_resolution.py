@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -91,3 +93,11 @@ def test_in_paper_mode_full_images_are_near_the_size_of_the_largest_example(
     masks = [[np.zeros(shape, bool) for shape in shapes]]
     assert full_image_side(TwoScales.image_sizes, masks, PAPER) == side
     assert full_image_side(UniverSeg.image_sizes, masks, PAPER) == 128
+
+
+def test_the_smallest_input_is_one_for_all() -> None:
+    smallest = replace(AUTO, input_size="smallest", coarse_to_fine=False)
+    thin = np.zeros((1000, 1000), bool)
+    thin[500] = True
+    assert full_image_side(TwoScales.image_sizes, [[thin]], smallest) == 128
+    assert full_image_side(TwoScales.image_sizes, [[thin]], AUTO) > 128

@@ -123,6 +123,8 @@ def full_image_side(sizes: Sequence[int], masks: Sequence[Masks], recipe: Recipe
     """Return the input size for full images, given the masks of each label in each image."""
     if recipe.input_size == "nearest":
         return nearest_size(sizes, shapes_of(masks))
+    if recipe.input_size == "smallest":
+        return min(sizes)
     cropped = _crop_sizes(
         _regions(masks),
         _CROP_FACTORS[-1],
