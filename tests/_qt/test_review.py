@@ -71,6 +71,7 @@ def item(estimate: float | None, need: float) -> ReviewItem:
 
 def test_a_slice_says_why_it_is_to_be_checked() -> None:
     assert item(0.62, 0.1).reason == "overlap about 0.62"
+    assert item(0.3, 0.6).state == "low overlap"
     assert item(0.95, 0.5).reason == "unlike its neighbors"
     assert item(None, 0.5).reason == "is nothing there?"
 

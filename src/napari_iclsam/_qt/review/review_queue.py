@@ -58,7 +58,15 @@ class ReviewItem:
             return "corrected"
         if self.was_shown:
             return "checked"
-        return "" if self.need < _DOUBTFUL else self.reason
+        if self.need < _DOUBTFUL:
+            return ""
+        # the list has the number beside
+        return "low overlap" if self._is_low else self.reason
+
+    @property
+    def _is_low(self) -> bool:
+        """Whether the estimate is more of a reason than what neighbors tell."""
+        return self.estimate is not None and self.need <= 1 - self.estimate
 
     @property
     def doubt(self) -> float:
@@ -69,7 +77,7 @@ class ReviewItem:
     @property
     def reason(self) -> str:
         """Why the slice is to be checked, in words."""
-        if self.estimate is not None and self.need <= 1 - self.estimate:
+        if self._is_low:
             return f"overlap about {self.estimate:.2f}"
         if self.estimate is None:
             return "is nothing there?"
