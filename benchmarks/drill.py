@@ -13,7 +13,6 @@ import io
 import os
 import random
 import resource
-import signal
 import subprocess
 import sys
 import tempfile
@@ -22,7 +21,6 @@ import warnings
 import zipfile
 from collections import Counter
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
@@ -30,6 +28,8 @@ import numpy as np
 import tifffile
 import torch
 
+from benchmarks.drill_downloads import downloads
+from benchmarks.drill_outcome import Outcome, killed_after
 from napari_iclsam.core.encoder.cache import EmbeddingCache
 from napari_iclsam.core.images.support import LabelStyle, SupportSet
 from napari_iclsam.core.model_choice import ModelChoice
@@ -44,37 +44,6 @@ QUICK = ("--setting", "use_sam=false", "--setting", "fine_tune=false", "--device
 
 PATIENCE = 600
 """Seconds after which a command counts as hanging."""
-
-
-@dataclass(frozen=True, slots=True)
-class Outcome:
-    """What came of the trials of a section.
-
-    Attributes
-    ----------
-    section, trials : str
-    found : str
-        In words, for the table.
-    is_good : bool
-    """
-
-    section: str
-    trials: str
-    found: str
-    is_good: bool
-
-
-def killed_after(work: Callable[[], object], seconds: float) -> bool:
-    """Do work in a process of its own and kill it after a while; tell whether it was still busy."""
-    child = os.fork()
-    if child == 0:
-        with contextlib.suppress(BaseException):
-            work()
-        os._exit(0)
-    time.sleep(seconds)
-    os.kill(child, signal.SIGKILL)
-    _, status = os.waitpid(child, 0)
-    return os.WIFSIGNALED(status)
 
 
 def cache_writes(trials: int, rng: random.Random) -> Outcome:
@@ -350,6 +319,7 @@ def main() -> int:
     options = parser.parse_args()
     rng = random.Random(options.seed)
     sections: dict[str, Callable[[], Outcome]] = {
+        "download": partial(downloads, options.trials, rng),
         "cache": partial(cache_writes, options.trials, rng),
         "tiff": partial(stack_runs, ".tif", options.trials, rng),
         "zarr": partial(stack_runs, ".ome.zarr", options.trials, rng),
