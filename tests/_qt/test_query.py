@@ -121,6 +121,20 @@ def test_labels_without_the_images_leading_axis_belong_to_what_is_shown(dock: Do
     np.testing.assert_array_equal(pair.image[0], image[1])
 
 
+def test_channels_are_not_taken_for_slices(dock: Dock) -> None:
+    image, labels = stack(planes=3)
+    dock.viewer.add_image(image, name="cells", axis_labels=("c", "y", "x"))
+    dock.viewer.add_labels(some(labels, 1), name="painted")
+    dock.settle()
+    assert not dock.widget.bar.segment.isEnabled()
+    said = dock.widget.bar.segment.toolTip()
+    assert "Axis 'c' of 'cells' holds channels and not slices: right-click" in said
+    # one that is on screen can be segmented
+    dock.widget.query.scope.setCurrentIndex(dock.widget.query.scope.findData("current"))
+    dock.widget.query.scope.activated.emit(dock.widget.query.scope.currentIndex())
+    assert dock.widget.bar.segment.isEnabled()
+
+
 def test_color_images_are_segmented(dock: Dock) -> None:
     image, labels = stack(planes=4)
     dock.viewer.add_image(np.stack([image, image // 2, image], axis=-1), name="color", rgb=True)

@@ -26,6 +26,9 @@ from napari_iclsam.core.model_choice import ModelChoice
 from napari_iclsam.core.settings import Settings
 from napari_iclsam.core.task_file import Origin
 
+_CHANNEL_AXES = ("c", "ch", "channel", "channels")
+"""Names of axes along which one place is seen in several ways."""
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class QuerySlices:
@@ -138,9 +141,27 @@ class Planner:
             return "No other image is ticked."
         if query.chosen != "layers" and query.image.layer is None:
             return "There is no image to segment: open one."
+        channels = self._reason_against_channels()
+        if channels:
+            return channels
         if not self.count():
             return "All slices are examples: choose 'Whole stack', or untick some examples."
         return self.reason_against_filling() if options.destination == "fill" else ""
+
+    def _reason_against_channels(self) -> str:
+        """Return why channels are not segmented as if they were slices, in words."""
+        query = self._query
+        image, orientation = query.image.layer, query.orientation()
+        is_of_stack = query.chosen not in ("current", "layers")
+        if image is None or orientation is None or orientation.axis is None or not is_of_stack:
+            return ""
+        name = layers.axis_names(image, self._viewer.dims.axis_labels)[orientation.axis]
+        if name.lower() not in _CHANNEL_AXES:
+            return ""
+        return (
+            f"Axis '{name}' of '{image.name}' holds channels and not slices: right-click the "
+            "layer, choose 'Split Stack', and use one channel."
+        )
 
     def reason_against_filling(self) -> str:
         """Return why the user's labels cannot be filled; empty if they can."""
