@@ -40,7 +40,6 @@ ELSEWHERE = (
     "sam_vit_b",  # weights that are downloaded
     "tcp://",  # workers on other machines
     "local:2",  # two processes: tests/cluster starts them
-    "check",  # asks for three examples, with networks that know something
     "a.ome.zarr",  # a container of several channels: tests/files writes it
     "scan1",  # a folder of DICOM files: likewise
 )
@@ -109,9 +108,9 @@ def networks() -> Networks:
 def data(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Go to a folder with the files that the commands name."""
     monkeypatch.chdir(tmp_path)
-    for seed, name in enumerate(("cell1", "cell2", "cell3", "cell4", "monday/cell", "a", "b")):
+    for seed, name in enumerate(("cell1", "cell2", "cell3", "cell4", "monday/cell", "a", "b", "c")):
         draw(f"{name}.png", seed)
-    for seed, name in enumerate(("archive/2025/cell", "plate1", "plate2", "a", "b", "mosaic")):
+    for seed, name in enumerate(("archive/2025/cell", "plate1", "plate2", "a", "b", "c", "mosaic")):
         draw(f"{name}.tif", seed)
     planes = [picture(seed) for seed in range(4)]
     stack = np.stack([image for image, _ in planes])
