@@ -11,7 +11,7 @@ import torch
 
 from napari_iclsam.core.fitted_fusion import FittedFusion, in_context_alone, masks_gain_much
 from napari_iclsam.core.fitting import counts_least
-from napari_iclsam.core.fusion.cross_validation import HeldOut
+from napari_iclsam.core.fusion.held_out import HeldOut
 from napari_iclsam.core.fusion.log_odds import LogOdds
 from napari_iclsam.core.fusion.weights import FusionWeights, Kept
 from napari_iclsam.core.metrics import StageScores

@@ -10,12 +10,12 @@ from torch import Tensor
 from napari_iclsam.core.encoder.examples import Examples
 from napari_iclsam.core.fusion.cross_validation import (
     CAREFUL,
-    HeldOut,
     KeepRule,
     choose_weights,
     cross_validated_scores,
     helpful_parts,
 )
+from napari_iclsam.core.fusion.held_out import HeldOut
 from napari_iclsam.core.fusion.log_odds import (
     foreground_log_odds,
     fuse_log_odds,

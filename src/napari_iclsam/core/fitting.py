@@ -16,13 +16,8 @@ from napari_iclsam.core.fitted_fusion import (
     in_context_alone,
     masks_gain_much,
 )
-from napari_iclsam.core.fusion.cross_validation import (
-    CAREFUL,
-    SPARING,
-    HeldOut,
-    folds,
-    held_out,
-)
+from napari_iclsam.core.fusion.cross_validation import CAREFUL, SPARING
+from napari_iclsam.core.fusion.held_out import HeldOut, folds, held_out
 from napari_iclsam.core.fusion.log_odds import foreground_log_odds
 from napari_iclsam.core.fusion.weights import FusionWeights
 from napari_iclsam.core.inference import StageTimer

@@ -10,16 +10,13 @@ import torch
 
 from napari_iclsam.core.fusion.cross_validation import (
     CAREFUL,
-    HELD_OUT,
     SPARING,
-    HeldOut,
     KeepRule,
     choose_weights,
     cross_validated_scores,
-    folds,
-    held_out,
     helpful_parts,
 )
+from napari_iclsam.core.fusion.held_out import HELD_OUT, HeldOut, folds, held_out
 from napari_iclsam.core.fusion.log_odds import LogOdds, fuse_log_odds
 from napari_iclsam.core.fusion.outputs import ExpertOutput, StageOutputs
 from napari_iclsam.core.fusion.weights import FusionWeights, Kept, default_weights

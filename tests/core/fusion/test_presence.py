@@ -7,7 +7,7 @@ import math
 import pytest
 import torch
 
-from napari_iclsam.core.fusion.cross_validation import HeldOut
+from napari_iclsam.core.fusion.held_out import HeldOut
 from napari_iclsam.core.fusion.log_odds import LogOdds
 from napari_iclsam.core.fusion.presence import (
     Presence,

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from napari_iclsam.core.fusion.cross_validation import HeldOut, holding
+from napari_iclsam.core.fusion.held_out import HeldOut, holding
 from napari_iclsam.core.fusion.log_odds import LogOdds
 
 _TOP = 0.005

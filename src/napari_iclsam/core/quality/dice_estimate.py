@@ -12,7 +12,8 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from napari_iclsam.core.fusion.cross_validation import HeldOut, fused_dice, holding
+from napari_iclsam.core.fusion.cross_validation import fused_dice
+from napari_iclsam.core.fusion.held_out import HeldOut, holding
 from napari_iclsam.core.fusion.log_odds import LogOdds
 from napari_iclsam.core.fusion.threshold import best_bin, expected_dice, histogram
 from napari_iclsam.core.fusion.weights import FusionWeights
