@@ -178,3 +178,17 @@ def test_pages_of_any_program_can_be_written(
     again = read_image(tmp_path / name)
     assert (again.array == LABELS).all()
     assert again.is_stack
+
+
+@pytest.mark.parametrize(
+    ("name", "spacing"), [("a.nii.gz", (0.25, 0.5, 3.0)), ("a.ome.tif", (0.00025, 0.0005))]
+)
+def test_simpleitk_reads_the_spacing_that_was_written(
+    tmp_path: Path, name: str, spacing: tuple[float, ...]
+) -> None:
+    sitk = pytest.importorskip("SimpleITK")
+    unit = "mm" if name.endswith(".gz") else "µm"
+    write_labels(tmp_path / name, LABELS, Space("ZYX", (3.0, 0.5, 0.25), unit))
+    # millimeters; of the distance of slices, ITK reads nothing from a TIFF
+    found = sitk.ReadImage(str(tmp_path / name)).GetSpacing()
+    assert np.allclose(found[: len(spacing)], spacing)
