@@ -9,6 +9,7 @@ what the software expected of the same planes.
 
 With ``--corrections N``, the N planes that need to be checked most are labelled, too, and the
 volume is segmented anew: Dice before and after, over the planes that are labelled in neither run.
+With ``--pictures FOLDER``, planes of each label are drawn: see `benchmarks.volume_pictures`.
 """
 
 from __future__ import annotations
@@ -28,6 +29,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
+from benchmarks.volume_pictures import draw_label
 from napari_iclsam import ICLSAM, dice
 
 Mask = NDArray[np.bool_]
@@ -221,6 +223,16 @@ def corrected(
     return rows
 
 
+def draw(volume: Volume, given: Sequence[int], filled: Filled, folder: Path) -> None:
+    """Draw planes of each label that was segmented."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for label, name in volume.labels.items():
+        truth = volume.truth == label
+        if truth[given].any():
+            path = folder / f"{volume.name}_{name}_{len(given)}.png"
+            draw_label(volume.image, truth, filled.labels == label, list(given), path)
+
+
 def show(rows: Sequence[Row]) -> None:
     """Print a line a label, and the mean."""
     for row in rows:
@@ -269,6 +281,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--models", default="starter")
     parser.add_argument("--corrections", type=int, default=0, metavar="N")
     parser.add_argument("--json", type=Path, help="write every score here")
+    parser.add_argument("--pictures", type=Path, metavar="FOLDER")
     options = parser.parse_args(arguments)
     folders = sorted(path.parent for path in options.data.glob("*/meta.json"))
     if options.only:
@@ -284,6 +297,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
             given = labelled_planes(volume.truth, count)
             filled = fill(segmenter, volume, given)
             rows += scored(volume, given, filled)
+            if options.pictures:
+                draw(volume, given, filled, options.pictures)
             if options.corrections:
                 corrections += corrected(segmenter, volume, given, filled, options.corrections)
     show(rows)

@@ -8,6 +8,7 @@ from pathlib import Path
 import nibabel
 import numpy as np
 import pytest
+from PIL import Image
 
 from benchmarks import volumes
 
@@ -54,3 +55,21 @@ def test_what_is_expected_stands_beside_what_was_reached() -> None:
     assert (row.marked, row.without_label, row.emptied, row.with_label) == (1, 2, 0, 2)
     assert row.expected == pytest.approx(0.6)
     assert row.plane_dice == pytest.approx((2 / 3 + 1 + 0) / 3)
+
+
+def test_the_first_and_the_last_plane_of_a_label_are_drawn(tmp_path: Path) -> None:
+    truth = np.zeros((5, 30, 30), np.int32)
+    truth[1:4, 12:20, 12:20] = 1
+    volume = volumes.Volume("made", truth, truth, {1: "object"}, (1.0, 1.0, 1.0))
+    labels = np.zeros_like(truth)
+    labels[4, 12:20, 12:20] = 1
+    volumes.draw(volume, [2], volumes.Filled(labels, {}, {}, 0.0), tmp_path)
+    picture = np.asarray(Image.open(tmp_path / "made_object_1.png")).astype(int)
+    height, width = picture.shape[0] // 3, picture.shape[1] // 2
+    # truth in the first plane on the left alone, the result in the last one on the right alone
+    green = picture[..., 1] - picture[..., 0] > 100
+    red = picture[..., 0] - picture[..., 1] > 100
+    assert green[:height, :width].any()
+    assert not red[:height].any()
+    assert red[-height:, width:].any()
+    assert not green[-height:].any()
