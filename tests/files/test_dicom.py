@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from napari_iclsam.core.images.support import LabelStyle
 from napari_iclsam.files import (
     Part,
+    check_writable_as,
     labels_suffix,
     read_image,
     read_labels,
@@ -289,6 +290,20 @@ def test_a_segmentation_numbers_more_than_255_objects() -> None:
     labels = np.arange(0, 600, 2).reshape(1, 20, 15)
     numbers = _segments(labels, range(2, 600, 2))
     assert (numbers == labels // 2).all()
+
+
+def test_a_series_that_lacks_what_a_segmentation_names_is_said_at_once(tmp_path: Path) -> None:
+    pytest.importorskip("highdicom")
+    import pydicom
+
+    folder = series(tmp_path / "scan")
+    for path in folder.iterdir():
+        data = pydicom.dcmread(path)
+        del data.StudyDate
+        data.save_as(path)
+    space = read_image(folder).space
+    with pytest.raises(ValueError, match=r"of this series \(.*StudyDate.*name a \.nii\.gz file"):
+        check_writable_as(tmp_path / "seg.dcm", 1, stack=True, space=space)
 
 
 def test_a_segmentation_needs_a_series(tmp_path: Path) -> None:

@@ -66,6 +66,16 @@ def check_segmentation(path: Path, space: Space, highest: int) -> None:
             f"{path}: DICOM-SEG holds labels up to {_MOST_SEGMENTS} and there is a {highest}; name "
             "a .nii.gz file."
         )
+    # a series may lack what a segmentation has to name: found out before anything is computed
+    pydicom = needed("pydicom", "DICOM", "dicom")
+    source = pydicom.dcmread(space.dicom[0], stop_before_pixels=True)
+    try:
+        frames = int(source.get("NumberOfFrames", 1))
+        _segmentation([source], np.zeros((frames, source.Rows, source.Columns), int), [], {})
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
+        raise ValueError(
+            f"{path}: DICOM-SEG cannot be written of this series ({error}); name a .nii.gz file."
+        ) from error
 
 
 def write_segmentation(
@@ -83,15 +93,25 @@ def write_segmentation(
     """
     check_segmentation(path, space, int(labels.max()))
     found = [int(label) for label in np.unique(labels) if label]
-    described = found or sorted(styles) or [1]
-    hd = needed("highdicom", "DICOM-SEG", "dicom-seg")
     pydicom = needed("pydicom", "DICOM", "dicom")
     sources = [pydicom.dcmread(file, stop_before_pixels=True) for file in space.dicom]
     planes = labels.reshape(-1, *labels.shape[-2:])
+    _segmentation(sources, planes, found, styles).save_as(path)
+
+
+def _segmentation(
+    sources: Sequence[Any],
+    planes: NDArray[Any],
+    found: Sequence[int],
+    styles: Mapping[int, LabelStyle],
+) -> Any:
+    """Return the dataset of labels; where none is found, of empty planes."""
+    hd = needed("highdicom", "DICOM-SEG", "dicom-seg")
+    described = found or sorted(styles) or [1]
     # What highdicom minds about names of patients, their scanner has written.
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", UserWarning)
-        dataset = hd.seg.Segmentation(
+        return hd.seg.Segmentation(
             source_images=sources,
             pixel_array=_segments(planes, found),
             segmentation_type=hd.seg.SegmentationTypeValues.BINARY,
@@ -106,7 +126,6 @@ def write_segmentation(
             software_versions="1",
             device_serial_number="1",
         )
-    dataset.save_as(path)
 
 
 def _segments(planes: NDArray[Any], found: Sequence[int]) -> NDArray[np.uint16]:
