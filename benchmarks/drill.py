@@ -34,7 +34,7 @@ from napari_iclsam.core.encoder.cache import EmbeddingCache
 from napari_iclsam.core.images.support import LabelStyle, SupportSet
 from napari_iclsam.core.model_choice import ModelChoice
 from napari_iclsam.core.settings import Settings
-from napari_iclsam.core.task_file import SavedTask, read_task, write_task
+from napari_iclsam.core.task_file import Origin, SavedTask, read_task, write_task
 from napari_iclsam.files import read_labels
 from napari_iclsam.models.checkpoint import read_tensors
 from napari_iclsam.models.features import Features
@@ -218,7 +218,10 @@ def task_files(count: int, rng: random.Random) -> Outcome:
         path = Path(place) / "task.iclsam"
         image = np.arange(24 * 24, dtype=np.uint16).reshape(24, 24)
         support = SupportSet.of([image], [(image > 300).astype(np.int32)], {1: LabelStyle("a")})
-        write_task(SavedTask(support, Settings(), ModelChoice("starter", "starter")), path)
+        reference = ((2.0, 0, 0, -5), (0, 2.0, 0, 0), (0, 0, 3.0, 1), (0, 0, 0, 1.0))
+        origin = Origin(reference, (-160.0, 240.0), "axial", 0.25, own_planes=True)
+        models = ModelChoice("starter", "starter")
+        write_task(SavedTask(support, Settings(), models, origin), path)
         return _hostile("hostile task files", path, count, rng, read_task)
 
 
