@@ -14,7 +14,7 @@ from typing import Any
 
 import napari
 import numpy as np
-from moving_picture import COLORS, write_moving_picture
+from moving_picture import write_moving_picture
 from PIL import Image
 from qtpy.QtCore import QPoint, Qt, QTimer
 from qtpy.QtTest import QTest
@@ -66,8 +66,7 @@ class Tour:
         """Take a picture of the window."""
         QTest.qWait(400)
         taken = self.viewer.screenshot(canvas_only=False, flash=False)
-        # few colors make a small file, and change nothing that one sees
-        picture = Image.fromarray(taken).convert("RGB").quantize(COLORS, dither=Image.Dither.NONE)
+        picture = Image.fromarray(taken).convert("RGB")
         picture.save(self.folder / f"{name}.png", optimize=True)
         QTest.qWait(50)
         self.heart.waits.clear()  # taking it takes time, which the next beat notes
