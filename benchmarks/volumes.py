@@ -226,9 +226,10 @@ def corrected(
 def draw(volume: Volume, given: Sequence[int], filled: Filled, folder: Path) -> None:
     """Draw planes of each label that was segmented."""
     folder.mkdir(parents=True, exist_ok=True)
+    rest = np.setdiff1d(np.arange(len(volume.truth)), given)
     for label, name in volume.labels.items():
         truth = volume.truth == label
-        if truth[given].any():
+        if truth[given].any() and truth[rest].any():
             path = folder / f"{volume.name}_{name}_{len(given)}.png"
             draw_label(volume.image, truth, filled.labels == label, list(given), path)
 

@@ -12,6 +12,7 @@ from napari_iclsam.core.volume.labelled_planes import Axis, LabelledPlanes
 from napari_iclsam.core.volume.motion import MotionGrid, PlaneMotion, ReadGrey
 from napari_iclsam.core.volume.presence import is_out_of_reach
 from napari_iclsam.core.volume.shape_prior import ShapePrior, signed_distances
+from napari_iclsam.core.volume.specks import smallest_part
 from napari_iclsam.core.volume.strengths import DEFAULT_STRENGTHS, Strengths
 from napari_iclsam.core.volume.working_grid import (
     enlarge_plane,
@@ -70,6 +71,8 @@ class LabelContext:
     appearance : Appearance
     shape : ShapePrior
     strengths : Strengths
+    smallest : int
+        Pixels, at full size, of the smallest part that a person has marked.
     """
 
     labelled: LabelledPlanes
@@ -79,6 +82,7 @@ class LabelContext:
     appearance: Appearance
     shape: ShapePrior
     strengths: Strengths = DEFAULT_STRENGTHS
+    smallest: int = 0
 
     def distance(self, plane: int) -> float:
         """Return the distance to the nearest labelled plane that holds the object, in reaches.
@@ -181,6 +185,7 @@ def prepare_label(
         learn_appearance(reduced, _reducing(read_grey, factor)),
         shape,
         strengths,
+        smallest_part(labelled),
     )
 
 

@@ -19,6 +19,7 @@ from napari_iclsam.core.volume.label_context import (
 )
 from napari_iclsam.core.volume.overlap import dice_overlap
 from napari_iclsam.core.volume.presence import PresenceEvidence, presence_score, smooth_presence
+from napari_iclsam.core.volume.specks import without_specks
 from napari_iclsam.core.volume.threshold import threshold_of_expected_dice
 
 ReadLogOdds = Callable[[int], NDArray[np.float32]]
@@ -232,6 +233,7 @@ def _decide(
     presence: float,
 ) -> SettledPlane:
     """Keep the outline of a plane, or empty it if the object is not in it."""
+    log_odds = without_specks(log_odds, context.smallest)
     # a plane without a single pixel does not hold the object, however likely it was
     present = presence > context.strengths.presence and bool((log_odds > 0).any())
     if not present:
