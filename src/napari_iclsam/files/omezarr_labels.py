@@ -229,6 +229,7 @@ def _new_array(group: Any, image: Multiscale, level: Level, dtype: Any) -> Any:
     options: dict[str, Any] = {"chunk_key_encoding": {"name": "v2", "separator": "/"}}
     if image.version == "0.5":
         options = {"dimension_names": list(image.axes.lower())}
+    # no shards: of two writers into one, the later would undo what the other wrote
     return group.create_array(
         level.path,
         shape=level.shape,
