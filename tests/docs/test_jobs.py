@@ -10,11 +10,10 @@ from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
 
-import click
 import pytest
 
-from napari_iclsam.cli import application
 from tests.commands.conftest import Ran, networks, own_home, run, small
+from tests.docs.options import check_options
 
 __all__ = ["networks", "own_home", "run", "small"]
 
@@ -89,16 +88,7 @@ def test_commands_that_need_a_network_have_the_options_that_there_are(page: str)
         words = shlex.split(line.removeprefix("$ "))
         if words[0] != "napari-iclsam":
             continue
-        context = click.Context(application)
-        name, command, rest = application.resolve_command(context, words[1:])
-        while isinstance(command, click.Group):
-            context = click.Context(command, parent=context)
-            name, command, rest = command.resolve_command(context, rest)
-        assert name is not None
-        assert command is not None
-        command.make_context(name, list(rest), resilient_parsing=True)
-        known = {option for each in command.params for option in each.opts}
-        assert {word for word in rest if word.startswith("--")} <= known
+        check_options(words[1:])
 
 
 def test_a_page_of_a_job_is_short_and_shows_what_came_out() -> None:

@@ -9,7 +9,6 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-import click
 import numpy as np
 import pytest
 import tifffile
@@ -17,9 +16,9 @@ from napari.components import ViewerModel
 from PIL import Image
 
 from napari_iclsam import ICLSAM, Settings, load_task
-from napari_iclsam.cli import application
 from napari_iclsam.core.networks import Networks
 from tests.commands.conftest import Ran, own_home, picture, run, small, small_networks
+from tests.docs.options import check_options
 
 __all__ = ["own_home", "run", "small"]
 
@@ -68,20 +67,6 @@ def commands(page: str) -> list[list[str]]:
 def is_tried(words: list[str]) -> bool:
     """Tell whether a command runs here as it stands."""
     return not any(part in word for word in words for part in ELSEWHERE)
-
-
-def check_options(words: list[str]) -> None:
-    """Fail if there is no such command, or an option of it that is not known."""
-    context = click.Context(application)
-    name, command, rest = application.resolve_command(context, words)
-    while isinstance(command, click.Group):
-        context = click.Context(command, parent=context)
-        name, command, rest = command.resolve_command(context, rest)
-    assert name is not None
-    assert command is not None
-    command.make_context(name, list(rest), resilient_parsing=True)
-    known = {option for each in command.params for option in each.opts}
-    assert {word for word in rest if word.startswith("--")} <= known
 
 
 def draw(name: str, seed: int) -> None:
