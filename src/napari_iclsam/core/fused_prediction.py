@@ -12,10 +12,10 @@ from napari_iclsam.core.fitted_fusion import Fused
 from napari_iclsam.core.fusion.label_maps import by_label, decided, label_map
 from napari_iclsam.core.fusion.outputs import StageOutputs
 from napari_iclsam.core.images.geometry import resize
+from napari_iclsam.core.images.intensity import is_constant
 from napari_iclsam.core.images.support import SupportSet
 from napari_iclsam.core.inference import StageTimer
 from napari_iclsam.core.prediction import Prediction, Provenance
-from napari_iclsam.core.refinement.tile_screen import is_constant
 
 
 @dataclass(frozen=True, slots=True)

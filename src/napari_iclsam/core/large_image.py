@@ -12,11 +12,11 @@ from numpy.typing import NDArray
 
 from napari_iclsam.core.band_canvas import BandCanvas
 from napari_iclsam.core.images.crops import PixelSlices
+from napari_iclsam.core.images.intensity import is_constant
 from napari_iclsam.core.images.planes import Writable
 from napari_iclsam.core.images.tiles import plan_tiles
 from napari_iclsam.core.lazy_image import LazyImage
 from napari_iclsam.core.prediction import LargeResult, Prediction, Progress
-from napari_iclsam.core.refinement.tile_screen import is_constant
 from napari_iclsam.core.steps import mapped
 
 TILE = "Tile"

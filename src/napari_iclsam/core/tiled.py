@@ -9,13 +9,13 @@ from functools import partial
 import numpy as np
 from numpy.typing import NDArray
 
+from napari_iclsam.core.images.intensity import is_constant
 from napari_iclsam.core.images.planes import ArrayLike, Writable
 from napari_iclsam.core.images.support import SupportSet
 from napari_iclsam.core.images.tiles import plan_tiles
 from napari_iclsam.core.large_image import TILE, ImageSteps, LargePlan, check_target, large_steps
 from napari_iclsam.core.lazy_image import LazyImage
 from napari_iclsam.core.prediction import LargeResult, Prediction, Progress, Provenance
-from napari_iclsam.core.refinement.tile_screen import is_constant
 from napari_iclsam.core.settings import Tile
 from napari_iclsam.core.steps import mapped
 from napari_iclsam.core.tile_canvas import TileCanvas

@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from napari_iclsam.core.images.intensity import is_constant
 from napari_iclsam.core.refinement.pixel_classifier import fit_pixel_classifier, sample_pixels
-from napari_iclsam.core.refinement.tile_screen import TileScreen, fit_tile_screen, is_constant
+from napari_iclsam.core.refinement.tile_screen import TileScreen, fit_tile_screen
 
 
 def tile(seed: int, *, objects: int) -> tuple[NDArray[np.uint8], NDArray[np.bool_]]:

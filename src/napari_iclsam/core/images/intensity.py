@@ -205,6 +205,11 @@ def check_contrast(image: NDArray[Any], name: str = "image") -> None:
         )
 
 
+def is_constant(rgb: NDArray[np.uint8]) -> bool:
+    """Return whether an image has one value everywhere: nothing can be seen in it."""
+    return bool(np.ptp(rgb) == 0)
+
+
 def unit_channels(
     rgb: NDArray[np.uint8], channels: int, channel: Channel = "luminance"
 ) -> NDArray[np.float32]:

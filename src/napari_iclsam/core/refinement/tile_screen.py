@@ -40,11 +40,6 @@ class TileScreen:
         return bool((_evidence(self.classifier, rgb) < self.limits).all())
 
 
-def is_constant(rgb: NDArray[np.uint8]) -> bool:
-    """Return whether a tile has one value everywhere: nothing can be seen in it."""
-    return bool(np.ptp(rgb) == 0)
-
-
 def fit_tile_screen(
     classifier: PixelClassifier,
     images: Sequence[NDArray[np.uint8]],
