@@ -74,6 +74,7 @@ def test_in_a_stack_of_one_labelled_plane_the_2d_method_counts_least() -> None:
     assert counts_least(STACK, unknown())
 
 
-def test_what_is_no_stack_and_the_published_method_are_as_they_were() -> None:
+def test_what_is_no_stack_of_whole_planes_and_the_published_method_are_as_they_were() -> None:
     assert not counts_least(AUTO, fitted(0.2, 0.3))
     assert not counts_least(replace(PAPER, sparing=True), unknown())
+    assert not counts_least(replace(STACK, in_tiles=True), fitted(0.2, 0.3))

@@ -64,6 +64,9 @@ class FittedFusion:
         Log-odds of the share of the foreground in the examples, label by label.
     presence : tuple of Presence or None
         Label by label; None where no example tells of images without it.
+    counts_least : bool
+        Whether, in a stack, labelled planes count so much more that whole planes at the smallest
+        input will do.
     """
 
     weights: tuple[FusionWeights, ...]
@@ -72,6 +75,7 @@ class FittedFusion:
     kept: Kept
     foreground: tuple[float, ...]
     presence: tuple[Presence | None, ...]
+    counts_least: bool = False
 
     @property
     def uses_masks(self) -> bool:

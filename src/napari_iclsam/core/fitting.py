@@ -90,9 +90,13 @@ def fusion_steps(
         cases = yield from hold_out_steps(runners, examples, samples, timer)
     rule = SPARING if runners.recipe.sparing else CAREFUL
     fusion = fit_fusion(cases, defaults, examples, rule)
-    spare_in_tiles = runners.recipe.in_tiles and not masks_gain_much(fusion)
-    if spare_in_tiles or counts_least(runners.recipe, fusion):
+    if runners.recipe.in_tiles and not masks_gain_much(fusion):
         return in_context_alone(fusion, cases, examples.support.ids)
+    if counts_least(runners.recipe, fusion):
+        return replace(
+            in_context_alone(fusion, cases, examples.support.ids),
+            counts_least=True,
+        )
     return fusion
 
 
@@ -100,9 +104,10 @@ def counts_least(recipe: Recipe, fusion: FittedFusion) -> bool:
     """Return whether the 2-D method counts least in a stack, label on label: the cheapest will do.
 
     Where no plane tells of another, prompts and crops lie beside the object. On development volumes
-    the in-context model alone was then as good or better, in a fraction of the time.
+    the in-context model alone was then as good, in a fraction of the time. Tiles have a rule of
+    their own, and keep the size of their objects.
     """
-    if not recipe.sparing or recipe.fusion != "log-odds":
+    if not recipe.sparing or recipe.in_tiles or recipe.fusion != "log-odds":
         return False
     scores = [score.fused for score in fusion.scores.values()]
     # with one labelled plane, none was left out

@@ -11,13 +11,7 @@ from numpy.typing import NDArray
 from napari_iclsam.core.context import Runners, fit_context
 from napari_iclsam.core.encoder.examples import Examples
 from napari_iclsam.core.fitted_fusion import FittedFusion, default_fusion
-from napari_iclsam.core.fitting import (
-    counts_least,
-    draw_pixels,
-    embed_steps,
-    fit_screen,
-    fusion_steps,
-)
+from napari_iclsam.core.fitting import draw_pixels, embed_steps, fit_screen, fusion_steps
 from napari_iclsam.core.fusion.weights import FusionWeights
 from napari_iclsam.core.images.support import SupportSet
 from napari_iclsam.core.in_context.fine_tuning import can_fine_tune, fine_tune
@@ -95,7 +89,7 @@ class TaskFitting:
 def _keep_what_helps(runners: Runners, fusion: FittedFusion) -> Runners:
     """Return the promptable models that are fused; none is prompted if no mask counts."""
     recipe = replace(runners.recipe, refine=runners.recipe.refine and fusion.uses_masks)
-    if counts_least(recipe, fusion):
+    if fusion.counts_least:
         recipe = replace(recipe, coarse_to_fine=False, input_size="smallest")
     return Runners(
         experts=runners.experts.subset(fusion.kept.experts),
