@@ -25,11 +25,11 @@ class QueryDefaults:
         self._examples = examples
         self._query = query
         self._planner = planner
-        # the image for which the scope was chosen
+        # the image for which scope or axis was chosen
         self._chosen_on: ref[Layer] | None = None
         self._is_image_chosen = False
-        query.scope.activated.connect(self._on_scope_chosen)
-        query.axis.activated.connect(self._on_scope_chosen)
+        query.scope.activated.connect(self._on_chosen)
+        query.axis.activated.connect(self._on_chosen)
 
     def follow(self) -> None:
         """Offer what the viewer has; choose what the user has not chosen."""
@@ -47,7 +47,7 @@ class QueryDefaults:
         unlabelled = self._unlabelled(images)
         others = [image for image in images if image is not query_image]
         self._query.offer(others, unlabelled)
-        if not self._is_scope_chosen:
+        if not self._is_chosen:
             self._chosen_on = None
             self._query.choose(self._likely_scope(unlabelled))
 
@@ -76,7 +76,7 @@ class QueryDefaults:
         if slices.step != 1 or not len(slices) or slices.start < 0 or slices.stop > count:
             raise ValueError(f"Expected a range of slices within range(0, {count}); got {slices}.")
         self._query.choose_range(slices.start, slices.stop - 1)
-        self._on_scope_chosen()
+        self._on_chosen()
 
     def _unlabelled(self, images: list[Layer]) -> list[Layer]:
         """Return the 2D images that are no examples."""
@@ -110,7 +110,7 @@ class QueryDefaults:
     def _axis_of_examples(self, image: Layer) -> int | None:
         """Return the axis of an image that the examples are stacked along, unless one is chosen."""
         orientation = self._examples.orientation()
-        if self._is_scope_chosen:
+        if self._is_chosen:
             return None
         if orientation is None or not self._planner.layer_examples():
             return axis_of(self._planner.ticked_examples(), image)
@@ -127,14 +127,14 @@ class QueryDefaults:
         return f"The image has {count} resolutions; level {level} is segmented: {size}."
 
     @property
-    def _is_scope_chosen(self) -> bool:
-        """Whether the user has chosen a scope, for data of this kind that are still there."""
+    def _is_chosen(self) -> bool:
+        """Whether the user has chosen scope or axis, for data of this kind that are still there."""
         chosen_on = None if self._chosen_on is None else self._chosen_on()
         image = self._query.image.layer
         if chosen_on is None or image is None or chosen_on not in self._viewer.layers:
             return False
         return bool(image.ndim == chosen_on.ndim)
 
-    def _on_scope_chosen(self) -> None:
+    def _on_chosen(self) -> None:
         image = self._query.image.layer
         self._chosen_on = None if image is None else ref(image)

@@ -19,7 +19,7 @@ from napari_iclsam.core.volume.label_context import (
 )
 from napari_iclsam.core.volume.overlap import dice_overlap
 from napari_iclsam.core.volume.presence import PresenceEvidence, presence_score, smooth_presence
-from napari_iclsam.core.volume.specks import without_specks
+from napari_iclsam.core.volume.specks import ABSENT, without_specks
 from napari_iclsam.core.volume.threshold import threshold_of_expected_dice
 
 ReadLogOdds = Callable[[int], NDArray[np.float32]]
@@ -27,9 +27,6 @@ ReadLogOdds = Callable[[int], NDArray[np.float32]]
 
 _NEVER = -10.0
 """Log-odds of what is out of reach."""
-
-_ABSENT = -1 / 16
-"""Largest log-odds in a plane without the object: below 0 also after rounding."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -237,7 +234,7 @@ def _decide(
     # a plane without a single pixel does not hold the object, however likely it was
     present = presence > context.strengths.presence and bool((log_odds > 0).any())
     if not present:
-        log_odds = np.minimum(log_odds, np.float32(min(presence, _ABSENT)))
+        log_odds = np.minimum(log_odds, np.float32(min(presence, float(ABSENT))))
     probability = float(special.expit(presence))
     return SettledPlane(
         plane,

@@ -15,8 +15,8 @@ On the development volumes this removes 3 of 84 planes that were marked without 
 1,502, and empties none; the mean Dice rises by .0006.
 """
 
-_CLEARED = np.float32(-1 / 16)
-"""Log-odds where a speck was: below 0 also after rounding."""
+ABSENT = np.float32(-1 / 16)
+"""Largest log-odds where the object is not: below 0 also after rounding."""
 
 
 def smallest_part(labelled: LabelledPlanes) -> int:
@@ -39,7 +39,7 @@ def without_specks(log_odds: NDArray[np.float32], smallest: int) -> NDArray[np.f
     is_speck = np.concatenate([[False], areas < _SHARE * smallest])
     if not is_speck.any():
         return log_odds
-    return np.where(is_speck[parts], _CLEARED, log_odds)
+    return np.where(is_speck[parts], ABSENT, log_odds)
 
 
 def _areas(mask: NDArray[np.bool_]) -> tuple[NDArray[np.int32], NDArray[np.intp]]:
