@@ -132,3 +132,22 @@ def test_a_rim_in_dropped_files_is_ignored_on_request(dock: Dock) -> None:
     assert row.picture.ids == (1,)
     assert (form.ready_pairs()[0].read_labels() == UNKNOWN).any()
     assert labels.max() == 255
+
+
+def test_pixels_of_minus_one_are_said_to_be_unknown_in_one_line(dock: Dock) -> None:
+    image, labels = stack(planes=5)
+    painted = some(labels.astype(np.int32), 1, 3)
+    painted[1, :5] = painted[3, :5] = UNKNOWN
+    painted[2] = UNKNOWN
+    dock.viewer.add_image(image, name="scan")
+    dock.viewer.add_labels(painted, name="painted")
+    dock.settle()
+    text = dock.widget.examples.summary.text()
+    assert "slice 1 and 1 more: pixels of -1 are unknown, neither an object nor" in text
+    assert text.count("unknown") == 1
+    # nobody labelled a slice of which nothing is known
+    pairs = dock.widget.examples.ready_pairs()
+    assert [np.unique(pair.read_labels())[0] for pair in pairs] == [UNKNOWN, UNKNOWN]
+    support = Request(ModelChoice(), Settings(), pairs, {}, ()).read_support()
+    assert not support.known(0)[:5].any()
+    assert support.known(0)[5:].all()

@@ -10,7 +10,13 @@ import pytest
 from numpy.typing import NDArray
 
 from napari_iclsam.core.images.unknown import UNKNOWN
-from napari_iclsam.files.label_sets import LabelReading, NamedLabels, read_as, understood
+from napari_iclsam.files.label_sets import (
+    LabelReading,
+    NamedLabels,
+    about_unknown,
+    read_as,
+    understood,
+)
 
 ROWS, COLUMNS = np.indices((80, 80))
 
@@ -129,3 +135,12 @@ def test_an_example_that_covers_far_less_than_the_others_is_said() -> None:
 
 def test_an_example_of_background_only_is_no_small_example() -> None:
     assert notes_on(disc(40, 40).astype(int), np.zeros((80, 80), int)) == ""
+
+
+def test_pixels_of_minus_one_are_said_to_be_unknown() -> None:
+    holes = disc(40, 40).astype(np.int16)
+    assert about_unknown(named([holes])) == ()
+    assert about_unknown(named([disc(40, 40)])) == ()
+    holes[:5] = UNKNOWN
+    (note,) = about_unknown(named([holes, holes]))
+    assert note == ("0.png and 1 more: pixels of -1 are unknown, neither an object nor background.")

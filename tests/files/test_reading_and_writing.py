@@ -249,7 +249,11 @@ def a_tiff(values: NDArray[Any]) -> Callable[[Path], None]:
     [
         ("a.tif", a_tiff(PLANE + 0.5), r"whole numbers .*; 48 of 48 pixels are not, such as 0\.5"),
         ("a.tif", a_tiff(np.where(PLANE == 7, np.nan, 1.0)), "1 of 48 pixels are not, such as nan"),
-        ("a.tif", a_tiff(PLANE.astype(np.int16) - 1), "positive; the smallest is -1"),
+        (
+            "a.tif",
+            a_tiff(PLANE.astype(np.int16) - 1),
+            "positive; the smallest is -1. .* --ignore-label 255",
+        ),
         ("a.png", lambda path: Image.fromarray(COLOR).save(path), "color picture of 48 colors"),
     ],
     ids=["fractions", "nan", "negative", "colors"],

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_iclsam.core.images.unknown import mark_unknown
+from napari_iclsam.core.images.unknown import UNKNOWN, has_unknown, mark_unknown
 
 _WHITES = frozenset((1, 255, 65535))
 """How programs write the only object of a mask: 1, or the highest number of 8 or 16 bits."""
@@ -128,6 +128,18 @@ def understood(examples: Sequence[NamedLabels], remedies: Remedies = ON_COMMAND_
     small = _about_small(joined.examples, areas)
     notes = (*joined.notes, *void, *instances, *small)
     return LabelSet(joined.examples, notes, bool(void), bool(instances))
+
+
+def about_unknown(examples: Sequence[NamedLabels]) -> tuple[str, ...]:
+    """Say that labels hold `UNKNOWN` as they were made, before anything is read as unknown."""
+    holding = [each.name for each in examples if has_unknown(each.labels)]
+    if not holding:
+        return ()
+    others = f" and {len(holding) - 1} more" if len(holding) > 1 else ""
+    note = (
+        f"{holding[0]}{others}: pixels of {UNKNOWN} are unknown, neither an object nor background."
+    )
+    return (note,)
 
 
 def _areas(labels: NDArray[Any]) -> Mapping[int, int]:

@@ -76,7 +76,9 @@ def _check_range(array: NDArray[Any], path: Path) -> None:
     if array.size and array.min() < 0:
         lowest = array.min()
         raise ValueError(
-            f"{path}: labels must be 0 (background) or positive; the smallest is {lowest}."
+            f"{path}: labels must be 0 (background) or positive; the smallest is {lowest}. "
+            "If it marks pixels that are unknown, give them a free number such as 255 and ignore "
+            "that one (--ignore-label 255)."
         )
     if array.size and array.max() > _LARGEST:
         raise ValueError(

@@ -10,7 +10,13 @@ from napari_iclsam._qt.run.request import Pair
 from napari_iclsam._qt.thumbnails import Picture, picture
 from napari_iclsam._qt.viewer.slice_stacks import LabelledPositions, find_labelled_steps
 from napari_iclsam.core.images.planes import ArrayLike
-from napari_iclsam.files.label_sets import IN_DOCK, LabelSet, NamedLabels, understood
+from napari_iclsam.files.label_sets import (
+    IN_DOCK,
+    LabelSet,
+    NamedLabels,
+    about_unknown,
+    understood,
+)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -42,6 +48,7 @@ def picture_steps(
     """Make small pictures of pairs, and look for labels that seem to be meant otherwise."""
     pictures = {}
     named = []
+    as_made = []
     for title, (key, pair) in zip(titles, pairs.items(), strict=True):
         yield
         image = pair.read_image()
@@ -50,9 +57,13 @@ def picture_steps(
         if image.shape[:2] == labels.shape:
             pictures[key] = picture(image, labels)
             named.append(NamedLabels(title, labels))
+            # otherwise it was the user, or a task, who said what is unknown
+            if not pair.reading.ignored and not pair.was_region:
+                as_made.append(named[-1])
     yield
     if not named:
         return Pictures(pictures)
+    found = understood(named, IN_DOCK)
+    notes = (*about_unknown(as_made), *found.notes)
     # the pixels of all examples are not kept
-    found = replace(understood(named, IN_DOCK), examples=())
-    return Pictures(pictures, found)
+    return Pictures(pictures, replace(found, examples=(), notes=notes))

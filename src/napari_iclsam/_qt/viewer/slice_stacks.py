@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_iclsam.core.images.planes import ArrayLike
+from napari_iclsam.core.images.unknown import is_painted
 from napari_iclsam.core.steps import evenly_spaced
 
 Position = tuple[int, ...]
@@ -130,7 +131,7 @@ def find_labelled_steps(labels: ArrayLike) -> Generator[None, None, LabelledPosi
     """Find the labelled slices of an array of labels, one index of its first axis at a time."""
     if len(labels.shape) == 2:
         yield
-        is_labelled = bool(np.any(np.asarray(labels[...])))
+        is_labelled = bool(is_painted(np.asarray(labels[...])).any())
         return {SliceOrientation.of_last_axes(2): [()] if is_labelled else []}
     found = {}
     for orientation in orientations(len(labels.shape)):
@@ -138,7 +139,7 @@ def find_labelled_steps(labels: ArrayLike) -> Generator[None, None, LabelledPosi
         found[orientation] = np.zeros(sizes, bool)
     for index in range(labels.shape[0]):
         # of lazy labels, only this much is in memory at a time
-        slab = np.asarray(labels[index]) != 0
+        slab = is_painted(np.asarray(labels[index]))
         yield
         if slab.any():
             for orientation, is_labelled_at in found.items():

@@ -27,6 +27,11 @@ def mark_unknown(labels: NDArray[Any], numbers: Collection[int]) -> NDArray[Any]
     return np.where(is_unknown, UNKNOWN, signed)
 
 
+def is_painted(labels: NDArray[Any]) -> NDArray[np.bool_]:
+    """Return where labels of any shape are objects: neither background nor `UNKNOWN`."""
+    return np.asarray((labels != 0) & (labels != UNKNOWN))
+
+
 def has_unknown(labels: NDArray[Any]) -> bool:
     """Return whether labels have pixels that are `UNKNOWN`."""
     return bool((labels == UNKNOWN).any())
