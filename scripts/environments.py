@@ -91,6 +91,8 @@ def main() -> int:
     wanted = [each for each in known if not options.names or each.name in options.names]
     options.logs.mkdir(parents=True, exist_ok=True)
     dist = options.dist or build(options.logs / "dist")
+    # commands run in other folders
+    dist = dist.resolve()
     print("| Python | Qt | napari | from | demo | tests |\n| --- | --- | --- | --- | --- | --- |")
     extra = QUICK if options.quick else ()
     installer = uv if options.uv else pip
