@@ -213,7 +213,9 @@ def test_all_slices_are_listed_with_their_overlap_and_a_click_shows_one(filled: 
         ["z 1", "0.40", ""],
         ["z 3", "0.70", "unlike its neighbors"],
     ]
-    assert filled.widget.bar.check.text() == "Check z 1: overlap about 0.40"
+    assert filled.widget.bar.check.text() == (
+        "Check z 1: overlap about 0.40\nOn screen: z 1, overlap about 0.40"
+    )
     form.list.itemClicked.emit(rows[1], 0)
     assert filled.viewer.dims.current_step[0] == 1
     assert form.on_screen.text() == "On screen: z 1, overlap about 0.40, checked"

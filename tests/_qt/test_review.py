@@ -64,6 +64,26 @@ def test_slices_come_up_once_each_the_most_doubtful_first(filled: Dock) -> None:
     assert filled.viewer.layers.selection.active.name == filled.result().name
 
 
+def test_the_button_names_the_slice_on_screen(filled: Dock) -> None:
+    button = filled.widget.bar.check
+    filled.segment()
+    estimates = known(filled).estimates
+    checked = [press(filled), press(filled)]
+    for plane in checked:
+        filled.viewer.dims.set_current_step(0, plane)
+        leads_to, on_screen = button.text().split("\n")
+        assert leads_to.startswith("Check z ")
+        assert on_screen == f"On screen: z {plane}, overlap about {estimates[(plane,)]:.2f}"
+    # an example was not segmented
+    filled.viewer.dims.set_current_step(0, 2)
+    assert "On screen" not in button.text()
+    # where all was checked, the slice on screen is still named
+    while button.isEnabled():
+        button.click()
+    filled.viewer.dims.set_current_step(0, checked[0])
+    assert button.text().startswith(f"Check slices\nOn screen: z {checked[0]}, ")
+
+
 def item(estimate: float | None, need: float) -> ReviewItem:
     image = Image(np.zeros((2, 4, 4)))
     return ReviewItem(Labels(np.zeros((2, 4, 4), np.int32)), image, (1,), estimate, need)

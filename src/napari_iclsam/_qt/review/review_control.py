@@ -82,8 +82,11 @@ class ReviewControl(QObject):
         self.note_moved()
 
     def note_moved(self) -> None:
-        """Show which slice is on screen."""
-        self._form.show_on_screen(self.queue.on_screen(self._slices))
+        """Show which slice, or which image of several, is on screen."""
+        number = self.queue.on_screen(self._slices)
+        self._form.show_on_screen(number)
+        shown = self._image_on_screen() if number is None else self._slices[number]
+        self._bar.show_on_screen(shown)
 
     def close(self) -> None:
         """Stop opening files."""
@@ -112,6 +115,14 @@ class ReviewControl(QObject):
                 "correct a slice or an image with the brush first."
             )
             self.update()
+
+    def _image_on_screen(self) -> ReviewItem | None:
+        """Return the image of the series that is on view, if it was segmented."""
+        shown = self._images_of_viewer.shown
+        images = self._images()
+        if len(images) == 1 or not isinstance(shown, Layer) or shown not in images:
+            return None
+        return next(iter(self.queue.slices(shown)), None)
 
     def _on_picked(self, number: int) -> None:
         self.queue.show(self._slices[number])

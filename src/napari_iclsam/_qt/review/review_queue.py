@@ -52,6 +52,13 @@ class ReviewItem:
         return self.place or f"image {shortened(self.image.name)}"
 
     @property
+    def summary(self) -> str:
+        """What is known of the slice on screen, in a short line."""
+        name = self.place or shortened(self.image.name)
+        found = "nothing found" if self.estimate is None else f"overlap about {self.estimate:.2f}"
+        return f"{name}, {found}"
+
+    @property
     def state(self) -> str:
         """What a list says of the slice."""
         if self.is_corrected:
@@ -112,11 +119,9 @@ class ReviewQueue:
         self._viewer.layers.selection.active = item.labels
 
     def slices(self, image: Layer) -> list[ReviewItem]:
-        """Return all slices of the newest result of a stack that have an estimate."""
+        """Return all slices of the newest result that have an estimate; of a 2D image, itself."""
         results = self._results.of_image(image)
-        if not results or image.ndim < 3:
-            return []
-        return self._known(results[-1], image)
+        return self._known(results[-1], image) if results else []
 
     def on_screen(self, items: Sequence[ReviewItem]) -> int | None:
         """Return the number of the slice that the viewer shows, if it is among these."""

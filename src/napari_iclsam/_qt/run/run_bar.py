@@ -66,6 +66,9 @@ class RunBar(QWidget):
         self._models = ""
         self._seconds: float | None = None
         self._unit = "slice"
+        # the two lines of the button that leads to a slice: where it leads, and what is on screen
+        self._check_next = ""
+        self._check_shown = ""
         self._repaint = QTimer(self, singleShot=True, interval=_REPAINT)
         self._repaint.timeout.connect(self._on_repaint_due)
         self._make_controls()
@@ -126,8 +129,8 @@ class RunBar(QWidget):
         line = self.fontMetrics().height()
         for button in (self.segment, self.cancel):
             button.setFixedHeight(line + 14)
-        for button in (self.check, self.improve):
-            button.setFixedHeight(line + 10)
+        self.check.setFixedHeight(2 * line + 10)
+        self.improve.setFixedHeight(line + 10)
         self._room.setFixedHeight(_TOLD_LINES * self.fontMetrics().lineSpacing())
 
     def show_models(self, names: str, device: str, seconds: float | None) -> None:
@@ -148,19 +151,28 @@ class RunBar(QWidget):
         """Offer to go to the slice or image that is to be reviewed next, if there is one."""
         self.check.setEnabled(item is not None)
         if item is None:
-            self.check.setText(f"Check {unit}s")
+            self._check_next = f"Check {unit}s"
             whole = "a stack has" if unit == "slice" else "several images have"
             tooltip = (
                 f"When {whole} been segmented, {unit}s come up here once each, the most doubtful "
                 "first."
             )
         else:
-            self.check.setText(f"Check {item.title}: {item.reason}")
+            self._check_next = f"Check {item.title}: {item.reason}"
             tooltip = (
                 f"Go to the {unit} that most needs a look: {_DOUBTS[unit]}. Correct the {unit}, or "
                 "press again for the next one."
             )
         self.check.setToolTip(f"<p>{tooltip}</p>")
+        self._show_check()
+
+    def show_on_screen(self, item: ReviewItem | None) -> None:
+        """Name the segmented slice or image that is on screen, if there is one."""
+        self._check_shown = "" if item is None else f"On screen: {item.summary}"
+        self._show_check()
+
+    def _show_check(self) -> None:
+        self.check.setText("\n".join(filter(None, (self._check_next, self._check_shown))))
 
     def show_corrections(self, slices: int, unit: str = "slice") -> None:
         """Allow using corrections, if there are any."""
