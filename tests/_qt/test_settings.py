@@ -14,7 +14,7 @@ from qtpy.QtWidgets import QCheckBox, QComboBox, QDoubleSpinBox, QLabel, QSpinBo
 
 from napari_iclsam._qt.forms.elided_combo import ElidedCombo
 from napari_iclsam._qt.forms.model_form import ModelForm
-from napari_iclsam._qt.forms.settings_panel import TITLES, SettingsPanel
+from napari_iclsam._qt.forms.settings_panel import CHOICES, TITLES, SettingsPanel
 from napari_iclsam._qt.preferences import Preferences
 from napari_iclsam._qt.run.closing_words import in_time
 from napari_iclsam._qt.run.run_step import RunSummary
@@ -44,7 +44,23 @@ def test_each_setting_has_a_control_with_its_limits_and_its_explanation(
             description.limits.high,
         )
     if description.choices:
-        assert tuple(control.itemText(n) for n in range(control.count())) == description.choices
+        assert tuple(control.itemData(n) for n in range(control.count())) == description.choices
+
+
+@pytest.mark.parametrize("name", CHOICES)
+def test_values_of_settings_have_names_that_people_read(qtbot: Any, name: str) -> None:
+    panel = SettingsPanel()
+    qtbot.addWidget(panel)
+    control = panel.controls[name]
+    texts = [control.itemText(number) for number in range(control.count())]
+    # each is capitalized, or a size with its unit
+    assert all(text[0].isupper() or text.endswith(" pixels") for text in texts)
+    assert not set(texts) & set(describe()[name].choices)
+    # what the user chooses keeps its stored value, which the tooltip tells
+    for number, value in enumerate(describe()[name].choices):
+        control.setCurrentIndex(number)
+        assert getattr(panel.settings(), name) == value
+    assert f"<code>{describe()[name].choices[0]}</code> {texts[0]}" in control.toolTip()
 
 
 def test_the_panel_shows_and_returns_any_settings(qtbot: Any) -> None:

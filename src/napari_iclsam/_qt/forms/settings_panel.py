@@ -38,6 +38,15 @@ TITLES = {
 }
 """What the form calls the fields of the settings."""
 
+_AUTOMATIC = {"auto": "Automatic"}
+
+CHOICES: dict[str, dict[str, str]] = {
+    "mode": {**_AUTOMATIC, "paper": "As published"},
+    "channel": {"luminance": "Brightness", "red": "Red", "green": "Green", "blue": "Blue"},
+    "tile": {**_AUTOMATIC, "off": "None: whole images"},
+}
+"""What the form calls the values of settings; sizes in pixels are their numbers."""
+
 Control: TypeAlias = QCheckBox | QComboBox | QSpinBox | QDoubleSpinBox
 
 
@@ -59,9 +68,8 @@ class SettingsPanel(QWidget):
         self.controls: dict[str, Control] = {}
         form = form_rows(self)
         for name, description in describe().items():
-            control = _control(description)
-            # the name in programs and on the command line comes last
-            tooltip = f"<p>{description.text}</p><p><code>{name}</code></p>"
+            control = _control(name, description)
+            tooltip = _tooltip(name, description)
             control.setToolTip(tooltip)
             control.setAccessibleName(TITLES[name])
             self.controls[name] = control
@@ -98,11 +106,22 @@ class SettingsPanel(QWidget):
         self.reset.setEnabled(self.settings() != Settings())
 
 
-def _control(description: Description) -> Control:
+def _tooltip(name: str, description: Description) -> str:
+    """Return what a setting does; its name and values in programs come last."""
+    said = f"<code>{name}</code>"
+    words = CHOICES.get(name, {})
+    if words:
+        values = [f"<code>{value}</code> {word}" for value, word in words.items()]
+        said += f": {', '.join(values)}"
+    return f"<p>{description.text}</p><p>{said}</p>"
+
+
+def _control(name: str, description: Description) -> Control:
     """Return the control of a setting."""
     if description.choices:
         combo = ElidedCombo()
-        combo.addItems(description.choices)
+        for choice in description.choices:
+            combo.addItem(CHOICES[name].get(choice, f"{choice} pixels"), choice)
         return combo
     if description.kind is bool:
         return QCheckBox()
@@ -129,13 +148,13 @@ def _changed_signal(control: Control) -> Any:
 
 def _value(control: Control) -> Any:
     if isinstance(control, QComboBox):
-        return control.currentText()
+        return control.currentData()
     return control.isChecked() if isinstance(control, QCheckBox) else control.value()
 
 
 def _show(control: Control, value: Any) -> None:
     if isinstance(control, QComboBox):
-        control.setCurrentText(value)
+        control.setCurrentIndex(control.findData(value))
     elif isinstance(control, QCheckBox):
         control.setChecked(value)
     else:
