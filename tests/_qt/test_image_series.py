@@ -13,6 +13,7 @@ from napari.layers import Labels
 from PIL import Image
 from qtpy.QtCore import Qt
 
+from napari_iclsam._qt.viewer import layers
 from napari_iclsam.core.settings import Settings
 from tests._qt.conftest import Dock, stack
 
@@ -96,7 +97,8 @@ def test_images_come_up_for_review_the_most_doubtful_first(series: Dock) -> None
         assert visible(series) == [seen[-1], f"{seen[-1]} [ICL-SAM]"]
         assert current(series) == seen[-1]
     assert seen == sorted(estimates, key=lambda name: estimates[name])
-    assert button.text() == "Check images"
+    on_screen = f"On screen: {seen[-1]}, overlap about {estimates[seen[-1]]:.2f}"
+    assert button.text() == f"Check images\n{on_screen}"
 
 
 def test_corrections_of_any_image_become_examples(series: Dock) -> None:
@@ -267,6 +269,36 @@ def test_results_of_images_that_are_not_on_view_are_hidden(series: Dock) -> None
     series.viewer.layers["cell3 [ICL-SAM]"].visible = True
     series.widget.review.update()
     assert visible(series) == ["cell2", "cell2 [ICL-SAM]", "cell3 [ICL-SAM]"]
+
+
+def test_results_of_images_under_another_one_are_hidden(dock: Dock) -> None:
+    dock.widget.settings.show_settings(Settings(fine_tune=False, cross_validate=False))
+    images, labels = stack()
+    for number in range(4):
+        # the last lies beside the others
+        place = (0, 100 * (number == 3))
+        dock.viewer.add_image(images[2 + number], name=f"cell{number}", translate=place)
+    dock.viewer.add_labels(labels[2], name="cell0 labels")
+    dock.segment()
+    images_and_labels = ["cell0", "cell1", "cell2", "cell3", "cell0 labels"]
+    assert visible(dock) == [*images_and_labels, "cell3 [ICL-SAM]", "cell2 [ICL-SAM]"]
+    assert dock.viewer.layers.selection.active.visible
+    # what a user shows by hand stays
+    dock.viewer.layers["cell1 [ICL-SAM]"].visible = True
+    dock.widget.review.update()
+    assert dock.viewer.layers["cell1 [ICL-SAM]"].visible
+
+
+@pytest.mark.parametrize("blending", ["additive", "translucent"])
+def test_results_of_images_that_do_not_cover_others_are_shown(dock: Dock, blending: str) -> None:
+    dock.widget.settings.show_settings(Settings(fine_tune=False, cross_validate=False))
+    images, labels = stack()
+    for number in range(3):
+        dock.viewer.add_image(images[2 + number], name=f"channel{number}", blending=blending)
+    dock.viewer.add_labels(labels[2], name="channel0 labels")
+    layers.grid_of(dock.viewer).enabled = blending == "translucent"
+    dock.segment()
+    assert {"channel1 [ICL-SAM]", "channel2 [ICL-SAM]"} <= set(visible(dock))
 
 
 def test_layers_of_no_image_stay_as_they_are(series: Dock) -> None:

@@ -45,19 +45,48 @@ class SeriesView:
             self._viewer.fit_to_view(layers=[image])
 
     def hide_new(self) -> None:
-        """Hide results of other images that were added since an image is on view."""
+        """Hide new results of images that are not seen: of others, or under another one."""
         shown = self._series.shown
-        if isinstance(shown, SeriesFile) or shown not in self._series.images:
-            return
-        new = []
-        for layer in self._viewer.layers:
-            # what users add themselves they want to see
-            if layers.is_result(layer) and layer not in self._placed:
-                new.append(layer)
-        self._place(new)
+        # what users add themselves they want to see
+        new = [each for each in self._viewer.layers if self._is_new_result(each)]
+        if shown in self._series.images:
+            self._place(new)
+            self._paint_in_visible(new, shown)
+        elif not isinstance(shown, SeriesFile):
+            self._hide_covered(new)
+
+    def _is_new_result(self, layer: Layer) -> bool:
+        return layers.is_result(layer) and layer not in self._placed
+
+    def _hide_covered(self, new: Sequence[Layer]) -> None:
+        """Hide results whose image lies under another one: they would be taken for its own."""
+        images = self._series.images
+        for layer in new:
+            owner = self._owner(layer, images)
+            if owner is None:
+                continue
+            self._placed.add(layer)
+            cover = self._cover(owner, images)
+            if cover is not None:
+                layer.visible = False
+                self._paint_in_visible([layer], cover)
+
+    def _cover(self, image: Layer, images: Sequence[Layer]) -> Layer | None:
+        """Return the topmost image that covers a part of another; None if it is seen whole."""
+        if layers.grid_of(self._viewer).enabled:
+            return None
+        for layer in reversed(self._viewer.layers):
+            if layer is image:
+                return None
+            if layer in images and _is_opaque(layer) and _do_overlap(layer, image):
+                return layer
+        return None
+
+    def _paint_in_visible(self, new: Sequence[Layer], image: Layer) -> None:
+        """Choose what to paint in for an image, if a new result is chosen that is hidden."""
         active = self._viewer.layers.selection.active
         if active in new and not active.visible:
-            self._viewer.layers.selection.active = self._to_paint(shown)
+            self._viewer.layers.selection.active = self._to_paint(image)
 
     def _place(self, placed: Sequence[Layer]) -> None:
         images = self._series.images
@@ -101,3 +130,15 @@ class SeriesView:
         if isinstance(layer, Labels) and layer.ndim == 2:
             return layers.likely_image(layer, images)
         return None
+
+
+def _is_opaque(layer: Layer) -> bool:
+    """Tell whether an image hides what lies below."""
+    is_drawn_over = layer.blending in ("opaque", "translucent", "translucent_no_depth")
+    return bool(layer.visible and layer.opacity == 1 and is_drawn_over)
+
+
+def _do_overlap(first: Layer, second: Layer) -> bool:
+    """Tell whether two images share a place of the world."""
+    (first_low, first_high), (second_low, second_high) = first.extent.world, second.extent.world
+    return bool(np.all(first_low < second_high) and np.all(second_low < first_high))

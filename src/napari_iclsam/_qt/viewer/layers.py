@@ -37,6 +37,12 @@ def is_result(layer: Layer) -> bool:
     return PROVENANCE in layer.metadata
 
 
+def grid_of(viewer: ViewerModel) -> Any:
+    """Return what tells whether layers are shown one beside the other."""
+    # a part of the canvas since napari 0.9
+    return getattr(viewer, "canvas", viewer).grid
+
+
 def is_image(layer: Layer) -> bool:
     """Tell whether a layer can be segmented: an image that this plugin has not made."""
     return isinstance(layer, Image) and layer.ndim >= 2 and not is_result(layer)
