@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from napari_iclsam.files import Part, publish, read_image, read_pair, write_labels
+from napari_iclsam.files import Part, Space, publish, read_image, read_pair, write_labels
 from tests.files.test_omezarr import STYLES, VERSIONS, halved, image_of, save
 
 
@@ -56,3 +56,49 @@ def test_what_ome_zarr_writes_is_an_image_with_examples(tmp_path: Path) -> None:
     pair = read_pair(tmp_path / "a.zarr", tmp_path / "a.zarr")
     assert (pair.image.array == pixels).all()
     assert (pair.labels.array == pixels % 3).all()
+
+
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize("unit", ["nm", "µm", "mm"])
+@pytest.mark.parametrize(
+    ("reader", "name", "dialect"),
+    [
+        ("bioio_tifffile", "a.tif", "plain"),
+        ("bioio_tifffile", "a.tif", "imagej"),
+        ("bioio_ome_tiff", "a.ome.tif", "plain"),
+        ("bioio_ome_tiff", "a.ome.tif", "ome"),
+        ("bioio_ome_zarr", "a.ome.zarr", "plain"),
+    ],
+)
+def test_bioio_reads_the_spacing_that_was_written(
+    tmp_path: Path, reader: str, name: str, dialect: Any, unit: str
+) -> None:
+    bioio = pytest.importorskip("bioio")
+    module = pytest.importorskip(reader)
+    labels = np.arange(4 * 6 * 8, dtype=np.int32).reshape(4, 6, 8)
+    space = Space("ZYX", (2.0, 0.5, 0.25), unit, dialect)
+    write_labels(tmp_path / name, labels, space)
+    image = bioio.BioImage(tmp_path / name, reader=module.Reader)
+    assert (image.get_image_data("ZYX") == labels).all()
+    found = tuple(image.physical_pixel_sizes)
+    # of OME formats, bioio gives numbers in the unit of the file
+    expected = space.spacing_in("µm") if reader == "bioio_tifffile" else space.spacing
+    assert found == pytest.approx(expected)
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_bioio_reads_of_labels_what_it_reads_of_their_image(tmp_path: Path) -> None:
+    bioio = pytest.importorskip("bioio")
+    module = pytest.importorskip("bioio_ome_tiff")
+    writers = pytest.importorskip("bioio_ome_tiff.writers")
+    base = pytest.importorskip("bioio_base.types")
+    pixels = image_of((3, 8, 8))
+    sizes = base.PhysicalPixelSizes(Z=1.5, Y=0.2, X=0.2)
+    path = tmp_path / "a.ome.tif"
+    writers.OmeTiffWriter.save(pixels, str(path), dim_order="ZYX", physical_pixel_sizes=sizes)
+    file = read_image(path)
+    assert (file.array == pixels).all()
+    write_labels(tmp_path / "labels.ome.tif", (pixels % 2).astype(np.int32), file.space)
+    for name in ("a.ome.tif", "labels.ome.tif"):
+        image = bioio.BioImage(tmp_path / name, reader=module.Reader)
+        assert tuple(image.physical_pixel_sizes) == pytest.approx((1.5, 0.2, 0.2))

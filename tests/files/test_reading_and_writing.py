@@ -252,7 +252,7 @@ def a_tiff(values: NDArray[Any]) -> Callable[[Path], None]:
         (
             "a.tif",
             a_tiff(PLANE.astype(np.int16) - 1),
-            "positive; the smallest is -1. .* --ignore-label 255",
+            r"positive; the smallest is -1\..*--ignore-label 255",
         ),
         ("a.png", lambda path: Image.fromarray(COLOR).save(path), "color picture of 48 colors"),
     ],
