@@ -57,7 +57,7 @@ class LoadedSam:
     network : nn.Module
         A `napari_iclsam.core.encoder.runner.Promptable`.
     precision : str
-        "float32", "bfloat16" or "float16".
+        Of the encoder: "float32", "bfloat16" or "float16".
     facts : ModelFacts
     """
 
@@ -78,7 +78,7 @@ class Networks:
         An `InContextNetwork`.
     device : torch.device
     icl_dtype : torch.dtype
-        In which the in-context network computes.
+        In which the in-context network and the mask decoders compute.
     icl_facts : ModelFacts
     """
 
@@ -110,6 +110,8 @@ class Networks:
                 self.device,
                 sam.precision,
                 checksum,
+                # decoders gain by half precision that small encoders lose by
+                str(self.icl_dtype).removeprefix("torch."),
             )
             runners.append(runner)
         in_context = InContextRunner(

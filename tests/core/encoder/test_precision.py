@@ -16,6 +16,7 @@ from napari_iclsam.core.encoder.device import choose_precision
 from napari_iclsam.core.encoder.embedding import Embedding
 from napari_iclsam.core.encoder.runner import PromptableRunner, Prompts
 from napari_iclsam.core.images.geometry import Frame
+from napari_iclsam.core.recipe import AUTO
 from napari_iclsam.models.assembly import HalfPrecision
 from napari_iclsam.models.features import Features
 from napari_iclsam.models.sam import Sam, vit_encoder
@@ -103,6 +104,19 @@ def test_a_prediction_says_how_precise_it_is(
     assert isinstance(encoder, HalfPrecision) == (expected != "float32")
     assert next(encoder.parameters()).dtype == getattr(torch, expected)
     assert segmenter.networks.icl_dtype == getattr(torch, expected)
+
+
+@pytest.mark.parametrize(("asked", "expected"), [("auto", "bfloat16"), ("float32", "float32")])
+def test_decoders_run_in_half_precision_where_small_encoders_do_not(
+    asked: str, expected: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(device, "_cpu", lambda: {"avx512_bf16": True})
+    networks = ICLSAM("starter", device="cpu", precision=asked).networks
+    experts = networks.runners(AUTO, EmbeddingCache()).experts.runners
+    assert len(experts) == 2
+    for expert in experts:
+        assert expert.precision == "float32"
+        assert expert.decoder_precision == expected
 
 
 def test_sam_decodes_in_the_precision_of_its_encoder_and_nearly_the_same() -> None:

@@ -52,10 +52,11 @@ class PromptableRunner:
     cache : EmbeddingCache
     device : torch.device
     precision : str
-        "float32", "bfloat16" or "float16". (The encoder holds its weights in it, the decoder uses
-        autocast.)
+        "float32", "bfloat16" or "float16": the encoder holds its weights in it.
     checksum : str
         Of the weights: embeddings of other weights are not taken from the cache. Computed if empty.
+    decoder_precision : str
+        The decoder computes in it, by autocast. Empty: that of the encoder.
     """
 
     network: nn.Module
@@ -63,6 +64,7 @@ class PromptableRunner:
     device: torch.device
     precision: str = "float32"
     checksum: str = ""
+    decoder_precision: str = ""
 
     @property
     def promptable(self) -> Promptable:
@@ -106,11 +108,12 @@ class PromptableRunner:
 
         They are (N, 4 grid, 4 grid), float32.
         """
+        dtype: torch.dtype = getattr(torch, self.decoder_precision or self.precision)
         parts = []
         for start in range(0, len(prompts), PROMPTS_AT_ONCE):
             part = prompts.part(start, start + PROMPTS_AT_ONCE)
             # the decoder's weights are float32 whatever the precision: autocast alone lowers it
-            with computing_in(getattr(torch, self.precision), self.device):
+            with computing_in(dtype, self.device):
                 decoded = self.promptable.decode(embedding.features, part)
             # maxima and sums follow, in which half precision would lose digits
             parts.append(decoded.logits.float())
