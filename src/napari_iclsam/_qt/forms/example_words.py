@@ -4,11 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+import numpy as np
+
 from napari_iclsam._qt.forms.support_table import Row
 from napari_iclsam._qt.run.origins import remark_on
+from napari_iclsam._qt.viewer.example import Example
+from napari_iclsam._qt.viewer.labelled_slices import MOST
 
 _LISTED = 4
 """Labels that a sentence names at most; the table of examples has all."""
+
+_NAMED = 5
+"""Labels that a message names at most."""
 
 
 def labels_in_words(rows: Iterable[Row]) -> str:
@@ -34,3 +41,22 @@ def remark_in_words(rows: Iterable[Row]) -> str:
 def count_in_words(number: int, noun: str) -> str:
     """Return a number of things."""
     return f"{number} {noun}{'' if number == 1 else 's'}"
+
+
+def slices_in_words(total: int, along: str) -> str:
+    """Return how many labelled slices were found along axes, and how many of them are taken."""
+    left_out = f", {MOST} of them taken" if total > MOST else ""
+    return f"{count_in_words(total, 'labelled slice')} found along {along}{left_out}"
+
+
+def objection_to_emptiness(example: Example) -> str:
+    """Return why an example cannot be declared to hold nothing; empty if it holds nothing."""
+    painted = np.unique(example.pair().read_labels())
+    held = painted[painted > 0]
+    if not len(held):
+        return ""
+    numbers = ", ".join(map(str, held[:_NAMED].tolist()))
+    return (
+        f"{example.title()} holds labels ({numbers}), so it cannot be declared empty. Erase "
+        "them, or choose another slice."
+    )

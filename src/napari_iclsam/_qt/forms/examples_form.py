@@ -3,36 +3,34 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from functools import partial
 from typing import Any
 
-import numpy as np
 from napari.components import ViewerModel
 from napari.layers import Labels, Layer
 from napari.utils.notifications import show_info
 from qtpy.QtCore import Signal
 from qtpy.QtWidgets import QFormLayout, QLabel, QVBoxLayout, QWidget
 
-from napari_iclsam._qt.background.dropped_files import DroppedFiles, read_files_steps
 from napari_iclsam._qt.background.reading import Pictures
-from napari_iclsam._qt.background.runner import Runner
 from napari_iclsam._qt.forms.example_buttons import ExampleButtons
+from napari_iclsam._qt.forms.example_choice import ExampleChoice, is_outdated
+from napari_iclsam._qt.forms.example_files import ExampleFiles
 from napari_iclsam._qt.forms.example_reading import ExampleReading
-from napari_iclsam._qt.forms.example_words import count_in_words, labels_in_words, remark_in_words
+from napari_iclsam._qt.forms.example_words import (
+    count_in_words,
+    labels_in_words,
+    objection_to_emptiness,
+    remark_in_words,
+    slices_in_words,
+)
 from napari_iclsam._qt.forms.label_offers import LabelOffers
 from napari_iclsam._qt.forms.layer_combo import LayerCombo
 from napari_iclsam._qt.forms.support_table import Row, SupportTable
 from napari_iclsam._qt.run.request import Pair
 from napari_iclsam._qt.viewer import layers
-from napari_iclsam._qt.viewer.example import Example, FileExample, LayerExample
-from napari_iclsam._qt.viewer.labelled_slices import MOST
+from napari_iclsam._qt.viewer.example import Example, LayerExample
 from napari_iclsam._qt.viewer.slice_stacks import SliceOrientation
 from napari_iclsam.core.images.support import LabelStyle
-
-_TASK_SUFFIX = ".iclsam"
-
-_NAMED = 5
-"""Labels that a message names at most."""
 
 
 class ExamplesForm(QWidget):
@@ -69,16 +67,15 @@ class ExamplesForm(QWidget):
     def __init__(self, viewer: ViewerModel, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self._viewer = viewer
-        # keys of examples that the user has removed, and of those that the user has added
-        self._dismissed: set[Any] = set()
-        self._added: set[Any] = set()
+        self._choice = ExampleChoice()
         self._is_pair_picked = False
         # what was noticed about the labels of the examples
         self._found = Pictures({}).labels
         self._reading = ExampleReading(viewer, self)
         self._labelled = self._reading.labelled
         self.reader = self._reading.runner
-        self.opener = Runner(self)
+        self._files = ExampleFiles(self)
+        self.opener = self._files.runner
         self.image = LayerCombo("The image that the examples are taken from.")
         self.labels = LayerCombo("The labels that somebody painted on it.")
         self.summary = QLabel(wordWrap=True)
@@ -107,8 +104,9 @@ class ExamplesForm(QWidget):
         self._reading.scanned.connect(self._fill)
         self._reading.pictured.connect(self._on_pictured)
         self._reading.failed.connect(self._on_reading_failed)
-        self.opener.returned.connect(self._on_files_read)
-        self.opener.failed.connect(self.failed)
+        self._files.read.connect(self.add_examples)
+        self._files.task_dropped.connect(self.task_dropped)
+        self._files.failed.connect(self.failed)
         self.image.picked.connect(self._on_layer_picked)
         self.labels.picked.connect(self._on_layer_picked)
         self.offers.made.connect(self._on_labels_made)
@@ -116,8 +114,8 @@ class ExamplesForm(QWidget):
 
     def _connect_table(self) -> None:
         self.table.changed.connect(self._on_table_changed)
-        self.table.removed.connect(self._on_row_removed)
-        self.table.files_dropped.connect(self._on_files_dropped)
+        self.table.removed.connect(self._choice.dismiss)
+        self.table.files_dropped.connect(self._files.take)
         self.table.itemSelectionChanged.connect(self._update_buttons)
         self.table.itemDoubleClicked.connect(self._on_double_clicked)
         self.buttons.add.clicked.connect(self._on_add_clicked)
@@ -132,7 +130,7 @@ class ExamplesForm(QWidget):
     def close_down(self) -> None:
         """Stop reading."""
         self._reading.close()
-        self.opener.close()
+        self._files.close()
 
     @property
     def is_reading(self) -> bool:
@@ -211,33 +209,18 @@ class ExamplesForm(QWidget):
         """Put examples of the user's choice into the table; their pictures follow."""
         chosen = list(examples)
         for example in chosen:
-            self._added.add(example.key)
-            self._dismissed.discard(example.key)
+            self._choice.add(example.key)
         self._put(chosen)
 
     def replace_at(self, new: Sequence[LayerExample]) -> None:
         """Add examples; others of the same slices of the same images go, since these are better."""
-        places = {example.place for example in new}
-        keys = {example.key for example in new}
-
-        are_regions = all(example.region for example in new)
-
-        def is_outdated(example: Example) -> bool:
-            if not isinstance(example, LayerExample) or example.key in keys:
-                return False
-            # regions of one slice stand beside each other
-            if are_regions and example.region is not None:
-                return False
-            return example.place in places
-
-        for example in self.table.drop_rows(is_outdated):
-            self._dismissed.add(example.key)
-            self._added.discard(example.key)
+        for example in self.table.drop_rows(is_outdated(new)):
+            self._choice.dismiss(example.key)
         self.add_examples(new)
 
     def withdraw(self, keys: set[Any]) -> None:
         """Take out examples that are no longer wanted by who added them."""
-        self._added -= keys
+        self._choice.withdraw(keys)
         self.table.drop_rows(lambda example: example.key in keys)
 
     def redraw(self) -> None:
@@ -261,16 +244,8 @@ class ExamplesForm(QWidget):
             self.image.set_layer(pair.image)
             self.labels.set_layer(pair.labels)
         found = self._labelled.examples(self.image.layer, self.labels.layer)
-        wanted = self._added | {example.key for example in found}
-
-        def is_gone(example: Example) -> bool:
-            # examples of files depend on no layer, and stay
-            if not isinstance(example, LayerExample):
-                return False
-            return example.key not in wanted or not example.exists
-
-        self.table.drop_rows(is_gone)
-        self._put([example for example in found if example.key not in self._dismissed])
+        self.table.drop_rows(self._choice.is_gone(found))
+        self._put(self._choice.wanted(found))
         self._show_summary()
         self.changed.emit()
         self.filled.emit()
@@ -317,9 +292,7 @@ class ExamplesForm(QWidget):
             return count_in_words(rows, "labelled image")
         names = layers.axis_names(labels, self._viewer.dims.axis_labels)
         along = " and ".join(names[axis] for axis in orientation.stack_axes)
-        total = self._labelled.count(labels, orientation)
-        left_out = f", {MOST} of them taken" if total > MOST else ""
-        return f"{count_in_words(total, 'labelled slice')} found along {along}{left_out}"
+        return slices_in_words(self._labelled.count(labels, orientation), along)
 
     def _update_buttons(self) -> None:
         self.buttons.allow(
@@ -364,10 +337,6 @@ class ExamplesForm(QWidget):
         self._show_summary()
         self.changed.emit()
 
-    def _on_row_removed(self, key: Any) -> None:
-        self._dismissed.add(key)
-        self._added.discard(key)
-
     def _on_double_clicked(self) -> None:
         """Go to the slice of the example."""
         row = self.table.current()
@@ -385,16 +354,11 @@ class ExamplesForm(QWidget):
         example = self.shown_example()
         if example is None:
             return
-        painted = np.unique(example.pair().read_labels())
-        held = painted[painted > 0]
-        if not len(held):
+        objection = objection_to_emptiness(example)
+        if objection:
+            show_info(objection)
+        else:
             self.add_examples([example])
-            return
-        numbers = ", ".join(map(str, held[:_NAMED].tolist()))
-        show_info(
-            f"{example.title()} holds labels ({numbers}), so it cannot be declared empty. Erase "
-            "them, or choose another slice."
-        )
 
     def shown_example(self) -> LayerExample | None:
         """Return the slice that is shown, of the chosen layers, as an example."""
@@ -402,9 +366,7 @@ class ExamplesForm(QWidget):
         labels = self.labels.layer
         if image is None or labels is None or layers.misfit(image, labels):
             return None
-        orientation = layers.displayed_orientation(labels, self._viewer.dims.order)
-        shown = layers.position(labels, orientation, self._viewer.dims.point)
-        return self._labelled.example(image, labels, orientation, shown)
+        return self._labelled.shown(image, labels)
 
     def _on_up_clicked(self) -> None:
         self.table.move_selected(-1)
@@ -416,19 +378,3 @@ class ExamplesForm(QWidget):
         row = self.table.current()
         if row is not None:
             self.model_input_requested.emit(row.example)
-
-    def _on_files_dropped(self, paths: Sequence[str]) -> None:
-        images = []
-        for path in paths:
-            if path.lower().endswith(_TASK_SUFFIX):
-                self.task_dropped.emit(path)
-            else:
-                images.append(path)
-        if images:
-            self.opener.start(partial(read_files_steps, images))
-
-    def _on_files_read(self, dropped: DroppedFiles) -> None:
-        # a fallback is never silent
-        for note in dropped.notes:
-            show_info(note)
-        self.add_examples(FileExample(pair.name, pair.image, pair.labels) for pair in dropped.pairs)

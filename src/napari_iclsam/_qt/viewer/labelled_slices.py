@@ -120,6 +120,12 @@ class LabelledSlices:
             lead = shown[: image.ndim - labels.ndim]
         return LayerExample(image, labels, orientation, position, lead, level)
 
+    def shown(self, image: Layer, labels: Layer) -> LayerExample:
+        """Return the slice of a labels layer that the viewer shows as an example."""
+        orientation = layers.displayed_orientation(labels, self._viewer.dims.order)
+        position = layers.position(labels, orientation, self._viewer.dims.point)
+        return self.example(image, labels, orientation, position)
+
     def one_object_layers(self, image: Layer | None, labels: Layer | None) -> list[Layer]:
         """Return the labels in memory that hold one object of an image each, the given among them.
 
