@@ -21,217 +21,23 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import imageio.v3 as imageio
 import numpy as np
-import torch
-from numpy.typing import NDArray
 from rich.console import Console
 from rich.progress import track
-from rich.table import Table
-from scipy import ndimage
-from sklearn.ensemble import RandomForestClassifier
-from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import roc_auc_score
 
+from benchmarks.accuracy_table import Result, show, summarise
+from benchmarks.image_sets import Sample, draw, read_set
+from benchmarks.pixel_baselines import (
+    Peers,
+    fit_forest,
+    fit_pixels,
+    pixel_features,
+    segment_by_forest,
+)
+from benchmarks.true_boxes import score_boxes
 from napari_iclsam import ICLSAM, Settings, Task, dice
 from napari_iclsam.core.encoder.cache import EmbeddingCache
-from napari_iclsam.core.fusion.threshold import best_bin, histogram, lower_edge
-from napari_iclsam.core.images.intensity import as_rgb8
-from napari_iclsam.core.refinement.pixel_classifier import (
-    PixelClassifier,
-    fit_pixel_classifier,
-    sample_pixels,
-)
-from napari_iclsam.core.refinement.sam import refine_with_sam
-
-STAGES = {
-    "icl": "ICL alone",
-    "adapted": "ICL, adapted",
-    "sam": "SAM, ICL's boxes",
-    "fused": "fused",
-    "sam_truth": "SAM, true boxes",
-    "fill_truth": "filled true boxes",
-    "sam_jitter": "SAM, boxes +-10 %",
-    "fill_jitter": "filled boxes +-10 %",
-    "auc": "AUC of the map",
-    "estimate": "estimated",
-    "estimate_off": "estimate off by",
-    "foreground": "all foreground",
-    "pixels": "pixel regression",
-    "forest": "random forest",
-}
-
-
-@dataclass(frozen=True)
-class Sample:
-    """One image with its label map, and its instances where they are known."""
-
-    image: NDArray[Any]
-    mask: NDArray[Any]
-    instances: NDArray[Any] | None
-    subject: str
-    task: str
-
-
-@dataclass(frozen=True)
-class Result:
-    """Scores of one query by stage; stages that were not computed are missing."""
-
-    dataset: str
-    label: str
-    support: int
-    draw: int
-    scores: dict[str, float]
-
-
-def read_set(folder: Path) -> tuple[dict[int, str], list[Sample]]:
-    """Read a folder: names of its labels, and its samples."""
-    meta = json.loads((folder / "meta.json").read_text())
-    samples = [
-        Sample(
-            imageio.imread(folder / entry["image"]),
-            imageio.imread(folder / entry["mask"]),
-            imageio.imread(folder / entry["instances"]) if "instances" in entry else None,
-            str(entry["subject"]),
-            str(entry.get("task", "")),
-        )
-        for entry in meta["samples"]
-    ]
-    return {int(label): name for label, name in meta["labels"].items()}, samples
-
-
-def draw(
-    samples: Sequence[Sample], pairs: int, queries: int, rng: np.random.Generator
-) -> tuple[list[Sample], list[Sample]] | None:
-    """Draw support and queries from different subjects; None if there are not enough."""
-    subjects = [sample.subject for sample in samples]
-    if len(set(subjects)) == 1:
-        subjects = [str(n) for n in range(len(samples))]
-    order = rng.permutation(sorted(set(subjects)))
-    by_subject = {
-        s: [x for x, own in zip(samples, subjects, strict=True) if own == s] for s in order
-    }
-    support: list[Sample] = []
-    used = 0
-    # One image of each subject first.
-    while len(support) < pairs and used < len(order) - 1:
-        images = by_subject[order[used]]
-        support.append(images[rng.integers(len(images))])
-        used += 1
-    if len(support) < pairs:
-        half = order[: len(order) // 2]
-        pool = [x for s in half for x in by_subject[s]]
-        if len(pool) < pairs:
-            return None
-        support = [pool[i] for i in rng.permutation(len(pool))[:pairs]]
-        used = len(half)
-    rest = [x for s in order[used:] for x in by_subject[s]]
-    return support, [rest[i] for i in rng.permutation(len(rest))[:queries]]
-
-
-def tight_boxes(mask: NDArray[np.bool_], instances: NDArray[Any] | None) -> NDArray[np.int64]:
-    """Return the box of each instance, or of each component that is no speck."""
-    if instances is None:
-        instances, _ = ndimage.label(mask)
-        sizes = np.bincount(instances.ravel())
-        sizes[0] = 0
-        instances = np.where(sizes[instances] > 0.01 * sizes.max(), instances, 0)
-    else:
-        instances = np.where(mask, instances, 0)
-    found = [s for s in ndimage.find_objects(instances) if s is not None]
-    return np.array(
-        [(s[1].start, s[0].start, s[1].stop - 1, s[0].stop - 1) for s in found], np.int64
-    ).reshape(-1, 4)
-
-
-def jittered(
-    boxes: NDArray[np.int64], shape: tuple[int, int], rng: np.random.Generator
-) -> NDArray[np.int64]:
-    """Move each side of each box by up to 10 % of the box."""
-    size = np.tile(boxes[:, 2:] - boxes[:, :2] + 1, 2)
-    moved = np.rint(boxes + rng.uniform(-0.1, 0.1, boxes.shape) * size).astype(np.int64)
-    moved = np.clip(moved, 0, np.tile([shape[1] - 1, shape[0] - 1], 2))
-    moved[:, 2:] = np.maximum(moved[:, 2:], moved[:, :2])
-    return moved
-
-
-def filled(boxes: NDArray[np.int64], shape: tuple[int, int]) -> NDArray[np.bool_]:
-    """Return the union of boxes as a mask."""
-    mask = np.zeros(shape, bool)
-    for x0, y0, x1, y1 in boxes:
-        mask[y0 : y1 + 1, x0 : x1 + 1] = True
-    return mask
-
-
-def segment_boxes(task: Task, image: NDArray[Any], boxes: NDArray[np.int64]) -> NDArray[np.bool_]:
-    """Return what SAM makes of boxes alone: no guidance, no mask prompt."""
-    runners = task.context.runners
-    recipe = replace(runners.recipe, sam_guidance=0.0, mask_prompt=False)
-    with torch.inference_mode():
-        runner = runners.experts.runners[0]
-        query = runner.embed(as_rgb8(image))
-        flat = torch.full((1, 1, *image.shape[:2]), 0.5)
-        logits = refine_with_sam(runner, query, flat, flat, (boxes,), recipe)
-        return (logits[0, 0] > 0).numpy()
-
-
-def pixel_features(image: NDArray[Any]) -> NDArray[np.float32]:
-    """Return red, green, blue and position of each pixel, each in [0, 1], (H * W, 5)."""
-    rgb = as_rgb8(image).reshape(-1, 3).astype(np.float32) / 255
-    y, x = np.meshgrid(
-        *(np.linspace(0, 1, n, dtype=np.float32) for n in image.shape[:2]), indexing="ij"
-    )
-    return np.column_stack([rgb, y.ravel(), x.ravel()])
-
-
-@dataclass(frozen=True)
-class Peers:
-    """Classifiers of pixels, fitted to the same support."""
-
-    pixels: LogisticRegression
-    forest: PixelClassifier
-
-
-def fit_pixels(
-    support: Sequence[Sample], label: int, rng: np.random.Generator
-) -> LogisticRegression:
-    """Fit the trivial baseline to at most 20,000 pixels."""
-    features = np.concatenate([pixel_features(s.image) for s in support])
-    target = np.concatenate([(s.mask == label).ravel() for s in support])
-    some = rng.permutation(len(target))[:20_000]
-    if target[some].all() or not target[some].any():
-        some = np.arange(len(target))
-    return LogisticRegression(class_weight="balanced").fit(features[some], target[some])
-
-
-def fit_forest(support: Sequence[Sample], label: int) -> PixelClassifier:
-    """Fit a random forest on filters of the pixels, as ilastik and Labkit do."""
-    images = [as_rgb8(sample.image) for sample in support]
-    masks = [(sample.mask == label)[None] for sample in support]
-    return fit_pixel_classifier(sample_pixels(images, masks, seed=0), 0, fit_trees)
-
-
-def fit_trees(
-    features: NDArray[np.float32], target: NDArray[np.intp], seed: int
-) -> RandomForestClassifier:
-    """Fit a forest to features (n, F) and classes (n,)."""
-    # each tree sees one in twenty of the pixels, which repeat each other
-    wanted = max(500, len(target) // 20)
-    forest = RandomForestClassifier(
-        100,
-        max_samples=min(len(target), wanted),
-        min_samples_leaf=5,
-        n_jobs=1,
-        random_state=seed,
-    )
-    return forest.fit(features, target)
-
-
-def segment_by_forest(forest: PixelClassifier, image: NDArray[Any]) -> NDArray[np.bool_]:
-    """Return the mask with the largest expected Dice."""
-    log_odds = torch.from_numpy(forest.log_odds(as_rgb8(image))[0])
-    threshold = lower_edge(best_bin(histogram(log_odds.flatten()[None])))
-    return np.asarray(log_odds >= threshold)
 
 
 def alone(segmenter: ICLSAM) -> ICLSAM:
@@ -268,19 +74,6 @@ def score(task: Task, plain: Task, peers: Peers, query: Sample, label: int) -> d
         scores["auc"] = float(
             roc_auc_score(truth[::2, ::2].ravel(), prediction.confidence[1][::2, ::2].ravel())
         )
-    return scores
-
-
-def score_boxes(
-    task: Task, query: Sample, label: int, rng: np.random.Generator
-) -> dict[str, float]:
-    """Score SAM with boxes of the ground truth alone, which no support changes."""
-    truth = query.mask == label
-    boxes = tight_boxes(truth, query.instances)
-    scores = {}
-    for name, some in (("truth", boxes), ("jitter", jittered(boxes, truth.shape, rng))):
-        scores[f"sam_{name}"] = dice(segment_boxes(task, query.image, some), truth)
-        scores[f"fill_{name}"] = dice(filled(some, truth.shape), truth)
     return scores
 
 
@@ -343,61 +136,6 @@ def score_draw(
         if id(query) not in boxes:
             boxes[id(query)] = score_boxes(task, query, drawn.label, rng)
         yield score(task, plain, peers, query, drawn.label) | boxes[id(query)]
-
-
-def mean_of(results: Sequence[Result], stage: str) -> float:
-    """Return the mean over the labels of the means over queries and draws; NaN if there is none."""
-    means = []
-    for label in sorted({r.label for r in results}):
-        values = [r.scores[stage] for r in results if r.label == label and stage in r.scores]
-        if values:
-            means.append(float(np.mean(values)))
-    return float(np.mean(means)) if means else float("nan")
-
-
-def spread_of(results: Sequence[Result], stage: str) -> float:
-    """Return the standard deviation over draws of `mean_of`."""
-    draws = [
-        mean_of([r for r in results if r.draw == d], stage)
-        for d in sorted({r.draw for r in results})
-    ]
-    return float(np.std(draws))
-
-
-def summarise(results: Sequence[Result]) -> list[dict[str, Any]]:
-    """Return a row a set and K, and a row for the mean over sets and K."""
-    rows: list[dict[str, Any]] = []
-    for pairs in sorted({r.support for r in results}):
-        own = []
-        for name in sorted({r.dataset for r in results}):
-            some = [r for r in results if r.dataset == name and r.support == pairs]
-            if some:
-                stages = {stage: mean_of(some, stage) for stage in STAGES}
-                own.append(
-                    {
-                        "dataset": name,
-                        "support": pairs,
-                        **stages,
-                        "fused_sd": spread_of(some, "fused"),
-                    }
-                )
-        mean = {stage: float(np.nanmean([row[stage] for row in own])) for stage in STAGES}
-        rows += [*own, {"dataset": "mean", "support": pairs, **mean, "fused_sd": float("nan")}]
-    return rows
-
-
-def show(rows: Sequence[dict[str, Any]], console: Console) -> None:
-    """Print rows as a table."""
-    table = Table("K", "set", *STAGES.values(), "sd of fused", title="Dice")
-    for row in rows:
-        numbers = [f"{row[stage]:.3f}" for stage in (*STAGES, "fused_sd")]
-        table.add_row(
-            str(row["support"]),
-            row["dataset"],
-            *numbers,
-            style="bold" if row["dataset"] == "mean" else "",
-        )
-    console.print(table)
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

@@ -15,7 +15,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from benchmarks.accuracy import draw, read_set
+from benchmarks.image_sets import draw, read_set
 from benchmarks.measured import Row, Timed, encoders
 from napari_iclsam import ICLSAM, Settings, dice
 from napari_iclsam.core.encoder.cache import EmbeddingCache

@@ -9,7 +9,7 @@ import imageio.v3 as imageio
 import numpy as np
 import pytest
 
-from benchmarks import accuracy
+from benchmarks import accuracy, accuracy_table, image_sets, true_boxes
 
 
 @pytest.fixture
@@ -59,7 +59,7 @@ def test_every_stage_of_every_set_is_scored(data: Path, tmp_path: Path) -> None:
         (k, name) for k in (1, 2) for name in ("one", "two", "mean")
     ]
     for row in summary:
-        assert all(0 <= row[stage] <= 1 for stage in accuracy.STAGES)
+        assert all(0 <= row[stage] <= 1 for stage in accuracy_table.STAGES)
         assert row["fill_truth"] == pytest.approx(
             2 * 305 / (305 + 19 * 19)
         )  # pixels of a disc, and of its box
@@ -68,9 +68,9 @@ def test_every_stage_of_every_set_is_scored(data: Path, tmp_path: Path) -> None:
 
 
 def test_support_and_queries_are_of_different_subjects(data: Path) -> None:
-    _, samples = accuracy.read_set(data / "one")
+    _, samples = image_sets.read_set(data / "one")
     for seed in range(20):
-        drawn = accuracy.draw(samples, 3, 20, np.random.default_rng(seed))
+        drawn = image_sets.draw(samples, 3, 20, np.random.default_rng(seed))
         assert drawn is not None
         support, queries = drawn
         assert len(support) == 3
@@ -79,13 +79,13 @@ def test_support_and_queries_are_of_different_subjects(data: Path) -> None:
 
 
 def test_too_few_samples_are_no_draw(data: Path) -> None:
-    _, samples = accuracy.read_set(data / "one")
-    assert accuracy.draw(samples, 16, 5, np.random.default_rng(0)) is None
+    _, samples = image_sets.read_set(data / "one")
+    assert image_sets.draw(samples, 16, 5, np.random.default_rng(0)) is None
 
 
 def test_jittered_boxes_stay_close_and_inside() -> None:
     boxes = np.array([[0, 0, 9, 19], [40, 30, 63, 47]])
-    moved = accuracy.jittered(boxes, (48, 64), np.random.default_rng(0))
+    moved = true_boxes.jittered(boxes, (48, 64), np.random.default_rng(0))
     assert (moved >= 0).all()
     assert (moved[:, [0, 2]] <= 63).all()
     assert (moved[:, [1, 3]] <= 47).all()
@@ -96,8 +96,8 @@ def test_boxes_of_components_leave_out_specks() -> None:
     mask = np.zeros((40, 40), bool)
     mask[2:22, 3:33] = True
     mask[35, 35] = True
-    assert accuracy.tight_boxes(mask, None).tolist() == [[3, 2, 32, 21]]
-    assert accuracy.filled(np.array([[3, 2, 32, 21]]), (40, 40)).sum() == 20 * 30
+    assert true_boxes.tight_boxes(mask, None).tolist() == [[3, 2, 32, 21]]
+    assert true_boxes.filled(np.array([[3, 2, 32, 21]]), (40, 40)).sum() == 20 * 30
 
 
 def test_a_folder_without_sets_is_said(tmp_path: Path) -> None:
