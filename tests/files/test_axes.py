@@ -62,6 +62,16 @@ def test_colors_with_labels_of_one_plane_are_colors(tmp_path: Path) -> None:
     assert pair.image.shape == pair.labels.shape == (20, 30)
 
 
+def test_labels_alike_in_all_colors_are_one_plane_with_a_note(tmp_path: Path) -> None:
+    tifffile.imwrite(tmp_path / "a.tif", STACKS[3], photometric="rgb")
+    alike = np.stack([labels_of(STACKS[3])[0]] * 3)
+    tifffile.imwrite(tmp_path / "l.tif", alike, photometric="rgb")
+    pair = read_pair(tmp_path / "a.tif", tmp_path / "l.tif")
+    assert pair.image.color
+    assert (pair.labels.array == alike[0]).all()
+    assert "alike: taken as one plane. Save slices with photometric=minisblack" in pair.notes[-1]
+
+
 def test_labels_alone_that_may_be_slices_are_refused_in_these_words(tmp_path: Path) -> None:
     tifffile.imwrite(tmp_path / "l.tif", labels_of(STACKS[3]), photometric="rgb")
     with pytest.raises(ValueError, match="a stack of 3 slices that was saved as colors"):

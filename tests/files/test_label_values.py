@@ -221,6 +221,14 @@ def test_fractions_are_refused(tmp_path: Path, value: float) -> None:
         read_labels(tmp_path / "m.tif")
 
 
+def test_labels_that_would_all_be_background_are_refused(tmp_path: Path) -> None:
+    tifffile.imwrite(tmp_path / "m.tif", (TWO / 255).astype(np.float32))
+    with pytest.raises(ValueError, match=r"from 0 to 0\.00784314 would all be 0\. Undo"):
+        read_labels(tmp_path / "m.tif")
+    tifffile.imwrite(tmp_path / "m.tif", (TWO + 1e-5 * (TWO > 1)).astype(np.float32))
+    assert (read_labels(tmp_path / "m.tif").array == TWO).all()
+
+
 @pytest.mark.parametrize("largest", [2**31, 2**33 + 5, 2**63], ids=str)
 @pytest.mark.parametrize("dtype", [np.uint64, np.float64])
 def test_numbers_beyond_32_bits_are_refused_with_what_to_do(

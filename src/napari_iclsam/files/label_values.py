@@ -19,6 +19,9 @@ Labels that went through a scale factor (scl_slope of NIfTI) or 32-bit arithmeti
 further off.
 """
 
+_NOISE = 0.001
+"""How far numbers that are all taken for 0 may be from each other: more tells objects apart."""
+
 _COARSEST = 0.05
 """Largest step of a scale factor whose rounding is undone; a larger one may have lost labels."""
 
@@ -105,12 +108,23 @@ def _whole_numbers(array: NDArray[Any], file: ImageFile) -> NDArray[Any]:
             f"{file.path}: labels must be whole numbers (0 background, 1, 2, ... objects); "
             f"{bad.size} of {array.size} pixels are not, such as {bad.flat[0]:g}."
         )
+    _check_background(array[whole == 0], file)
     # Beyond this not every whole number is one of 64-bit floating point.
     if array.size and np.abs(whole).max() > 2**53:
         raise ValueError(
             f"{file.path}: labels must be below 2**31; the largest is {whole.max():g}."
         )
     return whole.astype(np.int64)
+
+
+def _check_background(zeros: NDArray[Any], file: ImageFile) -> None:
+    """Refuse labels that would all be 0, as after a scale factor of 1/255."""
+    if zeros.size and np.ptp(zeros) > _NOISE:
+        raise ValueError(
+            f"{file.path}: labels must be whole numbers (0 background, 1, 2, ... objects); those "
+            f"from {zeros.min():g} to {zeros.max():g} would all be 0. Undo the scaling (of NIfTI: "
+            "scl_slope)."
+        )
 
 
 def _from_colors(file: ImageFile) -> _Labels:

@@ -252,8 +252,11 @@ def _both_as_stack(image: ImageFile, labels: ImageFile) -> tuple[ImageFile, Imag
     """Make slices of colors where the other file of the pair shows that they are slices."""
     both_planar = image.storage.planar and labels.storage.planar
     # Labels alike in all colors are one plane that was saved as a grey picture.
-    if both_planar and image.array.shape == labels.array.shape and not _is_grey(labels.array):
-        return as_stack(image), as_stack(labels)
+    if both_planar and image.array.shape == labels.array.shape:
+        if not _is_grey(labels.array):
+            return as_stack(image), as_stack(labels)
+        note = "Its colors are alike: taken as one plane. Save slices with photometric=minisblack."
+        return image, replace(labels, notes=(*labels.notes, note))
     if _are_slices_of(image, labels):
         return as_stack(image), labels
     if _are_slices_of(labels, image):
