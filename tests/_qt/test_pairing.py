@@ -31,6 +31,24 @@ def test_of_two_tiles_the_labels_belong_to_the_one_in_their_place() -> None:
     assert likely_image(on_right, [left, right]) is right
 
 
+def test_labels_of_another_tile_are_refused_with_both_names() -> None:
+    left = image("tile 1", scale=(0.5, 0.5))
+    right = image("tile 2", scale=(0.5, 0.5), translate=(0, 8))
+    on_right = labels("cells", scale=(0.5, 0.5), translate=(0, 8))
+    assert "'cells' lie beside image 'tile 1', where it has no pixels." in misfit(left, on_right)
+    assert likely_image(on_right, [left]) is None
+    assert misfit(right, on_right) == ""
+    # moved by less than themselves, or never placed, as after "New labels"
+    assert misfit(left, labels("near", scale=(0.5, 0.5), translate=(0, 7))) == ""
+    assert misfit(right, labels("new", scale=(0.5, 0.5))) == ""
+
+
+def test_labels_of_a_plane_lie_in_the_stack_whatever_its_slice() -> None:
+    volume = Image(np.zeros((5, *SIZE)), name="scan", translate=(100, 0, 0))
+    assert misfit(volume, labels("plane", translate=(2, 2))) == ""
+    assert "lie beside" in misfit(volume, labels("plane", translate=(50, 0)))
+
+
 def test_labels_that_nobody_placed_go_by_name() -> None:
     one = image("one", scale=(2, 2), translate=(5, 5))
     two = image("two", scale=(2, 2))

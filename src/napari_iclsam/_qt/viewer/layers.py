@@ -87,6 +87,23 @@ def turned(image: Layer, labels: Layer) -> str:
     )
 
 
+def elsewhere(image: Layer, labels: Layer) -> str:
+    """Return that labels lie beside an image, in words; empty if they do not.
+
+    Of the tiles of a slide, all of one size, labels of one would fit the pixels of any other.
+    Labels that begin at the origin were perhaps never placed.
+    """
+    theirs = np.asarray(labels.extent.world)
+    ours = np.asarray(image.extent.world)[:, -labels.ndim :]
+    is_apart = bool(((theirs[0] >= ours[1]) | (theirs[1] <= ours[0])).any())
+    if not is_apart or not np.any(labels.translate):
+        return ""
+    return (
+        f"Labels '{labels.name}' lie beside image '{image.name}', where it has no pixels. Choose "
+        "the image that lies there, or move the labels onto this one (layer.translate)."
+    )
+
+
 def _directions(layer: Layer) -> NDArray[np.float64]:
     """Return the directions of the axes of a layer in the world, as columns of length 1."""
     own = Affine(scale=layer.scale, rotate=layer.rotate, shear=layer.shear)
@@ -141,7 +158,7 @@ def misfit(image: Layer | None, labels: Layer | None) -> str:
         return f"The image '{image.name}' is no picture: it has the size {in_words(shape(image))}."
     for size in shapes(image):
         if size[-labels.ndim :] == shape(labels):
-            return turned(image, labels)
+            return turned(image, labels) or elsewhere(image, labels)
     return (
         f"Sizes differ: image '{image.name}' is {in_words(shape(image))}, "
         f"labels '{labels.name}' are {in_words(shape(labels))}."
