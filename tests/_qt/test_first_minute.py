@@ -142,6 +142,17 @@ def test_painting_another_slice_adds_an_example(filled: Dock) -> None:
     assert "4 slices" in filled.widget.bar.segment.toolTip()
 
 
+def test_an_image_of_so_few_columns_that_they_look_like_colors_is_refused(dock: Dock) -> None:
+    image, labels = stack()
+    dock.viewer.add_image(image[:, :, :4], name="scan")
+    dock.viewer.add_labels(labels[:, :, :4], name="painted")
+    dock.settle()
+    assert not dock.widget.bar.segment.isEnabled()
+    assert "'scan' is 8 × 40 × 4: at least 5 columns are needed" in (
+        dock.widget.bar.segment.toolTip()
+    )
+
+
 def test_labels_of_another_size_are_refused_in_words(dock: Dock) -> None:
     image, labels = stack()
     dock.viewer.add_image(image, name="scan")

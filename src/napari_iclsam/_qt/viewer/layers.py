@@ -28,6 +28,9 @@ SPATIAL = ("scale", "translate", "rotate", "shear", "affine", "units", "axis_lab
 _TURNED = 0.1
 """Difference of directions (of length 1), 6 degrees, from which on labels are turned."""
 
+_NARROWEST = 5
+"""Pixels of an image's last axis at least; a shorter one is taken for that of the colors."""
+
 _LARGEST_SIDE = 2048
 """Pixels: of a multiscale image, the finest level with slices of at most this size is segmented."""
 
@@ -156,6 +159,11 @@ def misfit(image: Layer | None, labels: Layer | None) -> str:
         return "There are no labels: add a labels layer and paint at least one slice."
     if image.ndim < 2 or min(shape(image)[-2:]) < 2:
         return f"The image '{image.name}' is no picture: it has the size {in_words(shape(image))}."
+    if shape(image)[-1] < _NARROWEST:
+        return (
+            f"The image '{image.name}' is {in_words(shape(image))}: at least {_NARROWEST} columns "
+            "are needed, since 3 or 4 values count as a color."
+        )
     for size in shapes(image):
         if size[-labels.ndim :] == shape(labels):
             return turned(image, labels) or elsewhere(image, labels)
