@@ -67,6 +67,10 @@ class QueryDefaults:
         self._query.image.set_layer(image)
         self._chosen_on = None
         self.keep_image()
+        if slices is None and image.ndim == 2:
+            # itself, though it may be an example beside other images
+            self._query.choose("current")
+            self._on_chosen()
         if slices is None:
             return
         orientation = self._query.orientation()
