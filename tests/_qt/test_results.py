@@ -180,6 +180,8 @@ def test_exactly_the_corrected_planes_become_examples(filled: Dock) -> None:
         (result.name, (1,)),
         (result.name, (5,)),
     ]
+    found = "2 labelled slices found along z, 2 more examples: labels 1 shell, 2 core"
+    assert filled.widget.examples.summary.text() == found
     assert result.metadata["napari_iclsam"]["examples"] == 4
     for plane, data in kept.items():
         np.testing.assert_array_equal(result.data[plane], data)

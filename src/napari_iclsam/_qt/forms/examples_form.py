@@ -243,12 +243,15 @@ class ExamplesForm(QWidget):
             pair = self._labelled.likely_pair(self.image.layer, self.labels.layer)
             self.image.set_layer(pair.image)
             self.labels.set_layer(pair.labels)
-        found = self._labelled.examples(self.image.layer, self.labels.layer)
+        found = self._found_examples()
         self.table.drop_rows(self._choice.is_gone(found))
         self._put(self._choice.wanted(found))
         self._show_summary()
         self.changed.emit()
         self.filled.emit()
+
+    def _found_examples(self) -> list[LayerExample]:
+        return self._labelled.examples(self.image.layer, self.labels.layer)
 
     def _put(self, examples: Iterable[Example]) -> None:
         self.table.put(map(Row, examples))
@@ -279,20 +282,22 @@ class ExamplesForm(QWidget):
         if not rows:
             self._found = Pictures({}).labels
             return self.reason_against_run()
-        return self._count_in_words(len(rows)) + labels_in_words(rows)
+        return self._count_in_words(rows) + labels_in_words(rows)
 
-    def _count_in_words(self, rows: int) -> str:
+    def _count_in_words(self, rows: Sequence[Row]) -> str:
         """Return how many examples were found where."""
         labels = self.labels.layer
         orientation = self.orientation()
         misfit = layers.misfit(self.image.layer, labels)
         if labels is None or orientation is None or misfit:
-            return count_in_words(rows, "example")
+            return count_in_words(len(rows), "example")
         if orientation.axis is None:
-            return count_in_words(rows, "labelled image")
+            return count_in_words(len(rows), "labelled image")
         names = layers.axis_names(labels, self._viewer.dims.axis_labels)
         along = " and ".join(names[axis] for axis in orientation.stack_axes)
-        return slices_in_words(self._labelled.count(labels, orientation), along)
+        said = slices_in_words(self._labelled.count(labels, orientation), along)
+        further = len(rows) - len(self._choice.wanted(self._found_examples()))
+        return f"{said}, {count_in_words(further, 'more example')}" if further > 0 else said
 
     def _update_buttons(self) -> None:
         self.buttons.allow(
