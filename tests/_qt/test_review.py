@@ -74,6 +74,10 @@ def test_the_button_names_the_slice_on_screen(filled: Dock) -> None:
         leads_to, on_screen = button.text().split("\n")
         assert leads_to.startswith("Check z ")
         assert on_screen == f"On screen: z {plane}, overlap about {estimates[(plane,)]:.2f}"
+    # the estimate is of what was there before a correction
+    filled.viewer.dims.set_current_step(0, checked[1])
+    filled.result().paint((checked[1], 3, 3), 2)
+    assert button.text().endswith(f"On screen: z {checked[1]}, corrected")
     # an example was not segmented
     filled.viewer.dims.set_current_step(0, 2)
     assert "On screen" not in button.text()

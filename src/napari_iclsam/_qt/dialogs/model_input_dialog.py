@@ -68,8 +68,8 @@ class ModelInputDialog(QDialog):
         channels = "grey" if given.is_grey else "color"
         self.icl_text.setText(
             f"In-context model: {channels}, {in_words(given.small_labels.shape)}. Objects thinner "
-            "than a pixel here are lost to it. In auto mode, crops around small objects are "
-            "segmented again at a finer resolution."
+            "than a pixel here are lost to it. By the automatic method, crops around small objects "
+            "are segmented again at a finer resolution."
         )
         # the texts may take other heights now
         self.adjustSize()

@@ -55,6 +55,9 @@ class ReviewItem:
     def summary(self) -> str:
         """What is known of the slice on screen, in a short line."""
         name = self.place or shortened(self.image.name)
+        if self.is_corrected:
+            # the estimate is of what was there before
+            return f"{name}, corrected"
         found = "nothing found" if self.estimate is None else f"overlap about {self.estimate:.2f}"
         return f"{name}, {found}"
 
