@@ -289,6 +289,18 @@ def test_results_of_images_under_another_one_are_hidden(dock: Dock) -> None:
     assert dock.viewer.layers["cell1 [ICL-SAM]"].visible
 
 
+def test_the_one_result_of_an_image_under_another_one_is_shown(dock: Dock) -> None:
+    images, labels = stack()
+    lower, upper = (dock.viewer.add_image(images[2 + n], name=f"cell{n}") for n in range(2))
+    dock.viewer.add_labels(labels[2], name="cell labels")
+    dock.settle()
+    for image in (lower, upper):
+        dock.widget.start_run(image).wait()
+        assert dock.viewer.layers[f"{image.name} [ICL-SAM]"].visible
+    # that of the image on top stays
+    assert not dock.viewer.layers["cell0 [ICL-SAM]"].visible
+
+
 @pytest.mark.parametrize("blending", ["additive", "translucent"])
 def test_results_of_images_that_do_not_cover_others_are_shown(dock: Dock, blending: str) -> None:
     dock.widget.settings.show_settings(Settings(fine_tune=False, cross_validate=False))

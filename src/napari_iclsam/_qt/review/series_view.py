@@ -45,47 +45,41 @@ class SeriesView:
             self._viewer.fit_to_view(layers=[image])
 
     def hide_new(self) -> None:
-        """Hide new results of images that are not seen: of others, or under another one."""
+        """Hide new results of images that are not on view, or results under a new one."""
         shown = self._series.shown
         # what users add themselves they want to see
         new = [each for each in self._viewer.layers if self._is_new_result(each)]
         if shown in self._series.images:
             self._place(new)
-            self._paint_in_visible(new, shown)
-        elif not isinstance(shown, SeriesFile):
-            self._hide_covered(new)
+            self._paint_in_visible(shown)
+        elif new and not isinstance(shown, SeriesFile):
+            self._placed.update(new)
+            self._hide_covered()
 
     def _is_new_result(self, layer: Layer) -> bool:
         return layers.is_result(layer) and layer not in self._placed
 
-    def _hide_covered(self, new: Sequence[Layer]) -> None:
-        """Hide results whose image lies under another one: they would be taken for its own."""
-        images = self._series.images
-        for layer in new:
-            owner = self._owner(layer, images)
-            if owner is None:
-                continue
-            self._placed.add(layer)
-            cover = self._cover(owner, images)
-            if cover is not None:
-                layer.visible = False
-                self._paint_in_visible([layer], cover)
-
-    def _cover(self, image: Layer, images: Sequence[Layer]) -> Layer | None:
-        """Return the topmost image that covers a part of another; None if it is seen whole."""
+    def _hide_covered(self) -> None:
+        """Of results that lie on each other, keep those of the image on top."""
         if layers.grid_of(self._viewer).enabled:
-            return None
+            return
+        above: list[Layer] = []
         for layer in reversed(self._viewer.layers):
-            if layer is image:
-                return None
-            if layer in images and _is_opaque(layer) and _do_overlap(layer, image):
-                return layer
-        return None
+            if layer not in self._series.images:
+                continue
+            results = [each for each in self._results.of_image(layer) if each.visible]
+            covers = [each for each in above if _do_overlap(each, layer)]
+            if results and covers:
+                for each in results:
+                    each.visible = False
+                self._paint_in_visible(covers[0])
+            elif results and _is_opaque(layer):
+                above.append(layer)
 
-    def _paint_in_visible(self, new: Sequence[Layer], image: Layer) -> None:
-        """Choose what to paint in for an image, if a new result is chosen that is hidden."""
+    def _paint_in_visible(self, image: Layer) -> None:
+        """Choose what to paint in for an image, if a result is chosen that is hidden."""
         active = self._viewer.layers.selection.active
-        if active in new and not active.visible:
+        if active is not None and layers.is_result(active) and not active.visible:
             self._viewer.layers.selection.active = self._to_paint(image)
 
     def _place(self, placed: Sequence[Layer]) -> None:
