@@ -34,7 +34,7 @@ def find_instances_into(
 
     Bands of rows overlap. An object that both bands see is one if it shares half of the smaller
     one's pixels there; the seam lies in the middle of the overlap. No pixel is lost, however large
-    the object.
+    the object, unless examples have taught that its part in a band is a speck.
 
     Parameters
     ----------

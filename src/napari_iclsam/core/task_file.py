@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from napari_iclsam.core.images.support import LabelStyle, SupportSet
 from napari_iclsam.core.images.unknown import UNKNOWN
 from napari_iclsam.core.model_choice import ModelChoice
+from napari_iclsam.core.objects.cleaning import Cleaning
 from napari_iclsam.core.objects.instances import Separation
 from napari_iclsam.core.prediction import Provenance
 from napari_iclsam.core.settings import Settings
@@ -261,8 +262,11 @@ def _read_support(archive: zipfile.ZipFile, index: Mapping[str, Any]) -> Support
 def _separations(values: Mapping[str, Any]) -> dict[int, Separation]:
     separations = {}
     for label, numbers in values.items():
+        cleaning = numbers["cleaning"]
         separations[int(label)] = Separation(
-            float(numbers["min_distance"]), float(numbers["smoothness"])
+            min_distance=float(numbers["min_distance"]),
+            smoothness=float(numbers["smoothness"]),
+            cleaning=Cleaning(speck=float(cleaning["speck"]), hole=float(cleaning["hole"])),
         )
     return separations
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -13,6 +13,7 @@ from scipy.spatial import cKDTree
 from skimage.segmentation import watershed
 
 from napari_iclsam.core.metrics import match_objects
+from napari_iclsam.core.objects.cleaning import NO_CLEANING, Cleaning, learn_cleaning
 
 _DISTANCE = 0.75
 """Smallest distance of two markers, relative to the radius of the objects, before any is learnt."""
@@ -40,10 +41,13 @@ class Separation:
         Smallest distance of the markers of two objects, in pixels.
     smoothness : float
         Standard deviation of the Gaussian that smooths the distance to the background, in pixels.
+    cleaning : Cleaning
+        What is no object, and no hole of one. By default nothing.
     """
 
     min_distance: float
     smoothness: float
+    cleaning: Cleaning = NO_CLEANING
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -85,8 +89,8 @@ def find_instances(
     for label in _values(labels):
         objects = separate(labels == label, given.get(label))
         found = int(objects.max())
-        # one counter for all labels, so that an id names one object
-        inside = objects > 0
+        # one counter for all labels, so that an id names one object; a hole may hold another label
+        inside = (objects > 0) & np.isin(labels, (0, label))
         ids[inside] = objects[inside] + count
         owners.append(np.full(found, label, np.int32))
         count += found
@@ -105,8 +109,10 @@ def separate(mask: NDArray[np.bool_], separation: Separation | None = None) -> N
     Returns
     -------
     ndarray, of the same shape, int32
-        1 to n. Every pixel of the mask belongs to an object.
+        1 to n. Every pixel of the mask belongs to an object, unless it is in a speck.
     """
+    if separation is not None:
+        mask = separation.cleaning.of(mask)
     distance = _distance(mask)
     chosen = separation or _separation_of(distance, mask)
     height = distance
@@ -135,14 +141,21 @@ def learn_separation(examples: Sequence[NDArray[np.integer[Any]]]) -> Separation
     Returns
     -------
     Separation
-        The one with most objects found again at an IoU of 0.75.
+        The one with most objects found again at an IoU of 0.75. Specks and holes are those far
+        smaller than the objects.
 
     Raises
     ------
     ValueError
         If there is no object.
     """
-    radius = _median_radius(examples)
+    objects = [each for ids in examples for each in _objects(ids)]
+    if not objects:
+        raise ValueError(
+            "Instance examples must hold at least one object; got background everywhere. "
+            "Give label images in which every object has its own number."
+        )
+    radius = float(np.median([_distance(each).max() for each in objects]))
     best = Separation(_DISTANCE * radius, _SMOOTHNESS * radius)
     found = _found_again(examples, best)
     for distance in _DISTANCES:
@@ -153,7 +166,7 @@ def learn_separation(examples: Sequence[NDArray[np.integer[Any]]]) -> Separation
             if score > found:
                 best = candidate
                 found = score
-    return best
+    return replace(best, cleaning=learn_cleaning(objects))
 
 
 def _found_again(examples: Sequence[NDArray[np.integer[Any]]], separation: Separation) -> float:
@@ -167,20 +180,12 @@ def _found_again(examples: Sequence[NDArray[np.integer[Any]]], separation: Separ
     return 2 * right / total
 
 
-def _median_radius(examples: Sequence[NDArray[np.integer[Any]]]) -> float:
-    """Return the median of the objects' largest distance to their own border."""
-    radii: list[float] = []
-    for ids in examples:
-        # contiguous: the time of find_objects goes with the largest id
-        numbers = np.unique(ids, return_inverse=True)[1].reshape(ids.shape) + (ids.min() > 0)
-        for number, box in enumerate(ndimage.find_objects(numbers), start=1):
-            radii.append(float(_distance(numbers[box] == number).max()))
-    if not radii:
-        raise ValueError(
-            "Instance examples must hold at least one object; got background everywhere. "
-            "Give label images in which every object has its own number."
-        )
-    return float(np.median(radii))
+def _objects(ids: NDArray[np.integer[Any]]) -> Iterator[NDArray[np.bool_]]:
+    """Yield each object of an example as a mask (h, w) of its box."""
+    # contiguous: the time of find_objects goes with the largest id
+    numbers = np.unique(ids, return_inverse=True)[1].reshape(ids.shape) + (ids.min() > 0)
+    for number, box in enumerate(ndimage.find_objects(numbers), start=1):
+        yield numbers[box] == number
 
 
 def _distance(mask: NDArray[np.bool_]) -> NDArray[np.float32]:
