@@ -56,7 +56,7 @@ def test_a_folder_of_series_is_a_batch(run: Callable[..., Ran], scan: Path) -> N
     ran = run("segment", *PAIRS, "--query", "scans", "--output", "out", *QUICK)
     assert ran.status == 1
     assert "3 images: 2 segmented, 1 failed" in ran.out
-    assert "planes are missing between" in ran.err
+    assert "plane is missing between" in ran.err
     assert Path("out/one_labels.nii.gz").exists()
 
 

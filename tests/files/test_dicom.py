@@ -94,10 +94,19 @@ def test_two_series_are_named_and_one_can_be_chosen(tmp_path: Path) -> None:
         read_image(folder, Part(series="x"))
 
 
+def test_the_only_series_of_a_folder_is_taken_whatever_was_named_with_a_note(
+    tmp_path: Path,
+) -> None:
+    file = read_image(series(tmp_path / "scan"), Part(series=".77"))
+    assert (file.array == VOLUME).all()
+    assert file.notes[0] == "It holds one series, which is not '.77', and was taken."
+    assert read_image(tmp_path / "scan", Part(series=SERIES[-4:])).notes == ()
+
+
 def test_a_missing_slice_is_named(tmp_path: Path) -> None:
     folder = series(tmp_path / "scan")
     (folder / "3.dcm").unlink()
-    said = r"1 planes are missing between 4.dcm at 34.00 mm and 2.dcm at 38.00 mm.* 2.00 mm apart"
+    said = r"1 plane is missing between 4.dcm at 34.00 mm and 2.dcm at 38.00 mm.* 2.00 mm apart"
     with pytest.raises(ValueError, match=said):
         read_image(folder)
 

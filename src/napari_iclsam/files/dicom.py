@@ -44,6 +44,9 @@ def read_dicom(path: Path, *, for_labels: bool = False, part: Part = WHOLE) -> I
         frames += frames_of(header, Path(header.filename))
     volume = in_order(frames)
     pixels, color, notes = _pixels(volume.frames, for_labels=for_labels)
+    # One name stands for all folders of a command, of which some may hold one series only.
+    if part.series is not None and not str(headers[0].SeriesInstanceUID).endswith(part.series):
+        notes = (f"It holds one series, which is not {part.series!r}, and was taken.", *notes)
     is_single = len(volume.frames) == 1
     space = _space(volume)
     return ImageFile(
@@ -72,7 +75,9 @@ def _series_in(path: Path) -> Mapping[str, list[Any]]:
 
 
 def _chosen(series: Mapping[str, list[Any]], wanted: str | None) -> list[Any]:
-    """Return the headers of the series that is meant."""
+    """Return the headers of the series that is meant: a single one has no other."""
+    if len(series) == 1:
+        return next(iter(series.values()))
     found = [uid for uid in series if wanted is None or uid.endswith(wanted)]
     if len(found) == 1:
         return series[found[0]]

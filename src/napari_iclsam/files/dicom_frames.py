@@ -215,8 +215,9 @@ def _check_gaps(frames: Sequence[Frame], normal: NDArray[np.float64]) -> None:
     if is_wide.any():
         first = int(np.argmax(is_wide))
         missing = max(1, round(gaps[first] / usual) - 1)
+        are_missing = "1 plane is missing" if missing == 1 else f"{missing} planes are missing"
         raise ValueError(
-            f"{missing} planes are missing between {frames[first].name} at {places[first]:.2f} mm "
+            f"{are_missing} between {frames[first].name} at {places[first]:.2f} mm "
             f"and {frames[first + 1].name} at {places[first + 1]:.2f} mm, where the others are "
             f"{usual:.2f} mm apart; add the files that are missing"
         )
