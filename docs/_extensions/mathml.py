@@ -24,7 +24,9 @@ def write_inline(translator: HTML5Translator, node: nodes.math) -> None:
 def write_block(translator: HTML5Translator, node: nodes.math_block) -> None:
     """Write a formula on a line of its own."""
     formula = tex2mathml(node.astext(), as_block=True)
-    translator.body.append(f'<div class="math-block">{formula}</div>\n')
+    # room for what fractions reach beyond their line: the theme would add a scroll bar
+    style = "padding: 0.4em 0"
+    translator.body.append(f'<div class="math-block" style="{style}">{formula}</div>\n')
     raise nodes.SkipNode
 
 
