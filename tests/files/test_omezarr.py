@@ -205,6 +205,16 @@ def test_an_image_without_scale_has_no_spacing(tmp_path: Path) -> None:
     assert (file.space.spacing, file.space.unit) == ((), "")
 
 
+def test_a_unit_without_scale_is_the_size_of_nothing(tmp_path: Path) -> None:
+    path = save(tmp_path / "a.zarr", [image_of((2, 4, 4))], scale=None, unit="micrometer")
+    file = read_image(path)
+    assert (file.space.spacing, file.space.unit) == ((), "")
+    assert file.notes == ("It has a unit (µm) and no scale: the size of its pixels is not known.",)
+    write_labels(tmp_path / "labels.zarr", np.ones((2, 4, 4), np.uint8), file.space)
+    again = read_image(tmp_path / "labels.zarr")
+    assert (again.space.spacing, again.space.unit, again.notes) == ((), "", ())
+
+
 def test_axes_of_size_one_are_dropped_and_a_series_is_a_stack(tmp_path: Path) -> None:
     single = save(tmp_path / "a.zarr", [image_of((1, 1, 1, 4, 6))], "tczyx", scale=None)
     assert read_image(single).array.shape == (4, 6)
@@ -235,7 +245,7 @@ def test_chunks_that_are_missing_are_said(tmp_path: Path, version: str) -> None:
 
 
 def test_a_missing_chunk_of_another_channel_does_not_matter(tmp_path: Path) -> None:
-    path = save(tmp_path / "a.zarr", [image_of((2, 4, 4)) + 1], "cyx", scale=None)
+    path = save(tmp_path / "a.zarr", [image_of((2, 4, 4)) + 1], "cyx", scale=None, unit=None)
     (path / "0" / "1" / "0" / "0").unlink()
     assert read_image(path, Part(channel="0")).notes == ()
 

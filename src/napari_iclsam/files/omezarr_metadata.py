@@ -132,6 +132,9 @@ def multiscale_of(group: Path) -> Multiscale:
     unit = next((unit for unit in units if unit), "")
     levels = []
     notes: list[str] = []
+    if unit and not _is_scaled(image):
+        notes.append(f"It has a unit ({unit}) and no scale: the size of its pixels is not known.")
+        unit = ""
     for each, shape in zip(image["datasets"], shapes, strict=True):
         transformations = _Scaling.of(each, len(axes)).then(_Scaling.of(image, len(axes)))
         scaling = transformations.in_one_unit(units, unit)
@@ -228,6 +231,15 @@ class _Scaling:
     def known(self) -> tuple[float, ...]:
         """Return the scale, 0 where it is no distance."""
         return tuple(each if _is_distance(each) else 0.0 for each in self.scale)
+
+
+def _is_scaled(image: Mapping[str, Any]) -> bool:
+    """Tell whether an image or one of its levels says how large pixels are."""
+    kinds = set()
+    for holder in (image, *image["datasets"]):
+        for each in holder.get("coordinateTransformations") or []:
+            kinds.add(each.get("type"))
+    return bool(kinds & {"scale", "identity"})
 
 
 def _is_distance(value: float) -> bool:
