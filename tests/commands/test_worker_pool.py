@@ -10,11 +10,13 @@ import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import psutil
 import pytest
 from PIL import Image
 
+from napari_iclsam.commands import worker
 from napari_iclsam.files import read_labels
 from tests.commands.conftest import PAIRS, QUICK, Ran, picture
 
@@ -38,6 +40,22 @@ def images(folder: Path) -> Path:
         Image.fromarray(picture(seed)[0]).save(here / f"{seed}.png")
     (here / "text.png").write_text("these are not pixels\n")
     return here
+
+
+def test_a_disk_without_room_for_the_task_of_the_workers_is_named(
+    run: Callable[..., Ran], images: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def write(*arguments: Any) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(worker, "write_task", write)
+    ran = run("segment", *PAIRS, "--query", "images", "--output", "out", "--jobs", 2, *QUICK)
+    place = Path("out") / ".napari-iclsam"
+    assert (ran.status, ran.out) == (2, "")
+    assert ran.err == (
+        f"Error: {place}: No space left on device; the task for the workers is written there.\n"
+    )
+    assert not Path("out").exists()
 
 
 @pytest.mark.slow

@@ -66,9 +66,21 @@ _fitted: dict[Path, Fitted] = {}
 
 
 def send_task(work: Work, model: Model, folder: Path) -> SentTask:
-    """Write a task into a folder that workers see, and return what they are sent."""
+    """Write a task into a folder that workers see, and return what they are sent.
+
+    Raises
+    ------
+    OSError
+        Such as a full disk; it names the folder.
+    """
     file = folder / "task.iclsam"
-    write_task(SavedTask(work.examples.support, model.settings, model.choice), file)
+    saved = SavedTask(work.examples.support, model.settings, model.choice)
+    try:
+        write_task(saved, file)
+    except OSError as error:
+        why = error.strerror or str(error)
+        message = f"{why}; the task for the workers is written there"
+        raise OSError(error.errno, message, str(folder.parent)) from error
     examples = replace(work.examples, support=SupportSet((), (), ()))
     stop = folder / "stop"
     return SentTask(file, model.choice.device, examples, work.reading, stop, work.objects)
