@@ -133,6 +133,8 @@ def test_the_preferences_page_has_what_the_fallback_has() -> None:
     from napari_iclsam._qt.preferences import _DEFAULTS
 
     manifest = PluginManifest.from_distribution("napari-iclsam")
+    if not hasattr(manifest.contributions, "configurations"):
+        pytest.skip("pages of preferences came with a later npe2")
     page = manifest.contributions.configurations["general"].properties
     assert {key: value.default for key, value in page.items()} == _DEFAULTS
     for key, kind in (("models", "sam"), ("icl", "icl")):

@@ -31,6 +31,10 @@ def saved(path: Path, array: NDArray[Any], **options: Any) -> Path:
 def test_a_bilevel_mask_that_counts_from_white_is_read_as_it_is_shown(
     tmp_path: Path, compression: str | None
 ) -> None:
+    if compression == "group4":
+        # the oldest that decode fax codes; others say that they cannot
+        pytest.importorskip("tifffile", "2026.3.3")
+        pytest.importorskip("imagecodecs", "2026.3.6")
     picture = Image.fromarray(DISC * 255).convert("1")
     picture.save(tmp_path / "m.tif", compression=compression, tiffinfo={262: 0})
     with tifffile.TiffFile(tmp_path / "m.tif") as tif:

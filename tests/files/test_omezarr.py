@@ -36,6 +36,12 @@ def halved(array: NDArray[Any]) -> NDArray[Any]:
     return np.asarray(blocks.mean((-3, -1)).astype(array.dtype))
 
 
+def put(group: zarr.Group, name: str, data: NDArray[Any], **options: Any) -> None:
+    """Write an array into a group, in a way that the oldest zarr knows, too."""
+    array = group.create_array(name, shape=data.shape, dtype=data.dtype, **options)
+    array[...] = data
+
+
 def save(
     path: Path,
     levels: Sequence[NDArray[Any]],
@@ -54,12 +60,8 @@ def save(
     datasets = []
     for number, array in enumerate(levels):
         chunks = (*[1] * (array.ndim - 2), *(max(1, size // 2) for size in array.shape[-2:]))
-        group.create_array(
-            str(number),
-            data=array,
-            chunks=chunks,
-            **({"dimension_names": list(axes)} if v3 else SLASHES),
-        )
+        options = {"dimension_names": list(axes)} if v3 else SLASHES
+        put(group, str(number), array, chunks=chunks, **options)
         times = [2**number if letter in "yx" else 1 for letter in axes]
         own = scale or [1.0] * len(axes)
         transformations: list[dict[str, Any]] = []
@@ -254,7 +256,7 @@ def test_missing_shards_are_counted_as_what_is_stored(tmp_path: Path) -> None:
     path = save(tmp_path / "a.zarr", [image_of((4, 8, 8))], version="0.5")
     shutil.rmtree(path / "0")
     group = zarr.open_group(path, mode="r+")
-    group.create_array("0", data=image_of((4, 8, 8)) + 1, chunks=(1, 4, 4), shards=(2, 8, 8))
+    put(group, "0", image_of((4, 8, 8)) + 1, chunks=(1, 4, 4), shards=(2, 8, 8))
     assert read_image(path).notes == ()
     (path / "0" / "c" / "1" / "0" / "0").unlink()
     assert read_image(path).notes[0].startswith("1 of 2 chunks")

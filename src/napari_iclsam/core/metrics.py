@@ -199,8 +199,9 @@ def _pairs(first: NDArray[np.int64], second: NDArray[np.int64]) -> int:
     """Return how many pairs there are at most if each object may be in one."""
     if not len(first):
         return 0
-    rows = np.unique(first, return_inverse=True)[1]
-    columns = np.unique(second, return_inverse=True)[1]
+    # scipy before 1.15 matches graphs of 32-bit indices only
+    rows = np.unique(first, return_inverse=True)[1].astype(np.int32)
+    columns = np.unique(second, return_inverse=True)[1].astype(np.int32)
     # at an IoU of .5 or less an object may reach the threshold with two others
     graph = csr_array((np.ones(len(rows), bool), (rows, columns)))
     matched = maximum_bipartite_matching(graph, perm_type="column")
