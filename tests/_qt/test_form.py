@@ -245,3 +245,17 @@ def test_a_run_that_updates_a_result_can_be_taken_back(filled: Dock) -> None:
     filled.viewer.layers.remove(result)
     assert filled.widget.bar.message.text() == ""
     assert not swap.isEnabled()
+
+
+def test_long_titles_of_examples_keep_their_ends(dock: Dock) -> None:
+    image, labels = stack(planes=4)
+    name = "experiment 2026-11-29 of plate <7>, field 003.ome.tif"
+    dock.viewer.add_image(image, name=name, axis_labels=("z", "y", "x"))
+    dock.viewer.add_labels(some(labels, 1), name="painted", axis_labels=("z", "y", "x"))
+    dock.settle()
+    item = dock.widget.examples.table.item(0)
+    title, size = item.text().split("\n")[0].split(" · ")
+    assert title.endswith(".ome.tif, z 1")
+    assert (len(title), size) == (20, "40 × 48")
+    # the tooltip has all of it, as it is
+    assert f"{name}, z 1 · 40 × 48".replace("<7>", "&lt;7&gt;") in item.toolTip()

@@ -18,7 +18,7 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
-from napari_iclsam._qt.forms.elided_combo import ElidedCombo
+from napari_iclsam._qt.forms.elided_combo import ELIDED, ElidedCombo
 from napari_iclsam._qt.forms.form_rows import form_rows
 from napari_iclsam._qt.forms.layer_combo import LayerCombo
 from napari_iclsam._qt.viewer.slice_stacks import Position, SliceOrientation
@@ -102,6 +102,8 @@ class QueryForm(QWidget):
             toolTip="<p>Tick the images to segment. Each gets a result of its own.</p>"
         )
         self.others.setMaximumHeight(96)
+        self.others.setTextElideMode(ELIDED)
+        self.others.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
         self.as_shown = QCheckBox(
             "Grey values as shown",
             toolTip="<p>Take black and white from the contrast limits of each layer, for examples "
@@ -188,6 +190,7 @@ class QueryForm(QWidget):
             self.others.clear()
             for layer in self._layers:
                 item = QListWidgetItem(layer.name)
+                item.setToolTip(layer.name)
                 is_ticked = layer in wanted
                 item.setCheckState(Qt.CheckState.Checked if is_ticked else Qt.CheckState.Unchecked)
                 self.others.addItem(item)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from html import escape
 from typing import Any
 
 from napari.layers import Layer
@@ -25,12 +26,16 @@ from napari_iclsam._qt.thumbnails import SIDE, Picture, pixmap
 from napari_iclsam._qt.viewer.example import Example
 from napari_iclsam._qt.viewer.label_styles import rgb_of
 from napari_iclsam._qt.viewer.layers import in_words
+from napari_iclsam.commands.short_names import shortened
 from napari_iclsam.core.images.overlay import overlay
 from napari_iclsam.core.images.support import LabelStyle
 
 _ROLE = Qt.ItemDataRole.UserRole
 
 _HINT = "Drop image and label files, or a task, here"
+
+_TITLE = 20
+"""Characters of a title beside the size of its image."""
 
 _MOST_ROWS = 4
 """The table grows with its rows up to so many, then it scrolls."""
@@ -50,16 +55,18 @@ class Row:
             return dict(self.example.all_styles())
         return dict(self.example.styles(self.picture.ids))
 
-    def text(self) -> str:
-        """Return which example it is, in two lines."""
+    def text(self, longest: int = _TITLE) -> str:
+        """Return which example it is, in two lines, with a title of at most so many characters."""
+        # its end tells a long title from others: it is shortened here, not with the rest
+        title = shortened(self.example.title(), longest)
         if self.picture is None:
-            return f"{self.example.title()}\n"
+            return f"{title}\n"
         styles = self.styles
         labels = []
         for label in self.picture.ids:
             name = styles[label].name if label in styles else ""
             labels.append(f"{label} {name}".strip())
-        first_line = f"{self.example.title()} · {in_words(self.picture.size)}"
+        first_line = f"{title} · {in_words(self.picture.size)}"
         return f"{first_line}\n{', '.join(labels) or 'no labels'}"
 
     def thumbnail(self) -> QPixmap | None:
@@ -239,7 +246,8 @@ class SupportTable(QListWidget):
         text = row.text()
         item.setData(_ROLE, row)
         item.setText(text)
-        item.setToolTip(f"<p>{text.replace(chr(10), '<br>')}</p>")
+        whole = escape(row.text(len(row.example.title())))
+        item.setToolTip(f"<p>{whole.replace(chr(10), '<br>')}</p>")
         thumbnail = row.thumbnail()
         if thumbnail is not None:
             item.setIcon(QIcon(thumbnail))
