@@ -75,6 +75,8 @@ def test_a_long_name_keeps_the_end_that_tells_it_from_others() -> None:
     assert len(names) == 12
     assert max(map(len, names)) == 18
     assert shortened("cell.png") == "cell.png"
+    assert shortened("cell of plate 7.ome.tif", 16) == "cell of plate 7"
+    assert shortened("plate-07_well-B02_field-002.nii.gz, z 3", 16) == "plate…d-002, z 3"
 
 
 @pytest.fixture

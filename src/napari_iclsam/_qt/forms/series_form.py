@@ -16,11 +16,15 @@ from qtpy.QtWidgets import (
 )
 
 from napari_iclsam._qt.review.image_series import SeriesRow
+from napari_iclsam.commands.short_names import shortened
 
 OVERLAP = "Estimated overlap with what a person would draw (Dice coefficient), of the worst label"
 
 _HEIGHT = 140
 """Pixels of the list: about seven images."""
+
+_NAME = 18
+"""Characters of a name in the list."""
 
 
 class SeriesForm(QWidget):
@@ -60,8 +64,8 @@ class SeriesForm(QWidget):
         self.list.headerItem().setToolTip(1, OVERLAP)
         self.list.setTextElideMode(Qt.TextElideMode.ElideMiddle)
         self.list.setFixedHeight(_HEIGHT)
-        self.list.setColumnWidth(0, 128)
-        self.list.setColumnWidth(1, 58)
+        self.list.setColumnWidth(0, 138)
+        self.list.setColumnWidth(1, 54)
         self.list.hide()
         self.place = QLabel(alignment=Qt.AlignmentFlag.AlignCenter)
         self._lay_out()
@@ -106,7 +110,7 @@ class SeriesForm(QWidget):
             self.list.clear()
             for row in rows:
                 dice = "" if row.estimate is None else f"{row.estimate:.2f}"
-                item = QTreeWidgetItem([row.name, dice, row.state])
+                item = QTreeWidgetItem([shortened(row.name, _NAME), dice, row.state])
                 item.setToolTip(0, row.name)
                 item.setToolTip(2, row.reason)
                 self.list.addTopLevelItem(item)

@@ -16,6 +16,9 @@ from napari_iclsam.commands.short_names import shortened
 _DOUBTFUL = 0.3
 """Need of a check from which on a slice in which nothing was found is worth a look."""
 
+_SHORT, _ROOM = 12, 16
+"""Characters of an image's name beside its estimate, on a button as wide as the dock at least."""
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class ReviewItem:
@@ -49,12 +52,15 @@ class ReviewItem:
     @property
     def title(self) -> str:
         """What a user calls the slice."""
-        return self.place or f"image {shortened(self.image.name)}"
+        name = self.image.name
+        # a long name needs the room of the word
+        of_image = f"image {name}" if len(name) <= _SHORT else shortened(name, _ROOM)
+        return self.place or of_image
 
     @property
     def summary(self) -> str:
         """What is known of the slice on screen, in a short line."""
-        name = self.place or shortened(self.image.name)
+        name = self.place or shortened(self.image.name, _SHORT)
         if self.is_corrected:
             # the estimate is of what was there before
             return f"{name}, corrected"
