@@ -16,7 +16,15 @@ import zarr
 from numpy.typing import NDArray
 
 from napari_iclsam.core.images.support import LabelStyle
-from napari_iclsam.files import Part, publish, read_image, read_labels, read_pair, write_labels
+from napari_iclsam.files import (
+    Part,
+    Space,
+    publish,
+    read_image,
+    read_labels,
+    read_pair,
+    write_labels,
+)
 from napari_iclsam.files.omezarr_metadata import label_names
 from napari_iclsam.files.omezarr_planes import ZarrPlanes
 
@@ -215,6 +223,28 @@ def test_a_unit_without_scale_is_the_size_of_nothing(tmp_path: Path) -> None:
     write_labels(tmp_path / "labels.zarr", np.ones((2, 4, 4), np.uint8), file.space)
     again = read_image(tmp_path / "labels.zarr")
     assert (again.space.spacing, again.space.unit, again.notes) == ((), "", ())
+
+
+@pytest.mark.parametrize("unit", ["µm", "mm"])
+def test_a_distance_of_slices_that_is_not_known_is_not_invented(tmp_path: Path, unit: str) -> None:
+    space = Space("ZYX", (None, 0.5, 0.25), unit)
+    write_labels(tmp_path / "a.zarr", np.ones((2, 4, 4), np.uint8), space)
+    again = read_image(tmp_path / "a.zarr")
+    assert (again.space.spacing, again.space.unit) == ((None, 0.5, 0.25), unit)
+    # the same inside of an image
+    write_labels(tmp_path / "b.zarr", np.ones((2, 4, 4), np.uint8), again.space)
+    assert read_image(tmp_path / "b.zarr").space.spacing == (None, 0.5, 0.25)
+
+
+def test_all_axes_of_labels_have_one_unit(tmp_path: Path) -> None:
+    path = save(tmp_path / "a.zarr", [image_of((2, 4, 4))])
+    attributes = json.loads((path / ".zattrs").read_text())
+    attributes["multiscales"][0]["axes"][0]["unit"] = "millimeter"
+    (path / ".zattrs").write_text(json.dumps(attributes))
+    write_labels(tmp_path / "b.zarr", np.ones((2, 4, 4), np.uint8), read_image(path).space)
+    (written,) = json.loads((tmp_path / "b.zarr" / ".zattrs").read_text())["multiscales"]
+    assert [axis["unit"] for axis in written["axes"]] == ["millimeter"] * 3
+    assert written["datasets"][0]["coordinateTransformations"][0]["scale"] == [2, 0.0005, 0.0005]
 
 
 def test_axes_of_size_one_are_dropped_and_a_series_is_a_stack(tmp_path: Path) -> None:

@@ -119,7 +119,8 @@ def _plan(labels: AnyLabels, space: Space) -> Multiscale:
     levels = [_finest_level(image, axes)]
     for number in range(1, len(image.levels)):
         levels.append(_next_level(levels[-1], image.sizes(number, axes), image.levels[number].path))
-    return replace(image, axes=axes, levels=tuple(levels))
+    unknown = _unknown(axes, image.scales(0, axes))
+    return replace(image, axes=axes, levels=tuple(levels), unknown=unknown)
 
 
 def _finest_level(image: Multiscale, axes: str) -> Level:
@@ -152,7 +153,13 @@ def _of_other_file(labels: AnyLabels, space: Space) -> Multiscale:
         *depth, height, width = levels[-1].shape
         halved = (*depth, -(-height // 2), -(-width // 2))
         levels.append(_next_level(levels[-1], halved, str(len(levels))))
-    return Multiscale("0.4", axes, tuple(levels), space.unit)
+    unknown = _unknown(axes, spacing)
+    return Multiscale("0.4", axes, tuple(levels), space.unit, unknown=unknown)
+
+
+def _unknown(axes: str, sizes: Sequence[float | None]) -> str:
+    """Return the letters of axes along which the distance of pixels is not known."""
+    return "".join(letter for letter, size in zip(axes, sizes, strict=True) if not size)
 
 
 def _finest(
@@ -244,7 +251,9 @@ def _attributes(image: Multiscale, image_label: Mapping[str, Any]) -> Mapping[st
     axes = []
     for letter in image.axes.lower():
         axis = {"name": letter, "type": "time" if letter == "t" else "space"}
-        if letter != "t" and is_length(image.unit):
+        # A scale has to be written; without a unit it says nothing.
+        is_known = letter != "t" and letter.upper() not in image.unknown
+        if is_known and is_length(image.unit):
             axis["unit"] = _UNITS[image.unit]
         axes.append(axis)
     datasets = []

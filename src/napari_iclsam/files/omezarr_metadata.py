@@ -55,6 +55,8 @@ class Multiscale:
     unit : str
         Of lengths; "" if it is not known.
     notes : tuple of str
+    unknown : str
+        Letters of axes along which a distance is to be written that is not known.
     """
 
     version: str
@@ -62,6 +64,7 @@ class Multiscale:
     levels: tuple[Level, ...]
     unit: str = ""
     notes: tuple[str, ...] = ()
+    unknown: str = ""
 
     def sizes(self, level: int, letters: str) -> tuple[int, ...]:
         """Return the size of a level along some axes."""
@@ -135,10 +138,13 @@ def multiscale_of(group: Path) -> Multiscale:
     if unit and not _is_scaled(image):
         notes.append(f"It has a unit ({unit}) and no scale: the size of its pixels is not known.")
         unit = ""
+    # Beside axes in micrometers, a distance without unit may be anything.
+    unmeasured = _without_unit(axes, units) if unit else ""
     for each, shape in zip(image["datasets"], shapes, strict=True):
         transformations = _Scaling.of(each, len(axes)).then(_Scaling.of(image, len(axes)))
         scaling = transformations.in_one_unit(units, unit)
         notes += _about_scales(scaling, axes)
+        scaling = scaling.unknown_along(unmeasured, axes)
         levels.append(Level(str(each["path"]), shape, scaling.known(), scaling.translation))
     version = "0.5" if is_zarr3(group) else "0.4"
     return Multiscale(version, axes, tuple(levels), unit, tuple(dict.fromkeys(notes)))
@@ -228,9 +234,23 @@ class _Scaling:
             factors.append(convert(1.0, own, unit) if known else 1.0)
         return self.then(_Scaling(tuple(factors), (0.0,) * len(factors)))
 
+    def unknown_along(self, letters: str, axes: str) -> _Scaling:
+        """Return it with distances of 0, which are not known, along some of the axes."""
+        scale = []
+        for letter, own in zip(axes, self.scale, strict=True):
+            scale.append(0.0 if letter in letters else own)
+        return _Scaling(tuple(scale), self.translation)
+
     def known(self) -> tuple[float, ...]:
         """Return the scale, 0 where it is no distance."""
         return tuple(each if _is_distance(each) else 0.0 for each in self.scale)
+
+
+def _without_unit(axes: str, units: Sequence[str]) -> str:
+    """Return the letters of axes in space that have no unit."""
+    return "".join(
+        letter for letter, unit in zip(axes, units, strict=True) if letter in "ZYX" and not unit
+    )
 
 
 def _is_scaled(image: Mapping[str, Any]) -> bool:
