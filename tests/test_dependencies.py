@@ -32,6 +32,7 @@ same."""
 
 BROUGHT_BY_OTHERS = {
     "napari": "only `_qt` imports it, and napari is what opens the widget",
+    "tornado": "a requirement of distributed, whose event loop it is",
     "urllib3": "a requirement of requests, whose exceptions it raises",
 }
 """Modules that the package imports without requiring them, with the reason."""

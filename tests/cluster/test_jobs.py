@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import importlib.util
+import os
 from pathlib import Path
 from typing import Any
 
 import pytest
 from dask_jobqueue import LSFCluster, SGECluster, SLURMCluster
 
+from napari_iclsam.cluster import jobs
 from napari_iclsam.cluster.jobs import close_jobs, wait_for_jobs
 
 ROOT = Path(__file__).parents[2]
@@ -48,6 +50,43 @@ def test_what_a_batch_system_says_to_a_refused_job_is_passed_on(
     finally:
         close_jobs(cluster)
     assert str(caught.value) == f"No job works after 5 s. The batch system says: {REFUSED}"
+
+
+ACCEPTS = """#!/bin/sh
+if [ -e mended ]; then
+  cp "$1" job.sh  # dask removes the script
+  sh job.sh >job.log 2>&1 &
+  echo "Submitted batch job $!"
+else
+  echo "sbatch: error: Invalid account" >&2
+  exit 1
+fi
+"""
+"""Takes jobs once their cause is mended, and runs them at once; a job's number is its process."""
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(os.name == "nt", reason="no shell")
+def test_jobs_that_were_refused_come_when_the_cause_is_mended(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, text in (("sbatch", ACCEPTS), ("scancel", '#!/bin/sh\nkill "$@"\n')):
+        (tmp_path / name).write_text(text)
+        (tmp_path / name).chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path), prepend=":")
+    monkeypatch.chdir(tmp_path)
+    cluster = SLURMCluster(
+        cores=1, memory="1GB", log_directory=str(tmp_path), scheduler_options=ANY_PORT
+    )
+    monkeypatch.setattr(jobs, "_AGAIN", 1.0)
+    try:
+        with pytest.raises(ConnectionError, match="Invalid account"):
+            wait_for_jobs(cluster, 1, timeout=3)
+        Path("mended").touch()
+        wait_for_jobs(cluster, 1, timeout=180)
+        assert len(cluster.scheduler_info["workers"]) == 1
+    finally:
+        close_jobs(cluster)
 
 
 def test_a_job_of_the_page_has_one_worker_that_uses_all_its_cores() -> None:

@@ -10,20 +10,33 @@ _LOGGER = "tornado.application"
 """Where dask's event loop writes what a batch system has answered."""
 
 
-class _Refusals(logging.Handler):
-    """Keeps what a batch system says when it refuses a job; dask-jobqueue raises nothing."""
+_AGAIN = 30.0
+"""Seconds after which jobs that were refused are submitted anew."""
+
+_CALLBACK = "napari-iclsam-again"
+
+
+class _Refusals(logging.Filter):
+    """Keeps what a batch system says when it refuses a job; dask-jobqueue raises nothing.
+
+    The traceback of dask's event loop, which is dropped, says no more than these words.
+    """
 
     def __init__(self) -> None:
         super().__init__()
         self.last = ""
 
-    def emit(self, record: logging.LogRecord) -> None:
-        """Keep the words of a command that ended with an error."""
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Keep the words of a command that ended with an error, and drop its record."""
         error = record.exc_info[1] if record.exc_info else None
         # dask-jobqueue quotes the command's own words last.
         _, found, words = str(error).partition("stderr:")
         if found:
             self.last = " ".join(words.split())
+        return not found
+
+
+_refusals = _Refusals()
 
 
 def wait_for_jobs(cluster: Any, count: int, timeout: float) -> None:
@@ -48,25 +61,46 @@ def wait_for_jobs(cluster: Any, count: int, timeout: float) -> None:
     """
     from distributed.exceptions import WorkerStartTimeoutError
 
-    refusals = _Refusals()
-    logger = logging.getLogger(_LOGGER)
-    logger.addHandler(refusals)
-    # The traceback of dask's event loop says no more than the message below.
-    propagate = logger.propagate
-    logger.propagate = False
+    _refusals.last = ""
+    logging.getLogger(_LOGGER).addFilter(_refusals)
     try:
         cluster.adapt(minimum_jobs=count, maximum_jobs=count)
+        _submit_again(cluster)
         cluster.wait_for_workers(1, timeout=timeout)
     except (WorkerStartTimeoutError, TimeoutError) as error:
         why = (
-            f"The batch system says: {refusals.last}"
-            if refusals.last
+            f"The batch system says: {_refusals.last}"
+            if _refusals.last
             else ("The batch system has not refused them: they may wait in its queue.")
         )
         raise ConnectionError(f"No job works after {timeout:g} s. {why}") from error
-    finally:
-        logger.propagate = propagate
-        logger.removeHandler(refusals)
+
+
+def _submit_again(cluster: Any) -> None:
+    """Let dask forget jobs that were refused, now and then, so that it submits others for them.
+
+    It counts them as jobs that are still to begin, and would wait for them forever.
+    """
+    from tornado.ioloop import PeriodicCallback
+
+    async def forget() -> None:
+        refused = []
+        for name, job in cluster.workers.items():
+            # Of those whose submission has ended, only a refused one has no number.
+            if name in cluster.worker_spec and not job.job_id:
+                refused.append(name)
+        if refused:
+            await cluster.scale_down(refused)
+
+    async def begin() -> None:
+        await forget()
+        if _CALLBACK not in cluster.periodic_callbacks:
+            callback = PeriodicCallback(forget, 1000 * _AGAIN)
+            # Closing the cluster stops it.
+            cluster.periodic_callbacks[_CALLBACK] = callback
+            callback.start()
+
+    cluster.sync(begin)
 
 
 def close_jobs(cluster: Any) -> None:
