@@ -256,6 +256,6 @@ def test_long_titles_of_examples_keep_their_ends(dock: Dock) -> None:
     item = dock.widget.examples.table.item(0)
     title, size = item.text().split("\n")[0].split(" · ")
     assert title.endswith(" 003, z 1")
-    assert (len(title), size) == (20, "40 × 48")
+    assert (len(title), size) == (22, "40 × 48")
     # the tooltip has all of it, as it is
     assert f"{name}, z 1 · 40 × 48".replace("<7>", "&lt;7&gt;") in item.toolTip()

@@ -66,6 +66,7 @@ class SeriesForm(QWidget):
         self.list.setFixedHeight(_HEIGHT)
         self.list.setColumnWidth(0, 138)
         self.list.setColumnWidth(1, 54)
+        self.list.setColumnWidth(2, 70)
         self.list.hide()
         self.place = QLabel(alignment=Qt.AlignmentFlag.AlignCenter)
         self._lay_out()

@@ -34,7 +34,7 @@ _ROLE = Qt.ItemDataRole.UserRole
 
 _HINT = "Drop image and label files, or a task, here"
 
-_TITLE = 20
+_TITLE = 22
 """Characters of a title beside the size of its image."""
 
 _MOST_ROWS = 4

@@ -42,7 +42,7 @@ class SeriesView:
             before.extent.world, image.extent.world
         )
         if not is_same_place:
-            self._viewer.fit_to_view(layers=[image])
+            layers.fit_to_view(self._viewer, image)
 
     def hide_new(self) -> None:
         """Hide new results of images that are not on view, or results under a new one."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import re
 from collections.abc import Iterable, Sequence
+from inspect import signature
 from typing import Any
 
 import numpy as np
@@ -44,6 +45,14 @@ def grid_of(viewer: ViewerModel) -> Any:
     """Return what tells whether layers are shown one beside the other."""
     # a part of the canvas since napari 0.9
     return getattr(viewer, "canvas", viewer).grid
+
+
+def fit_to_view(viewer: ViewerModel, image: Layer) -> None:
+    """Show an image as large as it fits; napari before 0.9 fits all layers together."""
+    if "layers" in signature(viewer.fit_to_view).parameters:
+        viewer.fit_to_view(layers=[image])
+    else:
+        viewer.fit_to_view()
 
 
 def is_image(layer: Layer) -> bool:
@@ -159,17 +168,22 @@ def misfit(image: Layer | None, labels: Layer | None) -> str:
         return "There are no labels: add a labels layer and paint at least one slice."
     if image.ndim < 2 or min(shape(image)[-2:]) < 2:
         return f"The image '{image.name}' is no picture: it has the size {in_words(shape(image))}."
-    if shape(image)[-1] < _NARROWEST:
-        return (
-            f"The image '{image.name}' is {in_words(shape(image))}: at least {_NARROWEST} columns "
-            "are needed, since 3 or 4 values count as a color."
-        )
     for size in shapes(image):
         if size[-labels.ndim :] == shape(labels):
-            return turned(image, labels) or elsewhere(image, labels)
+            return turned(image, labels) or elsewhere(image, labels) or _too_narrow(image)
     return (
         f"Sizes differ: image '{image.name}' is {in_words(shape(image))}, "
         f"labels '{labels.name}' are {in_words(shape(labels))}."
+    )
+
+
+def _too_narrow(image: Layer) -> str:
+    """Return that an image has so few columns that they look like colors, if so."""
+    if shape(image)[-1] >= _NARROWEST:
+        return ""
+    return (
+        f"The image '{image.name}' is {in_words(shape(image))}: at least {_NARROWEST} columns "
+        "are needed, since 3 or 4 values count as a color."
     )
 
 
