@@ -56,11 +56,11 @@ def test_labels_that_nobody_placed_go_by_name() -> None:
 
 
 def test_labels_turned_against_their_image_are_refused_with_both_orientations() -> None:
-    volume = Image(np.zeros((4, 4, 4)), name="scan", affine=np.diag([2, 2, 2, 1]))
-    turned = Labels(np.zeros((4, 4, 4), int), name="seg", affine=np.diag([2, -2, -2, 1]))
+    volume = Image(np.zeros((4, 6, 6)), name="scan", affine=np.diag([2, 2, 2, 1]))
+    turned = Labels(np.zeros((4, 6, 6), int), name="seg", affine=np.diag([2, -2, -2, 1]))
     assert "(+0, -1, -2)" in misfit(volume, turned)
     assert "(+0, +1, +2)" in misfit(volume, turned)
-    assert misfit(volume, Labels(np.zeros((4, 4, 4), int), name="unplaced")) == ""
+    assert misfit(volume, Labels(np.zeros((4, 6, 6), int), name="unplaced")) == ""
     assert misfit(turned, turned) == ""
 
 
