@@ -47,11 +47,12 @@ class Row:
 def beside_object(sample: Sample, label: int) -> Sample | None:
     """Return the largest part of an image beside the box of a label, if it is large enough."""
     rows, columns = (np.flatnonzero((sample.mask == label).any(axis=1 - axis)) for axis in (0, 1))
-    parts = [
-        np.s_[: rows[0]],
-        np.s_[rows[-1] + 1 :],
-        np.s_[:, : columns[0]],
-        np.s_[:, columns[-1] + 1 :],
+    every = slice(None)
+    parts: list[tuple[slice, slice]] = [
+        (slice(rows[0]), every),
+        (slice(rows[-1] + 1, None), every),
+        (every, slice(columns[0])),
+        (every, slice(columns[-1] + 1, None)),
     ]
     masks = [sample.mask[part] for part in parts]
     largest = int(np.argmax([mask.size for mask in masks]))
