@@ -9,6 +9,7 @@ from napari_iclsam._qt.run.request import Pair, Request
 from napari_iclsam._qt.viewer.example import FileExample
 from napari_iclsam.core.images.unknown import UNKNOWN
 from napari_iclsam.core.model_choice import ModelChoice
+from napari_iclsam.core.objects.instances import learn_separation
 from napari_iclsam.core.settings import Settings
 from tests._qt.conftest import Dock, some, stack
 
@@ -89,6 +90,23 @@ def test_instances_become_one_class_on_request(dock: Dock) -> None:
     form.offers.click()
     dock.settle()
     assert form.ready_pairs()[0].read_labels().max() == 36
+
+
+def test_instances_of_one_class_teach_how_objects_are_told_apart(dock: Dock) -> None:
+    rows, columns = np.mgrid[:60, :60]
+    cells = label(((rows % 10) < 6) & ((columns % 10) < 6)).astype(np.int32)
+    summary_of(dock, cells)
+    form = dock.widget.examples
+    form.offers.click()
+    dock.settle()
+    # a corrected result beside it has one number for all
+    corrected = Pair(cells.astype(np.uint8), (cells > 0).astype(np.int32))
+    request = Request(ModelChoice(), Settings(), (*form.ready_pairs(), corrected), {}, ())
+    assert request.read_support().separations == {1: learn_separation([cells])}
+    form.offers.click()
+    dock.settle()
+    request = Request(ModelChoice(), Settings(), tuple(form.ready_pairs()), {}, ())
+    assert request.read_support().separations == {}
 
 
 def test_a_few_painted_pixels_are_said_and_whole_objects_are_not(dock: Dock) -> None:

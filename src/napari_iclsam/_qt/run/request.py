@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -18,8 +18,9 @@ from napari_iclsam.core.images.regions import (
     cut_region,
 )
 from napari_iclsam.core.images.support import LabelStyle, SupportSet
-from napari_iclsam.core.images.unknown import UNKNOWN
+from napari_iclsam.core.images.unknown import UNKNOWN, mark_unknown
 from napari_iclsam.core.model_choice import ModelChoice
+from napari_iclsam.core.objects.instances import Separation, learn_separation
 from napari_iclsam.core.settings import Settings
 from napari_iclsam.files.label_sets import AS_NUMBERED, LabelReading, NamedLabels, with_one_white
 
@@ -56,10 +57,18 @@ class Pair:
 
     def read_labels(self) -> NDArray[Any]:
         """Return the labels in memory, as they are meant; what is ignored is `UNKNOWN`."""
+        return self.reading.apply(self._painted())
+
+    def read_objects(self) -> NDArray[Any]:
+        """Return the labels with a number for each object; what is ignored is background."""
+        marked = mark_unknown(self._painted(), self.reading.ignored)
+        return np.where(marked > 0, marked, 0)
+
+    def _painted(self) -> NDArray[Any]:
         labels = _read(self.labels)
         if self.region is not None and not isinstance(self.labels, np.ndarray):
             labels = labels[self.region.slices]
-        return self.reading.apply(labels)
+        return labels
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -153,9 +162,20 @@ class Request:
         regions = self._regions(painted)
         check_agreement(regions)
         are_regions = bool(regions) or any(pair.was_region for pair in self.pairs)
-        return SupportSet.of(
+        support = SupportSet.of(
             images, painted, self.styles, are_regions=are_regions, unknown=(UNKNOWN,)
         )
+        return replace(support, separations=self._learn_separations())
+
+    def _learn_separations(self) -> dict[int, Separation]:
+        """Return how touching objects are told apart, where numbered ones are one class: label 1.
+
+        Those of corrected results, in which all are 1, teach nothing.
+        """
+        numbered = [pair.read_objects() for pair in self.pairs if pair.reading.one_class]
+        if not any(ids.any() for ids in numbered):
+            return {}
+        return {1: learn_separation(numbered)}
 
     def _regions(self, painted: Sequence[NDArray[Any]]) -> list[RegionLabels]:
         """Return the regions among the examples.
