@@ -124,3 +124,20 @@ def test_a_task_saved_from_layers_knows_its_axis_pixels_and_limits(
     dock.widget.query.as_shown.setChecked(True)
     assert saved(dock, tmp_path / "b.iclsam", qtbot).window == (-500, 2050)
     assert read_task(tmp_path / "b.iclsam").support.images[0].dtype == np.uint8
+
+
+def test_what_numbered_objects_have_taught_is_opened_with_a_task(
+    dock: Dock, tmp_path: Path, qtbot: Any
+) -> None:
+    image, _ = stack(planes=1)
+    cells = np.zeros(image[0].shape, np.int32)
+    cells[2:9, 2:9] = 1
+    cells[9:16, 2:9] = 2
+    support = SupportSet.of([image[0]], [cells]).as_one_class()
+    write_task(SavedTask(support, Settings(), ModelChoice(), Origin()), tmp_path / "a.iclsam")
+    dock.viewer.add_image(image[0].copy(), name="field")
+    dock.widget.task_files.open(str(tmp_path / "a.iclsam"))
+    qtbot.waitUntil(lambda: dock.widget.examples.table.count() == 1, timeout=20_000)
+    dock.settle()
+    opened_support = dock.widget._plan().request.read_support()
+    assert opened_support.separations == support.separations

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -40,6 +40,8 @@ class Pair:
         Whether it is a region that was cut out and saved.
     reading : LabelReading
         What the numbers of the labels mean.
+    separations : mapping of int to Separation
+        What is known of how touching objects are told apart.
     """
 
     image: SliceStack | NDArray[Any]
@@ -47,6 +49,7 @@ class Pair:
     region: LabelledRegion | None = None
     was_region: bool = False
     reading: LabelReading = AS_NUMBERED
+    separations: Mapping[int, Separation] = field(default_factory=dict)
 
     def read_image(self) -> NDArray[Any]:
         """Return the image in memory, or the region on the grey scale of the image."""
@@ -165,17 +168,17 @@ class Request:
         support = SupportSet.of(
             images, painted, self.styles, are_regions=are_regions, unknown=(UNKNOWN,)
         )
-        return replace(support, separations=self._learn_separations())
+        return replace(support, separations=self._separations())
 
-    def _learn_separations(self) -> dict[int, Separation]:
-        """Return how touching objects are told apart, where numbered ones are one class: label 1.
+    def _separations(self) -> dict[int, Separation]:
+        """Return how touching objects are told apart, as numbered ones of one class (1) teach.
 
-        Those of corrected results, in which all are 1, teach nothing.
+        Without any, as examples of a saved task have taught.
         """
         numbered = [pair.read_objects() for pair in self.pairs if pair.reading.one_class]
-        if not any(ids.any() for ids in numbered):
-            return {}
-        return {1: learn_separation(numbered)}
+        if any(ids.any() for ids in numbered):
+            return {1: learn_separation(numbered)}
+        return {label: each for pair in self.pairs for label, each in pair.separations.items()}
 
     def _regions(self, painted: Sequence[NDArray[Any]]) -> list[RegionLabels]:
         """Return the regions among the examples.

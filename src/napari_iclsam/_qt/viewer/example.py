@@ -16,6 +16,7 @@ from napari_iclsam._qt.viewer.label_styles import names_of, styles_of
 from napari_iclsam._qt.viewer.slice_stacks import Position, SliceOrientation, SliceStack
 from napari_iclsam.core.images.regions import LabelledRegion
 from napari_iclsam.core.images.support import LabelStyle, SupportSet
+from napari_iclsam.core.objects.instances import Separation
 from napari_iclsam.core.task_file import Origin
 from napari_iclsam.files.label_sets import AS_NUMBERED, LabelReading
 
@@ -157,6 +158,8 @@ class FileExample:
         What their numbers mean.
     origin : Origin, optional
         What is known of the files that they came from, if a task brought them.
+    separations : mapping of int to Separation
+        How touching objects are told apart, as the examples of such a task have taught.
     """
 
     name: str
@@ -166,6 +169,7 @@ class FileExample:
     was_region: bool = False
     reading: LabelReading = AS_NUMBERED
     origin: Origin | None = None
+    separations: Mapping[int, Separation] = field(default_factory=dict)
 
     @property
     def key(self) -> tuple[Any, ...]:
@@ -191,7 +195,13 @@ class FileExample:
 
     def pair(self) -> Pair:
         """Return what a run reads."""
-        return Pair(self.image, self.labels, was_region=self.was_region, reading=self.reading)
+        return Pair(
+            self.image,
+            self.labels,
+            was_region=self.was_region,
+            reading=self.reading,
+            separations=self.separations,
+        )
 
     def read_as(self, reading: LabelReading) -> FileExample:
         """Return the example with what its numbers mean."""
@@ -208,6 +218,14 @@ def examples_of(name: str, support: SupportSet, origin: Origin | None = None) ->
     pairs = zip(support.images, support.labels, strict=True)
     for number, (image, labels) in enumerate(pairs, start=1):
         title = f"{name}, {number}"
-        example = FileExample(title, image, labels, styles, support.are_regions, origin=origin)
+        example = FileExample(
+            title,
+            image,
+            labels,
+            styles,
+            support.are_regions,
+            origin=origin,
+            separations=support.separations,
+        )
         examples.append(example)
     return examples
