@@ -16,6 +16,7 @@ def check_options(words: list[str]) -> None:
         name, command, rest = command.resolve_command(context, rest)
     assert name is not None
     assert command is not None
-    command.make_context(name, list(rest), resilient_parsing=True)
+    # a command keeps the help option of its first context: that of the application, as in use
+    command.make_context(name, list(rest), parent=context, resilient_parsing=True)
     known = {option for each in command.params for option in each.opts}
     assert {word for word in rest if word.startswith("--")} <= known
