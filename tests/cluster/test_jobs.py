@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import logging
 import os
 from pathlib import Path
 from typing import Any
@@ -39,7 +40,7 @@ def refusing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_what_a_batch_system_says_to_a_refused_job_is_passed_on(
-    refusing: None, tmp_path: Path
+    refusing: None, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     cluster = SLURMCluster(
         cores=1, memory="1GB", log_directory=str(tmp_path), scheduler_options=ANY_PORT
@@ -50,6 +51,32 @@ def test_what_a_batch_system_says_to_a_refused_job_is_passed_on(
     finally:
         close_jobs(cluster)
     assert str(caught.value) == f"No job works after 5 s. The batch system says: {REFUSED}"
+    # two jobs were refused for one reason
+    said = [each.getMessage() for each in caplog.records if each.name == "tornado.application"]
+    assert said == [f"The batch system has refused a job: {REFUSED}"]
+
+
+def test_a_later_refusal_is_said_in_one_line_and_other_errors_stay(
+    refusing: None, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    cluster = SLURMCluster(
+        cores=1, memory="1GB", log_directory=str(tmp_path), scheduler_options=ANY_PORT
+    )
+    try:
+        with pytest.raises(ConnectionError):
+            wait_for_jobs(cluster, 1, timeout=5)
+    finally:
+        close_jobs(cluster)
+    caplog.clear()
+    logger = logging.getLogger("tornado.application")
+    for words in ("stderr:\nsbatch: error: Quota used up\n", "something else"):
+        logger.error("Exception in callback", exc_info=RuntimeError(words))
+    refusal, other = caplog.records
+    assert refusal.getMessage() == (
+        "The batch system has refused a job: sbatch: error: Quota used up"
+    )
+    assert not refusal.exc_info
+    assert other.exc_info
 
 
 ACCEPTS = """#!/bin/sh

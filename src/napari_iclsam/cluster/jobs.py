@@ -9,7 +9,6 @@ from typing import Any
 _LOGGER = "tornado.application"
 """Where dask's event loop writes what a batch system has answered."""
 
-
 _AGAIN = 30.0
 """Seconds after which jobs that were refused are submitted anew."""
 
@@ -17,9 +16,9 @@ _CALLBACK = "napari-iclsam-again"
 
 
 class _Refusals(logging.Filter):
-    """Keeps what a batch system says when it refuses a job; dask-jobqueue raises nothing.
+    """Says once what a batch system answers when it refuses jobs, and keeps its words.
 
-    The traceback of dask's event loop, which is dropped, says no more than these words.
+    dask-jobqueue raises nothing; its event loop writes a traceback for each job.
     """
 
     def __init__(self) -> None:
@@ -27,13 +26,19 @@ class _Refusals(logging.Filter):
         self.last = ""
 
     def filter(self, record: logging.LogRecord) -> bool:
-        """Keep the words of a command that ended with an error, and drop its record."""
+        """Shorten the record of a command that ended with an error; drop one that says the same."""
         error = record.exc_info[1] if record.exc_info else None
         # dask-jobqueue quotes the command's own words last.
         _, found, words = str(error).partition("stderr:")
-        if found:
-            self.last = " ".join(words.split())
-        return not found
+        if not found:
+            return True
+        said = " ".join(words.split())
+        is_new = said != self.last
+        self.last = said
+        record.msg = f"The batch system has refused a job: {said}"
+        record.args = ()
+        record.exc_info = None
+        return is_new
 
 
 _refusals = _Refusals()
