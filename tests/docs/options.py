@@ -9,14 +9,14 @@ from napari_iclsam.cli import application
 
 def check_options(words: list[str]) -> None:
     """Fail if there is no such command, or an option of it that is not known."""
-    context = click.Context(application)
+    # with the settings of the application: a command keeps the help option of its first context
+    context = click.Context(application, **application.context_settings)
     name, command, rest = application.resolve_command(context, words)
     while isinstance(command, click.Group):
         context = click.Context(command, parent=context)
         name, command, rest = command.resolve_command(context, rest)
     assert name is not None
     assert command is not None
-    # a command keeps the help option of its first context: that of the application, as in use
     command.make_context(name, list(rest), parent=context, resilient_parsing=True)
     known = {option for each in command.params for option in each.opts}
     assert {word for word in rest if word.startswith("--")} <= known
