@@ -62,8 +62,11 @@ def test_labels_are_those_of_an_image_in_memory(
     rgb = np.repeat(image[..., None], 3, axis=2)
     whole = drain(segmenter.tile_steps(rgb, (40, 50)))
     labels = np.full(image.shape, 99, np.uint8)
-    result = drain(segmenter.into_steps(lazily(image), labels))
+    certainty = np.full(image.shape, np.nan, np.float32)
+    result = drain(segmenter.into_steps(lazily(image), labels, certainty))
     np.testing.assert_array_equal(labels, whole.labels)
+    np.testing.assert_allclose(certainty, whole.certainty, rtol=1e-5)
+    assert (result.note,) == whole.notes[:1]
     assert (result.tiles, result.blank, result.tile) == (20, 1, (40, 50))
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -9,6 +11,23 @@ from napari_iclsam.core.images.crops import PixelSlices
 from napari_iclsam.core.images.tiles import tile_weights
 from napari_iclsam.core.prediction import Prediction
 from napari_iclsam.core.tile_canvas import NOTHING, log_odds_of
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Band:
+    """Rows of an image that are finished.
+
+    Attributes
+    ----------
+    rows : slice
+    labels : ndarray, (h, W), int32
+    certainty : ndarray, (h, W), float32
+        How likely each pixel is of its label; 0 in the background.
+    """
+
+    rows: slice
+    labels: NDArray[np.int32]
+    certainty: NDArray[np.float32]
 
 
 class BandCanvas:
@@ -45,17 +64,24 @@ class BandCanvas:
             else:
                 scores[here] += weights * log_odds_of(prediction.probabilities[label])
 
-    def take(self, bottom: int) -> NDArray[np.int32]:
-        """Return the labels of all rows above one, which no tile changes any more; drop them."""
+    def take(self, bottom: int) -> Band:
+        """Return all rows above one, which no tile changes any more; drop them."""
         count = bottom - self.top
         scores = self._scores[:, :count]
         best = scores.argmax(axis=0)
+        highest = scores.max(axis=0)
         # divided by positive weights, log-odds would have the same sign
-        is_foreground = scores.max(axis=0) > 0
+        is_foreground = highest > 0
         labels = np.where(is_foreground, np.array(self.ids, np.int32)[best], 0)
+        probabilities = 1 / (1 + np.exp(-highest / self._weights[:count]))
+        band = Band(
+            slice(self.top, bottom),
+            labels.astype(np.int32),
+            np.where(is_foreground, probabilities, 0).astype(np.float32),
+        )
         self._move_up(count)
         self.top = bottom
-        return labels.astype(np.int32)
+        return band
 
     def _move_up(self, count: int) -> None:
         kept = self._weights.shape[0] - count

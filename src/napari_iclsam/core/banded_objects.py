@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Generator, Mapping
 from typing import Any
 
 import numpy as np
@@ -16,6 +16,8 @@ from napari_iclsam.core.objects.instances import (
     find_instances,
 )
 from napari_iclsam.core.objects.linking import inherit
+from napari_iclsam.core.prediction import Progress
+from napari_iclsam.core.steps import drain
 
 _PIXELS = 8_000_000
 """A band has about so many: the watershed takes about 60 bytes for each."""
@@ -52,30 +54,45 @@ def find_instances_into(
     ndarray, (n + 1,), int32
         By id: the label that the object has; 0 for the background.
     """
+    return drain(object_steps(labels, ids, separations, pixels))
+
+
+def object_steps(
+    labels: ArrayLike,
+    ids: Writable,
+    separations: Mapping[int, Separation] | None = None,
+    pixels: int = _PIXELS,
+) -> Generator[Progress, None, NDArray[np.int32]]:
+    """Find objects band by band; see `find_instances_into`."""
     height, width = labels.shape
-    rows = max(3 * _OVERLAP, pixels // width)
+    bands = row_bands((height, width), pixels, _OVERLAP)
     chosen = dict(separations or {})
     owners = _Owners()
     # ids of the rows that the band before has seen, too
     seen = np.zeros((0, width), np.int32)
-    top = 0
-    while True:
-        bottom = min(top + rows, height)
-        band = np.asarray(labels[top:bottom])
+    for number, rows in enumerate(bands):
+        yield Progress("objects", "Finding objects", number, len(bands))
+        band = np.asarray(labels[rows])
         _choose(chosen, band)
         found = find_instances(band, chosen)
         # of what two bands see, the upper half is that of the one before
         first = len(seen) // 2
-        end = bottom - top
-        if bottom < height:
+        end = len(band)
+        if rows.stop < height:
             end -= _OVERLAP // 2
         band_ids = _numbered(found, seen, slice(first, end), owners)
         band_ids[:first] = seen[:first]
-        ids[top + first : top + end] = band_ids[first:end]
-        if bottom == height:
-            return owners.labels()
-        top = bottom - _OVERLAP
+        ids[rows.start + first : rows.start + end] = band_ids[first:end]
         seen = band_ids[-_OVERLAP:]
+    return owners.labels()
+
+
+def row_bands(shape: tuple[int, int], pixels: int, overlap: int = 0) -> list[slice]:
+    """Return bands of rows of about so many pixels that cover an image (H, W)."""
+    height, width = shape
+    rows = max(3 * overlap, pixels // width, 1)
+    starts = range(0, max(height - overlap, 1), rows - overlap)
+    return [slice(start, min(start + rows, height)) for start in starts]
 
 
 class _Owners:

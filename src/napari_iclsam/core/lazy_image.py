@@ -49,7 +49,7 @@ class LazyImage:
                 "The image must be one plane, (height, width) or (height, width, 3 or 4 channels); "
                 f"got shape {tuple(array.shape)}. Choose one plane first."
             )
-        return cls(array, estimate_grey_scale(_windows(array)))
+        return cls(array, estimate_grey_scale(sample_windows(array)))
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -75,8 +75,8 @@ def is_plane(shape: tuple[int, ...]) -> bool:
     return len(shape) == 2 or (len(shape) == 3 and shape[2] in (3, 4))
 
 
-def _windows(array: ArrayLike) -> list[NDArray[Any]]:
-    """Read windows that are evenly spread."""
+def sample_windows(array: ArrayLike) -> list[NDArray[Any]]:
+    """Read windows that are evenly spread over a plane: they stand for its grey values."""
     windows = []
     for top in _starts(array.shape[0]):
         for left in _starts(array.shape[1]):

@@ -21,6 +21,7 @@ Stage = Literal[
     "icl",
     "sam",
     "fuse",
+    "objects",
     "done",
     "settle",
     "settled",
@@ -166,11 +167,20 @@ class LargeResult:
         value everywhere, or the pixel classifier says that they hold nothing.
     tile : tuple of int
         Height and width of each.
+    estimated_dice : mapping of int to float
+        As `Prediction.estimated_dice`.
+    seconds : mapping of str to float
+        Time of each stage.
+    note : str
+        In which tiles the image was seen, and why.
     """
 
     tiles: int
     blank: int
     tile: tuple[int, int]
+    estimated_dice: Mapping[int, float] = field(default_factory=dict)
+    seconds: Mapping[str, float] = field(default_factory=dict)
+    note: str = ""
 
 
 @dataclass(frozen=True, slots=True)

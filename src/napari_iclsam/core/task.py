@@ -106,7 +106,9 @@ class Task:
         check_contrast(check_image(image))
         return drain(self.steps(image))
 
-    def predict_into(self, image: ArrayLike, labels: Writable) -> LargeResult:
+    def predict_into(
+        self, image: ArrayLike, labels: Writable, certainty: Writable | None = None
+    ) -> LargeResult:
         """Segment an image that is larger than memory, tile by tile, into an array.
 
         Peak memory goes with the image's width, not with its area.
@@ -117,6 +119,8 @@ class Task:
             All parts are seen on one scale of grey values, estimated from windows all over it.
         labels : numpy or zarr array, (H, W), integer
             The result is written here, rows by rows.
+        certainty : numpy or zarr array, (H, W), floating point, optional
+            How likely each pixel is of the label that it has is written here.
 
         Raises
         ------
@@ -124,13 +128,17 @@ class Task:
             If the image is not one plane of finite numbers, or the labels have another size or
             cannot hold all labels.
         """
-        return drain(self.large_steps(image, labels))
+        return drain(self.large_steps(image, labels, certainty))
 
     def large_steps(
-        self, image: ArrayLike, labels: Writable
+        self, image: ArrayLike, labels: Writable, certainty: Writable | None = None
     ) -> Generator[Progress, None, LargeResult]:
         """Segment an image that is larger than memory step by step; see `predict_into`."""
-        return without_gradients(self._tiles.into_steps(image, labels))
+        return without_gradients(self._tiles.into_steps(image, labels, certainty))
+
+    def is_tiled(self, shape: tuple[int, int]) -> bool:
+        """Return whether an image (H, W) is seen in tiles, and not as a whole."""
+        return self._tiles.tile_shape(shape) is not None
 
     def steps(self, image: NDArray[Any]) -> Generator[Progress, None, Prediction]:
         """Segment one image step by step; see `predict`."""

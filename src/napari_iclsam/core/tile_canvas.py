@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from napari_iclsam.core.images.crops import PixelSlices
 from napari_iclsam.core.images.tiles import tile_weights
 from napari_iclsam.core.prediction import Prediction, Provenance
+from napari_iclsam.core.tile_estimates import TileEstimates
 
 _SURE = 1e-6
 """Probabilities are kept so far from 0 and 1 that their log-odds are finite."""
@@ -44,8 +45,7 @@ class TileCanvas:
         self._icl_labels = np.zeros(shape, np.int32)
         self._sam_labels = np.zeros(shape, np.int32)
         self._boxes: dict[int, list[NDArray[np.int64]]] = {label: [] for label in ids}
-        self._dice: dict[int, list[float]] = {label: [] for label in ids}
-        self._sizes: dict[int, list[int]] = {label: [] for label in ids}
+        self._estimates = TileEstimates(ids)
         self._seconds: Counter[str] = Counter()
 
     def add(self, place: PixelSlices, prediction: Prediction) -> None:
@@ -55,7 +55,8 @@ class TileCanvas:
             log_odds = log_odds_of(prediction.probabilities[label])
             self._scores[index][place] += weights * log_odds
             self._confidence[index][place] += weights * prediction.confidence[label]
-            self._add_found(label, place, prediction)
+            self._add_boxes(label, place, prediction)
+        self._estimates.add(prediction)
         # labels cannot be averaged: those of the tile whose center is nearest count
         nearer = weights > self._nearest[place]
         self._nearest[place][nearer] = weights[nearer]
@@ -76,7 +77,7 @@ class TileCanvas:
         is_foreground = scores.max(axis=0) > 0
         labels = np.where(is_foreground, np.array(self.ids, np.int32)[best], 0)
         probabilities = 1 / (1 + np.exp(-scores))
-        estimates = self._estimates()
+        estimates = self._estimates.means()
         missing = [label for label in self.ids if label not in estimates]
         notes = [note]
         if len(missing) == len(self.ids):
@@ -101,23 +102,12 @@ class TileCanvas:
         self._weights[place] += weights
         return weights
 
-    def _add_found(self, label: int, place: PixelSlices, prediction: Prediction) -> None:
-        """Keep boxes, in pixels of the image, and the estimate of a label that a tile shows."""
+    def _add_boxes(self, label: int, place: PixelSlices, prediction: Prediction) -> None:
+        """Keep boxes of a label that a tile shows, in pixels of the image."""
         corner = [place[1].start, place[0].start]
         boxes = prediction.boxes[label]
         if len(boxes):
             self._boxes[label].append(boxes + np.array(corner * 2))
-        if label in prediction.estimated_dice:
-            self._dice[label].append(prediction.estimated_dice[label])
-            self._sizes[label].append(int((prediction.labels == label).sum()))
-
-    def _estimates(self) -> dict[int, float]:
-        """Return the mean of the tiles' estimates, by how much of a label each shows."""
-        means = {}
-        for label, dice in self._dice.items():
-            if dice:
-                means[label] = float(np.average(dice, weights=self._sizes[label]))
-        return means
 
 
 def _joined(boxes: list[NDArray[np.int64]]) -> NDArray[np.int64]:

@@ -13,7 +13,14 @@ from napari_iclsam.core.images.intensity import is_constant
 from napari_iclsam.core.images.planes import ArrayLike, Writable
 from napari_iclsam.core.images.support import SupportSet
 from napari_iclsam.core.images.tiles import plan_tiles
-from napari_iclsam.core.large_image import TILE, ImageSteps, LargePlan, check_target, large_steps
+from napari_iclsam.core.large_image import (
+    TILE,
+    ImageSteps,
+    LargePlan,
+    LargeTarget,
+    check_target,
+    large_steps,
+)
 from napari_iclsam.core.lazy_image import LazyImage
 from napari_iclsam.core.prediction import LargeResult, Prediction, Progress, Provenance
 from napari_iclsam.core.settings import Tile
@@ -80,14 +87,20 @@ class TileSegmenter:
         return replace(prediction, separations=self.support.separations)
 
     def into_steps(
-        self, image: ArrayLike, labels: Writable
+        self, image: ArrayLike, labels: Writable, certainty: Writable | None = None
     ) -> Generator[Progress, None, LargeResult]:
         """Segment an image (H, W, ...) that is larger than memory; see `Task.predict_into`."""
         lazy = LazyImage.of(image)
         check_target(labels, lazy.shape, max(self.support.ids))
         tile = self.tile_shape(lazy.shape) or lazy.shape
         plan = LargePlan(tile, self.support.ids, self.is_empty)
-        return large_steps(self.whole, lazy, labels, plan)
+        return self._noted(large_steps(self.whole, lazy, LargeTarget(labels, certainty), plan))
+
+    def _noted(
+        self, steps: Generator[Progress, None, LargeResult]
+    ) -> Generator[Progress, None, LargeResult]:
+        result = yield from steps
+        return replace(result, note=self._note(result.tiles, result.tile))
 
     def is_empty(self, rgb: NDArray[np.uint8]) -> bool:
         """Return whether a tile (H, W, 3) holds nothing: it then costs hardly any time."""

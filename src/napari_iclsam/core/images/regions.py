@@ -123,7 +123,8 @@ def cut_labels(labels: NDArray[Any], region: LabelledRegion, name: str) -> NDArr
         If the region leaves the labels, or nothing is painted in it.
     """
     region.check_inside(labels.shape, name)
-    part = labels[region.slices]
+    # copied: a view would keep the labels of the whole image
+    part = labels[region.slices].copy()
     if not part.any():
         raise ValueError(
             f"The region {region} of {name} holds no labels: choose one in which every object is "

@@ -14,6 +14,9 @@ from numpy.typing import NDArray
 
 from napari_iclsam.core.objects.shapes import measure_shapes
 
+_ROWS = 10_000
+"""Of a table that are written at once."""
+
 
 @dataclass(frozen=True, slots=True)
 class Scale:
@@ -79,10 +82,13 @@ class ObjectTable:
         return dense
 
     def _rows(self) -> Iterator[Sequence[Any]]:
-        columns = [values.tolist() for values in self.columns.values()]
-        for row in zip(*columns, strict=True):
-            # an empty field is what tables understand as missing
-            yield ["" if value != value else value for value in row]  # noqa: PLR0124
+        # in parts: a million rows of Python's numbers take gigabytes
+        for first in range(0, len(self), _ROWS):
+            part = slice(first, first + _ROWS)
+            columns = [values[part].tolist() for values in self.columns.values()]
+            for row in zip(*columns, strict=True):
+                # an empty field is what tables understand as missing
+                yield ["" if value != value else value for value in row]  # noqa: PLR0124
 
 
 @dataclass(frozen=True, slots=True, eq=False)

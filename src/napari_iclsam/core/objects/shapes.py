@@ -63,12 +63,17 @@ def measure_shapes(
         # about the center: the squares of large coordinates would drown their differences
         offsets.append(at - center[owners])
     moments = _second_moments(offsets, owners, pixels)
-    columns |= _axes(np.asarray(np.linalg.eigvalsh(moments), float))
+    columns |= axis_lengths(moments)
     if dimensions == 3:
         columns["surface"] = _surfaces(numbers, count, spacing)
-    elif len({round(step, 9) for step in spacing}) == 1:
-        columns["perimeter"] = _perimeters(numbers, count) * spacing[0]
+    elif is_square(spacing):
+        columns["perimeter"] = border_lengths(numbers, count) * spacing[0]
     return columns
+
+
+def is_square(spacing: Sequence[float]) -> bool:
+    """Tell whether pixels are as far apart along each axis."""
+    return len({round(step, 9) for step in spacing}) == 1
 
 
 def _second_moments(
@@ -88,8 +93,9 @@ def _second_moments(
     return moments
 
 
-def _axes(ascending: NDArray[np.float64]) -> dict[str, NDArray[np.float64]]:
-    """Return lengths of axes, of the eigenvalues of covariances, (n, 2 or 3)."""
+def axis_lengths(moments: NDArray[np.float64]) -> dict[str, NDArray[np.float64]]:
+    """Return lengths of axes, of covariances of pixels, (n, 2, 2) or (n, 3, 3)."""
+    ascending = np.asarray(np.linalg.eigvalsh(moments), float)
     values = ascending.clip(min=0)
     smallest = values[:, 0]
     largest = values[:, -1]
@@ -108,14 +114,24 @@ def _axes(ascending: NDArray[np.float64]) -> dict[str, NDArray[np.float64]]:
     }
 
 
-def _perimeters(numbers: NDArray[np.integer[Any]], count: int) -> NDArray[np.float64]:
-    """Return the lengths of the borders of objects (Y, X), in pixels."""
+def border_lengths(
+    numbers: NDArray[np.integer[Any]], count: int, own: slice = slice(None)
+) -> NDArray[np.float64]:
+    """Return the lengths of the borders of objects (Y, X), in pixels.
+
+    Of some rows alone, those of a whole image if two rows on each side are given, too.
+    """
     padded = np.pad(numbers, 1)
     is_border = np.zeros(numbers.shape, bool)
     for step in _BESIDE:
         is_border |= _moved(padded, step) != numbers
     borders = np.pad(np.where(is_border, numbers, 0), 1)
     rows, columns = np.nonzero(borders)
+    first, end, _ = own.indices(len(numbers))
+    # one further down: they are padded
+    is_own = (rows > first) & (rows <= end)
+    rows = rows[is_own]
+    columns = columns[is_own]
     owners = borders[rows, columns]
     kinds = np.ones(len(rows), np.intp)
     for weight, steps in ((2, _BESIDE), (10, _AT_CORNERS)):

@@ -41,6 +41,8 @@ class GreyScale:
         """Scale a plane (H, W) or (H, W, C) to 8 bits; values outside the scale are clipped."""
         if not self.high > self.low:
             return np.zeros(plane.shape, np.uint8)
+        if plane.dtype == np.uint8 and (self.low, self.high) == (0, 255):
+            return plane
         above = plane.astype(np.float64) - self.low
         share = above / (self.high - self.low)
         clipped = np.clip(share, 0, 1)
