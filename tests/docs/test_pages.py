@@ -19,6 +19,7 @@ from napari_iclsam import ICLSAM, Settings, load_task
 from napari_iclsam.core.networks import Networks
 from tests.commands.conftest import Ran, own_home, picture, run, small, small_networks
 from tests.docs.options import check_options
+from tests.files.test_omezarr import save
 
 __all__ = ["own_home", "run", "small"]
 
@@ -108,6 +109,7 @@ def data(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         draw(f"{name}.tif", number)
         Path(f"{name}_labels.tif").rename(name.replace("image", "labels") + ".tif")
     Path("mosaic_labels.tif").rename("corner.tif")
+    save(Path("slide.ome.zarr"), [tifffile.imread("mosaic.tif")], "yx", scale=(0.5, 0.5))
     write_nifti(stack, labels)
 
 

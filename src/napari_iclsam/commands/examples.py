@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_iclsam.commands.inputs import Axis, Reading
-from napari_iclsam.commands.placement import Placement, Planes, place
+from napari_iclsam.commands.placement import Placement, Planes, is_on_disk, place
 from napari_iclsam.commands.region_examples import LabelledPlane, RegionExample, regions_of
 from napari_iclsam.commands.resolution import Resolution
 from napari_iclsam.core.images.intensity import check_image
@@ -241,6 +241,7 @@ def _gather(
     image = pair.image
     labels = pair.labels
     placement = _placed(image, reading, gathered)
+    is_large = placement.axis is None and is_on_disk(image.array)
     images = Planes(placement.apply(image.array, image), placement.axis)
     # Labels lie on the grid of their image, so the image's turn is theirs.
     masks = Planes(placement.apply(labels.array, image), placement.axis)
@@ -259,7 +260,9 @@ def _gather(
     for number in painted:
         plane = _plane_in_words(number, placement)
         called = plane or "image "
-        shown = check_image(images[number], f"{called}{image.path}")
+        # of a large plane, the regions alone are read
+        is_cut = is_large and bool(regions)
+        shown = image.array if is_cut else check_image(images[number], f"{called}{image.path}")
         named = NamedLabels(f"{plane}{labels.path.name}", masks[number])
         if regions:
             plane_of_file = LabelledPlane(image.path, number, shown, named)

@@ -12,10 +12,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
-from napari_iclsam.commands.object_results import StoredResult, stored_result
+from napari_iclsam.commands.object_results import StoredResult, result_steps
 from napari_iclsam.commands.outputs import check_targets
 from napari_iclsam.commands.queries import Query, read_query
-from napari_iclsam.commands.query_run import Work, query_steps
+from napari_iclsam.commands.query_run import Place, Work, query_steps
 from napari_iclsam.commands.records import Record, image_checksum, record_path, write_record
 from napari_iclsam.commands.report import Outcome
 from napari_iclsam.commands.task_facts import TaskFacts
@@ -68,6 +68,14 @@ class OpenedFile:
 
     query: Query
     checksum: str
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Segmented:
+    """What was found in a file, and what is written of it."""
+
+    outcome: Outcome
+    result: StoredResult
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,8 +144,12 @@ def _in_words(error: Exception) -> str:
 
 def _steps(task: Task, file: FileWork, work: Work) -> Generator[Progress, None, FileReport]:
     opened = open_file(file, work, task)
-    outcome = yield from query_steps(task, opened.query, file.output, work)
-    return publish_result(outcome, file, opened, task, work)
+    with being_written(file.output, file.workshop) as place:
+        scratch = place.with_name(f"{place.name}-parts")
+        where = Place(file.output, scratch)
+        outcome = yield from query_steps(task, opened.query, where, work)
+        result = yield from result_steps(outcome, work, scratch)
+        return publish_result(Segmented(outcome, result), file, opened, task)
 
 
 def open_file(file: FileWork, work: Work, task: Task) -> OpenedFile:
@@ -157,7 +169,7 @@ def open_file(file: FileWork, work: Work, task: Task) -> OpenedFile:
 
 
 def publish_result(
-    outcome: Outcome, file: FileWork, opened: OpenedFile, task: Task, work: Work
+    segmented: Segmented, file: FileWork, opened: OpenedFile, task: Task
 ) -> FileReport:
     """Write the result of a file, and return the report of it.
 
@@ -166,9 +178,9 @@ def publish_result(
     OSError
         Such as a full disk; it names the result.
     """
-    result = stored_result(outcome, work)
-    _write_table(result, file)
-    _write(outcome, result, file, opened.checksum)
+    outcome = segmented.outcome
+    _write_table(segmented.result, file)
+    _write(segmented, file, opened.checksum)
     return FileReport(
         file.path,
         file.output,
@@ -190,10 +202,11 @@ def _write_table(result: StoredResult, file: FileWork) -> None:
         shutil.move(place, file.table)
 
 
-def _write(outcome: Outcome, result: StoredResult, file: FileWork, checksum: str) -> None:
+def _write(segmented: Segmented, file: FileWork, checksum: str) -> None:
     """Write the labels of a file; they appear complete, and after their record."""
-    query = outcome.query
-    record = Record(file.task, checksum, outcome.to_dict())
+    result = segmented.result
+    query = segmented.outcome.query
+    record = Record(file.task, checksum, segmented.outcome.to_dict())
     with being_written(file.output, file.workshop) as place:
         write_labels(place, result.labels, query.space, result.styles)
         record_place = place.with_name(f"{place.name}.json")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Generator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -14,11 +14,14 @@ from napari_iclsam.commands.outputs import is_folder
 from napari_iclsam.commands.queries import labels_as_stored, read_stored, result_as_stored
 from napari_iclsam.commands.query_run import Work
 from napari_iclsam.commands.report import Outcome
+from napari_iclsam.core.banded_objects import object_steps
 from napari_iclsam.core.images.support import LabelStyle
+from napari_iclsam.core.objects.banded_measure import StoredObjects, measure_steps
 from napari_iclsam.core.objects.instances import Instances, find_instances
 from napari_iclsam.core.objects.linking import stack_instances
 from napari_iclsam.core.objects.measure import ObjectTable, Pixels, Scale, measure
-from napari_iclsam.files import AnyLabels, Space, stem
+from napari_iclsam.core.prediction import Progress
+from napari_iclsam.files import AnyLabels, LabelRows, Space, stem
 
 TABLE = "_objects.csv"
 """What the tables of images are called in a folder, after the names of the images."""
@@ -66,6 +69,43 @@ def stored_result(outcome: Outcome, work: Work) -> StoredResult:
     return StoredResult(result_as_stored(query, outcome.labels), outcome.styles, table)
 
 
+def result_steps(
+    outcome: Outcome, work: Work, scratch: Path
+) -> Generator[Progress, None, StoredResult]:
+    """Find and measure objects step by step; those of a plane on disk part by part.
+
+    Parameters
+    ----------
+    outcome : Outcome
+    work : Work
+    scratch : Path
+        Folder for ids that are larger than memory.
+    """
+    if isinstance(outcome.labels, LabelRows) and work.objects.are_wanted:
+        return (yield from _large_steps(outcome, outcome.labels, work, scratch))
+    return stored_result(outcome, work)
+
+
+def _large_steps(
+    outcome: Outcome, labels: LabelRows, work: Work, scratch: Path
+) -> Generator[Progress, None, StoredResult]:
+    ids = LabelRows.create(scratch / "ids.zarr", labels.shape)
+    owners = yield from object_steps(labels, ids, outcome.separations)
+    counts = Counter(owners[1:].tolist())
+    outcome.objects = {label: counts[label] for label in outcome.names}
+    table = None
+    if work.objects.are_measured:
+        query = outcome.query
+        image = read_stored(query, work.reading, work.examples)
+        # without objects there is none, as in memory
+        certainty = outcome.certainty if len(owners) > 1 else None
+        stored = StoredObjects(ids, owners, image, certainty)
+        table = yield from measure_steps(stored, _scale(query.space, ids.ndim))
+    if work.objects.are_output:
+        return StoredResult(ids, table=table)
+    return StoredResult(labels, outcome.styles, table)
+
+
 def _find(outcome: Outcome) -> Instances:
     axis = outcome.query.axis
     # Objects go through planes: they are found in the whole stack.
@@ -80,10 +120,10 @@ def _measure(ids: NDArray[np.int32], found: Instances, outcome: Outcome, work: W
     query = outcome.query
     certainty = outcome.certainty
     if certainty is not None:
-        known = labels_as_stored(query, certainty)
+        known = labels_as_stored(query, np.asarray(certainty))
         certainty = known if known.any() else None
     # The grey values of the file, not those of a window.
-    image = read_stored(query, work.reading, work.examples)
+    image = np.asarray(read_stored(query, work.reading, work.examples))
     pixels = Pixels(image, certainty, found.labels)
     return measure(ids, pixels, _scale(query.space, ids.ndim))
 

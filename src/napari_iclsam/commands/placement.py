@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from napari_iclsam.commands.inputs import Axis
 from napari_iclsam.core.images.planes import ArrayLike, plane, stack_axis
+from napari_iclsam.files.label_rows import row_parts
 from napari_iclsam.files.orientation import (
     RADIOLOGICAL,
     WORLD_AXES,
@@ -146,6 +147,42 @@ class Planes(Sequence[NDArray[Any]]):
         if not 0 <= index < len(self):
             raise IndexError(index)
         return np.asarray(self.array) if self.axis is None else plane(self.array, self.axis, index)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Bands(Sequence[NDArray[Any]]):
+    """The rows of a plane on disk, many at a time. They are read each time."""
+
+    array: ArrayLike
+
+    def __len__(self) -> int:
+        return len(self._parts)
+
+    @overload
+    def __getitem__(self, index: int) -> NDArray[Any]: ...
+    @overload
+    def __getitem__(self, index: slice) -> Sequence[NDArray[Any]]: ...
+    def __getitem__(self, index: int | slice) -> NDArray[Any] | Sequence[NDArray[Any]]:
+        parts = self._parts[index]
+        if isinstance(parts, slice):
+            return np.asarray(self.array[parts])
+        return [np.asarray(self.array[rows]) for rows in parts]
+
+    @property
+    def _parts(self) -> list[slice]:
+        return list(row_parts(self.array.shape[:2]))
+
+
+def planes_of(file: ImageFile, placement: Placement) -> Planes | Bands:
+    """Return the planes of a file as they are segmented; of one plane on disk, its rows."""
+    if placement.axis is None and is_on_disk(file.array):
+        return Bands(file.array)
+    return Planes(placement.apply(file.array, file), placement.axis)
+
+
+def is_on_disk(array: ArrayLike) -> bool:
+    """Tell whether parts of an array are read when they are needed."""
+    return not isinstance(array, np.ndarray)
 
 
 def _as_examples(file: ImageFile, axis: int, reference: NDArray[np.float64]) -> Placement:

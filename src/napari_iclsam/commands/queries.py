@@ -12,11 +12,19 @@ from numpy.typing import NDArray
 
 from napari_iclsam.commands.examples import ReadExamples
 from napari_iclsam.commands.inputs import Reading
-from napari_iclsam.commands.placement import Placement, Planes, place
+from napari_iclsam.commands.placement import Bands, Placement, Planes, is_on_disk, place, planes_of
 from napari_iclsam.core.images.intensity import check_contrast, check_image
 from napari_iclsam.core.images.planes import ArrayLike
 from napari_iclsam.core.images.windows import Window, Windowed, ct_window
-from napari_iclsam.files import AnyLabels, ImageFile, LabelPlanes, Space, as_stack, read_image
+from napari_iclsam.files import (
+    AnyLabels,
+    ImageFile,
+    LabelPlanes,
+    LabelRows,
+    Space,
+    as_stack,
+    read_image,
+)
 
 D = TypeVar("D", bound=np.generic)
 
@@ -38,6 +46,8 @@ class Query:
         What is to be said of the way it was read.
     is_blank : bool
         Whether it has one value everywhere, so that nothing can be found in it.
+    is_large : bool
+        Whether it is a plane that stays on disk.
     """
 
     path: Path
@@ -46,6 +56,7 @@ class Query:
     window: Window | None = None
     notes: tuple[str, ...] = ()
     is_blank: bool = False
+    is_large: bool = False
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -79,7 +90,7 @@ def read_query(
     """
     file = _read(path, reading, examples)
     placement = place(file, reading.axis, examples.reference)
-    planes = Planes(placement.apply(file.array, file), placement.axis)
+    planes = planes_of(file, placement)
     is_blank = _check_planes(planes, placement, path)
     if is_blank and not blank_allowed:
         check_contrast(planes[0], f"image {path}")
@@ -88,26 +99,30 @@ def read_query(
     for note in (placement.note, _about_bits(file.array.dtype, window, examples)):
         if note:
             notes.append(note)
-    return Query(path, file.space, placement, window, tuple(notes), is_blank)
+    is_large = placement.axis is None and is_on_disk(file.array)
+    return Query(path, file.space, placement, window, tuple(notes), is_blank, is_large)
 
 
 def read_again(query: Query, reading: Reading, examples: ReadExamples) -> ArrayLike:
     """Read a query: (H, W) or a stack, perhaps with colors, its planes as they are segmented.
 
-    A stack of an OME-Zarr stays on disk.
+    A stack of an OME-Zarr stays on disk, and so does a large plane.
     """
     file = _read(query.path, reading, examples)
     # The first reading was dropped: a batch of stacks is not held in memory.
     array = query.placement.apply(file.array, file)
     if query.window is None:
         return array
-    is_in_memory = isinstance(array, np.ndarray)
+    is_in_memory = not is_on_disk(array)
     return query.window.apply(array) if is_in_memory else Windowed(array, query.window)
 
 
-def read_stored(query: Query, reading: Reading, examples: ReadExamples) -> NDArray[Any]:
-    """Read a query as its file stores it: without a turn, in the grey values of the file."""
-    return np.asarray(_read(query.path, reading, examples).array)
+def read_stored(query: Query, reading: Reading, examples: ReadExamples) -> ArrayLike:
+    """Read a query as its file stores it: without a turn, in the grey values of the file.
+
+    What is large stays on disk.
+    """
+    return _read(query.path, reading, examples).array
 
 
 def labels_as_stored(query: Query, labels: NDArray[D]) -> NDArray[D]:
@@ -116,11 +131,13 @@ def labels_as_stored(query: Query, labels: NDArray[D]) -> NDArray[D]:
 
 
 def result_as_stored(query: Query, labels: AnyLabels) -> AnyLabels:
-    """Return labels as the file stores planes; compressed ones lie so already."""
-    return labels if isinstance(labels, LabelPlanes) else labels_as_stored(query, labels)
+    """Return labels as the file stores planes; those not in an array of numpy lie so already."""
+    if isinstance(labels, LabelPlanes | LabelRows):
+        return labels
+    return labels_as_stored(query, labels)
 
 
-def _check_planes(planes: Planes, placement: Placement, path: Path) -> bool:
+def _check_planes(planes: Planes | Bands, placement: Placement, path: Path) -> bool:
     """Check that planes hold finite numbers; return whether all of them are one value.
 
     Whole numbers are finite: of a stack on disk, no more is read than tells two values apart.

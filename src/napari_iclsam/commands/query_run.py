@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
 from napari_iclsam.commands.examples import ReadExamples
 from napari_iclsam.commands.inputs import Reading
@@ -18,7 +19,7 @@ from napari_iclsam.core.prediction import Prediction, Progress
 from napari_iclsam.core.stack_task import StackTask
 from napari_iclsam.core.task import Task
 from napari_iclsam.core.volume.labelled_planes import Spacing
-from napari_iclsam.files import AnyLabels, LabelPlanes, result_kind
+from napari_iclsam.files import AnyLabels, LabelPlanes, LabelRows, result_kind
 
 _BLANK = "It has one value everywhere: nothing was looked for, and the result is empty."
 
@@ -47,6 +48,21 @@ class ObjectWishes:
 NO_OBJECTS = ObjectWishes()
 
 
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where the result of a query goes.
+
+    Attributes
+    ----------
+    output : Path
+    scratch : Path
+        Folder for what is larger than memory, beside the result; who made it removes it.
+    """
+
+    output: Path
+    scratch: Path
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Work:
     """What images are segmented by, how they are read, and what is wanted of their objects."""
@@ -56,11 +72,11 @@ class Work:
     objects: ObjectWishes = NO_OBJECTS
 
 
-def outcome_of(task: Task, query: Query, output: Path) -> Outcome:
+def outcome_of(task: Task, query: Query, place: Place) -> Outcome:
     """Return what is known of a query before it is segmented."""
     names = {label: task.support.name(label) for label in task.support.ids}
-    labels = _empty_labels(query, output)
-    outcome = Outcome(query, output, names, labels, styles=task.support.styles)
+    labels = _empty_labels(task, query, place)
+    outcome = Outcome(query, place.output, names, labels, styles=task.support.styles)
     outcome.separations = task.support.separations
     for note in query.notes:
         outcome.notes[note] = []
@@ -69,25 +85,37 @@ def outcome_of(task: Task, query: Query, output: Path) -> Outcome:
     return outcome
 
 
-def _empty_labels(query: Query, output: Path) -> AnyLabels:
-    """Return labels to be filled; small ones if they are written plane by plane."""
-    is_by_plane = result_kind(output) == "omezarr" and query.placement.turn.is_identity
+def _empty_labels(task: Task, query: Query, place: Place) -> AnyLabels:
+    """Return labels to be filled; small ones if they are written part by part."""
+    if query.is_large and query.axis is None and task.is_tiled(_size(query)):
+        highest = max(task.support.ids)
+        dtype = np.uint8 if highest <= np.iinfo(np.uint8).max else np.int32
+        return LabelRows.create(place.scratch / "labels.zarr", _size(query), dtype)
+    is_by_plane = result_kind(place.output) == "omezarr" and query.placement.turn.is_identity
     if is_by_plane and query.axis == 0:
         return LabelPlanes(query.shape)
     return np.zeros(query.shape, np.int32)
 
 
+def _size(query: Query) -> tuple[int, int]:
+    height, width = query.shape
+    return height, width
+
+
 def query_steps(
-    task: Task, query: Query, output: Path, work: Work
+    task: Task, query: Query, place: Place, work: Work
 ) -> Generator[Progress, None, Outcome]:
     """Segment one query step by step, and return what was found."""
-    outcome = outcome_of(task, query, output)
+    outcome = outcome_of(task, query, place)
     if work.objects.are_measured:
-        outcome.certainty = np.zeros(query.shape, np.float16)
+        outcome.certainty = _no_certainty(outcome.labels, place)
     if query.is_blank:
         return outcome
     # Read when its turn comes: the stacks of a batch would not fit into memory together.
     image = read_again(query, work.reading, work.examples)
+    if isinstance(outcome.labels, LabelRows):
+        yield from _large_steps(task, image, outcome, outcome.labels)
+        return outcome
     if query.axis is None:
         outcome.add((yield from task.steps(np.asarray(image))))
         return outcome
@@ -97,6 +125,22 @@ def query_steps(
     else:
         yield from _plane_steps(task.stack_steps(image, query.axis), outcome)
     return outcome
+
+
+def _no_certainty(labels: AnyLabels, place: Place) -> NDArray[np.float16] | LabelRows:
+    """Return room for how likely pixels are of their labels."""
+    if isinstance(labels, LabelRows):
+        return LabelRows.create(place.scratch / "certainty.zarr", labels.shape, np.float16)
+    return np.zeros(labels.shape, np.float16)
+
+
+def _large_steps(
+    task: Task, image: ArrayLike, outcome: Outcome, labels: LabelRows
+) -> Generator[Progress, None, None]:
+    """Segment a plane that is larger than memory into labels on disk."""
+    certainty = outcome.certainty if isinstance(outcome.certainty, LabelRows) else None
+    result = yield from task.large_steps(image, labels, certainty)
+    outcome.take_large(result, task.provenance)
 
 
 def labelled_stack(task: Task, query: Query, image: ArrayLike, work: Work) -> StackTask | None:

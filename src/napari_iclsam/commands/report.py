@@ -15,8 +15,10 @@ from numpy.typing import NDArray
 from napari_iclsam.commands.queries import Query
 from napari_iclsam.core.images.support import LabelStyle
 from napari_iclsam.core.objects.instances import Separation
-from napari_iclsam.core.prediction import Prediction, Provenance
-from napari_iclsam.files import AnyLabels, LabelPlanes, planes_in
+from napari_iclsam.core.prediction import LargeResult, Prediction, Provenance
+from napari_iclsam.files import AnyLabels, LabelPlanes, LabelRows, planes_in, result_kind
+
+_WHOLE = "The result was written as a whole: an .ome.zarr is written part by part, too."
 
 _DOUBTS = 5
 """So many planes of a stack are named as those to check first."""
@@ -32,7 +34,7 @@ class Outcome:
     output : Path
     names : mapping of int to str
         What the labels are called.
-    labels : ndarray or `LabelPlanes`, of the shape of the query, int32
+    labels : ndarray, `LabelPlanes` or `LabelRows`, of the shape of the query, integers
     boxes : mapping of int to list of Box
     needs : mapping of int to float
         By plane of a stack that is settled: how much it needs to be checked, from 0 to 1.
@@ -44,7 +46,7 @@ class Outcome:
         Once there is a prediction.
     styles : mapping of int to LabelStyle
         Names and colors that are written with the labels.
-    certainty : ndarray, of the shape of the query, float16, optional
+    certainty : ndarray or `LabelRows`, of the shape of the query, float16, optional
         How likely each pixel is of its label, if objects are measured.
     objects : mapping of int to int
         By label: number of objects, if these are counted.
@@ -63,7 +65,7 @@ class Outcome:
     notes: dict[str, list[int]] = field(default_factory=dict)
     provenance: Provenance | None = None
     styles: Mapping[int, LabelStyle] = field(default_factory=dict)
-    certainty: NDArray[np.float16] | None = None
+    certainty: NDArray[np.float16] | LabelRows | None = None
     objects: Mapping[int, int] = field(default_factory=dict)
     separations: Mapping[int, Separation] = field(default_factory=dict)
 
@@ -72,6 +74,7 @@ class Outcome:
         axis = self.query.axis or 0
         # An image without planes is filled as a whole, whatever its axes.
         key = (...,) if plane is None else (slice(None),) * axis + (plane,)
+        assert not isinstance(self.labels, LabelRows)
         if isinstance(self.labels, LabelPlanes):
             assert plane is not None
             self.labels[plane] = prediction.labels
@@ -106,6 +109,20 @@ class Outcome:
         self._note(prediction.notes, plane)
         self.provenance = prediction.provenance
 
+    def take_large(self, result: LargeResult, provenance: Provenance) -> None:
+        """Take in what is known of a plane whose labels were written part by part."""
+        megapixels = self.labels.size / 1e6
+        about = (
+            f"Its {megapixels:.0f} megapixels were segmented part by part; {result.blank} of "
+            f"{result.tiles} tiles hold nothing."
+        )
+        self._note((about, result.note), None)
+        if result_kind(self.output) != "omezarr":
+            self._note((_WHOLE,), None)
+        self.estimates[None] = result.estimated_dice
+        self.seconds.update(result.seconds)
+        self.provenance = provenance
+
     def _note(self, notes: Sequence[str], plane: int | None) -> None:
         """Keep notes; what holds of many planes is said once, with their numbers."""
         for note in notes:
@@ -135,12 +152,13 @@ class Outcome:
     def _line_of(self, label: int, pixels: int) -> str:
         """Say what was found of a label that has so many pixels."""
         share = 100 * pixels / self.labels.size
-        count = len(self.boxes.get(label, ()))
-        boxes = "box" if count == 1 else "boxes"
-        found = f"{count} {boxes}"
+        line = f"  {self.names[label]}: {pixels} pixels ({share:.1f} %)"
         if label in self.objects:
-            found = f"{self.objects[label]} objects"
-        line = f"  {self.names[label]}: {pixels} pixels ({share:.1f} %), {found}"
+            line += f", {self.objects[label]} objects"
+        # Boxes of a million objects are not kept.
+        elif not isinstance(self.labels, LabelRows):
+            count = len(self.boxes.get(label, ()))
+            line += f", {count} {'box' if count == 1 else 'boxes'}"
         # Of a stack, whose planes differ, `_doubts` names the worst instead.
         dice = self.estimates.get(None, {}).get(label)
         return line if dice is None else f"{line}, Dice about {dice:.2f}"

@@ -10,19 +10,20 @@ import click
 
 from napari_iclsam.commands.job import Job
 from napari_iclsam.commands.notes import say_notes
-from napari_iclsam.commands.object_results import StoredResult, stored_result, table_path
+from napari_iclsam.commands.object_results import StoredResult, result_steps, table_path
 from napari_iclsam.commands.outputs import (
     PendingFiles,
+    folder_beside,
     output_paths,
     spare_inputs,
     written_together,
 )
 from napari_iclsam.commands.progress import follow
 from napari_iclsam.commands.queries import Query, read_query
-from napari_iclsam.commands.query_run import query_steps
+from napari_iclsam.commands.query_run import Place, query_steps
 from napari_iclsam.commands.report import Outcome, write_report
 from napari_iclsam.commands.task_facts import TaskFacts
-from napari_iclsam.files import check_writable_as, write_labels
+from napari_iclsam.files import check_writable_as, home_of, write_labels
 
 
 def segment_one(job: Job, path: Path) -> None:
@@ -36,24 +37,33 @@ def segment_one(job: Job, path: Path) -> None:
     say_notes(examples.notes)
     segmenter = job.model.segmenter()
     overwrite = job.destination.overwrite
-    with written_together(targets, overwrite=overwrite) as files, _saying_what_is_kept(files):
+    with (
+        written_together(targets, overwrite=overwrite) as files,
+        _saying_what_is_kept(files),
+        folder_beside(home_of(output)) as scratch,
+    ):
         of_stack = query.axis is not None and examples.stack_of(query.path) is not None
         steps = segmenter.fit_steps(examples.support, sparing=of_stack)
         task = follow(steps, "Reading the examples")
-        outcome = follow(query_steps(task, query, output, job.work), path.name)
-        result = stored_result(outcome, job.work)
+        place = Place(output, scratch)
+        outcome = follow(query_steps(task, query, place, job.work), path.name)
+        result = follow(result_steps(outcome, job.work, scratch), path.name)
         _publish(outcome, result, files)
         if table and result.table is not None:
-            with files.writing(table) as place:
-                result.table.write_csv(place)
+            with files.writing(table) as table_place:
+                result.table.write_csv(table_place)
         if report:
-            with files.writing(report) as place:
-                write_report(place, [outcome.to_dict()], job.pairs, examples.notes)
+            _write_report(report, outcome, job, files)
     # Said at the end, where progress bars no longer draw over it.
     click.echo("\n".join(outcome.lines()))
     facts = TaskFacts.of(task)
     facts.say_models()
     facts.say_expectation()
+
+
+def _write_report(report: Path, outcome: Outcome, job: Job, files: PendingFiles) -> None:
+    with files.writing(report) as place:
+        write_report(place, [outcome.to_dict()], job.pairs, job.work.examples.notes)
 
 
 def _publish(outcome: Outcome, result: StoredResult, files: PendingFiles) -> None:

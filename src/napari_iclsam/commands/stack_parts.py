@@ -19,13 +19,15 @@ from napari_iclsam.commands.file_run import (
     FileReport,
     FileWork,
     OpenedFile,
+    Segmented,
     being_written,
     failed,
     open_file,
     publish_result,
 )
+from napari_iclsam.commands.object_results import stored_result
 from napari_iclsam.commands.queries import read_again
-from napari_iclsam.commands.query_run import labelled_stack, outcome_of
+from napari_iclsam.commands.query_run import Place, labelled_stack, outcome_of
 from napari_iclsam.commands.records import read_record
 from napari_iclsam.commands.task_facts import TaskFacts
 from napari_iclsam.commands.worker import (
@@ -148,12 +150,13 @@ def join_parts(sent: SentTask, file: FileWork, divided: Divided) -> FileReport:
         if before is not None:
             return before
         opened = open_file(file, here.work, here.task)
-        outcome = outcome_of(here.task, opened.query, file.output)
+        outcome = outcome_of(here.task, opened.query, Place(file.output, file.workshop))
         for planes in divided.parts():
             predictions = _read_part(_part_path(file, planes), here.task.provenance)
             for number, prediction in zip(planes, predictions, strict=True):
                 outcome.add(prediction, number)
-        return publish_result(outcome, file, opened, here.task, here.work)
+        segmented = Segmented(outcome, stored_result(outcome, here.work))
+        return publish_result(segmented, file, opened, here.task)
     except Exception as error:  # noqa: BLE001 (part of the report, as in `file_steps`)
         return failed(file, error)
 

@@ -4,6 +4,7 @@ The only readers and writers, for the command line and for the window.
 """
 
 from napari_iclsam.files.label_planes import AnyLabels, LabelPlanes, planes_in
+from napari_iclsam.files.label_rows import LabelRows
 from napari_iclsam.files.names import labels_suffix, result_kind, stem, suffix
 from napari_iclsam.files.pairs import NamedPair, labels_beside, pairs_by_name
 from napari_iclsam.files.part import WHOLE, Part
@@ -24,6 +25,7 @@ __all__ = [
     "FilePair",
     "ImageFile",
     "LabelPlanes",
+    "LabelRows",
     "NamedPair",
     "Nifti",
     "Part",

@@ -9,6 +9,8 @@ from typing import Any, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
+from napari_iclsam.files.label_rows import LabelRows
+
 _LEVEL = 1
 """The quickest compression: labels shrink to a hundredth all the same."""
 
@@ -63,12 +65,15 @@ class LabelPlanes:
         return np.stack([self[number] for number in range(len(self))]).astype(dtype or self.dtype)
 
 
-AnyLabels: TypeAlias = "NDArray[Any] | LabelPlanes"
-"""Labels (H, W) or (Z, H, W), in memory as they are or compressed."""
+AnyLabels: TypeAlias = "NDArray[Any] | LabelPlanes | LabelRows"
+"""Labels (H, W) or (Z, H, W), in memory as they are or compressed, or on disk."""
 
 
 def planes_in(labels: AnyLabels) -> Iterator[NDArray[Any]]:
-    """Yield the planes of labels along their first axis; of a single plane, itself."""
+    """Yield the planes of labels along their first axis; of a single plane, itself or its bands."""
+    if isinstance(labels, LabelRows):
+        yield from labels.bands()
+        return
     if labels.ndim == 2:
         yield np.asarray(labels)
         return

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from napari_iclsam.core.large_image import LARGE
 from napari_iclsam.files.channels import Channels, choose_channel
 from napari_iclsam.files.omezarr_metadata import (
     Multiscale,
@@ -39,7 +40,8 @@ def read_omezarr(
         Of an image with labels inside, read these.
     part : Part
     in_memory : bool
-        Read all of it now. Else a stack stays on disk, and each plane is read when it is needed.
+        Read all of it now. Else a stack or a large plane stays on disk, and parts are read when
+        they are needed.
 
     Raises
     ------
@@ -60,11 +62,15 @@ def read_omezarr(
     if len(image.levels) > 1 and not for_labels:
         notes.append(_about_level(image, number))
     planes = ZarrPlanes(path, array, key, image.axes.index("C") if color else None)
-    is_lazy = len(letters) > 2 and not in_memory
+    is_lazy = (len(letters) > 2 or _is_large(planes)) and not in_memory
     pixels: Any = planes if is_lazy else np.asarray(planes)
     space = _space(image, number, letters)
     styles = label_styles(group) if for_labels else {}
     return ImageFile(path, pixels, color, space, notes=tuple(notes), styles=styles)
+
+
+def _is_large(planes: ZarrPlanes) -> bool:
+    return planes.shape[0] * planes.shape[1] >= LARGE
 
 
 def labels_group(path: Path) -> Path:

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from napari_iclsam.core.images.support import LabelStyle
 from napari_iclsam.files.label_planes import AnyLabels, planes_in
+from napari_iclsam.files.label_rows import LabelRows, row_parts
 from napari_iclsam.files.omezarr_metadata import Level, Multiscale, attributes_of, is_zarr3
 from napari_iclsam.files.optional import needed
 from napari_iclsam.files.pyramid import coarser_plane, factor, nearest_indices
@@ -38,6 +39,10 @@ _UNITS = {
 """Names of units that the specification takes from UDUNITS-2."""
 
 
+_Place = tuple[int | slice, ...]
+"""Where a part of a plane goes: its numbers along other axes, and rows."""
+
+
 def write_omezarr(
     path: Path,
     labels: AnyLabels,
@@ -60,8 +65,8 @@ def write_omezarr(
     for number, level in enumerate(image.levels):
         array = _new_array(group, image, level, np.dtype(dtype))
         planes = _finest(labels, space, image) if number == 0 else _coarser(finer, level.shape)
-        for index, plane in planes:
-            array[index] = plane.astype(dtype)
+        for index, part in planes:
+            array[index] = part.astype(dtype)
         finer = array
 
 
@@ -164,19 +169,25 @@ def _unknown(axes: str, sizes: Sequence[float | None]) -> str:
 
 def _finest(
     labels: AnyLabels, space: Space, image: Multiscale
-) -> Iterator[tuple[tuple[int, ...], NDArray[Any]]]:
-    """Yield each plane of the finest level, with its index along the other axes."""
+) -> Iterator[tuple[_Place, NDArray[Any]]]:
+    """Yield each plane of the finest level by rows, with its index along the other axes."""
     shape = _source_shape(labels, space, image)
-    planes = labels
+    planes: Any = labels
     if isinstance(labels, np.ndarray):
         planes = labels.reshape(-1, *labels.shape[-2:])
+    elif isinstance(labels, LabelRows):
+        planes = [labels]
     *others, down, across = _maps(shape, space, image)
     for index in np.ndindex(*[len(each) for each in others]):
         taken = tuple(int(each[number]) for each, number in zip(others, index, strict=True))
         # the planes are in one row, whatever axes of size one lie before them
         number = np.ravel_multi_index(taken, shape[:-2]) if taken else 0
         plane = planes[int(number)]
-        yield index, plane[down][:, across]
+        for rows in row_parts((len(down), len(across))):
+            taken_rows = down[rows]
+            first = int(taken_rows.min())
+            part = plane[first : int(taken_rows.max()) + 1]
+            yield (*index, rows), part[taken_rows - first][:, across]
 
 
 def _source_shape(labels: AnyLabels, space: Space, image: Multiscale) -> tuple[int, ...]:
@@ -219,16 +230,26 @@ def _where_read(original: Multiscale, number: int, image: Multiscale) -> Level:
     return level if is_shifted and is_scaled else image.levels[number]
 
 
-def _coarser(finer: Any, shape: Sequence[int]) -> Iterator[tuple[tuple[int, ...], NDArray[Any]]]:
-    """Yield each plane of a coarser level; no more of the finer one is read than it covers."""
+def _coarser(finer: Any, shape: Sequence[int]) -> Iterator[tuple[_Place, NDArray[Any]]]:
+    """Yield each plane of a coarser level by rows; no more of the finer one is read than it covers.
+
+    Of a plane in several parts, a label that would be lost keeps a pixel in each.
+    """
     *others, height, width = shape
-    times = [factor(finer.shape[axis], size) for axis, size in enumerate(others)]
+    times = [factor(finer.shape[axis], size) for axis, size in enumerate(shape[:-1])]
     for index in np.ndindex(*others):
-        key = []
-        for number, count in zip(index, times, strict=True):
-            key.append(slice(number * count, (number + 1) * count))
-        planes = finer[tuple(key)].reshape(-1, *finer.shape[-2:])
-        yield index, coarser_plane(planes, (height, width))
+        for rows in row_parts((height, width)):
+            key = []
+            for number, count in zip(index, times, strict=False):
+                key.append(slice(number * count, (number + 1) * count))
+            key.append(slice(rows.start * times[-1], rows.stop * times[-1]))
+            planes = finer[tuple(key)]
+            planes = planes.reshape(-1, *planes.shape[-2:])
+            count = rows.stop - rows.start
+            # the last part may end within a row, and the rest would then not tell the factor
+            lacking = count * times[-1] - planes.shape[1]
+            padded = np.pad(planes, ((0, 0), (0, lacking), (0, 0)), mode="edge")
+            yield (*index, rows), coarser_plane(padded, (count, width))
 
 
 def _new_array(group: Any, image: Multiscale, level: Level, dtype: Any) -> Any:

@@ -77,8 +77,17 @@ def _covered(planes: Integers, shape: tuple[int, int]) -> Integers:
 
 
 def _keep_all(best: Integers, values: Integers) -> None:
-    """Give each label that won nowhere one pixel."""
-    lost = np.setdiff1d(values, best)
-    for label in lost[lost > 0]:
-        shares = (values == label).sum(axis=0)
-        best[np.unravel_index(shares.argmax(), shares.shape)] = label
+    """Give each label that won nowhere one pixel, the first of those that hold most of it."""
+    number, row, column = np.nonzero(values != best)
+    losing = values[number, row, column]
+    candidates = np.unique(losing[losing > 0])
+    lost = candidates[np.isin(candidates, best, invert=True)]
+    is_lost = np.isin(losing, lost)
+    pixels = row[is_lost] * best.shape[1] + column[is_lost]
+    pairs = np.stack([losing[is_lost].astype(np.int64), pixels])
+    (labels, places), shares = np.unique(pairs, axis=1, return_counts=True)
+    # by label, then by share from most, then by place
+    order = np.lexsort((places, -shares, labels))
+    _, firsts = np.unique(labels[order], return_index=True)
+    chosen = order[firsts]
+    best.reshape(-1)[places[chosen]] = labels[chosen]

@@ -24,7 +24,7 @@ def reader_of(
     """Return what reads a file of a kind; see the readers for what may be wrong with it."""
     channel = part.channel
     readers: dict[Kind, Callable[[], ImageFile]] = {
-        "tiff": lambda: read_tiff(path, for_labels=for_labels, part=part),
+        "tiff": lambda: read_tiff(path, for_labels=for_labels, part=part, in_memory=in_memory),
         "nifti": lambda: read_nifti(path, channel=None if for_labels else channel),
         "picture": lambda: read_picture(path, for_labels=for_labels, channel=channel),
         "nrrd": lambda: read_nrrd(path, for_labels=for_labels),

@@ -71,8 +71,8 @@ def read_image(path: Path, part: Part = WHOLE, *, in_memory: bool = True) -> Ima
     part : Part
         What is meant of a file that holds several channels, resolutions or series.
     in_memory : bool
-        Read all of it now. Else a stack of an OME-Zarr stays on disk: its array is one whose planes
-        are read when they are needed.
+        Read all of it now. Else a stack of an OME-Zarr, and a large plane of an OME-Zarr or TIFF,
+        stay on disk: the array is one whose parts are read when they are needed.
 
     Raises
     ------
@@ -176,16 +176,16 @@ def _both(
     if image is not None and not multiscale[0]:
         labels_part = _of_size(labels_group(labels_path), WHOLE, image.shape)
     labels = _read(labels_path, for_labels=True, part=labels_part)
-    return image or _labelled_part(image_path, labels, part), labels
+    return image or _labelled_part(image_path, labels, part, in_memory=in_memory), labels
 
 
-def _labelled_part(path: Path, labels: ImageFile, part: Part) -> ImageFile:
+def _labelled_part(path: Path, labels: ImageFile, part: Part, *, in_memory: bool) -> ImageFile:
     """Read an image; of an OME-TIFF of several files the one that is labelled, if it is one."""
     if kind_of(path) == "tiff" and path.is_file() and is_one_of_several(path):
         own = read_image(path, replace(part, own_planes=True))
         if own.shape == labels.shape:
             return own
-    return read_image(path, part)
+    return read_image(path, part, in_memory=in_memory)
 
 
 def _of_size(group: Path, part: Part, shape: tuple[int, ...]) -> Part:

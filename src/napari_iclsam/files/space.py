@@ -141,10 +141,9 @@ class ImageFile:
     Attributes
     ----------
     path : Path
-    array : ndarray, or `ZarrPlanes`
+    array : ndarray, `ZarrPlanes` or `TiffPlane`
         (H, W) or (Z, H, W), with a last axis of colors if it is a color image. NIfTI's (x, y, z)
-        becomes (z, y, x). A stack that stays on disk is
-        read plane by plane.
+        becomes (z, y, x). What stays on disk is read part by part.
     color : bool
     space : Space
     storage : Storage

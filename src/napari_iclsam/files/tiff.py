@@ -22,7 +22,9 @@ from napari_iclsam.files.ome_files import (
 )
 from napari_iclsam.files.part import WHOLE, Part
 from napari_iclsam.files.space import Dialect, ImageFile, Space, Storage
+from napari_iclsam.files.tiff_plane import plane_on_disk
 from napari_iclsam.files.tiff_space import tiff_channels, tiff_space
+from napari_iclsam.files.tiff_values import colors_of, inverted, is_ramp
 from napari_iclsam.files.units import ascii_unit, is_length
 from napari_iclsam.files.upright import orientation_of, swaps_sides, to_stored, to_upright
 
@@ -56,7 +58,9 @@ class _Pixels:
         return self.axes.endswith("S")
 
 
-def read_tiff(path: Path, *, for_labels: bool = False, part: Part = WHOLE) -> ImageFile:
+def read_tiff(
+    path: Path, *, for_labels: bool = False, part: Part = WHOLE, in_memory: bool = True
+) -> ImageFile:
     """Read the one image of a TIFF file.
 
     Parameters
@@ -66,6 +70,8 @@ def read_tiff(path: Path, *, for_labels: bool = False, part: Part = WHOLE) -> Im
         Keep numbers as they are stored, also those of a palette or that count from white to black.
     part : Part
         The channel that is meant, and whether planes of other files are.
+    in_memory : bool
+        Read all of it now. Else a large plane stays on disk.
 
     Raises
     ------
@@ -76,6 +82,10 @@ def read_tiff(path: Path, *, for_labels: bool = False, part: Part = WHOLE) -> Im
 
     with _without_log(), tifffile.TiffFile(path) as tif:
         series = _only_series(tif)
+        may_stay = not (in_memory or for_labels or part.channel)
+        on_disk = plane_on_disk(path, tif, series) if may_stay else None
+        if on_disk is not None:
+            return on_disk
         own_planes = part.own_planes and is_one_of_several(path)
         stored = _stored(tif, series, own_planes=own_planes)
         shown, storage = _meaning(stored, series.keyframe, for_labels=for_labels)
@@ -180,38 +190,14 @@ def _meaning(pixels: _Pixels, page: Any, *, for_labels: bool) -> tuple[_Pixels, 
     if photometric == _PALETTE and page.colormap is not None:
         palette = np.asarray(page.colormap).T >> 8  # 16 bits a color -> 8
         if for_labels:
-            return pixels, replace(storage, palette=_colors_of(palette))
+            return pixels, replace(storage, palette=colors_of(palette))
         # A grey image with a table for display stays grey.
-        if not _is_ramp(palette):
+        if not is_ramp(palette):
             colors = palette.astype(np.uint8)[pixels.array]
             return _Pixels(colors, pixels.axes + "S"), storage
     if pixels.color:
         pixels = _samples(pixels, page, for_labels=for_labels)
     return pixels, storage
-
-
-def _colors_of(palette: NDArray[Any]) -> tuple[tuple[int, int, int], ...]:
-    colors = []
-    for red, green, blue in palette:
-        colors.append((int(red), int(green), int(blue)))
-    return tuple(colors)
-
-
-def inverted(array: NDArray[Any], bits: int) -> NDArray[Any]:
-    """Return grey values counted from black to white, of those counted from white to black."""
-    if array.dtype == bool:
-        return ~array
-    if np.issubdtype(array.dtype, np.unsignedinteger):
-        return np.asarray(array.dtype.type(2**bits - 1) - array)
-    # TIFF defines it for unsigned numbers only; of others, order is what counts.
-    return ~array if np.issubdtype(array.dtype, np.integer) else array.max() - array
-
-
-def _is_ramp(palette: NDArray[Any]) -> bool:
-    """Tell whether brighter entries follow darker ones, as in tables that color a grey image."""
-    # Signed, for differences of unsigned numbers never fall below 0.
-    steps = np.diff(palette.astype(int), axis=0)
-    return bool((steps >= 0).all())
 
 
 def _samples(pixels: _Pixels, page: Any, *, for_labels: bool) -> _Pixels:
