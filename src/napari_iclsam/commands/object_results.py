@@ -14,9 +14,9 @@ from napari_iclsam.commands.outputs import is_folder
 from napari_iclsam.commands.queries import labels_as_stored, read_stored, result_as_stored
 from napari_iclsam.commands.query_run import Work
 from napari_iclsam.commands.report import Outcome
+from napari_iclsam.core.banded_measure import StoredObjects, measure_steps
 from napari_iclsam.core.banded_objects import object_steps
 from napari_iclsam.core.images.support import LabelStyle
-from napari_iclsam.core.objects.banded_measure import StoredObjects, measure_steps
 from napari_iclsam.core.objects.instances import Instances, find_instances
 from napari_iclsam.core.objects.linking import stack_instances
 from napari_iclsam.core.objects.measure import ObjectTable, Pixels, Scale, measure

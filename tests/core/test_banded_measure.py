@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from napari_iclsam.core.objects.banded_measure import StoredObjects, measure_steps
+from napari_iclsam.core.banded_measure import StoredObjects, measure_steps
 from napari_iclsam.core.objects.measure import Pixels, Scale, measure
 from napari_iclsam.core.steps import drain
 
