@@ -60,6 +60,15 @@ class Row:
     ap50: float
     ap75: float
     seconds: float
+    processor: float
+
+
+@dataclass(frozen=True, slots=True)
+class Times:
+    """What an image took: time of the clock, and of the processor."""
+
+    seconds: float
+    processor: float
 
 
 def read_set(folder: Path) -> list[Sample]:
@@ -115,12 +124,11 @@ class Score:
         for iou in IOUS:
             self._matches[iou] += match_objects(found, truth, iou)
 
-    def row(self, data: str, protocol: str, objects: str, overlap: float, seconds: float) -> Row:
+    def row(self, name: tuple[str, str], objects: str, overlap: float, times: Times) -> Row:
         """Return the row of a table."""
         half, strict = (self._matches[iou] for iou in IOUS)
         return Row(
-            data,
-            protocol,
+            *name,
             objects,
             half.truth,
             half.predicted,
@@ -128,7 +136,8 @@ class Score:
             half.f1,
             half.average_precision,
             strict.average_precision,
-            seconds,
+            times.seconds,
+            times.processor,
         )
 
 
@@ -139,6 +148,7 @@ def score_images(
     scores = {"ours": Score(), "watershed": Score(), "components": Score()}
     overlaps = []
     started = time.perf_counter()
+    of_processor = time.process_time()
     for query in queries:
         prediction = task.predict(query.image)
         mask = prediction.labels > 0
@@ -152,9 +162,12 @@ def score_images(
         for way, ids in found.items():
             scores[way].add(np.where(kept, ids, 0), truth)
         overlaps.append(dice(mask & kept, truth > 0))
-    seconds = (time.perf_counter() - started) / len(queries)
+    times = Times(
+        (time.perf_counter() - started) / len(queries),
+        (time.process_time() - of_processor) / len(queries),
+    )
     for way, score in scores.items():
-        yield score.row(*name, way, float(np.mean(overlaps)), seconds)
+        yield score.row(name, way, float(np.mean(overlaps)), times)
 
 
 def run_single(folder: Path, args: argparse.Namespace) -> Iterator[Row]:

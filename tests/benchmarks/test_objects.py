@@ -9,7 +9,7 @@ import imageio.v3 as iio
 import numpy as np
 import pytest
 
-from benchmarks.objects import Sample, Score, make_mosaic, plain_watershed, read_set
+from benchmarks.objects import Sample, Score, Times, make_mosaic, plain_watershed, read_set
 
 
 def sample(number: int, side: int = 20) -> Sample:
@@ -33,7 +33,7 @@ def test_scores_are_summed_over_images() -> None:
     truth = sample(1).ids
     score.add(truth, truth)
     score.add(0 * truth, truth)
-    row = score.row("set", "single", "ours", 0.5, 1.0)
+    row = score.row(("set", "single"), "ours", 0.5, Times(1.0, 2.0))
     assert (row.truth, row.found) == (4, 2)
     assert row.f1 == pytest.approx(2 * 2 / 6)
     assert row.ap50 == row.ap75 == pytest.approx(0.5)

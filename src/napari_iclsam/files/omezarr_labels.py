@@ -70,6 +70,19 @@ def write_omezarr(
         finer = array
 
 
+def new_levels(path: Path, shape: tuple[int, int], space: Space, dtype: Any) -> list[Any]:
+    """Make an OME-Zarr of labels of a plane that are empty yet; return the arrays of its levels.
+
+    Each level has half the rows and columns of the one before, rounded up.
+    """
+    zarr = needed("zarr", "OME-Zarr", "zarr")
+    # of a plane that takes no memory
+    image = _plan(np.broadcast_to(np.uint8(0), shape), space)
+    group = zarr.open_group(path, mode="w-", zarr_format=2)
+    group.attrs.update(_attributes(image, {}))
+    return [_new_array(group, image, level, np.dtype(dtype)) for level in image.levels]
+
+
 def name_labels(group: Path, name: str) -> None:
     """Give labels the name that viewers show: without one, they call them "image"."""
     path = group / ("zarr.json" if is_zarr3(group) else ".zattrs")

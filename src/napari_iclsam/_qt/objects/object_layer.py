@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import uuid
 from typing import Any
 
 import numpy as np
@@ -9,11 +10,13 @@ from napari.components import ViewerModel
 from napari.layers import Labels, Layer
 from numpy.typing import NDArray
 
-from napari_iclsam._qt.objects.object_steps import FoundObjects, ObjectQuest
+from napari_iclsam._qt.objects.object_steps import FoundObjects, LargeQuest, ObjectQuest
 from napari_iclsam._qt.viewer import layers
 from napari_iclsam._qt.viewer.label_styles import names_of
+from napari_iclsam._qt.viewer.large_results import LargeResult, make_pyramid
 from napari_iclsam._qt.viewer.results import ResultRecord
 from napari_iclsam.core.objects.measure import Scale
+from napari_iclsam.files.label_pyramid import LabelPyramid
 
 _SUFFIX = " objects"
 
@@ -33,6 +36,19 @@ def quest_of(labels: Labels, record: ResultRecord) -> ObjectQuest:
         scale_of(labels),
         _certainty(labels, record),
         dict(record.separations),
+    )
+
+
+def large_quest_of(labels: Labels, result: LargeResult) -> LargeQuest:
+    """Return what to measure of a result on disk; ids are written beside it."""
+    place = result.folder / f"objects-{uuid.uuid4().hex[:6]}.ome.zarr"
+    return LargeQuest(
+        result.labels,
+        result.certainty,
+        layers.levels(result.image)[result.level],
+        make_pyramid(place, labels, 0, np.int32),
+        scale_of(labels),
+        result.separations,
     )
 
 
@@ -70,10 +86,12 @@ def show_objects(viewer: ViewerModel, labels: Labels, found: FoundObjects) -> La
     """Show objects in their own layer on top of a result, which is hidden."""
     name = f"{labels.name}{_SUFFIX}"
     features = found.table.features() | _names(labels, found)
-    layer = _previous(viewer, name, found.instances.ids)
+    layer = _previous(viewer, name, labels)
     if layer is None:
         layer = Labels(
-            found.instances.ids,
+            _data(found),
+            # a list of arrays is a pyramid, whatever their sizes
+            multiscale=isinstance(found.ids, LabelPyramid),
             name=name,
             features=features,
             metadata=_metadata(labels),
@@ -81,7 +99,7 @@ def show_objects(viewer: ViewerModel, labels: Labels, found: FoundObjects) -> La
         )
         viewer.add_layer(layer)
     else:
-        layer.data = found.instances.ids
+        layer.data = _data(found)
         layer.features = features
     labels.visible = False
     layer.visible = True
@@ -119,6 +137,11 @@ def camera_of(viewer: ViewerModel) -> Any:
     return getattr(viewer, "scene", viewer).camera
 
 
+def _data(found: FoundObjects) -> Any:
+    """Return what a layer shows of objects."""
+    return found.ids.levels if isinstance(found.ids, LabelPyramid) else found.ids
+
+
 def _metadata(labels: Labels) -> dict[str, Any]:
     # with models it would be taken for a copy of the result, and for examples
     image = labels.metadata.get(layers.PROVENANCE, {}).get("image", "")
@@ -134,16 +157,16 @@ def _names(labels: Labels, found: FoundObjects) -> dict[str, NDArray[Any]]:
     known = names_of(labels)
     if not known:
         return {}
-    names = [known.get(int(label), "") for label in found.instances.labels]
+    names = [known.get(int(label), "") for label in found.labels]
     # the background is no object of a label
     names[0] = "background"
     return {"name": np.array(names, object)}
 
 
-def _previous(viewer: ViewerModel, name: str, ids: NDArray[Any]) -> Labels | None:
+def _previous(viewer: ViewerModel, name: str, labels: Labels) -> Labels | None:
     """Return the objects of an earlier result in the same place."""
     for layer in viewer.layers:
         is_ours = isinstance(layer, Labels) and layers.is_result(layer)
-        if is_ours and layer.name == name and layers.shape(layer) == ids.shape:
+        if is_ours and layer.name == name and layers.shapes(layer) == layers.shapes(labels):
             return layer
     return None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import zlib
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -27,13 +28,16 @@ from napari_iclsam._qt.forms.form_rows import form_rows
 from napari_iclsam._qt.objects.histogram import Histogram
 from napari_iclsam._qt.objects.object_layer import (
     go_to_object,
+    large_quest_of,
     quest_of,
     reason_against,
     show_objects,
 )
-from napari_iclsam._qt.objects.object_steps import FoundObjects, object_steps
+from napari_iclsam._qt.objects.object_steps import FoundObjects, large_object_steps, object_steps
 from napari_iclsam._qt.objects.table_model import ObjectTableModel
+from napari_iclsam._qt.viewer.large_results import large_result
 from napari_iclsam._qt.viewer.results import Results
+from napari_iclsam.core.prediction import Progress
 
 _HEIGHT = 180
 """Pixels of the table."""
@@ -117,13 +121,15 @@ class ObjectPanel(QWidget):
         self.column.currentIndexChanged.connect(self._show_histogram)
         self.table.clicked.connect(self._on_row_clicked)
         self.save.clicked.connect(self._on_save)
+        self.runner.stepped.connect(self._on_stepped)
         self.runner.returned.connect(self._on_measured)
         self.runner.failed.connect(self._on_failed)
 
     def _newest(self) -> Labels | None:
         """Return the newest result of the viewer."""
         for layer in reversed(self._viewer.layers):
-            if isinstance(layer, Labels) and self._results.record(layer) is not None:
+            is_known = self._results.record(layer) is not None or large_result(layer) is not None
+            if isinstance(layer, Labels) and is_known:
                 return layer
         return None
 
@@ -151,12 +157,24 @@ class ObjectPanel(QWidget):
         if is_known and self._found is not None:
             self._follow_selection(show_objects(self._viewer, labels, self._found))
             return
-        record = self._results.record(labels)
-        assert record is not None
         self._labels = labels
         self._checksum = checksum
         self.count.setText("Measuring …")
-        self.runner.start(partial(object_steps, quest_of(labels, record)))
+        self.runner.start(self._steps(labels))
+
+    def _steps(self, labels: Labels) -> Callable[[], Any]:
+        """Return what measures a result in a worker."""
+        large = large_result(labels)
+        if large is not None:
+            return partial(large_object_steps, large_quest_of(labels, large))
+        record = self._results.record(labels)
+        assert record is not None
+        return partial(object_steps, quest_of(labels, record))
+
+    def _on_stepped(self, step: Progress | None) -> None:
+        """Say how far the objects of a plane on disk are."""
+        if step is not None and step.total > 1:
+            self.count.setText(f"{step.message}: part {step.done + 1} of {step.total} …")
 
     def _on_measured(self, found: FoundObjects) -> None:
         assert self._labels is not None
@@ -241,4 +259,7 @@ def _table_view(model: ObjectTableModel) -> QTableView:
 
 
 def _checksum(labels: Labels) -> int:
+    """Return a number that tells whether a result was painted in; one on disk cannot be."""
+    if large_result(labels) is not None:
+        return 0
     return zlib.crc32(np.ascontiguousarray(labels.data).data)

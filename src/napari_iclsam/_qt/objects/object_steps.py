@@ -4,14 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Generator, Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from napari_iclsam.core.banded_measure import StoredObjects, measure_steps
+from napari_iclsam.core.banded_objects import object_steps as banded_object_steps
 from napari_iclsam.core.images.planes import ArrayLike
-from napari_iclsam.core.objects.instances import Instances, Separation, find_instances
+from napari_iclsam.core.objects.instances import Separation, find_instances
 from napari_iclsam.core.objects.linking import stack_instances
 from napari_iclsam.core.objects.measure import ObjectTable, Pixels, Scale, measure
+from napari_iclsam.core.prediction import Progress
+from napari_iclsam.files.label_pyramid import LabelPyramid
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -43,10 +48,68 @@ class ObjectQuest:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class FoundObjects:
-    """The objects of a result, and their measurements."""
+    """The objects of a result, and their measurements.
 
-    instances: Instances
+    Attributes
+    ----------
+    ids : ndarray, or `LabelPyramid` of a plane on disk
+    labels : ndarray, (n + 1,), int32
+        By id: the label of an object.
+    table : ObjectTable
+    """
+
+    ids: NDArray[np.int32] | LabelPyramid
+    labels: NDArray[np.int32]
     table: ObjectTable
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class LargeQuest:
+    """What to measure of a plane on disk.
+
+    Attributes
+    ----------
+    labels, certainty : ArrayLike, (Y, X)
+        As in `ObjectQuest`.
+    image : ArrayLike, (Y, X) or (Y, X, C)
+    ids : LabelPyramid
+        Where ids are written.
+    scale : Scale
+    separations : mapping of int to Separation
+    """
+
+    labels: ArrayLike
+    certainty: ArrayLike
+    image: ArrayLike
+    ids: LabelPyramid
+    scale: Scale
+    separations: Mapping[int, Separation]
+
+
+def large_object_steps(quest: LargeQuest) -> Generator[Progress, None, FoundObjects]:
+    """Find objects of a plane on disk and measure them, part by part."""
+    owners = yield from banded_object_steps(quest.labels, quest.ids, quest.separations)
+    stored = StoredObjects(quest.ids, owners, quest.image, _Shares(quest.certainty))
+    table = yield from measure_steps(stored, quest.scale)
+    return FoundObjects(quest.ids, owners, table)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Shares:
+    """Numbers up to 255 as shares of 1."""
+
+    array: ArrayLike
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        return self.array.shape
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        return np.dtype(np.float32)
+
+    def __getitem__(self, key: Any) -> NDArray[np.float32]:
+        return np.asarray(self.array[key] / np.float32(255))
 
 
 def object_steps(quest: ObjectQuest) -> Generator[None, None, FoundObjects]:
@@ -60,4 +123,4 @@ def object_steps(quest: ObjectQuest) -> Generator[None, None, FoundObjects]:
     image = None if quest.image is None else np.asarray(quest.image[...])
     certainty = None if quest.certainty is None else quest.certainty / np.float32(255)
     table = measure(found.ids, Pixels(image, certainty, found.labels), quest.scale)
-    return FoundObjects(found, table)
+    return FoundObjects(found.ids, found.labels, table)

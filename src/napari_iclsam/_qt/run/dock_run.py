@@ -9,6 +9,7 @@ from qtpy.QtCore import QEventLoop, QObject, QTimer, Signal
 
 from napari_iclsam._qt.run.run_control import RunControl
 from napari_iclsam._qt.run.run_step import RunSummary
+from napari_iclsam._qt.viewer.large_results import newest_large_result
 from napari_iclsam._qt.viewer.results import Results
 
 
@@ -51,7 +52,7 @@ class DockRun(QObject):
     def result(self) -> Labels | None:
         """The newest result layer of the image, which grows while the run is on."""
         found = self._results.of_image(self._image)
-        return found[-1] if found else None
+        return found[-1] if found else newest_large_result(self._results.viewer, self._image)
 
     def wait(self, seconds: float | None = None) -> Labels:
         """Wait for the end; the window stays alive.

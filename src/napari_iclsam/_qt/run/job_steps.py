@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from napari_iclsam._qt.background.runner import EXPECTED
 from napari_iclsam._qt.run.example_stack import ExampleStack
+from napari_iclsam._qt.run.large_steps import large_steps
 from napari_iclsam._qt.run.request import Job, Request, SliceNumber
 from napari_iclsam._qt.run.run_notes import Absences, absent_in
 from napari_iclsam._qt.run.run_progress import RunProgress
@@ -28,15 +29,25 @@ def request_steps(
     absences: Absences,
 ) -> Generator[RunStep, None, tuple[str, ...]]:
     """Segment all images of a run, and say which of them could not be segmented, and why."""
-    failures: list[str] = []
+    sentences: list[str] = []
     for job in request.jobs:
-        found = slice_steps(task, stack, job)
-        steps = _job_steps(found, job, progress, absences, request.unit)
+        if job.is_large and task.is_tiled((job.slices.shape[1], job.slices.shape[2])):
+            steps = _large_steps(task, job, progress, request.unit, sentences)
+        else:
+            found = slice_steps(task, stack, job)
+            steps = _job_steps(found, job, progress, absences, request.unit)
         # one of several images does not stop the others
         if len(request.jobs) > 1:
-            steps = _until_failure(steps, job, progress, failures)
+            steps = _until_failure(steps, job, progress, sentences)
         yield from steps
-    return tuple(failures)
+    return tuple(sentences)
+
+
+def _large_steps(
+    task: Task, job: Job, progress: RunProgress, unit: str, sentences: list[str]
+) -> Generator[RunStep, None, None]:
+    progress.start_job()
+    sentences.append((yield from large_steps(task, job, progress, unit)))
 
 
 def _job_steps(

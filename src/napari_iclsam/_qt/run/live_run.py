@@ -13,6 +13,7 @@ from napari_iclsam._qt.run.request import Job, Request
 from napari_iclsam._qt.run.run_step import RunStep
 from napari_iclsam._qt.viewer.earlier_result import EarlierResult
 from napari_iclsam._qt.viewer.example import LayerExample
+from napari_iclsam._qt.viewer.large_results import LargeWriter
 from napari_iclsam._qt.viewer.result_style import ResultStyle
 from napari_iclsam._qt.viewer.result_writer import ResultWriter
 from napari_iclsam._qt.viewer.results import Results
@@ -56,11 +57,12 @@ class LiveRun:
         self._style = style
         self._results = results
         self._writers: dict[int, ResultWriter] = {}
+        self._large: dict[int, LargeWriter] = {}
         self._example_labels: Sequence[NDArray[Any]] = ()
         # made now, while the worker begins: making and adding a layer each take a while
         self._prepared: Labels | None = None
         first = images[0]
-        if self._choose_layer(request.jobs[0]) is None:
+        if not request.jobs[0].is_large and self._choose_layer(request.jobs[0]) is None:
             self._prepared = results.make_layer(first.image, first.level, style)
 
     def write(self, step: RunStep) -> None:
@@ -69,6 +71,9 @@ class LiveRun:
             self._example_labels = step.example_labels
         if step.failure is not None:
             self._results.failures[self._images[step.failure.job].image] = step.failure.reason
+        if step.bands:
+            assert step.slice_number is not None
+            self._large_writer(step.slice_number.job).write(step.bands, step.separations)
         if step.prediction is None:
             return
         assert step.slice_number is not None
@@ -80,7 +85,7 @@ class LiveRun:
 
     def refresh(self) -> None:
         """Show what was written."""
-        for writer in self._writers.values():
+        for writer in self._all_writers.values():
             if writer.is_alive:
                 writer.refresh()
 
@@ -92,9 +97,8 @@ class LiveRun:
     @property
     def is_orphaned(self) -> bool:
         """Whether the layer that was written into last is no longer in the viewer."""
-        if not self._writers:
-            return False
-        return not self._writers[max(self._writers)].is_alive
+        writers = self._all_writers
+        return bool(writers) and not writers[max(writers)].is_alive
 
     @property
     def kept(self) -> int:
@@ -104,7 +108,12 @@ class LiveRun:
     @property
     def layers(self) -> list[Labels]:
         """The layers that were written into."""
-        return [writer.labels for writer in self._writers.values()]
+        return [writer.labels for writer in self._all_writers.values()]
+
+    @property
+    def places(self) -> list[str]:
+        """Where results on disk are, in words."""
+        return [writer.sentence for writer in self._large.values()]
 
     @property
     def replaced(self) -> list[EarlierResult]:
@@ -116,6 +125,19 @@ class LiveRun:
         if job_number not in self._writers:
             self._writers[job_number] = self._open_writer(self.request.jobs[job_number])
         return self._writers[job_number]
+
+    @property
+    def _all_writers(self) -> dict[int, ResultWriter | LargeWriter]:
+        return {**self._writers, **self._large}
+
+    def _large_writer(self, job_number: int) -> LargeWriter:
+        if job_number not in self._large:
+            on = self._images[job_number]
+            self._large[job_number] = LargeWriter(
+                self._results.viewer, on.image, on.level, self._style
+            )
+            self._results.failures.pop(on.image, None)
+        return self._large[job_number]
 
     def _open_writer(self, job: Job) -> ResultWriter:
         on = self._images[job.number]

@@ -201,7 +201,8 @@ class Planner:
         style = self._result_style(options, styles)
         preview = None
         # what is filled stays: a preview in it could not be replaced
-        if jobs and style.labels_to_fill is None:
+        # and a large plane is never read as a whole
+        if jobs and style.labels_to_fill is None and not any(job.is_large for job in jobs):
             preview = self._preview(jobs, images)
         pairs = self._pairs(shown)
         request = Request(models, settings, pairs, styles, tuple(jobs), preview)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -11,6 +12,7 @@ from numpy.typing import NDArray
 
 from napari_iclsam._qt.viewer.slice_stacks import SliceStack
 from napari_iclsam.core.images.intensity import check_image
+from napari_iclsam.core.images.planes import ArrayLike
 from napari_iclsam.core.images.regions import (
     LabelledRegion,
     RegionLabels,
@@ -19,6 +21,8 @@ from napari_iclsam.core.images.regions import (
 )
 from napari_iclsam.core.images.support import LabelStyle, SupportSet
 from napari_iclsam.core.images.unknown import UNKNOWN, mark_unknown
+from napari_iclsam.core.large_image import LARGE
+from napari_iclsam.core.lazy_image import LazyImage
 from napari_iclsam.core.model_choice import ModelChoice
 from napari_iclsam.core.objects.instances import Separation, learn_separation
 from napari_iclsam.core.settings import Settings
@@ -53,10 +57,11 @@ class Pair:
 
     def read_image(self) -> NDArray[Any]:
         """Return the image in memory, or the region on the grey scale of the image."""
-        image = _read(self.image)
         if self.region is None:
-            return image
-        return cut_region(check_image(image), self.region)
+            return _read(self.image)
+        if isinstance(self.image, SliceStack) and is_large_plane(self.image):
+            return _part_of(self.image.array, self.region)
+        return cut_region(check_image(_read(self.image)), self.region)
 
     def read_labels(self) -> NDArray[Any]:
         """Return the labels in memory, as they are meant; what is ignored is `UNKNOWN`."""
@@ -96,6 +101,11 @@ class Job:
     slices: SliceStack
     spacing: tuple[float, float, float] | None = None
     stack_names: tuple[str, ...] = ()
+
+    @property
+    def is_large(self) -> bool:
+        """Whether it is a plane that is not in memory, and too large to be read as a whole."""
+        return is_large_plane(self.slices)
 
 
 @dataclass(frozen=True, slots=True)
@@ -201,6 +211,21 @@ class Request:
             key = (id(pair.image.array), pair.image.positions)
             found.append(RegionLabels(key, "one image", pair.region, labels))
         return found
+
+
+def is_large_plane(slices: SliceStack) -> bool:
+    """Tell whether a plane is not in memory, and too large to be read as a whole."""
+    if slices.orientation.ndim != 2 or isinstance(slices.array, np.ndarray):
+        return False
+    height, width = slices.shape[1:3]
+    # what is written part by part needs it
+    return height * width >= LARGE and importlib.util.find_spec("zarr") is not None
+
+
+def _part_of(array: ArrayLike, region: LabelledRegion) -> NDArray[np.uint8]:
+    """Return a region of a plane on disk, on the scale in which all its parts are seen."""
+    part = check_image(np.asarray(array[region.slices]))
+    return LazyImage.of(array).scale.to_uint8(part)
 
 
 def _read(source: SliceStack | NDArray[Any]) -> NDArray[Any]:

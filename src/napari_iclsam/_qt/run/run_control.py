@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from dataclasses import replace
 from functools import partial
 
 from napari.layers import Labels, Layer
@@ -92,7 +93,8 @@ class RunControl(QObject):
     def cancel(self) -> None:
         """Stop the run; what is done stays."""
         self.redraw()
-        self._stop("Cancelled. What was done is kept.")
+        places = () if self._live is None else self._live.places
+        self._stop(" ".join(["Cancelled. What was done is kept.", *places]))
 
     def note_removed(self, layer: Layer) -> None:
         """Stop the run if it writes into a layer that was deleted; a finished one is not told."""
@@ -155,7 +157,8 @@ class RunControl(QObject):
             return
         self._live.write(step)
         self._bar.show_step(step)
-        if step.prediction is not None and not self._redraw.isActive():
+        is_shown = step.prediction is not None or bool(step.bands)
+        if is_shown and not self._redraw.isActive():
             self._redraw.start()
 
     def _on_returned(self, summary: RunSummary) -> None:
@@ -166,7 +169,8 @@ class RunControl(QObject):
             return
         self._end()
         self._told_of = list(live.layers)
-        self._bar.show_idle(closing_words(summary, live.kept, self._change()))
+        told = replace(summary, sentences=(*summary.sentences, *live.places))
+        self._bar.show_idle(closing_words(told, live.kept, self._change()))
         self.finished.emit(summary, live.request)
 
     def _on_failed(self, error: Exception) -> None:

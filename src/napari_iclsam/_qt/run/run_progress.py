@@ -35,6 +35,7 @@ class RunProgress:
         self.total = total
         self.done = 0
         self._prepared = 0.0
+        self._part = 0.0
         self._steps: Counter[Stage] = Counter()
         self._seconds = 0.0
         self._began = time.perf_counter()
@@ -43,7 +44,7 @@ class RunProgress:
     def fraction(self) -> float:
         """Part of the run that is done, in [0, 1]."""
         # without the share of preparation, the bar would rest at zero for long
-        units = PREPARATION_SLICES * self._prepared + self.done
+        units = PREPARATION_SLICES * self._prepared + self.done + self._part
         return units / (PREPARATION_SLICES + self.total)
 
     @property
@@ -64,8 +65,13 @@ class RunProgress:
         self._prepared = 1.0
         self._began = time.perf_counter()
 
+    def count_tile(self, step: Progress) -> None:
+        """Count a tile of a large plane."""
+        self._part = step.done / step.total
+
     def count_slice(self) -> None:
         """Count a slice that is done."""
+        self._part = 0.0
         now = time.perf_counter()
         self._seconds += now - self._began
         self._began = now

@@ -9,6 +9,8 @@ from typing import Any
 from numpy.typing import NDArray
 
 from napari_iclsam._qt.run.request import SliceNumber
+from napari_iclsam.core.band_canvas import Band
+from napari_iclsam.core.objects.instances import Separation
 from napari_iclsam.core.prediction import Prediction
 
 
@@ -50,6 +52,10 @@ class RunStep:
         An image of several that cannot be segmented; the others are.
     example_labels : tuple of ndarray, (H, W)
         The labels of all examples, once they are read: those of files are read in the worker.
+    bands : tuple of Band
+        Rows of a large plane that are finished.
+    separations : mapping of int to Separation
+        How touching objects of a large plane are told apart, where examples teach it.
     """
 
     message: str
@@ -62,6 +68,8 @@ class RunStep:
     is_preview: bool = False
     failure: JobFailure | None = None
     example_labels: tuple[NDArray[Any], ...] = field(default=(), repr=False)
+    bands: tuple[Band, ...] = field(default=(), repr=False)
+    separations: Mapping[int, Separation] = field(default_factory=dict, repr=False)
 
     @property
     def seconds_left(self) -> float | None:
