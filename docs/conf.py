@@ -21,7 +21,7 @@ extensions = [
     "from_the_code",
     "mathml",
 ]
-exclude_patterns = ["_build", "notebooks", "jobs/*_numbers.md"]
+exclude_patterns = ["_build", "notebooks", "jobs/*_numbers.md", "jobs/*_table.md"]
 
 myst_enable_extensions = ["amsmath", "colon_fence", "deflist", "dollarmath"]
 myst_heading_anchors = 3

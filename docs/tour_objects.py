@@ -12,6 +12,7 @@ import tempfile
 from pathlib import Path
 
 import numpy as np
+from PIL import Image
 from qtpy.QtCore import Qt
 from qtpy.QtTest import QTest
 from tour import Tour
@@ -21,6 +22,9 @@ from job_data import nuclei
 
 _CORNER = 192
 """Pixels of the labelled corner."""
+
+_COLORS = 256
+"""Of a picture."""
 
 _LARGEST = 3
 """This row is clicked, once the table is sorted by area."""
@@ -78,6 +82,15 @@ def show_objects(tour: Tour) -> None:
     tour.picture("objects-row")
 
 
+def shrink(folder: Path) -> None:
+    """Keep few colors: noise makes pictures large."""
+    for name in ("objects-region", "objects-result", "objects-row"):
+        path = folder / f"{name}.png"
+        picture = Image.open(path).convert("RGB")
+        few = picture.quantize(_COLORS, Image.Quantize.MAXCOVERAGE, 2, dither=Image.Dither.NONE)
+        few.save(path, optimize=True)
+
+
 def main() -> None:
     """Take the tour."""
     tour = Tour(Path(sys.argv[1]))
@@ -90,6 +103,7 @@ def main() -> None:
     tour.run(tour.dock.bar.segment, "objects-classes")
     show_objects(tour)
     tour.viewer.close()
+    shrink(tour.folder)
 
 
 if __name__ == "__main__":

@@ -28,6 +28,9 @@ HERE = Path(__file__).resolve().parent
 IMAGES = HERE.parent / "images"
 
 COLORS = {1: (40, 210, 200)}
+_TABLE_LINES = 4
+"""So many lines of a table are shown."""
+
 HEIGHT = 220
 """Pixels of a panel."""
 
@@ -71,6 +74,9 @@ def show_nuclei(truth: NDArray[np.uint8]) -> str:
     ids = read_labels(Path("nuclei.tif")).array
     corner = read_labels(Path("corner.tif")).array
     save("nuclei", [panel(image, corner), panel(image, (ids > 0).astype(np.int32))])
+    lines = Path("nuclei.csv").read_text("utf-8").splitlines()[:_TABLE_LINES]
+    block = "\n".join(["```text", *lines, "```", ""])
+    (HERE / "nuclei_table.md").write_text(block, encoding="utf-8")
     outside = np.ones(truth.shape, bool)
     outside[:192, :192] = False
     score = dice((ids > 0)[outside], (truth > 0)[outside])
