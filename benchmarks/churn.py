@@ -21,6 +21,7 @@ from napari.layers import Labels, Layer
 from napari.utils.notifications import notification_manager
 from qtpy.QtCore import QThreadPool
 from qtpy.QtTest import QTest
+from vispy.gloo import glir
 
 from napari_iclsam._qt.run.segmenter_store import SegmenterStore
 from napari_iclsam._qt.run.session import Session
@@ -121,10 +122,19 @@ class Churn:
             self.viewer.dims.ndisplay = 5 - self.viewer.dims.ndisplay
 
     def paint(self) -> None:
-        """Paint a pixel of labels."""
+        """Paint a pixel of labels where a brush can: on the slice that is shown."""
         layer = self._layer(Labels)
-        if layer is not None and layer.editable:
-            layer.paint(tuple(self._rng.randrange(size) for size in layer.data.shape), 1)
+        if layer is None or not layer.editable:
+            return
+        dims = self.viewer.dims
+        at = [
+            self._rng.randrange(size) if axis in dims.displayed else dims.current_step[axis]
+            for axis, size in enumerate(layer.data.shape)
+        ]
+        # of a layer that does not reach this slice napari 0.9.2 shows nothing, and would raise
+        # "Data is too large"
+        if all(place < size for place, size in zip(at, layer.data.shape, strict=True)):
+            layer.paint(tuple(at), 1)
 
     def undo(self) -> None:
         """Undo or redo a stroke."""
@@ -161,6 +171,16 @@ ACTIONS: dict[str, Callable[[Churn], None]] = {
 }  # fmt: skip
 
 
+def _keep_drawing_programs() -> None:
+    """Let vispy delete no OpenGL program, so that the process outlives removed layers.
+
+    With vispy 0.17 and Mesa's software OpenGL, an image and its labels that are added and of which
+    the image is removed, again and again, end napari in a segmentation fault, without any plugin
+    (https://github.com/vispy/vispy/issues/1611). It does not where programs are kept.
+    """
+    glir.GlirProgram.delete = lambda self: None
+
+
 def _small_networks() -> Networks:
     torch.manual_seed(0)
     sam = StarterSam(64).eval().requires_grad_(False)
@@ -178,6 +198,7 @@ def main() -> int:
     def note(kind: type[BaseException], error: BaseException, at: TracebackType | None) -> None:
         errors.append("".join(traceback.format_exception(kind, error, at)[-3:]))
 
+    _keep_drawing_programs()
     churn = Churn(rng)
     # napari shows exceptions of slots and workers, and would swallow them here
     sys.excepthook = note
