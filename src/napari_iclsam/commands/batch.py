@@ -18,7 +18,6 @@ from napari_iclsam.commands.object_results import check_tables, table_path
 from napari_iclsam.commands.outputs import (
     Destination,
     check_targets,
-    folder_beside,
     is_folder,
     output_paths,
     spare_inputs,
@@ -26,6 +25,7 @@ from napari_iclsam.commands.outputs import (
 )
 from napari_iclsam.commands.records import FOLDER, read_record
 from napari_iclsam.commands.report import write_report
+from napari_iclsam.commands.scratch_folder import folder_beside
 from napari_iclsam.commands.summary import SUMMARY, read_summary, write_summary
 from napari_iclsam.files import check_writable_as, home_of
 

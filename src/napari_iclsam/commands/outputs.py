@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import os
-import shutil
-import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from napari_iclsam.commands.scratch_folder import folder_beside
 from napari_iclsam.files import (
     check_replaceable,
     home_of,
@@ -215,26 +214,3 @@ def check_targets(targets: Sequence[Path], *, overwrite: bool) -> None:
         raise ValueError(
             f"Two results would both be {twice}: run images of the same name one by one."
         )
-
-
-def _nearest_existing(folder: Path) -> Path:
-    if folder.exists():
-        return folder
-    return next(parent for parent in folder.absolute().parents if parent.exists())
-
-
-@contextmanager
-def folder_beside(folder: Path) -> Iterator[Path]:
-    """Make a temporary folder on the same disk as one that may not exist yet."""
-    # A file can only be moved, not copied, into place within one disk.
-    existing = _nearest_existing(folder)
-    if not existing.is_dir():
-        raise NotADirectoryError(f"{existing} is a file: nothing can be written to {folder}.")
-    try:
-        temporary = Path(tempfile.mkdtemp(prefix=".napari-iclsam-", dir=existing))
-    except OSError as error:
-        raise PermissionError(f"{existing} cannot be written to ({error.strerror}).") from error
-    try:
-        yield temporary
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)

@@ -13,7 +13,6 @@ from napari_iclsam.commands.notes import say_notes
 from napari_iclsam.commands.object_results import StoredResult, result_steps, table_path
 from napari_iclsam.commands.outputs import (
     PendingFiles,
-    folder_beside,
     output_paths,
     spare_inputs,
     written_together,
@@ -22,6 +21,7 @@ from napari_iclsam.commands.progress import follow
 from napari_iclsam.commands.queries import Query, read_query
 from napari_iclsam.commands.query_run import Place, query_steps
 from napari_iclsam.commands.report import Outcome, write_report
+from napari_iclsam.commands.scratch_folder import folder_beside
 from napari_iclsam.commands.task_facts import TaskFacts
 from napari_iclsam.files import check_writable_as, home_of, write_labels
 
