@@ -46,6 +46,10 @@ ELSEWHERE = (
 """Words of commands of which only the options are checked, and where they are tried, or why not."""
 
 
+WIDTH = 84
+"""Characters of a line of code that a page shows without a scroll bar."""
+
+
 def blocks(page: str, kind: str) -> list[str]:
     """Return the blocks of a page in one language."""
     path = ROOT / "README.md" if page == "README" else ROOT / "docs" / f"{page}.md"
@@ -130,6 +134,16 @@ def test_the_commands_of_a_page_run(page: str, data: None, run: Callable[..., Ra
             quick = ("--setting", "cross_validate=false") if "--support" in words else ()
             ran = run(words[0], *quick, *words[1:])
             assert ran.status == 0, (words, ran)
+
+
+JOBS = ("nuclei", "organ", "time", "folder", "offline")
+
+
+@pytest.mark.parametrize("page", [*PAGES, "widget", *(f"jobs/{job}" for job in JOBS)])
+@pytest.mark.parametrize("kind", ["bash", "console", "python"])
+def test_no_line_of_code_is_cut_by_the_side_of_its_page(page: str, kind: str) -> None:
+    lines = [line for block in blocks(page, kind) for line in block.splitlines()]
+    assert [line for line in lines if len(line) > WIDTH] == []
 
 
 NOT_RUN = ("add_plugin_dock_widget", 'device="cuda"')
