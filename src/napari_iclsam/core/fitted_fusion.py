@@ -96,7 +96,7 @@ class FittedFusion:
             return Fused(scores, ())
         log_odds = log_odds_of(outputs, self.foreground)
         estimates = estimate_dice(log_odds, self.corrections)
-        present = presence_log_odds(log_odds, self.presence)
+        present = presence_log_odds(log_odds, self.presence, estimates)
         scores = cap_by_presence(fuse_log_odds(log_odds, self.weights), present)
         absent = tuple(label for label, odds in enumerate(present) if odds <= 0)
         return Fused(scores, tuple(estimates), absent)
@@ -212,7 +212,12 @@ def in_context_alone(
         score = cross_validated_scores(cases, label, alone)
         if score is not None:
             scores[label_id] = score
-    weights = (alone,) * len(corrections)
     return replace(
-        fusion, weights=weights, scores=scores, corrections=tuple(corrections), kept=kept
+        fusion,
+        weights=(alone,) * len(corrections),
+        scores=scores,
+        corrections=tuple(corrections),
+        kept=kept,
+        # of the parts that queries will have
+        presence=tuple(fit_presence(cases, label) for label in range(len(ids))),
     )

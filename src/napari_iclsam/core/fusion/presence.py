@@ -19,16 +19,20 @@ _TOP = 0.005
 _FEWEST = 4
 """At least so many pixels tell, or noise would."""
 
-_PRESENT = 2.4
-_ABSENT = -0.7
-"""Mean evidence in images with and without the label, of training subjects and synthetic scenes."""
+_LEVEL = 0.2
+"""Where, from the evidence of the background to that of the label, its presence is even."""
 
-_PRIOR_EXAMPLES = 2
-"""So many examples of these means count beside those that were held out. Held-out examples are
-segmented by fewer others than queries are, and so differ less."""
+_EVIDENCE = 1.2
+_AREA = 0.4
+"""Log-odds of the presence for each unit of the evidence, and for each logarithm of the area,
+relative to the examples'. Of logistic regressions on training subjects and synthetic scenes, left
+out set by set; the level makes their intercept zero."""
 
-_VARIANCE = 1.5
-"""Variance of the evidence among images alike; counts as two examples."""
+_AREAS = (-4.0, 1.5)
+"""Limits of that logarithm: no area at all, or all of the image, is no proof."""
+
+_LEAST_DICE = 0.05
+"""The Dice that is expected is taken to be at least this."""
 
 _ENOUGH = 2
 """Examples with the label from which on presence is learnt: of one held out, none would be left."""
@@ -36,43 +40,53 @@ _ENOUGH = 2
 
 @dataclass(frozen=True, slots=True)
 class Presence:
-    """Evidence of a label in images with and without it: normal distributions of one variance.
+    """What examples tell of images with and without a label.
 
     Attributes
     ----------
-    present, absent : float
-        Means.
-    variance : float
+    level : float
+        Evidence at which the presence is even.
+    area : float
+        Mean share of the image that the label takes in examples that hold it.
     prior : float
         Log-odds of the presence before an image is seen.
     """
 
-    present: float
-    absent: float
-    variance: float
+    level: float
+    area: float
     prior: float
 
-    def log_odds(self, evidence: float) -> float:
-        """Return the log-odds of the presence, given `presence_evidence`."""
-        middle = (self.present + self.absent) / 2
-        return (self.present - self.absent) / self.variance * (evidence - middle) + self.prior
+    def log_odds(self, sign: Sign) -> float:
+        """Return the log-odds of the presence, given what an image shows."""
+        ratio = max(sign.area, 1e-6) / self.area
+        larger = float(np.clip(math.log(ratio), *_AREAS))
+        return _EVIDENCE * (sign.evidence - self.level) + _AREA * larger + self.prior
 
 
-def presence_evidence(log_odds: LogOdds, label: int) -> float:
-    """Return the mean of the largest log-odds of a label.
+@dataclass(frozen=True, slots=True)
+class Sign:
+    """What an image shows of a label.
 
-    Of the confidence maps and the pixel classifier: the in-context model and the masks that it
-    prompts mark something in nearly every image.
+    Attributes
+    ----------
+    evidence : float
+        Mean of the largest log-odds.
+    area : float
+        Share of the image that the in-context model marks.
     """
-    count = len(log_odds.parts)
-    parts = list(range(2, count, 2))
-    # the pixel classifier is last, if there is one
-    if count % 2 == 0:
-        parts.append(count - 1)
-    values = log_odds.parts[parts, label].flatten(1)
-    top = max(_FEWEST, round(_TOP * values.shape[1]))
-    largest = values.topk(min(top, values.shape[1]), dim=1).values
-    return float(largest.mean())
+
+    evidence: float
+    area: float
+
+
+def read_sign(log_odds: LogOdds, label: int) -> Sign:
+    """Return what an image shows of a label.
+
+    The evidence is of the confidence maps and the pixel classifier: the in-context model and the
+    masks that it prompts mark something in nearly every image, but smaller parts where nothing is.
+    """
+    marked = log_odds.icl[label] > 0
+    return Sign(_evidence(_maps(log_odds, label)), float(marked.float().mean()))
 
 
 def fit_presence(cases: Sequence[HeldOut], label: int) -> Presence | None:
@@ -92,24 +106,28 @@ def fit_presence(cases: Sequence[HeldOut], label: int) -> Presence | None:
     """
     with_label = holding(cases, label)
     without = [case for case in cases if not case.truth[label].any()]
-    if len(with_label) < _ENOUGH or not without:
+    # of an example that the label fills there is no background
+    beside = [case for case in cases if not case.truth[label].all()]
+    if len(with_label) < _ENOUGH or not without or len(beside) == len(without):
         return None
-    present = [presence_evidence(case.log_odds, label) for case in with_label]
-    absent = [presence_evidence(case.log_odds, label) for case in without]
-    mean_present = _shrunk_mean(present, _PRESENT)
-    mean_absent = _shrunk_mean(absent, _ABSENT)
-    squares = np.sum(np.square(np.array(present) - mean_present))
-    squares += np.sum(np.square(np.array(absent) - mean_absent))
-    # two means were estimated, and the variance known beforehand counts as two examples
-    variance = float(squares + 2 * _VARIANCE) / len(cases)
-    prior = math.log((len(present) + 1) / (len(absent) + 1))
-    # evidence that is larger without the label than with it tells nothing
-    absent_below = min(mean_absent, mean_present)
-    return Presence(mean_present, absent_below, variance, prior)
+    present = _mean([read_sign(case.log_odds, label).evidence for case in with_label])
+    absent = _mean([read_sign(case.log_odds, label).evidence for case in without])
+    # larger evidence without the label tells nothing; a single example may be an exception
+    if absent >= present and len(without) >= _ENOUGH:
+        return None
+    background = _mean([_evidence_beside(case, label) for case in beside])
+    area = _mean([float(case.truth[label].float().mean()) for case in with_label])
+    prior = math.log((len(with_label) + 1) / (len(without) + 1))
+    return Presence(background + _LEVEL * (present - background), area, prior)
 
 
-def presence_log_odds(log_odds: LogOdds, presence: Sequence[Presence | None]) -> list[float]:
-    """Return the log-odds that each label is in an image; infinity where nothing was learnt.
+def presence_log_odds(
+    log_odds: LogOdds, presence: Sequence[Presence | None], estimates: Sequence[float]
+) -> list[float]:
+    """Return how far each label's presence is likely enough to mark it, in log-odds.
+
+    A mask gains the Dice that is expected of it if the label is there; no mask gains 1 if it is
+    not. So it is marked if the odds of its presence exceed 1 / Dice.
 
     Parameters
     ----------
@@ -117,13 +135,21 @@ def presence_log_odds(log_odds: LogOdds, presence: Sequence[Presence | None]) ->
         (L, ...) each.
     presence : sequence of Presence or None
         One a label.
+    estimates : sequence of float
+        Expected Dice of each label.
+
+    Returns
+    -------
+    list of float
+        Positive where the label is marked; infinity where nothing was learnt.
     """
     found = []
     for label, of_label in enumerate(presence):
         if of_label is None:
             found.append(math.inf)
         else:
-            found.append(of_label.log_odds(presence_evidence(log_odds, label)))
+            gain = math.log(max(estimates[label], _LEAST_DICE))
+            found.append(of_label.log_odds(read_sign(log_odds, label)) + gain)
     return found
 
 
@@ -141,6 +167,27 @@ def cap_by_presence(scores: Tensor, present: Sequence[float]) -> Tensor:
     return torch.minimum(scores, limits.view(-1, *[1] * (scores.ndim - 1)))
 
 
-def _shrunk_mean(values: Sequence[float], prior: float) -> float:
-    """Return the mean of values and of a prior that counts as some examples."""
-    return (sum(values) + _PRIOR_EXAMPLES * prior) / (len(values) + _PRIOR_EXAMPLES)
+def _maps(log_odds: LogOdds, label: int) -> Tensor:
+    """Return the log-odds (M, n) of the confidence maps and the pixel classifier."""
+    count = len(log_odds.parts)
+    parts = list(range(2, count, 2))
+    # the pixel classifier is last, if there is one
+    if count % 2 == 0:
+        parts.append(count - 1)
+    return log_odds.parts[parts, label].flatten(1)
+
+
+def _evidence(maps: Tensor) -> float:
+    """Return the mean of the largest log-odds of maps (M, n)."""
+    top = max(_FEWEST, round(_TOP * maps.shape[1]))
+    largest = maps.topk(min(top, maps.shape[1]), dim=1).values
+    return float(largest.mean())
+
+
+def _evidence_beside(case: HeldOut, label: int) -> float:
+    """Return the evidence of the pixels of an example that are not the label."""
+    return _evidence(_maps(case.log_odds, label)[:, ~case.truth[label]])
+
+
+def _mean(values: Sequence[float]) -> float:
+    return float(np.mean(values))
