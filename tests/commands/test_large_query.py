@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from napari_iclsam.core.prediction import Prediction, Progress
 from napari_iclsam.core.task import Task
 from napari_iclsam.files import LabelRows
-from tests.commands.conftest import QUICK, Ran
+from tests.commands.conftest import QUICK, Ran, is_one_error
 
 SHAPE = (150, 130)
 REGION = ("--region", 0, 0, 48, 48)
@@ -141,6 +141,32 @@ def test_result_and_table_are_those_of_the_image_in_memory(
     ]
     assert counts[0]["labels"][0]["objects"] == counts[1]["labels"][0]["objects"]
     assert counts[0]["labels"][0]["pixels"] == counts[1]["labels"][0]["pixels"]
+
+
+def test_only_the_labels_of_the_region_are_read(
+    run: Callable[..., Ran], large: Callable[[], None]
+) -> None:
+    write_images()
+    labels = tifffile.imread("corner.tif").astype(np.float32)
+    # fractions are refused, where they are read
+    labels[60:] = 0.5
+    tifffile.imwrite("corner.tif", labels, tile=(16, 16))
+    large()
+    ran = run(*command("cells.tif", "o.ome.zarr"))
+    assert ran.status == 0, ran.err
+    labels[30, 30] = 0.5
+    tifffile.imwrite("corner.tif", labels, tile=(16, 16))
+    is_one_error(run(*command("cells.tif", "p.ome.zarr")), "corner.tif", "whole numbers")
+
+
+def test_region_that_leaves_a_large_plane_is_refused(
+    run: Callable[..., Ran], large: Callable[[], None]
+) -> None:
+    write_images()
+    large()
+    pair = ("--support", "cells.tif", "corner.tif", "--region", 0, 0, 48, 131)
+    ran = run("segment", *pair, "--query", "cells.tif", "--output", "o.ome.zarr", *QUICK)
+    is_one_error(ran, "which has 150 rows and 130 columns")
 
 
 @pytest.mark.parametrize("output", ["o.ome.zarr", "o.tif", "cells.ome.zarr/labels/found"])

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from napari_iclsam.commands.inputs import Axis, Reading
 from napari_iclsam.commands.placement import Placement, Planes, is_on_disk, place
-from napari_iclsam.commands.region_examples import LabelledPlane, RegionExample, regions_of
+from napari_iclsam.commands.region_examples import LabelledPlane, RegionExample, around, regions_of
 from napari_iclsam.commands.resolution import Resolution
 from napari_iclsam.core.images.intensity import check_image
 from napari_iclsam.core.images.regions import LabelledRegion, RegionLabels, check_agreement
@@ -157,7 +157,8 @@ def read_examples(pairs: Sequence[tuple[Path, Path]], reading: Reading) -> ReadE
     gathered = _Gathered()
     anywhere = reading.ignore_affine
     for number, paths in enumerate(pairs):
-        pair = read_pair(*paths, reading.part, ignore_affine=anywhere, in_memory=False)
+        box = around(reading.regions.get(number, ()))
+        pair = read_pair(*paths, reading.part, ignore_affine=anywhere, in_memory=False, box=box)
         # The notes about reading a file go before those about how it lies.
         gathered.notes += pair.notes
         _gather(pair, reading, reading.regions.get(number, ()), gathered)
@@ -263,7 +264,7 @@ def _gather(
         # of a large plane, the regions alone are read
         is_cut = is_large and bool(regions)
         shown = image.array if is_cut else check_image(images[number], f"{called}{image.path}")
-        named = NamedLabels(f"{plane}{labels.path.name}", masks[number])
+        named = NamedLabels(f"{plane}{labels.path.name}", labels.array if is_cut else masks[number])
         if regions:
             plane_of_file = LabelledPlane(image.path, number, shown, named)
             has_window = reading.window is not None

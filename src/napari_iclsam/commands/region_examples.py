@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from napari_iclsam.core.images.crops import PixelSlices
 from napari_iclsam.core.images.intensity import check_image, to_8bit
 from napari_iclsam.core.images.planes import ArrayLike
 from napari_iclsam.core.images.regions import LabelledRegion, RegionLabels, cut_labels
@@ -55,6 +56,14 @@ class RegionExample:
     image: NDArray[Any]
     labels: NamedLabels
     region: RegionLabels
+
+
+def around(regions: Sequence[LabelledRegion]) -> PixelSlices | None:
+    """Return rows and columns that hold all regions; None without any."""
+    if not regions:
+        return None
+    rows = slice(min(each.top for each in regions), max(each.bottom for each in regions))
+    return rows, slice(min(each.left for each in regions), max(each.right for each in regions))
 
 
 def regions_of(

@@ -12,6 +12,8 @@ from typing import Any, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
+from napari_iclsam.core.images.crops import PixelSlices
+from napari_iclsam.files.label_patch import patch_of
 from napari_iclsam.files.label_values import as_labels
 from napari_iclsam.files.level_choice import check_same_place, level_of_size, levels_for_labels
 from napari_iclsam.files.names import FOLDER_KINDS, Kind, kind_of, suffix
@@ -105,6 +107,7 @@ def read_pair(
     *,
     ignore_affine: bool = False,
     in_memory: bool = True,
+    box: PixelSlices | None = None,
 ) -> FilePair:
     """Read an image and its labels; the pair tells what neither file tells alone.
 
@@ -121,13 +124,21 @@ def read_pair(
         Take labels pixel by pixel, wherever they say that they lie.
     in_memory : bool
         Of the image, as in `read_image`. Labels are always read.
+    box : tuple of slice, optional
+        Rows and columns outside of which labels are not needed: of a large plane on disk, the
+        labels are then a `LabelPatch`.
 
     Raises
     ------
     OSError, ValueError
         As `read_image` and `read_labels`; also if the sizes differ, or both lie on different grids.
     """
-    image, labels = _both(image_path, labels_path, part, in_memory=in_memory)
+    image, labels = _both(image_path, labels_path, part, in_memory=in_memory, box=box)
+    if box is not None and _are_on_disk(image, labels):
+        if not ignore_affine:
+            _check_place(image, labels)
+        return FilePair(image, patch_of(labels, box))
+    labels = replace(labels, array=np.asarray(labels.array))
     # Before the labels are understood, which would take slices for colors.
     image, labels = _both_as_stack(image, labels)
     labels = as_labels(labels)
@@ -139,6 +150,13 @@ def read_pair(
     if image.shape != labels.shape:
         raise ValueError(_sizes_differ(image, labels))
     return FilePair(image, labels)
+
+
+def _are_on_disk(image: ImageFile, labels: ImageFile) -> bool:
+    """Tell whether both are planes of one size that stay on disk."""
+    stay = not any(isinstance(file.array, np.ndarray) for file in (image, labels))
+    is_plane = len(labels.shape) == 2 and not labels.color
+    return stay and is_plane and image.shape == labels.shape
 
 
 def as_stack(image: ImageFile) -> ImageFile:
@@ -158,9 +176,10 @@ def as_stack(image: ImageFile) -> ImageFile:
 
 
 def _both(
-    image_path: Path, labels_path: Path, part: Part, *, in_memory: bool
+    image_path: Path, labels_path: Path, part: Part, *, in_memory: bool, box: PixelSlices | None
 ) -> tuple[ImageFile, ImageFile]:
     """Read an image and its labels, of an OME-Zarr the levels that fit each other."""
+    all_labels = box is None
     multiscale = [kind_of(path) == "omezarr" for path in (image_path, labels_path)]
     labels_part = WHOLE
     if all(multiscale):
@@ -169,13 +188,13 @@ def _both(
             image_path, "omezarr", lambda: levels_for_labels(image_path, labels_path, part)
         )
     elif multiscale[0]:
-        labels = _read(labels_path, for_labels=True)
+        labels = _read(labels_path, for_labels=True, in_memory=all_labels)
         part = _of_size(image_path, part, labels.shape)
         return read_image(image_path, part, in_memory=in_memory), labels
     image = read_image(image_path, part, in_memory=in_memory) if multiscale[1] else None
     if image is not None and not multiscale[0]:
         labels_part = _of_size(labels_group(labels_path), WHOLE, image.shape)
-    labels = _read(labels_path, for_labels=True, part=labels_part)
+    labels = _read(labels_path, for_labels=True, part=labels_part, in_memory=all_labels)
     return image or _labelled_part(image_path, labels, part, in_memory=in_memory), labels
 
 

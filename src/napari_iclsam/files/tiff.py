@@ -24,7 +24,7 @@ from napari_iclsam.files.part import WHOLE, Part
 from napari_iclsam.files.space import Dialect, ImageFile, Space, Storage
 from napari_iclsam.files.tiff_plane import plane_on_disk
 from napari_iclsam.files.tiff_space import tiff_channels, tiff_space
-from napari_iclsam.files.tiff_values import colors_of, inverted, is_ramp
+from napari_iclsam.files.tiff_values import LOSSY, colors_of, inverted, is_ramp
 from napari_iclsam.files.units import ascii_unit, is_length
 from napari_iclsam.files.upright import orientation_of, swaps_sides, to_stored, to_upright
 
@@ -36,8 +36,6 @@ _PALETTE = 3
 
 _COLORS = (2, 5, 6, 8)
 """Photometric interpretations whose samples are colors: RGB, separated (inks), YCbCr, CIELab."""
-
-_LOSSY = ("JPEG", "WEBP", "JPEG_LOSSY", "OJPEG", "JPEGXR", "JPEGXL", "LERC")
 
 _PAGES = "IQ"
 """Letters of axes that count pages of an unknown kind: I of Pillow, Q of tifffile."""
@@ -82,8 +80,8 @@ def read_tiff(
 
     with _without_log(), tifffile.TiffFile(path) as tif:
         series = _only_series(tif)
-        may_stay = not (in_memory or for_labels or part.channel)
-        on_disk = plane_on_disk(path, tif, series) if may_stay else None
+        may_stay = not (in_memory or part.channel)
+        on_disk = plane_on_disk(path, tif, series, for_labels=for_labels) if may_stay else None
         if on_disk is not None:
             return on_disk
         own_planes = part.own_planes and is_one_of_several(path)
@@ -180,7 +178,7 @@ def _colors_last(array: NDArray[Any], axes: str) -> _Pixels:
 
 def _meaning(pixels: _Pixels, page: Any, *, for_labels: bool) -> tuple[_Pixels, Storage]:
     """Undo what the photometric interpretation did to the numbers, where it is known."""
-    storage = Storage(lossy=page.compression.name in _LOSSY)
+    storage = Storage(lossy=page.compression.name in LOSSY)
     photometric = int(page.photometric)
     if photometric == _WHITE_IS_ZERO:
         # Whether labels were meant as shown or as stored, only their numbers tell.

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from napari_iclsam.core.large_image import LARGE
 from napari_iclsam.files.space import ImageFile
 from napari_iclsam.files.tiff_space import tiff_space
+from napari_iclsam.files.tiff_values import LOSSY
 
 _PLAIN = (1, 2)
 """Photometric interpretations whose numbers are grey values from black on, or red, green, blue."""
@@ -75,7 +76,7 @@ class TiffPlane:
                 store.close()
 
 
-def plane_on_disk(path: Path, tif: Any, series: Any) -> ImageFile | None:
+def plane_on_disk(path: Path, tif: Any, series: Any, *, for_labels: bool) -> ImageFile | None:
     """Return the plane of a series, which stays on disk, if it is too large to be read as a whole.
 
     None if it is small, has further axes, is not stored as it is shown, or zarr is missing, by
@@ -88,6 +89,9 @@ def plane_on_disk(path: Path, tif: Any, series: Any) -> ImageFile | None:
     page = series.keyframe
     tag = page.tags.get("Orientation")
     is_plain = int(page.photometric) in _PLAIN and (tag is None or int(tag.value) == 1)
+    # labels in colors, or blurred, are understood as a whole
+    if for_labels and (has_colors or page.compression.name in LOSSY):
+        return None
     if not is_plain or importlib.util.find_spec("zarr") is None:
         return None
     number = list(tif.series).index(series)

@@ -7,6 +7,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+LOSSY = ("JPEG", "WEBP", "JPEG_LOSSY", "OJPEG", "JPEGXR", "JPEGXL", "LERC")
+"""Names of compressions that change numbers."""
+
 
 def colors_of(palette: NDArray[Any]) -> tuple[tuple[int, int, int], ...]:
     """Return the entries of a palette, (N, 3), as numbers of Python."""
