@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Protocol
 
@@ -128,16 +128,25 @@ class PixelClassifier:
         if step > 1.0:
             # cut out map by map, so that no more than one map of the whole image is held
             maps = (values[np.ix_(rows, columns)] for values in maps)
-        flat = [values.ravel() for values in maps]
-        blocks = []
-        for start in range(0, len(rows) * len(columns), _BLOCK):
-            block = slice(start, start + _BLOCK)
-            features = _transpose([values[block] for values in flat])
-            blocks.append(self._label_log_odds(features))
-        grid = np.concatenate(blocks).T.reshape(-1, len(rows), len(columns))
+        grid = self._classified(maps).reshape(-1, len(rows), len(columns))
         if step > 1.0:
             return _resize(grid, height, width)
         return np.ascontiguousarray(grid)
+
+    def sampled_log_odds(self, rgb: NDArray[np.uint8], step: int) -> NDArray[np.float32]:
+        """Return the log-odds of each label at every so many rows and columns, (L, n)."""
+        maps = feature_maps(select_channels(rgb, self.channels))
+        return self._classified(values[::step, ::step] for values in maps)
+
+    def _classified(self, maps: Iterable[NDArray[np.float32]]) -> NDArray[np.float32]:
+        """Return the log-odds of each label, (L, n), of maps of n pixels."""
+        flat = [values.ravel() for values in maps]
+        blocks = []
+        for start in range(0, flat[0].size, _BLOCK):
+            block = slice(start, start + _BLOCK)
+            features = _transpose([values[block] for values in flat])
+            blocks.append(self._label_log_odds(features))
+        return np.concatenate(blocks).T
 
     def _label_log_odds(self, features: NDArray[np.float32]) -> NDArray[np.float32]:
         """Return the log-odds (n, L) of pixels with features (n, F)."""

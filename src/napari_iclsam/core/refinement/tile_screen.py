@@ -10,8 +10,11 @@ from numpy.typing import NDArray
 
 from napari_iclsam.core.refinement.pixel_classifier import PixelClassifier
 
-_TOP = 20
-"""A tile is judged by the log-odds that so many of its pixels exceed: noise has single peaks."""
+_STEP = 2
+"""One of so many rows and columns is looked at: objects are wider, and it takes half the time."""
+
+_TOP = 5
+"""A tile is judged by the log-odds that so many of these pixels exceed: noise has single peaks."""
 
 _LIMIT = -1.5
 """Log-odds below which no object is to be expected: a probability of 0.18. Tiles with nuclei or
@@ -64,7 +67,6 @@ def fit_tile_screen(
 
 def _evidence(classifier: PixelClassifier, rgb: NDArray[np.uint8]) -> NDArray[np.float32]:
     """Return the log-odds of each label that some pixels of a tile exceed, (L,)."""
-    log_odds = classifier.log_odds(rgb)
-    flat = log_odds.reshape(len(log_odds), -1)
+    flat = classifier.sampled_log_odds(rgb, _STEP)
     place = max(0, flat.shape[1] - _TOP)
     return np.asarray(np.partition(flat, place, axis=1)[:, place])
