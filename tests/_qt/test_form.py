@@ -9,16 +9,19 @@ import pytest
 from napari.components import ViewerModel
 from napari.layers import Image, Labels
 from qtpy.QtCore import QSize, Qt
+from qtpy.QtWidgets import QLabel
 
 from napari_iclsam._qt.forms.elided_combo import ElidedCombo
 from napari_iclsam._qt.forms.layer_combo import LayerCombo
 from napari_iclsam._qt.forms.support_table import SupportTable
+from napari_iclsam._qt.forms.wrapped_label import WrappedLabel, breakable
 from napari_iclsam._qt.review.review_queue import ReviewItem
 from napari_iclsam._qt.run.closing_words import closing_words
 from napari_iclsam._qt.run.run_bar import RunBar
 from napari_iclsam._qt.run.run_step import RunStep, RunSummary
 from napari_iclsam._qt.viewer import layers
 from napari_iclsam._qt.viewer.earlier_result import Change, EarlierResult
+from napari_iclsam._qt.viewer.example import LayerExample
 from napari_iclsam._qt.viewer.results import ResultRecord
 from napari_iclsam._qt.viewer.slice_stacks import SliceOrientation
 from tests._qt.conftest import SPACE, Dock, some, stack
@@ -48,6 +51,33 @@ def test_the_buttons_stay_where_they_are_in_every_state(qtbot: Any) -> None:
     assert len(set(heights)) == 1
     # a long name does not widen the dock
     assert bar.minimumSizeHint().width() < 312
+
+
+def test_long_words_do_not_widen_a_text(qtbot: Any) -> None:
+    name = "patient_0431_session2_cine_shortaxis_reconstruction_0017.nii.gz"
+    label = WrappedLabel(f"The labels of {name} look like instances.")
+    qtbot.addWidget(label)
+    assert label.text() == f"The labels of {name} look like instances."
+    assert label.minimumSizeHint().width() < 250
+    # none of the letters is cut off in a narrow dock
+    label.resize(280, 200)
+    flags = Qt.TextFlag.TextWordWrap
+    drawn = label.fontMetrics().boundingRect(label.rect(), flags, QLabel.text(label))
+    assert drawn.width() <= 280
+
+
+def test_a_rich_text_keeps_its_tags(qtbot: Any) -> None:
+    text = "<span style='font-family:monospacemonospacemonospace'>&nbsp;word</span>"
+    assert breakable(text) == text
+
+
+def test_a_slice_is_named_by_the_axes_of_its_image_where_the_labels_have_none() -> None:
+    image = Image(np.zeros((4, 8, 8)), name="scan", axis_labels=("z", "y", "x"))
+    labels = Labels(np.zeros((4, 8, 8), int))
+    assert LayerExample(image, labels, ALONG_Z, (2,)).title() == "scan, z 2"
+    assert LayerExample(Image(np.zeros((4, 8, 8)), name="scan"), labels, ALONG_Z, (2,)).title() == (
+        "scan, slice 2"
+    )
 
 
 def test_ten_labels_are_told_as_a_table() -> None:

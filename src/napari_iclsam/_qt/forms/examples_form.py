@@ -9,7 +9,7 @@ from napari.components import ViewerModel
 from napari.layers import Labels, Layer
 from napari.utils.notifications import show_info
 from qtpy.QtCore import Signal
-from qtpy.QtWidgets import QFormLayout, QLabel, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QFormLayout, QVBoxLayout, QWidget
 
 from napari_iclsam._qt.background.reading import Pictures
 from napari_iclsam._qt.forms.example_buttons import ExampleButtons
@@ -26,6 +26,7 @@ from napari_iclsam._qt.forms.example_words import (
 from napari_iclsam._qt.forms.label_offers import LabelOffers
 from napari_iclsam._qt.forms.layer_combo import LayerCombo
 from napari_iclsam._qt.forms.support_table import Row, SupportTable
+from napari_iclsam._qt.forms.wrapped_label import WrappedLabel
 from napari_iclsam._qt.run.request import Pair
 from napari_iclsam._qt.viewer import layers
 from napari_iclsam._qt.viewer.example import Example, LayerExample
@@ -78,7 +79,7 @@ class ExamplesForm(QWidget):
         self.opener = self._files.runner
         self.image = LayerCombo("The image that the examples are taken from.")
         self.labels = LayerCombo("The labels that somebody painted on it.")
-        self.summary = QLabel(wordWrap=True)
+        self.summary = WrappedLabel()
         self.offers = LabelOffers(viewer)
         self.table = SupportTable()
         self.buttons = ExampleButtons()

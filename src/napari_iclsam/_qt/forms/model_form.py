@@ -5,11 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 
 from qtpy.QtCore import QSignalBlocker, Qt, Signal
-from qtpy.QtWidgets import QComboBox, QFileDialog, QLabel, QPushButton, QWidget
+from qtpy.QtWidgets import QComboBox, QFileDialog, QPushButton, QWidget
 
 from napari_iclsam._qt.dialogs.weights_dialog import readable
 from napari_iclsam._qt.forms.elided_combo import ElidedCombo
 from napari_iclsam._qt.forms.form_rows import form_rows
+from napari_iclsam._qt.forms.wrapped_label import WrappedLabel
 from napari_iclsam.core.model_choice import ModelChoice
 from napari_iclsam.weights.catalogue import CATALOGUE, EXPERTS
 from napari_iclsam.weights.download import status
@@ -54,7 +55,7 @@ class ModelForm(QWidget):
         self.sam = _combo("Promptable model: refines what the in-context model finds.")
         self.icl = _combo("In-context model: finds what the examples show.")
         self.device = _combo("Where to compute.")
-        self.about = QLabel(wordWrap=True)
+        self.about = WrappedLabel()
         self.download = QPushButton("Download…")
         for key, text in DEVICES.items():
             self.device.addItem(text, key)

@@ -21,6 +21,7 @@ from qtpy.QtWidgets import (
 from napari_iclsam._qt.forms.elided_combo import ELIDED, ElidedCombo
 from napari_iclsam._qt.forms.form_rows import form_rows
 from napari_iclsam._qt.forms.layer_combo import LayerCombo
+from napari_iclsam._qt.forms.wrapped_label import WrappedLabel
 from napari_iclsam._qt.viewer.slice_stacks import Position, SliceOrientation
 from napari_iclsam.core.images.windows import Window
 
@@ -109,8 +110,8 @@ class QueryForm(QWidget):
             toolTip="<p>Take black and white from the contrast limits of each layer, for examples "
             "and images alike. Otherwise each image is scaled by its own values.</p>",
         )
-        self.window = QLabel(wordWrap=True)
-        self.level = QLabel(wordWrap=True)
+        self.window = WrappedLabel()
+        self.level = WrappedLabel()
 
     def _lay_out(self) -> None:
         for spin in (self.first, self.last):

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from qtpy.QtCore import QSignalBlocker, Qt, Signal
-from qtpy.QtWidgets import QLabel, QTreeWidget, QTreeWidgetItem, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QTreeWidget, QTreeWidgetItem, QVBoxLayout, QWidget
 
 from napari_iclsam._qt.forms.series_form import OVERLAP
+from napari_iclsam._qt.forms.wrapped_label import WrappedLabel
 from napari_iclsam._qt.review.review_queue import ReviewItem
 
 _HEIGHT = 140
@@ -30,7 +31,7 @@ class ReviewForm(QWidget):
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self._listed: list[tuple[str, str, str]] = []
-        self.on_screen = QLabel(_NONE, wordWrap=True)
+        self.on_screen = WrappedLabel(_NONE)
         self.list = QTreeWidget(rootIsDecorated=False, uniformRowHeights=True)
         self.list.setHeaderLabels(["Slice", "Overlap", "State"])
         self.list.headerItem().setToolTip(1, OVERLAP)

@@ -17,7 +17,6 @@ from qtpy.QtWidgets import (
     QAbstractItemView,
     QComboBox,
     QFileDialog,
-    QLabel,
     QPushButton,
     QTableView,
     QWidget,
@@ -25,6 +24,7 @@ from qtpy.QtWidgets import (
 
 from napari_iclsam._qt.background.runner import Runner
 from napari_iclsam._qt.forms.form_rows import form_rows
+from napari_iclsam._qt.forms.wrapped_label import WrappedLabel
 from napari_iclsam._qt.objects.histogram import Histogram
 from napari_iclsam._qt.objects.object_layer import (
     go_to_object,
@@ -84,7 +84,7 @@ class ObjectPanel(QWidget):
             "each, in a layer of their own with a row of measurements.</p>"
         )
         self.kind.addItems(["Classes", "Objects"])
-        self.count = QLabel(wordWrap=True)
+        self.count = WrappedLabel()
         self.column = QComboBox(toolTip="<p>What the histogram shows.</p>")
         self.histogram = Histogram()
         self.table = _table_view(self.model)

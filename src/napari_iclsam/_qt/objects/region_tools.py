@@ -9,9 +9,10 @@ from typing import Any
 from napari.components import ViewerModel
 from napari.layers import Labels, Shapes
 from napari.utils.notifications import show_info
-from qtpy.QtWidgets import QLabel, QMenu, QPushButton, QToolButton, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QMenu, QPushButton, QToolButton, QVBoxLayout, QWidget
 
 from napari_iclsam._qt.forms.examples_form import ExamplesForm
+from napari_iclsam._qt.forms.wrapped_label import WrappedLabel
 from napari_iclsam._qt.objects.region_layer import (
     NAME,
     RegionPlace,
@@ -53,7 +54,7 @@ class RegionTools(QWidget):
         # the rectangles, and the keys of the examples that were made of them
         self._shapes: Shapes | None = None
         self._drawn: set[Any] = set()
-        self.offer = QLabel(wordWrap=True)
+        self.offer = WrappedLabel()
         self.take = QPushButton(
             "Use the painted part only",
             toolTip="<p>What lies outside of the painted part is then unknown, not background.</p>",

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from qtpy.QtCore import Qt
-from qtpy.QtWidgets import QFrame, QLabel, QScrollArea, QWidget
+from qtpy.QtWidgets import QFrame, QScrollArea, QWidget
+
+from napari_iclsam._qt.forms.wrapped_label import WrappedLabel
 
 
 class MessageArea(QScrollArea):
@@ -17,7 +19,8 @@ class MessageArea(QScrollArea):
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent, widgetResizable=True)
-        self.label = QLabel(wordWrap=True, alignment=Qt.AlignmentFlag.AlignTop)
+        self.label = WrappedLabel()
+        self.label.setAlignment(Qt.AlignmentFlag.AlignTop)
         self.label.setMargin(2)
         self.setWidget(self.label)
         self.setFrameShape(QFrame.Shape.NoFrame)

@@ -97,7 +97,9 @@ class LayerExample:
 
     def title(self) -> str:
         """Return which slice of what it is."""
-        names = layers.axis_names(self.labels)
+        # labels that napari has made anew have no names of axes
+        of_image = getattr(self.image, "axis_labels", ())
+        names = layers.axis_names(self.labels, of_image)
         parts = [self.image.name]
         if self.position:
             parts.append(layers.slice_in_words(names, self.orientation, self.position))
