@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+import pandas as pd
 from skimage.measure import label
 
 from napari_iclsam._qt.run.request import Pair, Request
@@ -28,6 +29,20 @@ def test_instances_are_recognized_and_said_before_a_run(dock: Dock) -> None:
     text = summary_of(dock, cells)
     assert "The labels look like instances: scan has 36 numbers" in text
     assert "--" not in text
+
+
+def test_labels_with_names_of_their_own_are_no_instances(dock: Dock) -> None:
+    labels = np.zeros((60, 60), np.uint8)
+    for number in range(5):
+        labels[10:20, 12 * number : 12 * number + 7] = number + 1
+    names = ["background", "heart", "liver", "spleen", "left kidney", "right kidney"]
+    dock.viewer.add_image(np.zeros((60, 60)), name="scan")
+    features = pd.DataFrame({"index": range(6), "name": names})
+    dock.viewer.add_labels(labels, name="organs", features=features)
+    dock.settle()
+    text = dock.widget.examples.summary.text()
+    assert "1 heart" in text
+    assert "instances" not in text
 
 
 def test_a_rim_of_255_is_said(dock: Dock) -> None:

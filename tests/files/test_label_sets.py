@@ -106,6 +106,24 @@ def test_kinds_of_objects_are_no_instances(arrays: list[NDArray[Any]]) -> None:
     assert "instances" not in notes_on(*arrays)
 
 
+@pytest.mark.parametrize(
+    ("names", "are_kinds"),
+    [
+        (("heart", "liver", "spleen", "left kidney", "right kidney"), True),
+        (("cell 1", "cell 2", "cell 3", "cell 4", "cell 5"), False),
+        (("heart", "liver", "spleen", "kidney"), False),
+    ],
+    ids=["each another", "numbered", "one without"],
+)
+def test_labels_that_have_names_are_kinds(names: tuple[str, ...], are_kinds: bool) -> None:
+    labels = np.zeros((80, 80), np.int32)
+    for number in range(5):
+        labels[10:20, 15 * number : 15 * number + 9] = number + 1
+    example = NamedLabels("a.seg.nrrd", labels, dict(enumerate(names, start=1)))
+    assert understood([example]).has_instances is not are_kinds
+    assert understood(named([labels])).has_instances
+
+
 def test_hundreds_of_instances_are_recognized_quickly() -> None:
     labels = np.zeros((400, 400), np.int32)
     for number, (row, column) in enumerate(np.ndindex(40, 40), start=1):

@@ -27,6 +27,7 @@ from napari_iclsam.files.label_sets import (
     LabelReading,
     LabelSet,
     NamedLabels,
+    kinds_of,
     read_as,
     understood,
 )
@@ -264,7 +265,9 @@ def _gather(
         # of a large plane, the regions alone are read
         is_cut = is_large and bool(regions)
         shown = image.array if is_cut else check_image(images[number], f"{called}{image.path}")
-        named = NamedLabels(f"{plane}{labels.path.name}", labels.array if is_cut else masks[number])
+        painted_here = labels.array if is_cut else masks[number]
+        kinds = kinds_of(labels.styles)
+        named = NamedLabels(f"{plane}{labels.path.name}", painted_here, kinds)
         if regions:
             plane_of_file = LabelledPlane(image.path, number, shown, named)
             has_window = reading.window is not None

@@ -88,7 +88,7 @@ def regions_of(
         name = plane.labels.name
         painted = cut_labels(plane.labels.labels, region, name)
         where = RegionLabels((plane.path.resolve(), plane.number), plane.path.name, region, painted)
-        labels = NamedLabels(f"region {region} of {name}", painted)
+        labels = NamedLabels(f"region {region} of {name}", painted, plane.labels.kinds)
         yield RegionExample(cut(region), labels, where)
 
 

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from napari_iclsam.core.images.support import LabelStyle
 from napari_iclsam.core.images.unknown import UNKNOWN, has_unknown, mark_unknown
 
 _WHITES = frozenset((1, 255, 65535))
@@ -54,10 +56,25 @@ IN_DOCK = Remedies(
 
 @dataclass(frozen=True, slots=True, eq=False)
 class NamedLabels:
-    """Labels (H, W) of an example, integers, and what the example is called in messages."""
+    """The labels of an example.
+
+    Attributes
+    ----------
+    name : str
+        What the example is called in messages.
+    labels : ndarray, (H, W), integer
+    kinds : mapping of int to str
+        What the labels are called, as far as somebody has named them.
+    """
 
     name: str
     labels: NDArray[Any]
+    kinds: Mapping[int, str] = field(default_factory=dict)
+
+
+def kinds_of(styles: Mapping[int, LabelStyle]) -> dict[int, str]:
+    """Return the names of labels that have one."""
+    return {label: style.name for label, style in styles.items() if style.name}
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -110,7 +127,7 @@ def read_as(examples: Sequence[NamedLabels], reading: LabelReading) -> tuple[Nam
     """Return examples whose labels are as they are meant."""
     read = []
     for each in examples:
-        read.append(NamedLabels(each.name, reading.apply(each.labels)))
+        read.append(replace(each, labels=reading.apply(each.labels)))
     return tuple(read)
 
 
@@ -204,7 +221,7 @@ def _about_instances(
     """Say that each object seems to have a number of its own."""
     counts = [len(own) for own in areas]
     most = max(counts)
-    if most < _INSTANCES or not _look_like_instances(examples):
+    if most < _INSTANCES or _have_kinds(examples, areas) or not _look_like_instances(examples):
         return []
     example = examples[counts.index(most)]
     note = (
@@ -214,6 +231,16 @@ def _about_instances(
         f"{remedies.instances}"
     )
     return [note]
+
+
+def _have_kinds(examples: Sequence[NamedLabels], areas: Sequence[Mapping[int, int]]) -> bool:
+    """Tell whether all numbers have names, of which none is another's but for its number."""
+    named: dict[int, str] = {}
+    for each in examples:
+        named |= {label: re.sub(r"[\d\W_]+", "", kind) for label, kind in each.kinds.items()}
+    numbers = {label for own in areas for label in own}
+    kinds = {named.get(label, "") for label in numbers}
+    return "" not in kinds and len(kinds) == len(numbers)
 
 
 def _look_like_instances(examples: Sequence[NamedLabels]) -> bool:

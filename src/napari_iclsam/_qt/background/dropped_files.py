@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from napari_iclsam import files
 from napari_iclsam.files import NamedPair, pairs_by_name
-from napari_iclsam.files.label_sets import IN_DOCK, NamedLabels, understood
+from napari_iclsam.files.label_sets import IN_DOCK, NamedLabels, kinds_of, understood
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -61,7 +61,8 @@ def read_files_steps(paths: Sequence[str]) -> Generator[None, None, DroppedFiles
         # the worker can be stopped between two files
         yield
         read.append(_read_pair(pair))
-        named.append(NamedLabels(pair.labels.name, read[-1].labels.array))
+        painted = read[-1].labels
+        named.append(NamedLabels(pair.labels.name, painted.array, kinds_of(painted.styles)))
     # the values of labels are understood together: 255 in one file may be 1 in another
     labels = understood(named, IN_DOCK)
     notes = list(labels.notes)

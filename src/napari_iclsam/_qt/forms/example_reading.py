@@ -21,6 +21,7 @@ from napari_iclsam._qt.run.request import Pair
 from napari_iclsam._qt.viewer import layers
 from napari_iclsam._qt.viewer.labelled_slices import LabelledSlices
 from napari_iclsam._qt.viewer.slice_stacks import find_labelled_steps
+from napari_iclsam.core.images.support import LabelStyle
 from napari_iclsam.core.steps import drain
 
 _PAUSE = 200
@@ -94,11 +95,16 @@ class ExampleReading(QObject):
             if layer.data.nbytes <= _READ_AT_ONCE:
                 self.labelled.remember(layer, drain(find_labelled_steps(layer.data)))
 
-    def draw(self, pairs: Mapping[Any, Pair], titles: Sequence[str]) -> None:
+    def draw(
+        self,
+        pairs: Mapping[Any, Pair],
+        titles: Sequence[str],
+        styles: Sequence[Mapping[int, LabelStyle]],
+    ) -> None:
         """Read pictures of pairs, by keys, and look at their labels."""
         # after scanning, the table is filled and drawn anyway
         if pairs and not self._scanning:
-            self.runner.start(partial(picture_steps, pairs, titles))
+            self.runner.start(partial(picture_steps, pairs, titles, styles))
 
     def close(self) -> None:
         """Stop for good."""

@@ -226,9 +226,11 @@ class ExamplesForm(QWidget):
 
     def redraw(self) -> None:
         """Draw the pictures again: somebody painted in a result that serves as an example."""
-        pairs = {row.example.key: row.example.pair() for row in self.table.rows()}
-        titles = [row.example.title() for row in self.table.rows()]
-        self._reading.draw(pairs, titles)
+        examples = [row.example for row in self.table.rows()]
+        pairs = {each.key: each.pair() for each in examples}
+        titles = [each.title() for each in examples]
+        styles = [each.all_styles() for each in examples]
+        self._reading.draw(pairs, titles, styles)
 
     def _scan(self) -> None:
         """Read the labels that were not read yet, then fill the table."""
