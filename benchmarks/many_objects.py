@@ -18,11 +18,10 @@ import numpy as np
 import zarr
 
 from benchmarks.large_stack import MEGABYTE, PeakMemory
-from napari_iclsam.core.banded_measure import StoredObjects, measure_steps
+from napari_iclsam.core.banded_measure import StoredObjects, measure_stored
 from napari_iclsam.core.banded_objects import find_instances_into
 from napari_iclsam.core.objects.instances import find_instances
-from napari_iclsam.core.objects.measure import ObjectTable, Pixels, Scale, measure
-from napari_iclsam.core.steps import drain
+from napari_iclsam.core.objects.measure import ObjectTable, Pixels, measure
 
 _PITCH = 16
 """Pixels from the center of a disk to the next."""
@@ -61,7 +60,7 @@ def part_by_part(labels: Any, image: Any) -> ObjectTable:
     with tempfile.TemporaryDirectory() as place:
         ids = zarr.create_array(place, shape=labels.shape, dtype="i4", chunks=(_BAND,) * 2)
         owners = find_instances_into(labels, ids)
-        return drain(measure_steps(StoredObjects(ids, owners, image), Scale.pixels(2)))
+        return measure_stored(StoredObjects(ids, owners, image))
 
 
 def report(what: str, run: Callable[[Any, Any], ObjectTable], labels: Any, image: Any) -> None:

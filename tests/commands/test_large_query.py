@@ -127,6 +127,8 @@ def test_result_and_table_are_those_of_the_image_in_memory(
     whole, parts = results
     assert "segmented part by part" not in whole[0]
     assert "segmented part by part" in parts[0]
+    (told,) = [line for line in whole[0].splitlines() if "objects" in line and "label 1" in line]
+    assert told in parts[0]
     np.testing.assert_array_equal(parts[1], whole[1])
     assert len(parts[2]) > 50
     assert [list(row) for row in parts[2]] == [list(row) for row in whole[2]]

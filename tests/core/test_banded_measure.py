@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from napari_iclsam.core.banded_measure import StoredObjects, measure_steps
+from napari_iclsam.core.banded_measure import StoredObjects, measure_steps, measure_stored
 from napari_iclsam.core.objects.measure import Pixels, Scale, measure
 from napari_iclsam.core.steps import drain
 
@@ -41,6 +41,13 @@ def test_table_is_that_of_the_image_in_memory(
     assert list(banded.columns) == list(whole.columns)
     for name, values in whole.columns.items():
         np.testing.assert_allclose(banded.columns[name], values, rtol=1e-9, err_msg=name)
+
+
+def test_without_a_scale_lengths_are_in_pixels(ids: NDArray[np.int32]) -> None:
+    labels = np.ones(ids.max() + 1, np.int32)
+    table = measure_stored(StoredObjects(ids, labels))
+    assert table.unit == "pixel"
+    np.testing.assert_array_equal(table.columns["area"], np.bincount(ids.ravel())[1:])
 
 
 def test_plane_without_objects_has_an_empty_table_with_all_columns() -> None:

@@ -54,8 +54,10 @@ def segment_one(job: Job, path: Path) -> None:
                 result.table.write_csv(table_place)
         if report:
             _write_report(report, outcome, job, files)
+        # pixels are counted in labels that may lie in the scratch folder
+        said = outcome.lines()
     # Said at the end, where progress bars no longer draw over it.
-    click.echo("\n".join(outcome.lines()))
+    click.echo("\n".join(said))
     facts = TaskFacts.of(task)
     facts.say_models()
     facts.say_expectation()

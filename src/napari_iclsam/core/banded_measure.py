@@ -15,6 +15,7 @@ from napari_iclsam.core.images.planes import ArrayLike
 from napari_iclsam.core.objects.measure import ObjectTable, Scale
 from napari_iclsam.core.objects.shapes import axis_lengths, border_lengths, is_square
 from napari_iclsam.core.prediction import Progress
+from napari_iclsam.core.steps import drain
 
 _PIXELS = 4_000_000
 """A band has about so many: sums take about 60 bytes for each."""
@@ -45,6 +46,18 @@ class StoredObjects:
 
     def __len__(self) -> int:
         return len(self.labels) - 1
+
+
+def measure_stored(objects: StoredObjects, scale: Scale | None = None) -> ObjectTable:
+    """Measure the objects of a plane that is larger than memory, as `measure` does one in memory.
+
+    Parameters
+    ----------
+    objects : StoredObjects
+    scale : Scale, optional
+        Pixels by default.
+    """
+    return drain(measure_steps(objects, scale or Scale.pixels(2)))
 
 
 def measure_steps(
