@@ -21,6 +21,7 @@ from napari_iclsam.core.fusion.log_odds import (
     fuse_log_odds,
     log_odds_of,
     shifted_for_thin,
+    with_pixels_for_thin,
 )
 from napari_iclsam.core.fusion.outputs import StageOutputs
 from napari_iclsam.core.fusion.presence import (
@@ -138,13 +139,12 @@ def default_fusion(
     if recipe.fusion != "log-odds":
         return [published_weights(count)] * len(labels)
     default = default_weights(kinds, count)
-    defaults = [default] * len(labels)
-    if list(kinds) != ["published"]:
-        defaults = [shifted_for_thin(default, masks) for masks in examples.masks_by_label()]
-    if not recipe.pixel_classifier:
-        return defaults
-    # what it says of other images is known once it was tried on one
-    return [of_label.with_pixels(0.0) for of_label in defaults]
+    masks = examples.masks_by_label()
+    if recipe.pixel_classifier:
+        return [with_pixels_for_thin(default, of_label) for of_label in masks]
+    if list(kinds) == ["published"]:
+        return [default] * len(labels)
+    return [shifted_for_thin(default, of_label) for of_label in masks]
 
 
 def fit_fusion(

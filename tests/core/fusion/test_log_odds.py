@@ -19,6 +19,7 @@ from napari_iclsam.core.fusion.log_odds import (
     fuse_log_odds,
     log_odds_of,
     shifted_for_thin,
+    with_pixels_for_thin,
 )
 from napari_iclsam.core.fusion.outputs import ExpertOutput, StageOutputs
 from napari_iclsam.core.fusion.threshold import BIN_WIDTH, best_bin, histogram, lower_edge
@@ -198,3 +199,14 @@ def test_a_single_example_of_something_thin_raises_the_threshold(side: int) -> N
     assert shifted_for_thin(STARTER_WEIGHTS, [thin, thin]) == STARTER_WEIGHTS
     assert shifted_for_thin(STARTER_WEIGHTS, [nothing]) == STARTER_WEIGHTS
     assert shifted_for_thin(STARTER_WEIGHTS, [~nothing]) == STARTER_WEIGHTS
+
+
+def test_a_single_example_of_something_thin_lets_the_pixel_classifier_count() -> None:
+    thin, thick = lines(4, 256), lines(16, 256)
+    nothing = np.zeros_like(thin)
+    weights = with_pixels_for_thin(STARTER_WEIGHTS, [nothing, thin])
+    assert weights.of_pixels == 0.4
+    assert sum(weights.parts) == pytest.approx(1)
+    assert weights.threshold_shift == 0
+    for masks in ([thick], [thin, thin], [nothing]):
+        assert with_pixels_for_thin(STARTER_WEIGHTS, masks) == STARTER_WEIGHTS.with_pixels(0)
