@@ -128,6 +128,14 @@ def test_one_example_of_a_label_keeps_the_default() -> None:
     assert choose_weights([some[0], *map(without_label, some[1:])], 0, DEFAULT) == DEFAULT
 
 
+def test_one_example_of_a_label_beside_others_without_it_has_no_score() -> None:
+    # the others could not show what to look for: missing it tells nothing of other images
+    first, second, third = cases(3, good="sam")
+    alone = [first, without_label(second), without_label(third)]
+    assert cross_validated_scores(alone, 0, DEFAULT) is None
+    assert cross_validated_scores([first, second, without_label(third)], 0, DEFAULT) is not None
+
+
 def test_a_label_that_no_example_holds_has_no_score() -> None:
     assert (
         cross_validated_scores(list(map(without_label, cases(2, good="sam"))), 0, DEFAULT) is None

@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from napari_iclsam.core.fusion.held_out import HeldOut, holding
+from napari_iclsam.core.fusion.held_out import HeldOut, holding, segmented_by_others
 from napari_iclsam.core.fusion.log_odds import coefficients
 from napari_iclsam.core.fusion.threshold import BIN_WIDTH, best_bin, bins_of, count_bins, sum_from
 from napari_iclsam.core.fusion.weights import FusionWeights, Kept
@@ -192,8 +192,8 @@ def _choose(scored: _Scored) -> FusionWeights:
 def cross_validated_scores(
     cases: Sequence[HeldOut], label: int, weights: FusionWeights
 ) -> StageScores | None:
-    """Return the mean Dice of each stage over the examples that hold a label; None if none does."""
-    known = holding(cases, label)
+    """Return the mean Dice of each stage over the examples that hold a label; None of a single."""
+    known = segmented_by_others(cases, label)
     if not known:
         return None
     icl = [_dice(case.full_image[label], case.truth[label]) for case in known]

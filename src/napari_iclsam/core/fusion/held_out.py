@@ -109,3 +109,12 @@ def folds(count: int) -> list[list[int]]:
 def holding(cases: Sequence[HeldOut], label: int) -> list[HeldOut]:
     """Return those examples that hold a label."""
     return [case for case in cases if case.truth[label].any()]
+
+
+def segmented_by_others(cases: Sequence[HeldOut], label: int) -> list[HeldOut]:
+    """Return those examples that hold a label, or none if a single one does.
+
+    The others then did not show it, and what they missed tells nothing of other images.
+    """
+    known = holding(cases, label)
+    return known if len(known) > 1 else []

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from napari_iclsam.core.fusion.cross_validation import fused_dice
-from napari_iclsam.core.fusion.held_out import HeldOut, holding
+from napari_iclsam.core.fusion.held_out import HeldOut, segmented_by_others
 from napari_iclsam.core.fusion.log_odds import LogOdds
 from napari_iclsam.core.fusion.threshold import best_bin, expected_dice, histogram
 from napari_iclsam.core.fusion.weights import FusionWeights
@@ -45,7 +45,7 @@ def estimate_dice(log_odds: LogOdds, corrections: Sequence[float]) -> list[float
 
 def bias_correction(cases: Sequence[HeldOut], label: int, weights: FusionWeights) -> float:
     """Return the bias correction of a label's log-odds, from the held-out examples that hold it."""
-    known = holding(cases, label)
+    known = segmented_by_others(cases, label)
     dice = [fused_dice(case, label, weights) for case in known]
     return correction_of(
         [case.log_odds for case in known],
