@@ -19,8 +19,10 @@ def cluster_of() -> SLURMCluster:
         processes=1,
         memory="32GB",
         walltime="04:00:00",  # dask's own default is 30 minutes
-        worker_extra_args=["--lifetime", "3h50m"],  # the worker ends before its job is killed
-        scheduler_options={"dashboard_address": ":0"},  # others on this node may have its port
+        # the worker ends before its job is killed
+        worker_extra_args=["--lifetime", "3h50m"],
+        # others on this node may have dask's own port
+        scheduler_options={"dashboard_address": ":0"},
         # queue="gpu", account="my-lab", job_extra_directives=["--gres=gpu:1"],
     )
 
