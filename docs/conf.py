@@ -43,5 +43,7 @@ napoleon_use_rtype = False
 html_theme = "furo"
 html_math_renderer = "mathml"
 html_title = "napari-iclsam"
+html_static_path = ["_static"]
+html_css_files = ["pages.css"]
 html_copy_source = False
 html_show_sourcelink = False
