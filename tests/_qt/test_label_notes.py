@@ -184,3 +184,15 @@ def test_pixels_of_minus_one_are_said_to_be_unknown_in_one_line(dock: Dock) -> N
     support = Request(ModelChoice(), Settings(), pairs, {}, ()).read_support()
     assert not support.known(0)[:5].any()
     assert support.known(0)[5:].all()
+
+
+def test_labels_without_the_pixel_size_of_their_image_are_said(dock: Dock) -> None:
+    image, labels = stack()
+    dock.viewer.add_image(image, name="scan", scale=(2, 1, 1))
+    painted = dock.viewer.add_labels(some(labels, 3), name="painted")
+    dock.settle()
+    text = dock.widget.examples.summary.text()
+    assert "'painted' are shown in the size 8 × 40 × 48, image 'scan' in 16 × 40 × 48" in text
+    painted.scale = (2, 1, 1)
+    dock.settle()
+    assert "are shown in the size" not in dock.widget.examples.summary.text()

@@ -130,6 +130,7 @@ class ICLSAMWidget(QWidget):
         self._watch.removed.connect(self._on_layer_removed)
         self._watch.data_changed.connect(self._on_data_changed)
         self._watch.placed.connect(self.results.follow)
+        self._watch.placed.connect(self._on_layers_changed)
         self._watch.drawn.connect(self._redraws.note)
         self._watch.painted.connect(self._on_painted)
         self._watch.moved.connect(self._on_moved)

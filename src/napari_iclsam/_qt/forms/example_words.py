@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 import numpy as np
+from napari.layers import Layer
 
 from napari_iclsam._qt.forms.support_table import Row
 from napari_iclsam._qt.run.origins import remark_on
 from napari_iclsam._qt.viewer.example import Example
 from napari_iclsam._qt.viewer.labelled_slices import MOST
+from napari_iclsam._qt.viewer.shown_size import remark_on_size
 
 _LISTED = 4
 """Labels that a sentence names at most; the table of examples has all."""
@@ -33,9 +35,12 @@ def labels_in_words(rows: Iterable[Row]) -> str:
     return f": {'labels' if len(names) > 1 else 'label'} {listed}"
 
 
-def remark_in_words(rows: Iterable[Row]) -> str:
-    """Return what the user has to see to with examples of an opened task; mostly nothing."""
-    return remark_on(row.example for row in rows)
+def remark_in_words(rows: Sequence[Row], image: Layer | None, labels: Layer | None) -> str:
+    """Return what the user has to see to with examples and their layers; mostly nothing."""
+    if not rows:
+        return ""
+    remarks = (remark_on(row.example for row in rows), remark_on_size(image, labels))
+    return " ".join(filter(None, remarks))
 
 
 def count_in_words(number: int, noun: str) -> str:

@@ -265,7 +265,7 @@ class ExamplesForm(QWidget):
         if not self.is_reading:
             self._show_offers()
         summary = self._summary()
-        remark = remark_in_words(self.table.ticked())
+        remark = remark_in_words(self.table.ticked(), self.image.layer, self.labels.layer)
         remarks = " ".join(filter(None, [self.offers.sentence, *self._found.notes, remark]))
         self.summary.setText(f"{summary.removesuffix('.')}. {remarks}" if remarks else summary)
         self._update_buttons()
