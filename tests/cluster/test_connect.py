@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import gc
 import os
 
 import pytest
 import torch
-from distributed import LocalCluster
+from distributed import Client, LocalCluster
 
 from napari_iclsam.cluster import connect
 from napari_iclsam.cluster.connect import connected
@@ -49,6 +50,19 @@ def test_a_scheduler_that_is_not_there_is_said(
 ) -> None:
     monkeypatch.setattr(connect, "_CONNECT", 0.5)
     assert fails(address).startswith(f"No scheduler answers at {address} within 0.5 s: start one")
+
+
+@pytest.mark.parametrize("address", ["tcp://127.0.0.1:9", "nonsense://x", "tcp://127.0.0.1:x"])
+def test_a_client_that_cannot_be_made_is_closed(
+    monkeypatch: pytest.MonkeyPatch, address: str
+) -> None:
+    monkeypatch.setattr(connect, "_CONNECT", 0.5)
+    with pytest.raises(ConnectionError) as caught, connected(address):
+        pass
+    # its traceback keeps the client, which would otherwise close itself when it is collected
+    assert caught.value.__cause__ is not None
+    clients = [each for each in gc.get_objects() if type(each) is Client]
+    assert {client.status for client in clients} == {"closed"}
 
 
 @pytest.mark.parametrize("scheduler", ["local:0", "local:", "local:-1", "local:two"])

@@ -48,8 +48,6 @@ def connected(scheduler: str, timeout: float = _WORKERS) -> Iterator[Any]:
             "--scheduler needs dask.distributed, which is not installed: run "
             "pip install 'napari-iclsam[cluster]'."
         )
-    from distributed import Client
-
     from napari_iclsam.cluster.threads import ThreadBudget
 
     before = dict(os.environ)
@@ -62,9 +60,7 @@ def connected(scheduler: str, timeout: float = _WORKERS) -> Iterator[Any]:
                 address = stack.enter_context(_local_cluster(count))
                 threads = max(1, torch.get_num_threads() // count)
             try:
-                # not the default: other arrays of this process are not for this scheduler
-                made = Client(address, timeout=_CONNECT, set_as_default=False)
-                client = stack.enter_context(made)
+                client = stack.enter_context(_client_of(address))
             except (OSError, ValueError, TypeError) as error:
                 raise _no_scheduler(scheduler) from error
             client.register_plugin(ThreadBudget(threads))
@@ -91,6 +87,22 @@ def _local_cluster(count: int) -> Any:
     return LocalCluster(
         n_workers=count, threads_per_worker=1, dashboard_address=":0", memory_limit=0
     )
+
+
+def _client_of(address: Any) -> Any:
+    """Return a client of a scheduler; one that cannot be made is closed."""
+    from distributed import Client
+
+    # made in two steps, to have it if it fails: if it stayed open, the garbage collector would
+    # close it, and hang where that happens while the next one is made
+    client: Any = Client.__new__(Client)
+    try:
+        # not the default: other arrays of this process are not for this scheduler
+        client.__init__(address, timeout=_CONNECT, set_as_default=False)
+    except BaseException:
+        client.close()
+        raise
+    return client
 
 
 def _no_scheduler(scheduler: str) -> ConnectionError:
