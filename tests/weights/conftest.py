@@ -126,13 +126,14 @@ class Handler(http.server.BaseHTTPRequestHandler):
             self.send(request, body[half:])
 
     def send(self, request: Request, body: bytes) -> None:
+        # counted first: the other side may have read all before this thread goes on
+        request.sent += len(body)
         try:
             self.wfile.write(body)
             self.wfile.flush()
         except OSError:  # the other side has gone: that is what some tests do
+            request.sent -= len(body)
             self.close_connection = True
-        else:
-            request.sent += len(body)
 
 
 class Quiet(http.server.ThreadingHTTPServer):

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_iclsam.core.large_image import LARGE
+from napari_iclsam.files.optional import needed
 from napari_iclsam.files.space import ImageFile
 from napari_iclsam.files.tiff_space import tiff_space
 from napari_iclsam.files.tiff_values import LOSSY
@@ -61,8 +62,8 @@ class TiffPlane:
 
     def _read(self, key: Any) -> NDArray[Any]:
         import tifffile
-        import zarr
 
+        zarr = needed("zarr", "A part of a TIFF file", "zarr")
         # opened each time: a store would keep the file open as long as it is
         with tifffile.TiffFile(self.path) as tif:
             series = tif.series[self.number]
