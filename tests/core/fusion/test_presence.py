@@ -13,8 +13,8 @@ from napari_iclsam.core.fusion.presence import (
     Presence,
     cap_by_presence,
     fit_presence,
+    image_evidence,
     presence_log_odds,
-    read_sign,
 )
 
 
@@ -46,25 +46,25 @@ def odds(
 
 
 def test_the_evidence_is_that_of_maps_and_of_the_pixel_classifier() -> None:
-    assert read_sign(log_odds(6, 8, 2.5), 0).evidence == pytest.approx(2.5)
-    assert read_sign(log_odds(6, 8, 2.5, 0.5), 0).evidence == pytest.approx(1.5)
+    assert image_evidence(log_odds(6, 8, 2.5), 0).score == pytest.approx(2.5)
+    assert image_evidence(log_odds(6, 8, 2.5, 0.5), 0).score == pytest.approx(1.5)
 
 
 def test_a_single_pixel_is_no_evidence() -> None:
     made = log_odds(6, 8, -5)
     made.parts[2] = -5
     made.parts[2, 0, 7] = 5
-    assert read_sign(made, 0).evidence < 0
+    assert image_evidence(made, 0).score < 0
 
 
 def test_an_image_of_few_pixels_has_evidence() -> None:
     made = LogOdds(torch.full((3, 1, 2), 1.5), torch.ones(3, 1))
-    assert read_sign(made, 0).evidence == pytest.approx(1.5)
+    assert image_evidence(made, 0).score == pytest.approx(1.5)
 
 
 def test_the_area_is_that_of_the_in_context_mask() -> None:
-    assert read_sign(log_odds(6, 8, 2.5), 0).area == pytest.approx(1 / 20)
-    assert read_sign(log_odds(-6, 8, 2.5), 0).area == 0
+    assert image_evidence(log_odds(6, 8, 2.5), 0).area == pytest.approx(1 / 20)
+    assert image_evidence(log_odds(-6, 8, 2.5), 0).area == 0
 
 
 def test_images_like_those_without_the_label_are_judged_to_be_without_it() -> None:

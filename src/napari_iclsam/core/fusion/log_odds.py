@@ -22,7 +22,7 @@ all of it is edge."""
 
 _THIN_PIXELS = 0.4
 """Weight of the pixel classifier for what one example shows to be thin. On 14 tasks of training
-subjects and synthetic scenes it gains .03 Dice; 0.35 and 0.5 are as good."""
+images and synthetic scenes it gains .03 Dice; 0.35 and 0.5 are as good."""
 
 _ICL_AGREEMENT = (0.8, 0.95)
 """Dice with the in-context model's mask up to which a mask disagrees, and from which it agrees."""

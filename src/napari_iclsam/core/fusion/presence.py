@@ -20,13 +20,13 @@ _FEWEST = 4
 """At least so many pixels tell, or noise would."""
 
 _LEVEL = 0.2
-"""Where, from the evidence of the background to that of the label, its presence is even."""
+"""Where, from the score of the background to that of the label, its presence is even."""
 
-_EVIDENCE = 1.2
+_SCORE = 1.2
 _AREA = 0.4
-"""Log-odds of the presence for each unit of the evidence, and for each logarithm of the area,
-relative to the examples'. Of logistic regressions on training subjects and synthetic scenes, left
-out set by set; the level makes their intercept zero."""
+"""Log-odds of the presence for each unit of the score, and for each logarithm of the area, relative
+to the examples'. Rounded from a logistic regression on images of the training sets and synthetic
+scenes: 1.3 and 0.5, with an intercept of 0.2."""
 
 _AREAS = (-4.0, 1.5)
 """Limits of that logarithm: no area at all, or all of the image, is no proof."""
@@ -45,7 +45,7 @@ class Presence:
     Attributes
     ----------
     level : float
-        Evidence at which the presence is even.
+        Score at which the presence is even.
     area : float
         Mean share of the image that the label takes in examples that hold it.
     prior : float
@@ -56,37 +56,37 @@ class Presence:
     area: float
     prior: float
 
-    def log_odds(self, sign: Sign) -> float:
+    def log_odds(self, evidence: ImageEvidence) -> float:
         """Return the log-odds of the presence, given what an image shows."""
-        ratio = max(sign.area, 1e-6) / self.area
+        ratio = max(evidence.area, 1e-6) / self.area
         larger = float(np.clip(math.log(ratio), *_AREAS))
-        return _EVIDENCE * (sign.evidence - self.level) + _AREA * larger + self.prior
+        return _SCORE * (evidence.score - self.level) + _AREA * larger + self.prior
 
 
 @dataclass(frozen=True, slots=True)
-class Sign:
+class ImageEvidence:
     """What an image shows of a label.
 
     Attributes
     ----------
-    evidence : float
+    score : float
         Mean of the largest log-odds.
     area : float
         Share of the image that the in-context model marks.
     """
 
-    evidence: float
+    score: float
     area: float
 
 
-def read_sign(log_odds: LogOdds, label: int) -> Sign:
+def image_evidence(log_odds: LogOdds, label: int) -> ImageEvidence:
     """Return what an image shows of a label.
 
-    The evidence is of the confidence maps and the pixel classifier: the in-context model and the
+    The score is of the confidence maps and the pixel classifier: the in-context model and the
     masks that it prompts mark something in nearly every image, but smaller parts where nothing is.
     """
     marked = log_odds.icl[label] > 0
-    return Sign(_evidence(_maps(log_odds, label)), float(marked.float().mean()))
+    return ImageEvidence(_score(_maps(log_odds, label)), float(marked.float().mean()))
 
 
 def fit_presence(cases: Sequence[HeldOut], label: int) -> Presence | None:
@@ -110,12 +110,12 @@ def fit_presence(cases: Sequence[HeldOut], label: int) -> Presence | None:
     beside = [case for case in cases if not case.truth[label].all()]
     if len(with_label) < _ENOUGH or not without or len(beside) == len(without):
         return None
-    present = _mean([read_sign(case.log_odds, label).evidence for case in with_label])
-    absent = _mean([read_sign(case.log_odds, label).evidence for case in without])
-    # larger evidence without the label tells nothing; a single example may be an exception
+    present = _mean([image_evidence(case.log_odds, label).score for case in with_label])
+    absent = _mean([image_evidence(case.log_odds, label).score for case in without])
+    # larger scores without the label tell nothing; a single example may be an exception
     if absent >= present and len(without) >= _ENOUGH:
         return None
-    background = _mean([_evidence_beside(case, label) for case in beside])
+    background = _mean([_score_beside(case, label) for case in beside])
     area = _mean([float(case.truth[label].float().mean()) for case in with_label])
     prior = math.log((len(with_label) + 1) / (len(without) + 1))
     return Presence(background + _LEVEL * (present - background), area, prior)
@@ -149,7 +149,7 @@ def presence_log_odds(
             found.append(math.inf)
         else:
             gain = math.log(max(estimates[label], _LEAST_DICE))
-            found.append(of_label.log_odds(read_sign(log_odds, label)) + gain)
+            found.append(of_label.log_odds(image_evidence(log_odds, label)) + gain)
     return found
 
 
@@ -177,16 +177,16 @@ def _maps(log_odds: LogOdds, label: int) -> Tensor:
     return log_odds.parts[parts, label].flatten(1)
 
 
-def _evidence(maps: Tensor) -> float:
+def _score(maps: Tensor) -> float:
     """Return the mean of the largest log-odds of maps (M, n)."""
     top = max(_FEWEST, round(_TOP * maps.shape[1]))
     largest = maps.topk(min(top, maps.shape[1]), dim=1).values
     return float(largest.mean())
 
 
-def _evidence_beside(case: HeldOut, label: int) -> float:
-    """Return the evidence of the pixels of an example that are not the label."""
-    return _evidence(_maps(case.log_odds, label)[:, ~case.truth[label]])
+def _score_beside(case: HeldOut, label: int) -> float:
+    """Return the score of the pixels of an example that are not the label."""
+    return _score(_maps(case.log_odds, label)[:, ~case.truth[label]])
 
 
 def _mean(values: Sequence[float]) -> float:
