@@ -600,6 +600,14 @@ class TestAbsentLabels:
     def test_without_an_empty_example_nothing_is_judged_to_be_absent(self, segmenter: Make) -> None:
         assert self.fit(segmenter, [True, True, True]).fusion.presence == (None,)
 
+    def test_in_a_stack_the_planes_beside_decide(self, segmenter: Make) -> None:
+        made = [self.colored(seed, present=seed < 3) for seed in range(5)]
+        planes = [image for image, _ in made]
+        volume = np.stack([planes[0], *planes])
+        labels = np.stack([np.zeros_like(made[0][1]), *(of_plane for _, of_plane in made)])
+        stack = segmenter(cross_validate=True).fit_stack(volume, labels, empty_planes=[4, 5])
+        assert stack.task.fusion.presence == (None,)
+
 
 def test_old_names_of_arguments_and_attributes_warn_and_work(
     networks: Networks, segmenter: Make, scene: Scene

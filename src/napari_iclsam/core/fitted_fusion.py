@@ -64,7 +64,8 @@ class FittedFusion:
     foreground : tuple of float
         Log-odds of the share of the foreground in the examples, label by label.
     presence : tuple of Presence or None
-        Label by label; None where no example tells of images without it.
+        Label by label; None where no example tells of images without it, and in stacks, whose
+        planes tell of each other.
     counts_least : bool
         Whether, in a stack, labelled planes count so much more that whole planes at the smallest
         input will do.
@@ -163,6 +164,11 @@ def fit_fusion(
         One a label.
     examples : Examples
     rule : KeepRule
+
+    Returns
+    -------
+    FittedFusion
+        Without presence; see `with_presence`.
     """
     weights = []
     corrections = []
@@ -177,10 +183,18 @@ def fit_fusion(
         if score is not None:
             scores[examples.support.ids[label]] = score
     foreground = foreground_log_odds(examples.all_masks(), examples.known())
-    presence = tuple(fit_presence(cases, label) for label in range(len(defaults)))
+    unknown = (None,) * len(defaults)
     return FittedFusion(
-        tuple(weights), scores, tuple(corrections), kept, tuple(foreground), presence
+        tuple(weights), scores, tuple(corrections), kept, tuple(foreground), unknown
     )
+
+
+def with_presence(fusion: FittedFusion, cases: Sequence[HeldOut]) -> FittedFusion:
+    """Return a fusion that judges whether each label is in an image at all."""
+    # of the parts that queries will have
+    cases = [case.only(fusion.kept) for case in cases]
+    presence = [fit_presence(cases, label) for label in range(len(fusion.presence))]
+    return replace(fusion, presence=tuple(presence))
 
 
 def masks_gain_much(fusion: FittedFusion) -> bool:
@@ -218,6 +232,4 @@ def in_context_alone(
         scores=scores,
         corrections=tuple(corrections),
         kept=kept,
-        # of the parts that queries will have
-        presence=tuple(fit_presence(cases, label) for label in range(len(ids))),
     )

@@ -15,6 +15,7 @@ from napari_iclsam.core.fitted_fusion import (
     fit_fusion,
     in_context_alone,
     masks_gain_much,
+    with_presence,
 )
 from napari_iclsam.core.fusion.cross_validation import CAREFUL, SPARING
 from napari_iclsam.core.fusion.held_out import HeldOut, folds, held_out
@@ -90,14 +91,13 @@ def fusion_steps(
         cases = yield from hold_out_steps(runners, examples, samples, timer)
     rule = SPARING if runners.recipe.sparing else CAREFUL
     fusion = fit_fusion(cases, defaults, examples, rule)
-    if runners.recipe.in_tiles and not masks_gain_much(fusion):
-        return in_context_alone(fusion, cases, examples.support.ids)
-    if counts_least(runners.recipe, fusion):
-        return replace(
-            in_context_alone(fusion, cases, examples.support.ids),
-            counts_least=True,
-        )
-    return fusion
+    least = counts_least(runners.recipe, fusion)
+    if least or (runners.recipe.in_tiles and not masks_gain_much(fusion)):
+        fusion = in_context_alone(fusion, cases, examples.support.ids)
+    # whether a plane of a stack holds an object is decided when those beside are known
+    if not runners.recipe.sparing:
+        fusion = with_presence(fusion, cases)
+    return replace(fusion, counts_least=least)
 
 
 def counts_least(recipe: Recipe, fusion: FittedFusion) -> bool:
