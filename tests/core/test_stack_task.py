@@ -10,7 +10,6 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from napari_iclsam.core.images.plane_region import PlaneRegion
 from napari_iclsam.core.images.planes import PlaneError
 from napari_iclsam.core.prediction import Progress
 from napari_iclsam.core.segmenter import ICLSAM
@@ -65,13 +64,6 @@ def only(labels: NDArray[np.int32], *planes: int) -> NDArray[np.int32]:
     return kept
 
 
-def region_left(labels: NDArray[np.int32], region: PlaneRegion) -> NDArray[np.int32]:
-    """Return what lies outside of a region."""
-    rest = labels.copy()
-    rest[region.rows, region.columns] = 0
-    return rest
-
-
 def done(steps: list[Progress], stage: str) -> list[int | None]:
     return [step.plane for step in steps if step.stage == stage]
 
@@ -115,37 +107,6 @@ class TestPrediction:
     ) -> None:
         monkeypatch.setattr(evidence_store, "_IN_MEMORY", 0)
         assert np.array_equal(stack.predict(), expected)
-
-    def test_of_wide_planes_the_part_that_labels_reach_is_segmented(
-        self, segmenter: Make, volume: NDArray[np.uint8], painted: NDArray[np.int32]
-    ) -> None:
-        around = ((0, 0), (60, 50), (40, 70))
-        wide = np.pad(volume, around, mode="reflect")
-        labels = np.pad(painted, around)
-        stack = segmenter().fit_stack(wide, labels)
-        assert stack.task.context.examples.planes is not None
-        region = stack.task.context.examples.planes.region
-        result = stack.predict()
-        assert result.shape == wide.shape
-        assert np.array_equal(result[list(LABELLED)], labels[list(LABELLED)])
-        inside = result[:, region.rows, region.columns]
-        assert inside.any(axis=(1, 2)).all()
-        assert np.count_nonzero(inside) == np.count_nonzero(result)
-        # what is kept of the examples, and said of where results come from, is of whole planes
-        assert stack.support.labels[0].shape == wide.shape[1:]
-        assert stack.task.provenance.support == stack.support.fingerprint()
-        alone = stack.task.predict(wide[3])
-        assert alone.labels.shape == wide.shape[1:]
-        assert alone.labels.any()
-        assert not region_left(alone.labels, region).any()
-
-    def test_objects_that_move_in_time_are_looked_for_in_whole_planes(
-        self, segmenter: Make, volume: NDArray[np.uint8], painted: NDArray[np.int32]
-    ) -> None:
-        around = ((0, 0), (60, 50), (40, 70))
-        wide = np.pad(volume, around, mode="reflect")
-        stack = segmenter().fit_stack(wide, np.pad(painted, around), kind="time")
-        assert stack.task.context.examples.planes is None
 
     def test_only_the_planes_asked_for(self, stack: StackTask, painted: NDArray[np.int32]) -> None:
         labels = stack.predict(planes=[3, 1, 0])

@@ -10,7 +10,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_iclsam.core.images.intensity import LUMINANCE
-from napari_iclsam.core.images.plane_region import PlaneRegion
 from napari_iclsam.core.images.planes import ArrayLike, plane, plane_indices, stack_axis
 from napari_iclsam.core.volume.labelled_planes import Axis, AxisKind, Spacing, axis_of_spacing
 
@@ -49,39 +48,6 @@ class VolumePart:
         """Read one plane, as `napari_iclsam.core.images.planes.plane` does."""
         number = self.first + key[self.axis]
         return self.volume[(*key[: self.axis], number, *key[self.axis + 1 :])]
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class VolumeRegion:
-    """A part of each plane of a volume, read plane by plane.
-
-    Attributes
-    ----------
-    volume : ArrayLike
-    axis : int
-        The axis that the planes are stacked along.
-    region : PlaneRegion
-    """
-
-    volume: ArrayLike
-    axis: int
-    region: PlaneRegion
-
-    @property
-    def shape(self) -> tuple[int, ...]:
-        """Shape of the part."""
-        shape = list(self.region.shape)
-        shape.insert(self.axis, self.volume.shape[self.axis])
-        return (*shape, *self.volume.shape[3:])
-
-    @property
-    def dtype(self) -> Any:
-        """That of the volume."""
-        return self.volume.dtype
-
-    def __getitem__(self, key: Any) -> Any:
-        """Read one plane, as `napari_iclsam.core.images.planes.plane` does."""
-        return self.region.cut(np.asarray(self.volume[key]))
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -143,10 +109,6 @@ class LabelledStack:
         pairs = {number - first: pair for number, pair in self.pairs.items()}
         volume = VolumePart(self.volume, self.axis, first, stop)
         return replace(self, volume=volume, pairs=pairs)
-
-    def within(self, region: PlaneRegion) -> LabelledStack:
-        """Return the stack of one part of all planes."""
-        return replace(self, volume=VolumeRegion(self.volume, self.axis, region))
 
     def grey(self, number: int) -> NDArray[np.uint8]:
         """Return the grey values (H, W) of a plane; zeros where it cannot be read.

@@ -16,8 +16,7 @@ class Recipe:
     """What the method does, step by step.
 
     Made by `resolve`; the text of each field is its row in the documentation. ``sparing`` and
-    ``within_reach`` are set for the labelled planes of a stack, ``in_tiles`` for examples that are
-    tiles.
+    ``in_tiles`` are set for the labelled planes of a stack, and for examples that are tiles.
     """
 
     shared_scale: Annotated[
@@ -57,7 +56,6 @@ class Recipe:
     fusion: Annotated[FusionRule, "How both models are fused."]
     half_precision: Annotated[bool, "Compute in half precision where that is faster."]
     sparing: bool = False
-    within_reach: bool = False
     in_tiles: bool = False
     tile: Tile = "off"
     channel: Channel = "luminance"

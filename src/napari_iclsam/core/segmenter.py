@@ -151,7 +151,6 @@ class ICLSAM:
         preview_image: NDArray[Any] | None = None,
         *,
         sparing: bool = False,
-        kind: AxisKind = "space",
     ) -> Generator[Progress, None, Task]:
         """Fit a task step by step; see `fit`.
 
@@ -166,13 +165,8 @@ class ICLSAM:
             "done" carries what it found.
         sparing : bool
             Keep only the models that clearly help: the labelled planes of a stack tell the rest.
-            The examples are these planes, in their order.
-        kind : {"space", "time"}
-            In space, models see that part of the planes alone that labels can reach; in time,
-            objects may move.
         """
-        within_reach = sparing and kind == "space"
-        recipe = replace(self._recipe, sparing=sparing, within_reach=within_reach)
+        recipe = replace(self._recipe, sparing=sparing)
         return without_gradients(self._fit_steps(support, preview_image, recipe))
 
     def fit_stack(  # noqa: PLR0913 (options with defaults, each by name)
@@ -214,7 +208,7 @@ class ICLSAM:
         along = StackAxis(axis, spacing, kind)
         given = StackLabels(labels, tuple(empty_planes), tuple(ignore_labels))
         examples = stack_examples(volume, given, along)
-        task = drain(self.fit_steps(examples.support, sparing=True, kind=kind))
+        task = drain(self.fit_steps(examples.support, sparing=True))
         return StackTask(task, examples.stack)
 
     def _fit_steps(

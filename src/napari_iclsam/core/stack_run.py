@@ -46,9 +46,7 @@ class StackRun:
     def __init__(self, task: Task, stack: LabelledStack) -> None:
         self.task = task
         self.stack = stack
-        # of the parts of planes that the models see
-        self._support = task.context.examples.support
-        self._labels = self._support.ids
+        self._labels = task.support.ids
         self._store = EvidenceStore((stack.count, *stack.size), self._labels)
         self._contexts = self._prepare()
         self._opinions: dict[int, dict[int, Opinion]] = {label: {} for label in self._contexts}
@@ -67,11 +65,11 @@ class StackRun:
         """Learn what the labelled planes tell of each label."""
         planes = self.stack.planes
         pairs = [self.stack.pairs[plane] for plane in planes]
-        painted = np.stack([self._support.labels[pair] > 0 for pair in pairs])
+        painted = np.stack([self.task.support.labels[pair] > 0 for pair in pairs])
         motion = prepare_motion(LabelledPlanes(planes, painted), self.stack.count, self._grey)
         contexts = {}
         for label in self._labels:
-            masks = [self._support.mask(pair, label) for pair in pairs]
+            masks = [self.task.support.mask(pair, label) for pair in pairs]
             labelled = LabelledPlanes(planes, np.stack(masks))
             if labelled.holding:
                 contexts[label] = prepare_label(
@@ -199,7 +197,7 @@ class StackRun:
         )
 
     def _notes(self, labels: NDArray[np.int32]) -> tuple[str, ...]:
-        absent = [self._support.name(i) for i in self._labels if not (labels == i).any()]
+        absent = [self.task.support.name(i) for i in self._labels if not (labels == i).any()]
         return (f"Judged to be absent: {', '.join(absent)}.",) if absent else ()
 
 

@@ -86,14 +86,10 @@ class StackTask:
         first = min(*order, *self.stack.planes)
         last = max(*order, *self.stack.planes)
         part = self.stack.part(first, last + 1)
-        region = self.task.context.examples.region_of(self.stack.size)
-        if region is not None:
-            part = part.within(region)
         steps = StackRun(self.task, part).steps([number - first for number in order])
         try:
             for step in steps:
-                located = step if step.plane is None else replace(step, plane=step.plane + first)
-                yield located if region is None else region.restored_step(located)
+                yield step if step.plane is None else replace(step, plane=step.plane + first)
         except PlaneError as error:
             raise PlaneError(error.plane + first, error.reason) from error
         finally:

@@ -67,8 +67,8 @@ class Task:
 
     @property
     def support(self) -> SupportSet:
-        """The support set, in whole planes."""
-        return self.context.examples.whole_support
+        """The support set."""
+        return self.context.examples.support
 
     @property
     def weights(self) -> tuple[FusionWeights, ...]:
@@ -199,17 +199,13 @@ class Task:
         write_task(SavedTask.of(self.support, self.settings, self.provenance), path)
 
     def _steps(self, image: NDArray[Any]) -> Generator[Progress, None, Prediction]:
-        region = self.context.examples.region_of(image.shape)
-        rgb = self.context.examples.seen(image)
-        if region is None:
-            return (yield from self._tiles.steps(rgb))
-        return region.restored((yield from self._tiles.steps(region.cut(rgb))))
+        return (yield from self._tiles.steps(self.context.examples.seen(image)))
 
     @property
     def _tiles(self) -> TileSegmenter:
         recipe = self.context.runners.recipe
         return TileSegmenter(
-            self.context.examples.support,
+            self.support,
             self.provenance,
             self._image_steps,
             recipe.tile,
@@ -229,17 +225,14 @@ class Task:
         self, volume: ArrayLike, axis: int, wanted: tuple[int, ...]
     ) -> Generator[Progress, None, None]:
         volume = self.context.examples.seen_stack(volume, axis, wanted)
-        height, width = (size for n, size in enumerate(volume.shape[:3]) if n != axis)
-        region = self.context.examples.region_of((height, width))
-        seen = (height, width) if region is None else region.shape
-        if self._tiles.tile_shape(seen) is not None:
+        shape = tuple(size for number, size in enumerate(volume.shape[:3]) if number != axis)
+        if self._tiles.tile_shape((shape[0], shape[1])) is not None:
             yield from self._tiled_stack_steps(volume, axis, wanted)
             return
         total = len(wanted)
         # closed at once when a run is cancelled: its thread would go on reading
         with closing(read_ahead(volume, axis, wanted)) as images:
-            shown = images if region is None else map(region.cut, images)
-            queries = self.context.runners.experts.embed_planes(shown)
+            queries = self.context.runners.experts.embed_planes(images)
             for done, plane in enumerate(wanted):
                 yield Progress(
                     "embed", f"Embedding slice {done + 1} of {total}", done, total, plane
@@ -258,8 +251,6 @@ class Task:
                     plane=plane,
                 )
                 prediction = yield from mapped(self._segment_steps(query, timer), located)
-                if region is not None:
-                    prediction = region.restored(prediction)
                 message = f"Slice {done + 1} of {total} is done"
                 yield Progress(
                     "done",

@@ -14,11 +14,10 @@ from napari_iclsam.core.fitted_fusion import FittedFusion, default_fusion
 from napari_iclsam.core.fitting import draw_pixels, embed_steps, fit_screen, fusion_steps
 from napari_iclsam.core.fusion.weights import FusionWeights
 from napari_iclsam.core.images.support import SupportSet
-from napari_iclsam.core.in_context.coarse_to_fine import EncodedSupport
 from napari_iclsam.core.in_context.fine_tuning import can_fine_tune, fine_tune
 from napari_iclsam.core.inference import StageTimer
 from napari_iclsam.core.networks import Networks
-from napari_iclsam.core.prediction import Progress, Provenance
+from napari_iclsam.core.prediction import Progress
 from napari_iclsam.core.preview import preview_steps
 from napari_iclsam.core.provenance import provenance_of
 from napari_iclsam.core.settings import Settings
@@ -52,11 +51,11 @@ class TaskFitting:
         runners = self.runners
         recipe = runners.recipe
         provenance = provenance_of(self.networks, recipe, self.settings, support)
-        examples_of = Examples.of_planes if recipe.within_reach else Examples.of
-        images = examples_of(support, shared_scale=recipe.shared_scale)
+        images = Examples.of(support, shared_scale=recipe.shared_scale)
         encoded = None
         if preview_image is not None:
-            encoded = yield from _shown_steps(runners, images, preview_image, provenance)
+            shown = preview_steps(runners.in_context, images, preview_image, provenance)
+            encoded = yield from shown
         examples = yield from embed_steps(runners, images, timer)
         with timer.stage("fit"):
             samples = draw_pixels(recipe, examples)
@@ -85,18 +84,6 @@ class TaskFitting:
         sams = self.networks.taking_part(recipe)
         kinds = [sam.facts.fusion_default for sam in sams]
         return default_fusion(recipe, kinds, examples)
-
-
-def _shown_steps(
-    runners: Runners, images: Examples, preview_image: NDArray[Any], provenance: Provenance
-) -> Generator[Progress, None, EncodedSupport]:
-    """Segment a preview, or that part of it that models see."""
-    region = images.region_of(preview_image.shape)
-    if region is None:
-        return (yield from preview_steps(runners.in_context, images, preview_image, provenance))
-    part = region.cut(preview_image)
-    steps = preview_steps(runners.in_context, images, part, provenance)
-    return (yield from region.restored_steps(steps))
 
 
 def _keep_what_helps(runners: Runners, fusion: FittedFusion) -> Runners:

@@ -11,7 +11,6 @@ from numpy.typing import NDArray
 
 from napari_iclsam.core.encoder.embedding import EmbeddedImage, Embedding
 from napari_iclsam.core.images.intensity import to_rgb8
-from napari_iclsam.core.images.plane_region import PlaneRegion, WholePlanes, whole_planes
 from napari_iclsam.core.images.planes import ArrayLike
 from napari_iclsam.core.images.support import SupportSet
 from napari_iclsam.core.images.unknown import has_unknown, without_unknown
@@ -34,34 +33,12 @@ class Examples:
     window : Window, optional
         The one scale of grey values of images that are CT. It is that of queries in Hounsfield
         units, too.
-    planes : WholePlanes, optional
-        If the images are parts of the planes of a stack.
     """
 
     support: SupportSet
     images: tuple[NDArray[np.uint8], ...]
     embeddings: tuple[tuple[Embedding, ...], ...] = ()
     window: Window | None = None
-    planes: WholePlanes | None = None
-
-    @property
-    def whole_support(self) -> SupportSet:
-        """The support set, in whole planes."""
-        return self.planes.support if self.planes else self.support
-
-    def region_of(self, shape: Sequence[int]) -> PlaneRegion | None:
-        """Return the part of an image (H, W, ...) that models see; None if that is all of it."""
-        if self.planes is None or not self.planes.region.fits(shape):
-            return None
-        return self.planes.region
-
-    @classmethod
-    def of_planes(cls, support: SupportSet, *, shared_scale: bool) -> Examples:
-        """Return labelled planes of a stack as `of`, each cut to the part that labels reach."""
-        planes = whole_planes(support)
-        if planes is None:
-            return cls.of(support, shared_scale=shared_scale)
-        return replace(cls.of(planes.shown(), shared_scale=shared_scale), planes=planes)
 
     @classmethod
     def of(cls, support: SupportSet, *, shared_scale: bool) -> Examples:
