@@ -31,7 +31,7 @@ from napari_iclsam.core.refinement.pixel_classifier import (
     PixelSamples,
     fit_pixel_classifier,
 )
-from napari_iclsam.core.refinement.probe import Probe, fit_probe
+from napari_iclsam.core.refinement.probe import Probe, fit_probe, mean_similarity
 from napari_iclsam.core.refinement.prompts import find_boxes
 from napari_iclsam.core.refinement.sam import refine_with_sam
 
@@ -183,4 +183,5 @@ def segment_query(
         encoded = encode_support(runner, nearest)
         pairs = len(nearest)
     guidance = in_context_guidance(confidence, pairs, recipe.icl_guidance)
-    return segment_in_context(runner, encoded, query, guidance)
+    similarity = mean_similarity(context.probes, query.embeddings)
+    return segment_in_context(runner, encoded, query, guidance, similarity)

@@ -34,6 +34,9 @@ class Recipe:
         "keeps their detail, or the smallest of all.",
     ]
     coarse_to_fine: Annotated[bool, "Segment crops around small objects after the full image."]
+    feature_similarity: Annotated[
+        bool, "Average the in-context model's full image with what SAM's features tell."
+    ]
     fine_tune: Annotated[bool, "Fine-tune the in-context model on the support set."]
     tta_flips: Annotated[
         bool, "Test-time augmentation: average over mirrored copies, if the setting is on."
@@ -75,6 +78,7 @@ PAPER = Recipe(
     rescale_query=False,
     input_size="nearest",
     coarse_to_fine=False,
+    feature_similarity=False,
     fine_tune=False,
     tta_flips=False,
     cell_center=0.0,
@@ -95,6 +99,7 @@ AUTO = Recipe(
     rescale_query=True,
     input_size="by detail",
     coarse_to_fine=True,
+    feature_similarity=True,
     fine_tune=True,
     tta_flips=True,
     cell_center=0.5,
@@ -118,6 +123,7 @@ def resolve(settings: Settings) -> Recipe:
     return replace(
         mode,
         coarse_to_fine=mode.coarse_to_fine and settings.coarse_to_fine,
+        feature_similarity=mode.feature_similarity and settings.icl_guidance > 0,
         fine_tune=mode.fine_tune and settings.fine_tune,
         tta_flips=mode.tta_flips and settings.tta_flips,
         mask_prompt=mode.mask_prompt and settings.mask_prompt,

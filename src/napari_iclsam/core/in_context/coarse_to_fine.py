@@ -37,6 +37,9 @@ from napari_iclsam.core.steps import evenly_spaced
 _CROP_FACTORS = (2.2, 1.3)
 """Sizes of the crops, stage after stage, relative to the examples' objects."""
 
+_SIMILARITY = 0.35
+"""Weight of the features of promptable models in the full image. See training/README.md."""
+
 _FULL = 0.9
 """Crops larger than this part of the images show nothing new."""
 
@@ -125,11 +128,7 @@ def full_image_side(sizes: Sequence[int], masks: Sequence[Masks], recipe: Recipe
         return nearest_size(sizes, shapes_of(masks))
     if recipe.input_size == "smallest":
         return min(sizes)
-    cropped = _crop_sizes(
-        _regions(masks),
-        _CROP_FACTORS[-1],
-        recipe,
-    )
+    cropped = _crop_sizes(_regions(masks), _CROP_FACTORS[-1], recipe)
     # what crops outline later needs only to be found here, so that a smaller and faster input
     # will do
     losses = []
@@ -196,7 +195,11 @@ def preview(
 
 
 def segment_in_context(
-    runner: InContextRunner, encoded: EncodedSupport, query: EmbeddedImage, guidance: Tensor
+    runner: InContextRunner,
+    encoded: EncodedSupport,
+    query: EmbeddedImage,
+    guidance: Tensor,
+    similarity: Tensor | None = None,
 ) -> InContextOutput:
     """Segment a query: its full image, then crops where something was found or is expected.
 
@@ -207,8 +210,12 @@ def segment_in_context(
     query : EmbeddedImage
     guidance : Tensor, (L, 1, H, W)
         Of `napari_iclsam.core.refinement.guidance.in_context_guidance`.
+    similarity : Tensor, (L, 1, H, W), optional
+        Log-odds by `napari_iclsam.core.refinement.similarity`.
     """
     logits = _segment_full_image(runner, encoded, query.rgb, guidance)
+    if similarity is not None:
+        logits = torch.lerp(logits, resize(similarity, (encoded.side,) * 2), _SIMILARITY)
     full_image = torch.sigmoid(logits)
     if not encoded.crop_stages:
         return InContextOutput(full_image, full_image)
@@ -321,11 +328,7 @@ def _segment_full_image(
 ) -> Tensor:
     """Return the logits of L labels in the full image, (L, 1, s, s)."""
     # one image for all labels, which differ by their masks and their guidance
-    image = runner.input_of(
-        rgb,
-        encoded.side,
-        rescale=runner.recipe.rescale_query,
-    )
+    image = runner.input_of(rgb, encoded.side, rescale=runner.recipe.rescale_query)
     images = image.expand(len(guidance), -1, -1, -1)
     return runner.segment(encoded.contexts, images, guidance)
 

@@ -17,6 +17,7 @@ from torch import Tensor
 from napari_iclsam.core.encoder.embedding import Embedding
 from napari_iclsam.core.images.geometry import Frame
 from napari_iclsam.core.recipe import Recipe
+from napari_iclsam.core.refinement.similarity import FeatureSimilarity, fit_similarity
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,10 +28,13 @@ class Probe:
     ----------
     weights : Tensor, (L, F)
     intercepts : Tensor, (L,)
+    similarity : FeatureSimilarity, optional
+        Of the same cells; None if the in-context model is not to be told.
     """
 
     weights: Tensor
     intercepts: Tensor
+    similarity: FeatureSimilarity | None = None
 
     def logits(self, embedding: Embedding) -> Tensor:
         """Return w . f + b of each cell of the grid, padding included, (L, 1, G, G)."""
@@ -103,7 +107,27 @@ def fit_probe(
     device = embeddings[0].features.embedding.device
     weights = torch.from_numpy(fits[:, :-1]).to(device, torch.float32)
     intercepts = torch.from_numpy(fits[:, -1]).to(device, torch.float32)
-    return Probe(weights, intercepts)
+    similarity = None
+    if recipe.feature_similarity:
+        similarity = fit_similarity(embeddings, masks, known)
+    return Probe(weights, intercepts, similarity)
+
+
+def mean_similarity(probes: Sequence[Probe], embeddings: Sequence[Embedding]) -> Tensor | None:
+    """Return the mean log-odds (L, 1, H, W) of what resembles the object; None without any.
+
+    Parameters
+    ----------
+    probes : sequence of Probe
+        One a promptable model.
+    embeddings : sequence of Embedding
+        Of a query, one a promptable model.
+    """
+    found = []
+    for probe, embedding in zip(probes, embeddings, strict=True):
+        if probe.similarity is not None:
+            found.append(probe.similarity.log_odds(embedding))
+    return torch.stack(found).mean(dim=0) if found else None
 
 
 def _cell_features(embedding: Embedding) -> NDArray[np.float32]:
