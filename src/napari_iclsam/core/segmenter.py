@@ -167,6 +167,9 @@ class ICLSAM:
             Keep only the models that clearly help: the labelled planes of a stack tell the rest.
         """
         recipe = replace(self._recipe, sparing=sparing)
+        if sparing:
+            # the labelled planes beside tell better where the object is
+            recipe = replace(recipe, feature_similarity=False)
         return without_gradients(self._fit_steps(support, preview_image, recipe))
 
     def fit_stack(  # noqa: PLR0913 (options with defaults, each by name)

@@ -29,7 +29,7 @@ class Probe:
     weights : Tensor, (L, F)
     intercepts : Tensor, (L,)
     similarity : FeatureSimilarity, optional
-        Of the same cells; None if the in-context model is not to be told.
+        Of the same cells; None in stacks and in paper mode.
     """
 
     weights: Tensor
