@@ -607,6 +607,7 @@ class TestAbsentLabels:
         labels = np.stack([np.zeros_like(made[0][1]), *(of_plane for _, of_plane in made)])
         stack = segmenter(cross_validate=True).fit_stack(volume, labels, empty_planes=[4, 5])
         assert stack.task.fusion.presence == (None,)
+        assert all(probe.similarity is None for probe in stack.task.context.probes)
 
 
 def test_old_names_of_arguments_and_attributes_warn_and_work(
