@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -38,14 +40,9 @@ def embedding(height: int, width: int, seed: int, *, first: int = 0) -> Embeddin
     return Embedding(Features(torch.from_numpy(features).float()[None]), frame)
 
 
-def all_known(height: int, width: int) -> NDArray[np.bool_]:
-    return np.ones((height, width), bool)
-
-
 @pytest.mark.parametrize(("height", "width"), SIZES)
 def test_what_looks_like_the_object_is_found(height: int, width: int) -> None:
-    known = all_known(height, width)
-    fitted = fit_similarity([embedding(height, width, 0)], [masks(height, width)], [known])
+    fitted = fit_similarity([embedding(height, width, 0)], [masks(height, width)], AUTO)
     log_odds = fitted.log_odds(embedding(height, width, 1))
     assert log_odds.shape == (2, 1, height, width)
     found = log_odds[0, 0].numpy() > 0
@@ -53,19 +50,26 @@ def test_what_looks_like_the_object_is_found(height: int, width: int) -> None:
 
 
 def test_of_a_label_that_no_example_holds_nothing_is_known() -> None:
-    fitted = fit_similarity([embedding(64, 64, 0)], [masks(64, 64)], [all_known(64, 64)])
+    fitted = fit_similarity([embedding(64, 64, 0)], [masks(64, 64)], AUTO)
     assert not fitted.log_odds(embedding(64, 64, 1))[1].any()
 
 
 def test_unknown_pixels_do_not_count() -> None:
-    known = all_known(64, 64)
+    known = np.ones((64, 64), bool)
     # the upper half would tell that the object is background
     known[:32] = False
     wrong = masks(64, 64)
     wrong[0, :32] = True
-    fitted = fit_similarity([embedding(64, 64, 0)], [wrong], [known])
+    fitted = fit_similarity([embedding(64, 64, 0)], [wrong], AUTO, [known])
     found = fitted.log_odds(embedding(64, 64, 1))[0, 0].numpy() > 0
     assert (found == masks(64, 64)[0])[32:].mean() > 0.9
+
+
+def test_a_part_of_the_cells_tells_as_much() -> None:
+    few = replace(AUTO, probe_cells=100)
+    fitted = fit_similarity([embedding(64, 64, 0)], [masks(64, 64)], few)
+    found = fitted.log_odds(embedding(64, 64, 1))[0, 0].numpy() > 0
+    assert (found == masks(64, 64)[0]).mean() > 0.9
 
 
 def test_two_models_are_averaged() -> None:

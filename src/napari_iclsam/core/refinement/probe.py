@@ -109,7 +109,7 @@ def fit_probe(
     intercepts = torch.from_numpy(fits[:, -1]).to(device, torch.float32)
     similarity = None
     if recipe.feature_similarity:
-        similarity = fit_similarity(embeddings, masks, known)
+        similarity = fit_similarity(embeddings, masks, recipe, known)
     return Probe(weights, intercepts, similarity)
 
 

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from napari_iclsam.core.encoder.embedding import Embedding
+from napari_iclsam.core.recipe import Recipe
 from napari_iclsam.models.ridge import RidgeClassifier, fit_ridge
 
 _COMPONENTS = 128
@@ -54,6 +55,7 @@ class FeatureSimilarity:
 def fit_similarity(
     embeddings: Sequence[Embedding],
     masks: Sequence[NDArray[np.bool_]],
+    recipe: Recipe,
     known: Sequence[NDArray[np.bool_]] | None = None,
 ) -> FeatureSimilarity:
     """Fit a ridge regression for each label on the cells of the support embeddings.
@@ -64,6 +66,8 @@ def fit_similarity(
         Of the K support images.
     masks : sequence of ndarray, (L, H, W), bool
         Of the K support images, one mask a label.
+    recipe : Recipe
+        ``probe_cells`` bounds the number of cells, as for the probe.
     known : sequence of ndarray, (H, W), bool, optional
         Pixels of the K support images that count; by default all.
 
@@ -75,11 +79,15 @@ def fit_similarity(
     features = []
     shares = []
     counts = []
+    most = recipe.probe_cells // len(embeddings)
+    rng = np.random.default_rng(recipe.seed)
     for pair, (embedding, of_image) in enumerate(zip(embeddings, masks, strict=True)):
-        features.append(embedding.cells.flatten(1).T.float())
-        shares.append(_shares(embedding, of_image))
+        cells = embedding.cells.flatten(1).T.float()
         counted_there = np.ones_like(of_image[0]) if known is None else known[pair]
-        counts.append(_shares(embedding, counted_there[None]))
+        chosen = _chosen_cells(len(cells), most, rng)
+        features.append(cells[chosen])
+        shares.append(_shares(embedding, of_image)[:, chosen])
+        counts.append(_shares(embedding, counted_there[None])[:, chosen])
     cells = torch.cat(features)
     mean = cells.mean(dim=0)
     basis = _principal_components(cells - mean)
@@ -87,13 +95,20 @@ def fit_similarity(
     inside = torch.cat(shares, dim=1)
     counted = torch.cat(counts, dim=1)[0]
     fits = []
-    # one label after the other: there may be many cells
+    # one label after the other: there may be many
     for of_label in inside:
         around = (1 - of_label) * counted
         fits.append(_fit_label(components, of_label * counted, around))
     means = torch.cat([fit.mean for fit in fits])
     weights = torch.cat([fit.weights for fit in fits])
     return FeatureSimilarity(mean, basis, RidgeClassifier(means, weights))
+
+
+def _chosen_cells(count: int, most: int, rng: np.random.Generator) -> Tensor:
+    """Return indices of at most so many cells."""
+    if count <= most:
+        return torch.arange(count)
+    return torch.from_numpy(np.sort(rng.choice(count, most, replace=False)))
 
 
 def _fit_label(components: Tensor, inside: Tensor, around: Tensor) -> RidgeClassifier:
@@ -117,6 +132,7 @@ def _shares(embedding: Embedding, masks: NDArray[np.bool_]) -> Tensor:
 def _principal_components(centered: Tensor) -> Tensor:
     """Return the directions (F, C) of the largest variance of cells (n, F)."""
     covariance = centered.T @ centered / len(centered)
-    directions = torch.linalg.eigh(covariance).eigenvectors
-    basis: Tensor = directions[:, -_COMPONENTS:]
+    # of a small matrix: not all devices have a decomposition
+    directions = torch.linalg.eigh(covariance.cpu()).eigenvectors
+    basis: Tensor = directions[:, -_COMPONENTS:].to(centered.device)
     return basis
