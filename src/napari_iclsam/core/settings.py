@@ -57,7 +57,7 @@ class Settings:
         float,
         Limits(0, 2, 0.05),
         "alpha0: how strongly the confidence map guides the in-context model; alpha = alpha0 "
-        "exp(-K / 10).",
+        "exp(-K / 10). 0 leaves out the similarity by features, too.",
     ] = 0.3
     sam_guidance: Annotated[
         float,
