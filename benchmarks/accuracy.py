@@ -43,7 +43,7 @@ from napari_iclsam.core.encoder.cache import EmbeddingCache
 def alone(segmenter: ICLSAM) -> ICLSAM:
     """Return a segmenter whose ``icl_labels`` are those of the in-context model alone.
 
-    Without test-time fine-tuning.
+    Without test-time fine-tuning, and with the features of the first promptable model alone.
     """
     settings = replace(segmenter.settings, use_sam=False, cross_validate=False, fine_tune=False)
     return ICLSAM(networks=segmenter.networks, settings=settings, cache=segmenter.cache)
