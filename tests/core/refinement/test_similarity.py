@@ -11,9 +11,10 @@ from numpy.typing import NDArray
 
 from napari_iclsam.core.encoder.embedding import Embedding
 from napari_iclsam.core.images.geometry import Frame
-from napari_iclsam.core.recipe import AUTO, PAPER
+from napari_iclsam.core.recipe import AUTO, PAPER, resolve
 from napari_iclsam.core.refinement.probe import fit_probe, mean_similarity
 from napari_iclsam.core.refinement.similarity import fit_similarity
+from napari_iclsam.core.settings import Settings
 from napari_iclsam.models.features import Features
 
 SIDE, GRID, CHANNELS = 64, 16, 6
@@ -68,6 +69,8 @@ def test_unknown_pixels_do_not_count() -> None:
 def test_a_part_of_the_cells_tells_as_much() -> None:
     few = replace(AUTO, probe_cells=100)
     fitted = fit_similarity([embedding(64, 64, 0)], [masks(64, 64)], few)
+    whole = fit_similarity([embedding(64, 64, 0)], [masks(64, 64)], AUTO)
+    assert not torch.equal(fitted.mean, whole.mean)
     found = fitted.log_odds(embedding(64, 64, 1))[0, 0].numpy() > 0
     assert (found == masks(64, 64)[0]).mean() > 0.9
 
@@ -82,6 +85,18 @@ def test_two_models_are_averaged() -> None:
         assert probe.similarity is not None
         each.append(probe.similarity.log_odds(own))
     torch.testing.assert_close(both, (each[0] + each[1]) / 2)
+
+
+def test_examples_may_be_more_than_cells() -> None:
+    few = replace(AUTO, probe_cells=1)
+    of_images = [masks(64, 64)] * 2
+    fitted = fit_similarity([embedding(64, 64, n) for n in range(2)], of_images, few)
+    assert torch.isfinite(fitted.log_odds(embedding(64, 64, 2))).all()
+
+
+def test_without_in_context_guidance_there_is_none() -> None:
+    assert resolve(Settings()).feature_similarity
+    assert not resolve(Settings(icl_guidance=0)).feature_similarity
 
 
 def test_in_paper_mode_there_is_none() -> None:

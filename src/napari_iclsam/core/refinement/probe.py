@@ -29,7 +29,7 @@ class Probe:
     weights : Tensor, (L, F)
     intercepts : Tensor, (L,)
     similarity : FeatureSimilarity, optional
-        Of the same cells; None in stacks and in paper mode.
+        None where the recipe leaves it out.
     """
 
     weights: Tensor

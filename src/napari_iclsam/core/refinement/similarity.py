@@ -1,4 +1,4 @@
-"""What resembles an object by the features of promptable models, which have seen more images."""
+"""What resembles an object by the features of promptable models."""
 
 from __future__ import annotations
 
@@ -79,7 +79,8 @@ def fit_similarity(
     features = []
     shares = []
     counts = []
-    most = recipe.probe_cells // len(embeddings)
+    # one at least, of however many examples
+    most = max(1, recipe.probe_cells // len(embeddings))
     rng = np.random.default_rng(recipe.seed)
     for pair, (embedding, of_image) in enumerate(zip(embeddings, masks, strict=True)):
         cells = embedding.cells.flatten(1).T.float()
