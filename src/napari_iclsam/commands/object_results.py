@@ -97,9 +97,7 @@ def _large_steps(
     if work.objects.are_measured:
         query = outcome.query
         image = read_stored(query, work.reading, work.examples)
-        # without objects there is none, as in memory
-        certainty = outcome.certainty if len(owners) > 1 else None
-        stored = StoredObjects(ids, owners, image, certainty)
+        stored = StoredObjects(ids, owners, image, outcome.certainty)
         table = yield from measure_steps(stored, _scale(query.space, ids.ndim))
     if work.objects.are_output:
         return StoredResult(ids, table=table)
@@ -121,7 +119,8 @@ def _measure(ids: NDArray[np.int32], found: Instances, outcome: Outcome, work: W
     certainty = outcome.certainty
     if certainty is not None:
         known = labels_as_stored(query, np.asarray(certainty))
-        certainty = known if known.any() else None
+        # of an image without objects, the table is to have the same columns
+        certainty = known if known.any() or not ids.any() else None
     # The grey values of the file, not those of a window.
     image = np.asarray(read_stored(query, work.reading, work.examples))
     pixels = Pixels(image, certainty, found.labels)
