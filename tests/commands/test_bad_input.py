@@ -70,7 +70,11 @@ BAD: dict[str, tuple[Callable[[], tuple[str, ...]], tuple[str, ...]]] = {
     "complex numbers": (a_query(IMAGE + 1j), ("bad.tif", "real numbers", "complex128")),
     "no such axis": (
         lambda: (*PAIRS, "--query", "stack.tif", "--axis", "3"),
-        ("axes 0 to 2", "got axis 3"),
+        ("--axis", "0, 1, 2", "got '3'"),
+    ),
+    "no such axis, for images that have none": (
+        lambda: (*PAIRS, "--query", "p.png", "--axis", "5"),
+        ("--axis", "0, 1, 2", "got '5'"),
     ),
     "no such query": (lambda: (*PAIRS, "--query", "none.png"), ("no file none.png",)),
     "no such example": (

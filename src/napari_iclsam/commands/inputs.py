@@ -90,18 +90,16 @@ def parse_axis(text: str) -> Axis:
     Raises
     ------
     ValueError
-        If it is neither a whole number nor a direction.
+        If it is neither one of the three axes nor a direction.
     """
     name = text.strip().lower()
     if name in WORLD_AXES:
         return name
-    try:
+    # axes count from the end, too, as in numpy
+    if name in map(str, range(-3, 3)):
         return int(name)
-    except ValueError:
-        known = ", ".join(reversed(WORLD_AXES))
-        raise ValueError(
-            f"--axis takes a number (0, 1, 2) or one of {known}; got {text!r}."
-        ) from None
+    known = ", ".join(reversed(WORLD_AXES))
+    raise ValueError(f"--axis takes a number (0, 1, 2) or one of {known}; got {text!r}.")
 
 
 def read_settings(mode: str | None, assignments: Sequence[str]) -> Settings:
