@@ -39,7 +39,11 @@ from napari_iclsam.core.fusion.weights import (
 )
 from napari_iclsam.core.images.geometry import resize
 from napari_iclsam.core.metrics import StageScores
-from napari_iclsam.core.quality.dice_estimate import bias_correction, estimate_dice
+from napari_iclsam.core.quality.dice_estimate import (
+    OVERCONFIDENCE,
+    bias_correction,
+    estimate_dice,
+)
 from napari_iclsam.core.recipe import FusionRule, Recipe
 from napari_iclsam.weights.entry import FusionDefault
 
@@ -66,6 +70,8 @@ class FittedFusion:
     presence : tuple of Presence or None
         Label by label; None where no example tells of images without it, and in stacks, whose
         planes tell of each other.
+    overconfidence : float
+        Of the in-context model's part; see `napari_iclsam.core.quality.dice_estimate`.
     counts_least : bool
         Whether, in a stack, labelled planes count so much more that whole planes at the smallest
         input will do.
@@ -77,6 +83,7 @@ class FittedFusion:
     kept: Kept
     foreground: tuple[float, ...]
     presence: tuple[Presence | None, ...]
+    overconfidence: float = OVERCONFIDENCE
     counts_least: bool = False
 
     @property
@@ -97,7 +104,7 @@ class FittedFusion:
             scores = fuse(icl, sam_score(outputs.sam), self.weights)
             return Fused(scores, ())
         log_odds = log_odds_of(outputs, self.foreground)
-        estimates = estimate_dice(log_odds, self.corrections)
+        estimates = estimate_dice(log_odds, self.corrections, self.overconfidence)
         present = presence_log_odds(log_odds, self.presence, estimates)
         scores = cap_by_presence(fuse_log_odds(log_odds, self.weights), present)
         absent = tuple(label for label, odds in enumerate(present) if odds <= 0)
@@ -153,6 +160,7 @@ def fit_fusion(
     defaults: Sequence[FusionWeights],
     examples: Examples,
     rule: KeepRule = CAREFUL,
+    overconfidence: float = OVERCONFIDENCE,
 ) -> FittedFusion:
     """Choose the fusion weights of each label by cross-validation.
 
@@ -164,6 +172,7 @@ def fit_fusion(
         One a label.
     examples : Examples
     rule : KeepRule
+    overconfidence : float
 
     Returns
     -------
@@ -179,13 +188,19 @@ def fit_fusion(
         chosen = choose_weights(cases, label, default.only(kept))
         score = cross_validated_scores(cases, label, chosen)
         weights.append(chosen)
-        corrections.append(bias_correction(cases, label, chosen))
+        corrections.append(bias_correction(cases, label, chosen, overconfidence))
         if score is not None:
             scores[examples.support.ids[label]] = score
     foreground = foreground_log_odds(examples.all_masks(), examples.known())
     unknown = (None,) * len(defaults)
     return FittedFusion(
-        tuple(weights), scores, tuple(corrections), kept, tuple(foreground), unknown
+        tuple(weights),
+        scores,
+        tuple(corrections),
+        kept,
+        tuple(foreground),
+        unknown,
+        overconfidence,
     )
 
 
@@ -222,7 +237,7 @@ def in_context_alone(
     scores = {}
     corrections = []
     for label, label_id in enumerate(ids):
-        corrections.append(bias_correction(cases, label, alone))
+        corrections.append(bias_correction(cases, label, alone, fusion.overconfidence))
         score = cross_validated_scores(cases, label, alone)
         if score is not None:
             scores[label_id] = score

@@ -23,6 +23,7 @@ from napari_iclsam.core.fusion.log_odds import foreground_log_odds
 from napari_iclsam.core.fusion.weights import FusionWeights
 from napari_iclsam.core.inference import StageTimer
 from napari_iclsam.core.prediction import Progress
+from napari_iclsam.core.quality.dice_estimate import OVERCONFIDENCE, OVERCONFIDENCE_OF_MEAN
 from napari_iclsam.core.recipe import Recipe
 from napari_iclsam.core.refinement.pixel_classifier import (
     PixelSamples,
@@ -90,7 +91,9 @@ def fusion_steps(
     if runners.recipe.cross_validate and len(examples) > 1:
         cases = yield from hold_out_steps(runners, examples, samples, timer)
     rule = SPARING if runners.recipe.sparing else CAREFUL
-    fusion = fit_fusion(cases, defaults, examples, rule)
+    is_mean = runners.recipe.feature_similarity
+    overconfidence = OVERCONFIDENCE_OF_MEAN if is_mean else OVERCONFIDENCE
+    fusion = fit_fusion(cases, defaults, examples, rule, overconfidence)
     least = counts_least(runners.recipe, fusion)
     if least or (runners.recipe.in_tiles and not masks_gain_much(fusion)):
         fusion = in_context_alone(fusion, cases, examples.support.ids)

@@ -18,7 +18,12 @@ from napari_iclsam import ICLSAM, Settings
 from napari_iclsam.core.encoder.cache import EmbeddingCache
 from napari_iclsam.core.fusion.log_odds import LogOdds
 from napari_iclsam.core.networks import Networks
-from napari_iclsam.core.quality.dice_estimate import correction_of, estimate_dice
+from napari_iclsam.core.quality.dice_estimate import (
+    OVERCONFIDENCE,
+    OVERCONFIDENCE_OF_MEAN,
+    correction_of,
+    estimate_dice,
+)
 
 Scene = Callable[..., tuple[NDArray[np.uint8], NDArray[np.int64]]]
 
@@ -79,12 +84,42 @@ class TestCorrection:
         assert correction_of([odds] * 3, 1, [wanted[1]] * 3) == pytest.approx(0, abs=1e-5)
         assert correction_of([odds] * 3, 0, [wanted[1]] * 3) > 0.1
 
+    def test_it_is_measured_from_the_same_overconfidence(self) -> None:
+        odds = log_odds(square(2, -4))
+        wanted = estimate_dice(odds, [0.0], OVERCONFIDENCE_OF_MEAN)
+        assert wanted > estimate_dice(odds, [0.0])
+        correction = correction_of([odds] * 3, 0, wanted * 3, OVERCONFIDENCE_OF_MEAN)
+        assert correction == pytest.approx(0, abs=1e-5)
+
     def test_without_examples_nothing_changes(self) -> None:
         assert correction_of([], 0, []) == 0
 
     def test_a_complete_failure_is_no_more_than_a_failure(self) -> None:
         assert np.isfinite(correction_of([log_odds(square(2, -4))], 0, [0.0]))
         assert np.isfinite(correction_of([log_odds(square(2, -4))], 0, [1.0]))
+
+
+class TestOverconfidence:
+    @pytest.mark.parametrize(
+        ("guidance", "wanted"), [(0.3, OVERCONFIDENCE_OF_MEAN), (0.0, OVERCONFIDENCE)]
+    )
+    def test_is_less_with_the_similarity_by_features(
+        self, networks: Networks, scene: Scene, guidance: float, wanted: float
+    ) -> None:
+        settings = Settings(icl_guidance=guidance, fine_tune=False)
+        segmenter = ICLSAM(networks=networks, cache=EmbeddingCache(None), settings=settings)
+        image, labels = scene(seed=0)
+        task = segmenter.fit([image], [labels])
+        assert task.fusion.overconfidence == wanted
+
+    def test_of_a_stack_is_that_of_the_model_alone(self, networks: Networks, scene: Scene) -> None:
+        settings = Settings(fine_tune=False)
+        segmenter = ICLSAM(networks=networks, cache=EmbeddingCache(None), settings=settings)
+        images, labels = zip(*(scene(seed=seed) for seed in range(3)), strict=True)
+        painted = np.stack(labels)
+        painted[1] = 0
+        stack_task = segmenter.fit_stack(np.stack(images), painted)
+        assert stack_task.task.fusion.overconfidence == OVERCONFIDENCE
 
 
 class TestPredictions:
