@@ -262,6 +262,24 @@ def test_a_single_example_is_query_and_support() -> None:
     assert draw_pairs(np.random.default_rng(0), [np.ones((4, 4), bool)]) == [0, 0]
 
 
+def test_a_thin_label_of_one_example_makes_episodes_of_the_size_of_all_others(
+    runner: InContextRunner,
+) -> None:
+    rng = np.random.default_rng(0)
+    labels = np.zeros((3, 96, 96), np.int64)
+    labels[:, 20:60, 20:60] = 1
+    labels[0, 70:72, 10:90] = 2
+    images = [as_rgb8(60 * of_image + rng.normal(50, 5, of_image.shape)) for of_image in labels]
+    support = SupportSet.of(images, list(labels))
+    assert len({len(draw_pairs(rng, support_masks)) for support_masks in _by_label(support)}) == 1
+    fine_tuned(runner, Examples(support, tuple(images)))
+
+
+def _by_label(support: SupportSet) -> list[list[NDArray[np.bool_]]]:
+    pairs = range(len(support.images))
+    return [[support.mask(pair, label) for pair in pairs] for label in support.ids]
+
+
 def test_query_and_support_are_different_examples() -> None:
     rng, masks = np.random.default_rng(0), [np.ones((4, 4), bool)] * 12
     drawn = [draw_pairs(rng, masks) for _ in range(50)]

@@ -264,7 +264,9 @@ def draw_pairs(rng: Rng, masks: Masks) -> list[int]:
         query = int(rng.choice(empty))
     order = rng.permutation(len(masks)).tolist()
     others = [pair for pair in order if pair not in (query, known)]
-    return [query, known, *others[: _SUPPORT - 1]]
+    # as many for each label: the episodes of a step are computed together
+    support = max(1, min(_SUPPORT, len(masks) - 1))
+    return [query, known, *others[: support - 1]]
 
 
 def _holders(masks: Masks) -> list[int]:
