@@ -7,7 +7,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from napari_iclsam.core.images.crops import Crop, Region, crop_size, find_region, mean_size
+from napari_iclsam.core.images.crops import (
+    Crop,
+    Region,
+    crop_size,
+    crop_sizes,
+    find_region,
+    mean_size,
+)
 
 
 @given(
@@ -37,6 +44,14 @@ def test_a_region_is_the_box_of_a_mask_relative_to_the_image() -> None:
 
 def test_the_mean_size_of_regions_is_the_geometric_one() -> None:
     assert mean_size([Region(0, 0, 0.1), Region(0, 0, 0.4)]) == pytest.approx(0.2)
+
+
+def test_labels_have_crops_unless_these_are_nearly_the_whole_image() -> None:
+    small = [Region(0.5, 0.5, 0.2), None]
+    large = [Region(0.5, 0.5, 0.5), Region(0.5, 0.5, 0.5)]
+    absent = [None, None]
+    assert crop_sizes([small, large, absent], 1.6, 0.9) == pytest.approx({0: 0.32, 1: 0.8})
+    assert crop_sizes([small, large, absent], 1.6, 0.7) == pytest.approx({0: 0.32})
 
 
 def test_a_crop_is_larger_where_its_object_needs_more_and_at_most_the_image() -> None:

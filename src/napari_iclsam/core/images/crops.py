@@ -85,6 +85,33 @@ def find_region(mask: NDArray[np.bool_]) -> Region | None:
     )
 
 
+def crop_sizes(
+    regions: Sequence[Sequence[Region | None]], factor: float, largest: float
+) -> dict[int, float]:
+    """Return the relative crop size of each label, numbered from 0, that is seen in crops.
+
+    Parameters
+    ----------
+    regions : sequence of sequence of Region or None
+        Of each label in each image.
+    factor : float
+        Size of the crops, relative to that of the objects.
+    largest : float
+        Labels whose crops are larger in the mean are left out: they cost a run and show nothing
+        new.
+    """
+    sizes = {}
+    for label, of_label in enumerate(regions):
+        known = [region for region in of_label if region]
+        if not known:
+            continue
+        size = factor * mean_size(known)
+        taken = [crop_size(size, region) for region in known]
+        if sum(taken) <= largest * len(known):
+            sizes[label] = size
+    return sizes
+
+
 def mean_size(regions: Sequence[Region]) -> float:
     """Return the geometric mean of the sizes."""
     # by ratio: one large object must not decide for many small ones

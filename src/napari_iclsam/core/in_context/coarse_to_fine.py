@@ -16,8 +16,8 @@ from napari_iclsam.core.images.crops import (
     Crop,
     Region,
     crop_size,
+    crop_sizes,
     find_region,
-    mean_size,
     plan_crops,
 )
 from napari_iclsam.core.images.geometry import resize
@@ -42,6 +42,9 @@ _SIMILARITY = 0.35
 
 _FULL = 0.9
 """Crops larger than this part of the images show nothing new."""
+
+_FULL_IN_STACKS = 0.7
+"""The same in stacks, whose planes tell of each other. See benchmarks/RESULTS.md."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -247,17 +250,7 @@ def _crop_sizes(
     """Return the relative crop sizes of those labels whose crops are smaller than the images."""
     if not recipe.coarse_to_fine:
         return {}
-    sizes = {}
-    for label, of_label in enumerate(regions):
-        known = [region for region in of_label if region]
-        if not known:
-            continue
-        size = factor * mean_size(known)
-        # crops of nearly the whole image cost a run and show nothing new
-        crop_sizes = [crop_size(size, region) for region in known]
-        if sum(crop_sizes) <= _FULL * len(known):
-            sizes[label] = size
-    return sizes
+    return crop_sizes(regions, factor, _FULL_IN_STACKS if recipe.sparing else _FULL)
 
 
 @dataclass(frozen=True, slots=True)
