@@ -22,6 +22,7 @@ from napari_iclsam.core.volume.label_context import (
     prepare_motion,
 )
 from napari_iclsam.core.volume.labelled_planes import LabelledPlanes
+from napari_iclsam.core.volume.patch_votes import PatchVotes
 from napari_iclsam.core.volume.settle import (
     Opinion,
     SettledPlane,
@@ -67,13 +68,14 @@ class StackRun:
         pairs = [self.stack.pairs[plane] for plane in planes]
         painted = np.stack([self.task.support.labels[pair] > 0 for pair in pairs])
         motion = prepare_motion(LabelledPlanes(planes, painted), self.stack.count, self._grey)
+        votes = PatchVotes(motion)
         contexts = {}
         for label in self._labels:
             masks = [self.task.support.mask(pair, label) for pair in pairs]
             labelled = LabelledPlanes(planes, np.stack(masks))
             if labelled.holding:
                 contexts[label] = prepare_label(
-                    labelled, self.stack.spaced_axis, motion, self._grey, self._strengths(label)
+                    labelled, self.stack.spaced_axis, votes, self._grey, self._strengths(label)
                 )
         return contexts
 

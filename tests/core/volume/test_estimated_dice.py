@@ -8,7 +8,13 @@ from napari_iclsam.core.volume.estimated_dice import estimate_settled_dice
 from napari_iclsam.core.volume.presence import PresenceEvidence
 
 SURE = PresenceEvidence(
-    enclosed=True, beside_empty=False, distance=0.1, overlap=0.95, estimate=3.0, appearance=1.0
+    enclosed=True,
+    beside_empty=False,
+    distance=0.1,
+    overlap=0.95,
+    estimate=3.0,
+    appearance=1.0,
+    agreement=0.95,
 )
 
 
@@ -21,13 +27,19 @@ def test_a_large_object_between_labelled_planes_is_expected_to_be_right() -> Non
 
 
 def test_less_is_expected_far_from_the_labels() -> None:
-    near = estimate_settled_dice(replace(SURE, enclosed=False), 300)
-    far = estimate_settled_dice(replace(SURE, enclosed=False, distance=0.9), 300)
+    unsure = replace(SURE, enclosed=False, overlap=0.5, agreement=0.5)
+    near = estimate_settled_dice(unsure, 300)
+    far = estimate_settled_dice(replace(unsure, distance=0.9), 300)
     assert near > far + 0.1
 
 
 def test_less_is_expected_where_image_and_neighbours_disagree() -> None:
     assert estimate_settled_dice(replace(SURE, overlap=0.1), 300) < estimate_settled_dice(SURE, 300)
+
+
+def test_less_is_expected_where_mask_and_votes_disagree() -> None:
+    unsure = replace(SURE, agreement=0.5)
+    assert estimate_settled_dice(unsure, 300) < estimate_settled_dice(SURE, 300) - 0.05
 
 
 def test_less_is_expected_of_a_small_object() -> None:

@@ -14,6 +14,7 @@ from napari_iclsam.core.volume.label_context import (
     prepare_motion,
 )
 from napari_iclsam.core.volume.labelled_planes import Axis, LabelledPlanes
+from napari_iclsam.core.volume.patch_votes import PatchVotes
 from napari_iclsam.core.volume.settle import (
     Opinion,
     SettledPlane,
@@ -31,7 +32,7 @@ def prepared(
 ) -> LabelContext:
     axis = axis or Axis(len(volume.truth))
     motion = prepare_motion(labelled, axis.count, volume.read_grey)
-    return prepare_label(labelled, axis, motion, volume.read_grey)
+    return prepare_label(labelled, axis, PatchVotes(motion), volume.read_grey)
 
 
 def settled(

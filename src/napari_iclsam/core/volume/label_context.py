@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from napari_iclsam.core.volume.appearance import APPEARANCE_LIMIT, Appearance, learn_appearance
 from napari_iclsam.core.volume.labelled_planes import Axis, LabelledPlanes
 from napari_iclsam.core.volume.motion import MotionGrid, PlaneMotion, ReadGrey
+from napari_iclsam.core.volume.patch_votes import PatchVotes, vote_agreement
 from napari_iclsam.core.volume.presence import is_out_of_reach
 from napari_iclsam.core.volume.shape_prior import ShapePrior, signed_distances
 from napari_iclsam.core.volume.specks import smallest_part
@@ -70,6 +71,7 @@ class LabelContext:
         Height and width of a plane at full size.
     appearance : Appearance
     shape : ShapePrior
+    votes : PatchVotes
     strengths : Strengths
     smallest : int
         Pixels, at full size, of the smallest part that a person has marked.
@@ -81,6 +83,7 @@ class LabelContext:
     size: tuple[int, int]
     appearance: Appearance
     shape: ShapePrior
+    votes: PatchVotes
     strengths: Strengths = DEFAULT_STRENGTHS
     smallest: int = 0
 
@@ -105,7 +108,7 @@ class LabelContext:
         return is_out_of_reach(self.distance(plane), self.axis, self.strengths.presence)
 
     def combine(self, plane: int, evidence: PlaneEvidence) -> Combined:
-        """Add up image, grey values and shape prior of a plane.
+        """Add up image, grey values, shape prior and votes of a plane.
 
         The image counts at full size, where its edges are sharp; all else is smooth and enlarged
         from the working grid.
@@ -114,17 +117,21 @@ class LabelContext:
         shape = self.shape.log_odds(plane, strengths)
         size = evidence.grey.shape
         if is_blank(evidence):
-            return Combined(enlarge_plane(shape, self.factor, size), -APPEARANCE_LIMIT)
+            return Combined(enlarge_plane(shape, self.factor, size), -APPEARANCE_LIMIT, 0.0)
         grey = reduce_plane(evidence.grey, self.factor).astype(np.uint8)
         appearance = self.appearance.log_odds(grey)
         expected = shape > 0
         where_expected = float(appearance[expected].mean()) if expected.any() else -APPEARANCE_LIMIT
         # weighted, because the parts are not independent: added as they are, they would be too
         # sure
+        votes = self.votes.log_odds(self.labelled, plane)
         smooth = shape + np.float32(strengths.appearance) * appearance
+        smooth += np.float32(strengths.votes) * votes
         enlarged = enlarge_plane(smooth, self.factor, size)
         image = np.float32(strengths.image) * evidence.limited_log_odds
-        return Combined(np.asarray(enlarged + image, dtype=np.float32), where_expected)
+        log_odds = np.asarray(enlarged + image, dtype=np.float32)
+        mask = log_odds[:: self.factor, :: self.factor] > 0
+        return Combined(log_odds, where_expected, vote_agreement(mask, votes))
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -138,16 +145,19 @@ class Combined:
     appearance : float
         Mean log-odds by grey values where the shape prior expects the object; the lowest there
         are, if it is expected nowhere or the plane is blank.
+    agreement : float
+        Of mask and votes; see `vote_agreement`.
     """
 
     log_odds: NDArray[np.float32]
     appearance: float
+    agreement: float
 
 
 def prepare_label(
     labelled: LabelledPlanes,
     axis: Axis,
-    motion: PlaneMotion,
+    votes: PatchVotes,
     read_grey: ReadGrey,
     strengths: Strengths = DEFAULT_STRENGTHS,
 ) -> LabelContext:
@@ -159,8 +169,8 @@ def prepare_label(
         At full size; one plane at least holds the object.
     axis : Axis
         Step in pixels at full size.
-    motion : PlaneMotion
-        Of `prepare_motion`.
+    votes : PatchVotes
+        With the motion of `prepare_motion`.
     read_grey : ReadGrey
         Of planes at full size.
     strengths : Strengths
@@ -176,7 +186,7 @@ def prepare_label(
 
     # in pixels of the working grid, as all other lengths here
     reduced_axis = replace(axis, step=axis.step / factor)
-    shape = ShapePrior(reduced, reduced_axis, signed_distances(reduced), motion)
+    shape = ShapePrior(reduced, reduced_axis, signed_distances(reduced), votes.motion)
     return LabelContext(
         reduced,
         reduced_axis,
@@ -184,6 +194,7 @@ def prepare_label(
         labelled.size,
         learn_appearance(reduced, _reducing(read_grey, factor)),
         shape,
+        votes,
         strengths,
         smallest_part(labelled),
     )

@@ -104,6 +104,7 @@ class PlaneMotion:
     count : int
         Planes of the volume.
     read_grey : callable
+        On the working grid.
     """
 
     def __init__(
@@ -112,7 +113,7 @@ class PlaneMotion:
         self.grid = grid
         self._labelled = frozenset(labelled)
         self._count = count
-        self._read_grey = read_grey
+        self.read_grey = read_grey
         self._grey: dict[int, NDArray[np.float32]] = {}
         # half precision: at most a sixteenth of a pixel is lost, and there are many planes
         self._known: dict[tuple[int, int], NDArray[np.float16]] = {}
@@ -149,7 +150,7 @@ class PlaneMotion:
 
     def _reduced(self, plane: int) -> NDArray[np.float32]:
         if plane not in self._grey:
-            self._grey[plane] = self.grid.reduced(self._read_grey(plane))
+            self._grey[plane] = self.grid.reduced(self.read_grey(plane))
         return self._grey[plane]
 
 

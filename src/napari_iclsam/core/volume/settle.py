@@ -171,6 +171,7 @@ def presence_evidence(
         overlap=dice_overlap(combined.log_odds > 0, evidence.limited_log_odds > 0),
         estimate=_log_odds_of_estimate(evidence),
         appearance=combined.appearance,
+        agreement=combined.agreement,
     )
 
 

@@ -19,6 +19,8 @@ class Strengths:
         Factor of the log-likelihood ratio of grey values.
     shape : float
         Factor of the shape prior.
+    votes : float
+        Factor of the log-odds of `PatchVotes`.
     drift : float
         How far an edge may move sideways, per distance along the axis: the width of the shape
         prior.
@@ -32,6 +34,7 @@ class Strengths:
     image: float = 0.15
     appearance: float = 0.8
     shape: float = 2.0
+    votes: float = 0.7
     drift: float = 0.3
     shrinkage: float = 0.2
     presence: float = -1.0
