@@ -95,6 +95,15 @@ def test_in_paper_mode_full_images_are_near_the_size_of_the_largest_example(
     assert full_image_side(UniverSeg.image_sizes, masks, PAPER) == 128
 
 
+def test_in_stacks_objects_of_most_of_the_plane_have_no_crops_that_would_outline_them() -> None:
+    comb = np.zeros((384, 384), bool)
+    comb[80:310, 80:310] = True
+    comb[82:306:4, 90:310] = False
+    sides = TwoScales.image_sizes
+    in_image = full_image_side(sides, [[comb]], AUTO)
+    assert full_image_side(sides, [[comb]], replace(AUTO, sparing=True)) > in_image
+
+
 def test_the_smallest_input_is_one_for_all() -> None:
     smallest = replace(AUTO, input_size="smallest", coarse_to_fine=False)
     thin = np.zeros((1000, 1000), bool)

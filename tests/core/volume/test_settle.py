@@ -58,6 +58,16 @@ def with_evidence(volume: DrawnVolume, plane: int, log_odds: float, estimate: fl
     return replace(volume, log_odds=changed, estimates=estimates)
 
 
+def test_votes_count_in_the_outline(straight_tube: DrawnVolume) -> None:
+    context = prepared(straight_tube, straight_tube.labelled(7, 12))
+    silent = replace(context, strengths=replace(context.strengths, votes=0.0))
+    evidence = straight_tube.read(9)
+    gained = context.combine(9, evidence).log_odds - silent.combine(9, evidence).log_odds
+    votes = context.votes.log_odds(context.labelled, 9)
+    assert votes.any()
+    np.testing.assert_allclose(gained, context.strengths.votes * votes, atol=1e-5)
+
+
 def test_object_is_found_in_the_planes_that_hold_it(straight_tube: DrawnVolume) -> None:
     found = settled(straight_tube, straight_tube.labelled(7, 12))
     for plane in (5, 6, 8, 9, 10, 11, 13, 14):

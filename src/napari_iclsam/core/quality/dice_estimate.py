@@ -55,7 +55,7 @@ def bias_correction(
     cases: Sequence[HeldOut],
     label: int,
     weights: FusionWeights,
-    overconfidence: float = OVERCONFIDENCE,
+    overconfidence: float,
 ) -> float:
     """Return the bias correction of a label's log-odds, from the held-out examples that hold it."""
     known = segmented_by_others(cases, label)

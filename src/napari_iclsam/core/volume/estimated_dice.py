@@ -20,7 +20,7 @@ _FAR = 4.0
 """Distance from which on a larger one tells no more."""
 
 
-def dice_features(evidence: PresenceEvidence, area: int) -> NDArray[np.float64]:
+def dice_features(evidence: PresenceEvidence, area: int, agreement: float) -> NDArray[np.float64]:
     """Return what the regression is fitted to.
 
     That the 2-D method agrees tells as much as it is right itself: overlap times its own estimate.
@@ -30,6 +30,8 @@ def dice_features(evidence: PresenceEvidence, area: int) -> NDArray[np.float64]:
     evidence : PresenceEvidence
     area : int
         Pixels of the mask on the working grid: of a small one, a large part is edge.
+    agreement : float
+        Of `vote_agreement`.
     """
     return np.array(
         [
@@ -37,16 +39,13 @@ def dice_features(evidence: PresenceEvidence, area: int) -> NDArray[np.float64]:
             min(evidence.distance, _FAR),
             float(evidence.enclosed),
             np.log(area + 1),
-            evidence.agreement,
+            agreement,
         ]
     )
 
 
-def estimate_settled_dice(evidence: PresenceEvidence, area: int) -> float:
-    """Return the expected Dice of a mask that holds ``area`` pixels on the working grid.
-
-    It is 0 for an empty mask.
-    """
+def estimate_settled_dice(evidence: PresenceEvidence, area: int, agreement: float) -> float:
+    """Return the expected Dice of a mask; see `dice_features`. It is 0 for an empty mask."""
     if area == 0:
         return 0.0
-    return float(special.expit(_INTERCEPT + _WEIGHTS @ dice_features(evidence, area)))
+    return float(special.expit(_INTERCEPT + _WEIGHTS @ dice_features(evidence, area, agreement)))

@@ -39,7 +39,7 @@ _TINY = 1e-3
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class _Ballot:
+class _PlaneWeights:
     """How much the pixels of the labelled planes beside a plane count in it.
 
     Attributes
@@ -47,13 +47,13 @@ class _Ballot:
     plane : int
     sources : tuple of (int, int)
         Labelled planes, each with the side on which it lies.
-    weights : ndarray, (sources, offsets, h, w), float32
+    values : ndarray, (sources, offsets, h, w), float32
         On the part of the planes whose motion is known. Their sum over sources and offsets is 1.
     """
 
     plane: int
     sources: tuple[tuple[int, int], ...]
-    weights: NDArray[np.float32]
+    values: NDArray[np.float32]
 
 
 class PatchVotes:
@@ -67,7 +67,7 @@ class PatchVotes:
     def __init__(self, motion: PlaneMotion) -> None:
         self.motion = motion
         # of the last plane alone: all its labels are asked for, one after the other
-        self._ballot: _Ballot | None = None
+        self._known: _PlaneWeights | None = None
 
     def log_odds(self, labelled: LabelledPlanes, plane: int) -> NDArray[np.float32]:
         """Return the log-odds (H, W) of a label by the share of the votes that it has.
@@ -82,32 +82,32 @@ class PatchVotes:
         plane : int
             Not labelled.
         """
-        ballot = self._ballot_of(labelled, plane)
+        weights = self._weights_of(labelled, plane)
         size = labelled.masks.shape[1:]
-        if not any(source in labelled.holding for source, _ in ballot.sources):
+        if not any(source in labelled.holding for source, _ in weights.sources):
             return np.zeros(size, np.float32)
         grid = self.motion.grid
-        inside = np.zeros(ballot.weights.shape[2:], np.float32)
-        for (source, side), weights in zip(ballot.sources, ballot.weights, strict=True):
+        inside = np.zeros(weights.values.shape[2:], np.float32)
+        for (source, side), of_source in zip(weights.sources, weights.values, strict=True):
             mask = labelled.mask(source).astype(np.float32)
             carried = self.motion.carry(mask, plane, side)[grid.rows, grid.columns]
-            for weight, moved in zip(weights, _moved(carried), strict=True):
+            for weight, moved in zip(of_source, _moved(carried), strict=True):
                 inside += weight * moved
         share = np.zeros(size, np.float32)
         share[grid.rows, grid.columns] = np.clip(inside, 0, 1)
         log_odds = np.log((share + _TINY) / (1 - share + _TINY))
         return np.asarray(np.clip(log_odds, -_LIMIT, _LIMIT), dtype=np.float32)
 
-    def _ballot_of(self, labelled: LabelledPlanes, plane: int) -> _Ballot:
+    def _weights_of(self, labelled: LabelledPlanes, plane: int) -> _PlaneWeights:
         sides = ((labelled.below(plane), BELOW), (labelled.above(plane), ABOVE))
         sources = tuple((source, side) for source, side in sides if source is not None)
-        known = self._ballot
+        known = self._known
         if known is None or (known.plane, known.sources) != (plane, sources):
-            known = _Ballot(plane, sources, self._weights(plane, sources))
-            self._ballot = known
+            known = _PlaneWeights(plane, sources, self._weigh(plane, sources))
+            self._known = known
         return known
 
-    def _weights(self, plane: int, sources: tuple[tuple[int, int], ...]) -> NDArray[np.float32]:
+    def _weigh(self, plane: int, sources: tuple[tuple[int, int], ...]) -> NDArray[np.float32]:
         """Return how much each source and offset counts, by likeness and by the way to it."""
         grid = self.motion.grid
         here = self._smoothed(plane)[grid.rows, grid.columns]

@@ -38,9 +38,6 @@ class PresenceEvidence:
         Log-odds of the estimated Dice of the 2-D method.
     appearance : float
         Mean log-odds by grey values where the object is expected by its shape.
-    agreement : float
-        Dice of the mask and the share of the votes; see `vote_agreement`. It tells of the outline
-        and not of presence.
     """
 
     enclosed: bool
@@ -49,7 +46,6 @@ class PresenceEvidence:
     overlap: float
     estimate: float
     appearance: float
-    agreement: float = 0.0
 
 
 _INTERCEPT = 1.74

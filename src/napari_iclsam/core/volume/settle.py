@@ -99,7 +99,7 @@ def form_opinion(
     log_odds = combined.log_odds - np.float32(threshold)
     outline = log_odds > 0
     area = round(np.count_nonzero(outline) / context.factor**2)
-    estimate = estimate_settled_dice(found, area)
+    estimate = estimate_settled_dice(found, area, combined.agreement)
     if is_blank(evidence):
         return Opinion(math.nan, estimate, 1.0), log_odds
     score = presence_score(found)
@@ -171,7 +171,6 @@ def presence_evidence(
         overlap=dice_overlap(combined.log_odds > 0, evidence.limited_log_odds > 0),
         estimate=_log_odds_of_estimate(evidence),
         appearance=combined.appearance,
-        agreement=combined.agreement,
     )
 
 
