@@ -104,7 +104,10 @@ def probe_loss(
     centred = x - mean
     weighted = centred * weight
     gram = weighted.transpose(1, 2) @ centred + ridge * torch.eye(x.shape[-1], device=x.device)
-    solution = torch.linalg.solve(gram, weighted.transpose(1, 2) @ sign)
+    # `torch.linalg.solve` fails for batches of such matrices with several threads (PyTorch issue
+    # 142815). These are positive definite.
+    factor = torch.linalg.cholesky(gram)
+    solution = torch.cholesky_solve(weighted.transpose(1, 2) @ sign, factor)
     value = ((q - mean) @ solution)[:, :, 0]
     logits = value * scale
     entropy = F.binary_cross_entropy_with_logits(logits, truth, reduction="none")

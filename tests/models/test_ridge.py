@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import numpy as np
+import pytest
 import torch
 from sklearn.linear_model import Ridge
 
@@ -40,6 +43,26 @@ def test_a_classifier_of_the_first_features_ignores_the_others() -> None:
         both.similarity(cells)[..., 1],
         fit_ridge(cells, inside, 1 - inside, 0.1).similarity(cells)[..., 0],
     )
+
+
+@pytest.fixture
+def two_threads() -> Iterator[None]:
+    before = torch.get_num_threads()
+    torch.set_num_threads(2)
+    yield
+    torch.set_num_threads(before)
+
+
+@pytest.mark.usefixtures("two_threads")
+def test_tasks_of_many_features_are_fitted_alike_together_and_alone() -> None:
+    generator = torch.Generator().manual_seed(0)
+    cells = torch.randn(3, 400, 200, generator=generator)
+    inside = (torch.arange(400) < 100).float().expand(3, -1)
+    together = fit_ridge(cells, inside, 1 - inside, 0.01).weights
+    for n in range(3):
+        one = slice(n, n + 1)
+        alone = fit_ridge(cells[one], inside[one], 1 - inside[one], 0.01).weights
+        torch.testing.assert_close(together[one], alone, rtol=1e-4, atol=1e-5)
 
 
 def test_one_side_without_cells_and_constant_features_give_finite_values_and_gradients() -> None:

@@ -97,6 +97,7 @@ def _solve(covariance: Tensor, target: Tensor, ridge: float) -> Tensor:
     identity = torch.eye(features, device=covariance.device)
     # Relative to the variance: the scale of the features must not matter.
     penalty = (ridge * variance + _TINY) * identity
-    # Solving is more exact than inverting.
-    solution: Tensor = torch.linalg.solve(covariance + penalty, target)
-    return solution
+    # `torch.linalg.solve` fails, or is wrong, for batches of large matrices with several threads
+    # (PyTorch issue 142815). A covariance with a penalty is positive definite.
+    factor = torch.linalg.cholesky_ex(covariance + penalty).L
+    return torch.cholesky_solve(target, factor)
