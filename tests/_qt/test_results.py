@@ -13,6 +13,7 @@ from napari.layers import Labels
 
 from napari_iclsam._qt.run.session import Session
 from napari_iclsam._qt.widget import ICLSAMWidget
+from napari_iclsam.core.settings import Settings
 from tests._qt.conftest import NAMES, SPACE, Dock, some, stack
 from tests._qt.test_query import choose
 
@@ -122,6 +123,18 @@ def test_maps_of_each_label_are_shown_on_request(filled: Dock) -> None:
         assert layers[title].units == result.units
         assert layers[title].axis_labels == result.axis_labels
     assert filled.viewer.layers[-1].name == result.name
+
+
+@pytest.mark.parametrize(
+    ("key", "seen"),
+    [("probability", False), ("confidence", True), ("icl", True), ("sam", True), ("boxes", True)],
+)
+def test_what_the_models_say_is_shown_of_every_slice(filled: Dock, key: str, seen: bool) -> None:
+    filled.widget.output.extras[key].setChecked(True)
+    planned = filled.widget.planner.plan(
+        filled.widget.models.models(), Settings(), filled.widget.output.options()
+    )
+    assert planned.request.settings.interpolate_slices != seen
 
 
 class Boxed:

@@ -26,6 +26,7 @@ OF_AUTO_MODE: dict[str, Any] = {
     "tta_flips": True,
     "mask_prompt": False,
     "cross_validate": False,
+    "interpolate_slices": False,
 }
 DECIDED_BY_MODE = {
     "shared_scale": (True, False),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import dask.array as da
@@ -11,10 +12,13 @@ import pytest
 from numpy.typing import NDArray
 
 from napari_iclsam.core.images.planes import PlaneError
+from napari_iclsam.core.metrics import StageScores
 from napari_iclsam.core.prediction import Progress
+from napari_iclsam.core.recipe import resolve
 from napari_iclsam.core.segmenter import ICLSAM
 from napari_iclsam.core.stack_task import StackTask
-from napari_iclsam.core.volume import evidence_store
+from napari_iclsam.core.task import Task
+from napari_iclsam.core.volume import evidence_store, plane_interpolation
 
 Make = Callable[..., ICLSAM]
 Scene = Callable[..., Any]
@@ -247,6 +251,101 @@ class TestSteps:
         assert closed == [1]
         monkeypatch.undo()
         assert np.array_equal(stack.predict(), expected)
+
+
+def reliable(stack: StackTask, **settings: bool) -> StackTask:
+    """The stack with a task that did well in cross-validation."""
+    context = stack.task.context
+    settings_ = replace(stack.task.settings, **settings)
+    runners = replace(context.runners, recipe=resolve(settings_))
+    scores = {label: StageScores(1, 1, 1, 2) for label in IDS}
+    fusion = replace(stack.task.fusion, scores=scores, counts_least=False)
+    task = Task(replace(context, runners=runners), fusion, settings_, stack.task.provenance)
+    return StackTask(task, stack.stack)
+
+
+def interpolated(steps: list[Progress]) -> list[int | None]:
+    """The planes that no model has seen, which is noted of them alone."""
+    noted = [
+        step.plane
+        for step in steps
+        if step.stage == "settled"
+        and step.prediction is not None
+        and any("Interpolated between" in note for note in step.prediction.notes)
+    ]
+    unseen = [
+        step.plane
+        for step in steps
+        if step.stage == "done"
+        and step.plane not in LABELLED
+        and step.prediction is not None
+        and not step.prediction.seconds
+    ]
+    assert sorted(unseen) == noted
+    return noted
+
+
+class TestInterpolatedPlanes:
+    """Planes between two segmented ones that agree."""
+
+    def test_every_second_plane_is_interpolated_as_soon_as_both_beside_are_known(
+        self, stack: StackTask, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(plane_interpolation, "_LEAST_AGREEMENT", 0)
+        steps = list(reliable(stack).steps())
+        assert interpolated(steps) == [2, 4]
+        assert done(steps, "done") == [1, 5, 0, 6, 3, 2, 4]
+        assert done(steps, "settled") == [0, 2, 3, 4, 6]
+        counted = [step.done for step in steps if step.stage == "done"]
+        assert counted == [1, 2, 1, 2, 3, 4, 5]
+        assert steps[-7].message == "Slice 5 of 5 is done"
+
+    def test_what_differs_is_segmented_after_all(
+        self, stack: StackTask, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(plane_interpolation, "_LEAST_AGREEMENT", 2)
+        one = reliable(stack)
+        steps = list(one.steps())
+        assert interpolated(steps) == []
+        assert done(steps, "done") == [1, 5, 0, 6, 3, 2, 4]
+        assert np.array_equal(one.predict(), reliable(stack, interpolate_slices=False).predict())
+
+    def test_all_are_segmented_on_request(
+        self, stack: StackTask, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(plane_interpolation, "_LEAST_AGREEMENT", 0)
+        steps = list(reliable(stack, interpolate_slices=False).steps())
+        assert interpolated(steps) == []
+        assert done(steps, "done") == [1, 5, 0, 2, 4, 6, 3]
+
+    def test_without_cross_validation_all_are_segmented(
+        self, stack: StackTask, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(plane_interpolation, "_LEAST_AGREEMENT", 0)
+        assert not stack.task.cross_validated
+        assert interpolated(list(stack.steps())) == []
+
+    def test_in_time_all_are_segmented(
+        self, stack: StackTask, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(plane_interpolation, "_LEAST_AGREEMENT", 0)
+        one = reliable(stack)
+        in_time = StackTask(one.task, replace(one.stack, kind="time"))
+        assert interpolated(list(in_time.steps())) == []
+
+    def test_a_plane_that_cannot_be_read_is_named(
+        self,
+        segmenter: Make,
+        volume: NDArray[np.uint8],
+        painted: NDArray[np.int32],
+        monkeypatch: pytest.MonkeyPatch,
+    ) -> None:
+        monkeypatch.setattr(plane_interpolation, "_LEAST_AGREEMENT", 0)
+        broken = volume.astype(np.float32)
+        broken[4, 3, 3] = np.nan
+        one = reliable(segmenter().fit_stack(broken, painted))
+        with pytest.raises(PlaneError, match="4"):
+            one.predict()
 
 
 class TestLabelledPlanes:

@@ -56,6 +56,11 @@ class Recipe:
         bool, "Choose the fusion weights by cross-validation on the support set."
     ]
     use_neighbors: Annotated[bool, "Let the labelled planes of a stack tell of the planes beside."]
+    interpolate_slices: Annotated[
+        bool,
+        "Interpolate slices of a stack between two segmented ones that agree, where the models "
+        "are reliable.",
+    ]
     fusion: Annotated[FusionRule, "How both models are fused."]
     half_precision: Annotated[bool, "Compute in half precision where that is faster."]
     sparing: bool = False
@@ -88,6 +93,7 @@ PAPER = Recipe(
     pixel_classifier=False,
     cross_validate=False,
     use_neighbors=False,
+    interpolate_slices=False,
     fusion="published",
     half_precision=False,
 )
@@ -109,6 +115,7 @@ AUTO = Recipe(
     pixel_classifier=True,
     cross_validate=True,
     use_neighbors=True,
+    interpolate_slices=True,
     fusion="log-odds",
     half_precision=True,
 )
@@ -129,6 +136,7 @@ def resolve(settings: Settings) -> Recipe:
         mask_prompt=mode.mask_prompt and settings.mask_prompt,
         pixel_classifier=mode.pixel_classifier and settings.use_sam,
         cross_validate=mode.cross_validate and settings.cross_validate and settings.use_sam,
+        interpolate_slices=mode.interpolate_slices and settings.interpolate_slices,
         fusion=mode.fusion if settings.use_sam else "in-context model alone",
         tile=settings.tile if mode.coarse_to_fine and settings.coarse_to_fine else "off",
         channel=settings.channel,

@@ -93,6 +93,12 @@ class Settings:
         "gradient descent. Needs two examples, or one of something thin; takes some seconds "
         "before the first slice.",
     ] = True
+    interpolate_slices: Annotated[
+        bool,
+        "auto mode: in a stack with labelled slices, where these show the models to be reliable, "
+        "interpolate about every second slice between the segmented ones beside it, if they agree. "
+        "Without it, every slice is segmented: nearly twice the time.",
+    ] = True
     tta_flips: Annotated[
         bool,
         "auto mode: test-time augmentation, the mean of the in-context model over mirrored "

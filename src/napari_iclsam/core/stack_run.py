@@ -22,7 +22,13 @@ from napari_iclsam.core.volume.label_context import (
     prepare_motion,
 )
 from napari_iclsam.core.volume.labelled_planes import LabelledPlanes
+from napari_iclsam.core.volume.motion import PlaneMotion
 from napari_iclsam.core.volume.patch_votes import PatchVotes
+from napari_iclsam.core.volume.plane_interpolation import (
+    ImageAnswer,
+    PlaneInterpolation,
+    every_second,
+)
 from napari_iclsam.core.volume.settle import (
     Opinion,
     SettledPlane,
@@ -33,6 +39,8 @@ from napari_iclsam.core.volume.settle import (
     settle,
 )
 from napari_iclsam.core.volume.strengths import Strengths, strengths_of
+
+_INTERPOLATED = "Interpolated between neighboring slices, which agree."
 
 
 class StackRun:
@@ -49,10 +57,12 @@ class StackRun:
         self.stack = stack
         self._labels = task.support.ids
         self._store = EvidenceStore((stack.count, *stack.size), self._labels)
+        self._motion = self._prepare_motion()
         self._contexts = self._prepare()
         self._opinions: dict[int, dict[int, Opinion]] = {label: {} for label in self._contexts}
         # by plane, as an image alone: for labels without a labelled plane in this stack
         self._estimates: dict[int, dict[int, float]] = {}
+        self._interpolated: set[int] = set()
 
     def steps(self, order: Sequence[int]) -> Generator[Progress, None, None]:
         """Segment planes, in this order."""
@@ -62,16 +72,20 @@ class StackRun:
         finally:
             self._store.close()
 
+    def _prepare_motion(self) -> PlaneMotion:
+        """Return the motion of planes, computed as it is needed."""
+        planes = self.stack.planes
+        painted = [self.task.support.labels[self.stack.pairs[plane]] > 0 for plane in planes]
+        labelled = LabelledPlanes(planes, np.stack(painted))
+        return prepare_motion(labelled, self.stack.count, self._grey)
+
     def _prepare(self) -> dict[int, LabelContext]:
         """Learn what the labelled planes tell of each label."""
         planes = self.stack.planes
-        pairs = [self.stack.pairs[plane] for plane in planes]
-        painted = np.stack([self.task.support.labels[pair] > 0 for pair in pairs])
-        motion = prepare_motion(LabelledPlanes(planes, painted), self.stack.count, self._grey)
-        votes = PatchVotes(motion)
+        votes = PatchVotes(self._motion)
         contexts = {}
         for label in self._labels:
-            masks = [self.task.support.mask(pair, label) for pair in pairs]
+            masks = [self.task.support.mask(self.stack.pairs[plane], label) for plane in planes]
             labelled = LabelledPlanes(planes, np.stack(masks))
             if labelled.holding:
                 contexts[label] = prepare_label(
@@ -94,8 +108,10 @@ class StackRun:
         total = len(order)
         absent = [number for number in order if self._is_out_of_reach(number)]
         possible = [number for number in order if number not in set(absent)]
+        done = 0
         for progress in self._image_steps(possible):
-            yield replace(progress, total=total)
+            done += progress.prediction is not None
+            yield _counted(progress, done, total)
         for done, number in enumerate(absent, start=len(possible) + 1):
             self._check_readable(number)
             by_label = {label: absent_plane(one, number) for label, one in self._contexts.items()}
@@ -118,16 +134,65 @@ class StackRun:
             raise PlaneError(number, str(error)) from error
 
     def _image_steps(self, order: Sequence[int]) -> Generator[Progress, None, None]:
-        """Segment planes as images, and add what the labelled planes tell."""
-        if not order:
-            return
-        for progress in self.task.stack_steps(self.stack.volume, self.stack.axis, planes=order):
-            if progress.prediction is None:
-                yield progress
-                continue
-            assert progress.plane is not None
-            answer = self._first_answer(progress.plane, progress.prediction)
-            yield replace(progress, prediction=answer)
+        """Segment planes as images, and add what the labelled planes tell.
+
+        Some are interpolated between two segmented ones instead, where these agree.
+        """
+        interpolated = self._planes_to_interpolate(order)
+        interpolation = PlaneInterpolation(interpolated, self._motion)
+        for number in filter(interpolation.is_needed, self.stack.planes):
+            interpolation.add(number, self._labelled_answer(number))
+        differing = []
+        segmented = [number for number in order if number not in interpolated]
+        for progress in self._segment_steps(segmented):
+            yield self._with_labelled_planes(progress)
+            for number in _ready(interpolation, progress):
+                self._check_readable(number)
+                answer = interpolation.interpolate(number)
+                if answer is None:
+                    differing.append(number)
+                else:
+                    self._interpolated.add(number)
+                    yield self._with_labelled_planes(self._interpolated_step(number, answer))
+        for progress in self._segment_steps(differing):
+            yield self._with_labelled_planes(progress)
+
+    def _planes_to_interpolate(self, order: Sequence[int]) -> frozenset[int]:
+        """Choose planes that need not be segmented."""
+        if not self.task.context.runners.recipe.interpolate_slices:
+            return frozenset()
+        # nothing says that it is reliable, or it costs no more than interpolation
+        if not self.task.cross_validated or self.task.fusion.counts_least:
+            return frozenset()
+        # in time an object may be in one plane alone
+        if self.stack.kind == "time":
+            return frozenset()
+        return every_second(order, self.stack.planes)
+
+    def _labelled_answer(self, number: int) -> ImageAnswer:
+        """Return a labelled plane as if the 2-D method had said so."""
+        pair = self.stack.pairs[number]
+        return ImageAnswer.of_masks({i: self.task.support.mask(pair, i) for i in self._labels})
+
+    def _segment_steps(self, order: Sequence[int]) -> Generator[Progress, None, None]:
+        """Segment planes as images."""
+        if order:
+            yield from self.task.stack_steps(self.stack.volume, self.stack.axis, planes=order)
+
+    def _interpolated_step(self, number: int, answer: ImageAnswer) -> Progress:
+        """Return a plane that was interpolated, as if it were segmented."""
+        labels = join_labels(answer.log_odds)
+        prediction = self._prediction(labels, answer.log_odds)
+        prediction = replace(prediction, all_estimates=answer.estimated_dice)
+        return Progress("done", "", plane=number, prediction=prediction)
+
+    def _with_labelled_planes(self, progress: Progress) -> Progress:
+        """Add what the labelled planes tell to the prediction of a plane, if there is one."""
+        if progress.prediction is None:
+            return progress
+        assert progress.plane is not None
+        answer = self._first_answer(progress.plane, progress.prediction)
+        return replace(progress, prediction=answer)
 
     def _first_answer(self, number: int, prediction: Prediction) -> Prediction:
         """Add what the labelled planes tell to the prediction of a plane as an image."""
@@ -182,6 +247,18 @@ class StackRun:
                 log_odds[label] = settled.log_odds
                 estimates[label] = settled.estimated_dice
         labels = join_labels(log_odds)
+        return replace(
+            self._prediction(labels, log_odds),
+            notes=self._notes(number, labels),
+            estimated_dice=_of_found(estimates, labels),
+            presence={label: one.presence for label, one in by_label.items()},
+            need_of_check=max((one.need_of_check for one in by_label.values()), default=0.0),
+        )
+
+    def _prediction(
+        self, labels: NDArray[np.int32], log_odds: Mapping[int, NDArray[np.float32]]
+    ) -> Prediction:
+        """Return a prediction that both models had no direct part in."""
         empty = np.zeros_like(labels)
         return Prediction(
             labels=labels,
@@ -192,15 +269,39 @@ class StackRun:
             boxes={},
             seconds={},
             provenance=self.task.provenance,
-            notes=self._notes(labels),
-            estimated_dice=_of_found(estimates, labels),
-            presence={label: one.presence for label, one in by_label.items()},
-            need_of_check=max((one.need_of_check for one in by_label.values()), default=0.0),
         )
 
-    def _notes(self, labels: NDArray[np.int32]) -> tuple[str, ...]:
+    def _notes(self, number: int, labels: NDArray[np.int32]) -> tuple[str, ...]:
+        notes = []
+        if number in self._interpolated:
+            notes.append(_INTERPOLATED)
         absent = [self.task.support.name(i) for i in self._labels if not (labels == i).any()]
-        return (f"Judged to be absent: {', '.join(absent)}.",) if absent else ()
+        if absent:
+            notes.append(f"Judged to be absent: {', '.join(absent)}.")
+        return tuple(notes)
+
+
+def _counted(progress: Progress, done: int, total: int) -> Progress:
+    """Return a step with the number of planes that are done, of all."""
+    if progress.prediction is not None:
+        message = f"Slice {done} of {total} is done"
+    elif progress.stage == "embed":
+        message = f"Embedding slice {done + 1} of {total}"
+    else:
+        message = progress.message
+    return replace(progress, message=message, done=done, total=total)
+
+
+def _ready(interpolation: PlaneInterpolation, progress: Progress) -> list[int]:
+    """Return the planes that can be interpolated now."""
+    if progress.prediction is None:
+        return []
+    assert progress.plane is not None
+    if not interpolation.is_needed(progress.plane):
+        return []
+    log_odds = _log_odds_of(progress.prediction)
+    answer = ImageAnswer(log_odds, progress.prediction.all_estimates)
+    return interpolation.add(progress.plane, answer)
 
 
 def _log_odds_of(prediction: Prediction) -> dict[int, NDArray[np.float32]]:

@@ -29,6 +29,7 @@ TITLES = {
     "mask_prompt": "Give SAM the mask",
     "cross_validate": "Cross-validate",
     "fine_tune": "Fine-tune",
+    "interpolate_slices": "Interpolate slices",
     "tta_flips": "Mirrored copies",
     "max_examples": "Examples at most",
     "min_component": "Smallest component",

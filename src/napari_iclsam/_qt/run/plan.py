@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -205,6 +205,8 @@ class Planner:
         if jobs and style.labels_to_fill is None and not any(job.is_large for job in jobs):
             preview = self._preview(jobs, images)
         pairs = self._pairs(shown)
+        if options.shows_models:
+            settings = replace(settings, interpolate_slices=False)
         request = Request(models, settings, pairs, styles, tuple(jobs), preview)
         return Plan(request, tuple(images), style, origin_of(self.ticked_examples(), pairs))
 

@@ -33,6 +33,11 @@ class ResultOptions:
     replace_corrections: bool = False
     extras: frozenset[Extra] = frozenset()
 
+    @property
+    def shows_models(self) -> bool:
+        """Whether something is shown that exists only for slices that the models have seen."""
+        return bool(self.extras - {"probability"})
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class ResultStyle:

@@ -214,7 +214,7 @@ def prepare_motion(labelled: LabelledPlanes, count: int, read_grey: ReadGrey) ->
     """
     factor = reduction_factor(labelled.size)
     grid = MotionGrid.around(reduce_labelled(labelled, factor).masks)
-    return PlaneMotion(grid, labelled.planes, count, _reducing(read_grey, factor))
+    return PlaneMotion(grid, labelled.planes, count, _reducing(read_grey, factor), factor)
 
 
 def _reducing(read_grey: ReadGrey, factor: int) -> ReadGrey:

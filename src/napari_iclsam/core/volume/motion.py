@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,6 +15,9 @@ from napari_iclsam.core.volume.working_grid import enlarge_plane, reduce_plane
 
 ReadGrey = Callable[[int], NDArray[np.uint8]]
 """Returns the grey values (H, W) of a plane, on the volume's one scale."""
+
+Carry = Callable[[NDArray[np.float32]], NDArray[np.float32]]
+"""Returns values (H, W) of one plane, carried to another."""
 
 _LONGEST = 128
 """Pixels of the longer side of a region above which it is reduced: displacements are smooth."""
@@ -70,6 +74,12 @@ class MotionGrid:
         inside = reduce_plane(grey[self.rows, self.columns], self.factor)
         return np.asarray(ndimage.gaussian_filter(inside / 255, _SMOOTHING), dtype=np.float32)
 
+    def enlarged(self, factor: int) -> MotionGrid:
+        """Return the grid in planes of so many times the size."""
+        rows = slice(factor * self.rows.start, factor * self.rows.stop)
+        columns = slice(factor * self.columns.start, factor * self.columns.stop)
+        return MotionGrid(rows, columns, factor * self.factor)
+
     def carry(
         self, values: NDArray[np.float32], displacement: NDArray[np.floating]
     ) -> NDArray[np.float32]:
@@ -105,12 +115,20 @@ class PlaneMotion:
         Planes of the volume.
     read_grey : callable
         On the working grid.
+    factor : int
+        By which planes are larger than on the working grid.
     """
 
     def __init__(
-        self, grid: MotionGrid, labelled: Sequence[int], count: int, read_grey: ReadGrey
+        self,
+        grid: MotionGrid,
+        labelled: Sequence[int],
+        count: int,
+        read_grey: ReadGrey,
+        factor: int = 1,
     ) -> None:
         self.grid = grid
+        self.full_grid = grid.enlarged(factor)
         self._labelled = frozenset(labelled)
         self._count = count
         self.read_grey = read_grey
@@ -130,6 +148,18 @@ class PlaneMotion:
             `BELOW` or `ABOVE`, where a labelled plane lies.
         """
         return self.grid.carry(values, self._displacement(plane, side))
+
+    def from_beside(self, plane: int, side: int) -> Carry:
+        """Return what carries values (H, W), full size, to a plane from the one beside it.
+
+        Parameters
+        ----------
+        plane : int
+        side : int
+            `BELOW` or `ABOVE`: where the values come from.
+        """
+        flow = _flow(self._reduced(plane), self._reduced(plane + side))
+        return partial(self.full_grid.carry, displacement=flow)
 
     def _displacement(self, plane: int, side: int) -> NDArray[np.float16]:
         """Return the displacement (2, h, w) to the labelled plane, in pixels of the grid."""
