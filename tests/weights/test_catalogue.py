@@ -114,6 +114,11 @@ def test_an_unknown_name_lists_the_known_ones_and_the_nearest() -> None:
         lookup("sam_vit_bb")
 
 
+def test_short_names_are_near_too() -> None:
+    with pytest.raises(ValueError, match=r"called 'startr': did you mean 'starter'\?"):
+        lookup("startr", "sam")
+
+
 def test_a_model_in_the_wrong_role_is_refused_with_the_right_option() -> None:
     with pytest.raises(ValueError, match="'universeg' is not a promptable model: give it as --icl"):
         lookup("universeg", "sam")

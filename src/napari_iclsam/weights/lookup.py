@@ -67,7 +67,8 @@ def _of_other_kind(name: str, kind: Kind) -> str:
 def _unknown(name: str, kind: Kind | None) -> str:
     """Return the message for an unknown name, with the most similar one."""
     known = _every_name() if kind is None else [*names(kind)]
-    close = difflib.get_close_matches(name, known, n=1)
+    short = [alias for role, alias in ALIASES if kind in (None, role)]
+    close = difflib.get_close_matches(name, [*known, *short], n=1)
     hint = f"did you mean {close[0]!r}? " if close else ""
     # An alias may stand in both kinds.
     each_once = ", ".join(dict.fromkeys(known))
