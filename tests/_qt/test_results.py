@@ -14,6 +14,7 @@ from napari.layers import Labels
 from napari_iclsam._qt.run.session import Session
 from napari_iclsam._qt.widget import ICLSAMWidget
 from napari_iclsam.core.settings import Settings
+from napari_iclsam.core.volume import plane_interpolation
 from tests._qt.conftest import NAMES, SPACE, Dock, some, stack
 from tests._qt.test_query import choose
 
@@ -123,6 +124,18 @@ def test_maps_of_each_label_are_shown_on_request(filled: Dock) -> None:
         assert layers[title].units == result.units
         assert layers[title].axis_labels == result.axis_labels
     assert filled.viewer.layers[-1].name == result.name
+
+
+def test_slices_that_are_interpolated_are_counted(
+    filled: Dock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(plane_interpolation, "_LEAST_AGREEMENT", 0)
+    filled.segment()
+    sentence = "1 of them interpolated between neighbors that agree."
+    assert sentence in filled.widget.bar.message.text()
+    filled.widget.settings.controls["interpolate_slices"].setChecked(False)
+    filled.segment()
+    assert "interpolated" not in filled.widget.bar.message.text()
 
 
 @pytest.mark.parametrize(

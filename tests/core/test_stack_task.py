@@ -273,6 +273,12 @@ def interpolated(steps: list[Progress]) -> list[int | None]:
         and step.prediction is not None
         and any("Interpolated between" in note for note in step.prediction.notes)
     ]
+    said = [
+        step.plane
+        for step in steps
+        if step.stage == "settled" and step.prediction is not None and step.prediction.interpolated
+    ]
+    assert said == noted
     unseen = [
         step.plane
         for step in steps

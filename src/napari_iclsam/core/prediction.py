@@ -121,6 +121,8 @@ class Prediction:
         Of a settled plane: from 0 (the planes beside and the image agree) to 1.
     separations : mapping of int to Separation
         By label: how touching objects are told apart, where examples teach it.
+    interpolated : bool
+        Of a plane of a stack: it was interpolated between neighboring ones, and no model saw it.
     """
 
     labels: NDArray[np.int32]
@@ -137,6 +139,7 @@ class Prediction:
     presence: Mapping[int, float] = field(default_factory=dict)
     need_of_check: float = 0.0
     separations: Mapping[int, Separation] = field(default_factory=dict)
+    interpolated: bool = False
 
     @property
     def certainty(self) -> NDArray[np.float32]:

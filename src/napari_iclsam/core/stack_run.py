@@ -183,7 +183,7 @@ class StackRun:
         """Return a plane that was interpolated, as if it were segmented."""
         labels = join_labels(answer.log_odds)
         prediction = self._prediction(labels, answer.log_odds)
-        prediction = replace(prediction, all_estimates=answer.estimated_dice)
+        prediction = replace(prediction, all_estimates=answer.estimated_dice, interpolated=True)
         return Progress("done", "", plane=number, prediction=prediction)
 
     def _with_labelled_planes(self, progress: Progress) -> Progress:
@@ -253,6 +253,7 @@ class StackRun:
             estimated_dice=_of_found(estimates, labels),
             presence={label: one.presence for label, one in by_label.items()},
             need_of_check=max((one.need_of_check for one in by_label.values()), default=0.0),
+            interpolated=number in self._interpolated,
         )
 
     def _prediction(

@@ -10,7 +10,7 @@ from napari_iclsam._qt.background.runner import EXPECTED
 from napari_iclsam._qt.run.example_stack import ExampleStack
 from napari_iclsam._qt.run.large_steps import large_steps
 from napari_iclsam._qt.run.request import Job, Request, SliceNumber
-from napari_iclsam._qt.run.run_notes import Absences, absent_in
+from napari_iclsam._qt.run.run_notes import SliceNotes
 from napari_iclsam._qt.run.run_progress import RunProgress
 from napari_iclsam._qt.run.run_step import JobFailure, RunStep
 from napari_iclsam._qt.run.slice_steps import slice_steps
@@ -26,7 +26,7 @@ def request_steps(
     stack: ExampleStack | None,
     request: Request,
     progress: RunProgress,
-    absences: Absences,
+    notes: SliceNotes,
 ) -> Generator[RunStep, None, tuple[str, ...]]:
     """Segment all images of a run, and say which of them could not be segmented, and why."""
     sentences: list[str] = []
@@ -35,7 +35,7 @@ def request_steps(
             steps = _large_steps(task, job, progress, request.unit, sentences)
         else:
             found = slice_steps(task, stack, job)
-            steps = _job_steps(found, job, progress, absences, request.unit)
+            steps = _job_steps(found, job, progress, notes, request.unit)
         # one of several images does not stop the others
         if len(request.jobs) > 1:
             steps = _until_failure(steps, job, progress, sentences)
@@ -54,10 +54,10 @@ def _job_steps(
     steps: Generator[Progress, None, None],
     job: Job,
     progress: RunProgress,
-    absences: Absences,
+    notes: SliceNotes,
     unit: str,
 ) -> Generator[RunStep, None, None]:
-    """Segment the slices of one image; note in which of them a label was not found."""
+    """Segment the slices of one image; note what is to be known of them."""
     progress.start_job()
     for found in steps:
         if found.prediction is None:
@@ -72,7 +72,7 @@ def _job_steps(
         if found.stage == "done":
             progress.count_slice()
         assert found.plane is not None
-        absences[job.number, found.plane] = absent_in(found.prediction)
+        notes.take(job.number, found.plane, found.prediction)
         message = f"{unit.capitalize()} {progress.done} of {progress.total} is done"
         yield run_step(progress, message, SliceNumber(job.number, found.plane), found.prediction)
 

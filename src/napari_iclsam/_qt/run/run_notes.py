@@ -1,7 +1,8 @@
-"""What a run notes at its end: the expected quality, and labels that were found nowhere."""
+"""What a run notes at its end: the expected quality, and what is to be known of its slices."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from napari_iclsam._qt.run.request import Request
@@ -11,13 +12,29 @@ from napari_iclsam.core.prediction import Prediction
 if TYPE_CHECKING:
     from napari_iclsam.core.task import Task
 
-Absences = dict[tuple[int, int], set[int]]
-"""By job and number of a slice: the labels that were not found in it."""
 
+@dataclass(frozen=True, slots=True)
+class SliceNotes:
+    """What is to be known of the slices of a run, by number of job and slice.
 
-def absent_in(prediction: Prediction) -> set[int]:
-    """Return the labels that are not in a slice."""
-    return {label for label in prediction.probabilities if not (prediction.labels == label).any()}
+    Attributes
+    ----------
+    absences : dict of tuple to set of int
+        The labels that were not found in a slice.
+    interpolated : set of tuple
+        The slices that no model saw.
+    """
+
+    absences: dict[tuple[int, int], set[int]] = field(default_factory=dict)
+    interpolated: set[tuple[int, int]] = field(default_factory=set)
+
+    def take(self, job: int, number: int, prediction: Prediction) -> None:
+        """Take in an answer for a slice, in the place of an earlier one."""
+        labels = prediction.probabilities
+        absent = {label for label in labels if not (prediction.labels == label).any()}
+        self.absences[job, number] = absent
+        if prediction.interpolated:
+            self.interpolated.add((job, number))
 
 
 def expected_overlap(task: Task) -> dict[str, float]:
@@ -45,10 +62,17 @@ def seen_in_tiles(task: Task, request: Request) -> list[str]:
     return [f"Seen in tiles of {' and '.join(sorted(tiles))} pixels."] if tiles else []
 
 
-def absent_labels(support: SupportSet, absences: Absences) -> list[str]:
+def interpolated_slices(notes: SliceNotes) -> list[str]:
+    """Return a sentence on the slices that were interpolated; none if all were segmented."""
+    count = len(notes.interpolated)
+    return [f"{count} of them interpolated between neighbors that agree."] if count else []
+
+
+def absent_labels(support: SupportSet, notes: SliceNotes) -> list[str]:
     """Return a sentence on the labels that were found in no slice."""
+    absences = notes.absences.values()
     absent = []
     for label in support.ids:
-        if absences and all(label in missing for missing in absences.values()):
+        if absences and all(label in missing for missing in absences):
             absent.append(support.name(label))
     return [f"Nothing found of: {', '.join(absent)}."] if absent else []

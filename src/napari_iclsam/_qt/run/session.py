@@ -15,10 +15,11 @@ from napari_iclsam._qt.run.example_stack import example_stack_of, read_preview
 from napari_iclsam._qt.run.job_steps import request_steps, run_step
 from napari_iclsam._qt.run.request import Request
 from napari_iclsam._qt.run.run_notes import (
-    Absences,
+    SliceNotes,
     absent_labels,
     expectation,
     expected_overlap,
+    interpolated_slices,
     seen_in_tiles,
 )
 from napari_iclsam._qt.run.run_progress import RunProgress
@@ -83,15 +84,15 @@ class Session:
         # of a stack, the labelled slices tell the rest
         fit = partial(segmenter.fit_steps, support, preview, sparing=stack is not None)
         task = yield from self._task_steps(segmenter, request, support, fit, progress)
-        absences: Absences = {}
-        failures = yield from request_steps(task, stack, request, progress, absences)
+        notes = SliceNotes()
+        failures = yield from request_steps(task, stack, request, progress, notes)
         # a stack whose slices are the examples is seen slice by slice, as a whole
         tiles = seen_in_tiles(task, request) if stack is None else []
         return RunSummary(
             progress.done,
             progress.seconds,
             task.provenance.device,
-            (*failures, *tiles, *absent_labels(support, absences)),
+            (*interpolated_slices(notes), *failures, *tiles, *absent_labels(support, notes)),
             request.unit,
             expected_overlap(task),
             expectation(task),
