@@ -133,6 +133,10 @@ def test_slices_that_are_interpolated_are_counted(
     filled.segment()
     sentence = "1 of them interpolated between neighbors that agree."
     assert sentence in filled.widget.bar.message.text()
+    filled.widget.output.extras["confidence"].setChecked(True)
+    filled.segment()
+    assert "interpolated" not in filled.widget.bar.message.text()
+    filled.widget.output.extras["confidence"].setChecked(False)
     filled.widget.settings.controls["interpolate_slices"].setChecked(False)
     filled.segment()
     assert "interpolated" not in filled.widget.bar.message.text()
@@ -147,7 +151,7 @@ def test_what_the_models_say_is_shown_of_every_slice(filled: Dock, key: str, see
     planned = filled.widget.planner.plan(
         filled.widget.models.models(), Settings(), filled.widget.output.options()
     )
-    assert planned.request.settings.interpolate_slices != seen
+    assert planned.request.every_slice == seen
 
 
 class Boxed:

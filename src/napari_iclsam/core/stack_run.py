@@ -50,11 +50,14 @@ class StackRun:
     ----------
     task : Task
     stack : LabelledStack
+    interpolate : bool
+        Whether planes may be interpolated.
     """
 
-    def __init__(self, task: Task, stack: LabelledStack) -> None:
+    def __init__(self, task: Task, stack: LabelledStack, *, interpolate: bool) -> None:
         self.task = task
         self.stack = stack
+        self._may_interpolate = interpolate and task.context.runners.recipe.interpolate_slices
         self._labels = task.support.ids
         self._store = EvidenceStore((stack.count, *stack.size), self._labels)
         self._motion = self._prepare_motion()
@@ -159,7 +162,7 @@ class StackRun:
 
     def _planes_to_interpolate(self, order: Sequence[int]) -> frozenset[int]:
         """Choose planes that need not be segmented."""
-        if not self.task.context.runners.recipe.interpolate_slices:
+        if not self._may_interpolate:
             return frozenset()
         # nothing says that it is reliable, or it costs no more than interpolation
         if not self.task.cross_validated or self.task.fusion.counts_least:

@@ -28,11 +28,14 @@ class StackTask:
     ----------
     task : Task
     stack : LabelledStack
+    interpolate : bool
+        Whether planes may be interpolated; the setting ``interpolate_slices`` must allow it, too.
     """
 
-    def __init__(self, task: Task, stack: LabelledStack) -> None:
+    def __init__(self, task: Task, stack: LabelledStack, *, interpolate: bool = True) -> None:
         self.task = task
         self.stack = stack
+        self.interpolate = interpolate
 
     @property
     def support(self) -> SupportSet:
@@ -86,7 +89,8 @@ class StackTask:
         first = min(*order, *self.stack.planes)
         last = max(*order, *self.stack.planes)
         part = self.stack.part(first, last + 1)
-        steps = StackRun(self.task, part).steps([number - first for number in order])
+        run = StackRun(self.task, part, interpolate=self.interpolate)
+        steps = run.steps([number - first for number in order])
         try:
             for step in steps:
                 yield step if step.plane is None else replace(step, plane=step.plane + first)

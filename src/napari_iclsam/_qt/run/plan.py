@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -205,9 +205,15 @@ class Planner:
         if jobs and style.labels_to_fill is None and not any(job.is_large for job in jobs):
             preview = self._preview(jobs, images)
         pairs = self._pairs(shown)
-        if options.shows_models:
-            settings = replace(settings, interpolate_slices=False)
-        request = Request(models, settings, pairs, styles, tuple(jobs), preview)
+        request = Request(
+            models,
+            settings,
+            pairs,
+            styles,
+            tuple(jobs),
+            preview,
+            every_slice=options.shows_models,
+        )
         return Plan(request, tuple(images), style, origin_of(self.ticked_examples(), pairs))
 
     def _shown_values(self) -> ShownValues | None:

@@ -17,21 +17,26 @@ if TYPE_CHECKING:
 
 
 def slice_steps(
-    task: Task, stack: ExampleStack | None, job: Job
+    task: Task, stack: ExampleStack | None, job: Job, *, every_slice: bool = False
 ) -> Generator[Progress, None, None]:
-    """Segment the slices of a job; an error names the image and the position of the slice."""
+    """Segment the slices of a job; an error names the image and the position of the slice.
+
+    Slices of a stack are not interpolated if ``every_slice`` is wanted.
+    """
     try:
         if stack is None:
             yield from task.stack_steps(job.slices)
         else:
-            yield from _stack_steps(task, stack, job)
+            yield from _stack_steps(task, stack, job, every_slice=every_slice)
     except PlaneError as error:
         at = job.slices.positions[error.plane] if stack is None else (error.plane,)
         place = f"{job.name}, {position_in_words(job.stack_names, at)}" if at else job.name
         raise ValueError(f"{place}: {error.reason}") from error
 
 
-def _stack_steps(task: Task, stack: ExampleStack, job: Job) -> Generator[Progress, None, None]:
+def _stack_steps(
+    task: Task, stack: ExampleStack, job: Job, *, every_slice: bool
+) -> Generator[Progress, None, None]:
     """Segment slices of the stack that the examples are slices of; number them as the job does."""
     from napari_iclsam.core.labelled_stack import LabelledStack
     from napari_iclsam.core.stack_task import StackTask
@@ -39,7 +44,7 @@ def _stack_steps(task: Task, stack: ExampleStack, job: Job) -> Generator[Progres
     labelled = LabelledStack(stack.volume, 0, stack.pairs, job.spacing)
     planes = stack.planes_of(job)
     number_of = {plane: number for number, plane in enumerate(planes)}
-    for step in StackTask(task, labelled).steps(planes):
+    for step in StackTask(task, labelled, interpolate=not every_slice).steps(planes):
         if step.plane is None:
             yield step
         else:
