@@ -331,13 +331,36 @@ class TestInterpolatedPlanes:
         assert not stack.task.cross_validated
         assert interpolated(list(stack.steps())) == []
 
-    def test_in_time_all_are_segmented(
-        self, stack: StackTask, monkeypatch: pytest.MonkeyPatch
+    @pytest.mark.parametrize(
+        ("changed", "expected"),
+        [
+            ({"kind": "time"}, []),
+            ({"spacing": (5.0, 1.0, 1.0)}, []),
+            ({"spacing": (3.0, 1.0, 1.0)}, [2, 4]),
+        ],
+        ids=["time", "thick", "thin"],
+    )
+    def test_in_time_and_where_planes_lie_far_apart_all_are_segmented(
+        self,
+        stack: StackTask,
+        changed: dict[str, Any],
+        expected: list[int],
+        monkeypatch: pytest.MonkeyPatch,
     ) -> None:
         monkeypatch.setattr(plane_interpolation, "_LEAST_AGREEMENT", 0)
         one = reliable(stack)
-        in_time = StackTask(one.task, replace(one.stack, kind="time"))
-        assert interpolated(list(in_time.steps())) == []
+        other = StackTask(one.task, replace(one.stack, **changed))
+        assert interpolated(list(other.steps())) == expected
+
+    def test_a_label_that_was_not_cross_validated_is_not_known_to_be_reliable(
+        self, stack: StackTask, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(plane_interpolation, "_LEAST_AGREEMENT", 0)
+        task = reliable(stack).task
+        scores = {IDS[0]: task.fusion.scores[IDS[0]]}
+        fusion = replace(task.fusion, scores=scores)
+        other = StackTask(Task(task.context, fusion, task.settings, task.provenance), stack.stack)
+        assert interpolated(list(other.steps())) == []
 
     def test_a_plane_that_cannot_be_read_is_named(
         self,

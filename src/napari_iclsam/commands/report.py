@@ -42,6 +42,8 @@ class Outcome:
         By stage.
     notes : mapping of str to list of int
         Each note with the planes that it is about; none for a single plane.
+    interpolated : list of int
+        Planes of a stack that no model saw.
     provenance : Provenance, optional
         Once there is a prediction.
     styles : mapping of int to LabelStyle
@@ -63,6 +65,7 @@ class Outcome:
     needs: dict[int, float] = field(default_factory=dict)
     seconds: Counter[str] = field(default_factory=Counter)
     notes: dict[str, list[int]] = field(default_factory=dict)
+    interpolated: list[int] = field(default_factory=list)
     provenance: Provenance | None = None
     styles: Mapping[int, LabelStyle] = field(default_factory=dict)
     certainty: NDArray[np.float16] | LabelRows | None = None
@@ -90,6 +93,8 @@ class Outcome:
         if plane is not None:
             plane = self.query.placement.number_in_file(plane)
             self.needs[plane] = prediction.need_of_check
+            if prediction.interpolated:
+                self.interpolated.append(plane)
         self.estimates[plane] = prediction.estimated_dice
         self._note(prediction.notes, plane)
 
@@ -202,15 +207,19 @@ class Outcome:
             "seconds": {stage: round(value, 4) for stage, value in self.seconds.items()},
             "notes": self.said(),
         }
+        if self.query.axis is not None:
+            found["interpolated"] = sorted(self.interpolated)
         return found | self._made_by()
 
     def _label_to_dict(self, label: int, pixels: int) -> dict[str, Any]:
         """Return what was found of a label that has so many pixels."""
         estimates = []
-        for plane, dice in self.estimates.items():
+        # Planes are segmented in another order.
+        for plane, dice in sorted(self.estimates.items(), key=_by_plane):
             # A label that no example lets estimate is left out, not called 0.
             if label in dice:
                 estimates.append({"dice": round(dice[label], 3)} | _placed(plane))
+        boxes = self.boxes.get(label, [])
         counted = {}
         if label in self.objects:
             counted["objects"] = self.objects[label]
@@ -218,7 +227,7 @@ class Outcome:
             "label": label,
             "name": self.names[label],
             "pixels": pixels,
-            "boxes": [box.to_dict() for box in self.boxes.get(label, ())],
+            "boxes": [box.to_dict() for box in sorted(boxes, key=lambda box: box.plane or 0)],
             "estimated_dice": estimates,
         }
 
@@ -244,6 +253,11 @@ class Outcome:
             "icl_precision": made.icl_precision,
             "version": made.version,
         }
+
+
+def _by_plane(estimate: tuple[int | None, object]) -> int:
+    """Return the number of a plane; an image has none, and one estimate."""
+    return estimate[0] or 0
 
 
 @dataclass(frozen=True, slots=True)

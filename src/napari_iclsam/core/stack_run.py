@@ -42,6 +42,9 @@ from napari_iclsam.core.volume.strengths import Strengths, strengths_of
 
 _INTERPOLATED = "Interpolated between neighboring slices, which agree."
 
+_THIN = 4.0
+"""Distance of planes, in pixels of a plane, up to which planes are interpolated."""
+
 
 class StackRun:
     """One run over a stack: first answers, then all planes settled.
@@ -164,11 +167,15 @@ class StackRun:
         """Choose planes that need not be segmented."""
         if not self._may_interpolate:
             return frozenset()
-        # nothing says that it is reliable, or it costs no more than interpolation
-        if not self.task.cross_validated or self.task.fusion.counts_least:
+        # nothing says that it is reliable
+        if not self.task.cross_validated.keys() >= set(self._labels):
             return frozenset()
-        # in time an object may be in one plane alone
-        if self.stack.kind == "time":
+        # it is not, and costs no more than interpolation
+        if self.task.fusion.counts_least:
+            return frozenset()
+        # in time, and where planes lie far apart, each shows what those beside do not
+        axis = self.stack.spaced_axis
+        if axis.kind == "time" or axis.step > _THIN:
             return frozenset()
         return every_second(order, self.stack.planes)
 
@@ -277,11 +284,12 @@ class StackRun:
 
     def _notes(self, number: int, labels: NDArray[np.int32]) -> tuple[str, ...]:
         notes = []
-        if number in self._interpolated:
-            notes.append(_INTERPOLATED)
         absent = [self.task.support.name(i) for i in self._labels if not (labels == i).any()]
         if absent:
             notes.append(f"Judged to be absent: {', '.join(absent)}.")
+        # that an empty plane was interpolated tells nothing more
+        if number in self._interpolated and labels.any():
+            notes.append(_INTERPOLATED)
         return tuple(notes)
 
 

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from numpy.typing import NDArray
+from scipy import ndimage
 
 from napari_iclsam.core.metrics import dice
 from napari_iclsam.core.volume.label_context import prepare_motion
@@ -84,6 +87,34 @@ def test_neighbors_that_differ_tell_nothing(moving_tube: DrawnVolume) -> None:
     planes = interpolation(moving_tube, 1)
     planes.add(0, answer(moving_tube.truth[0]))
     planes.add(2, answer(np.zeros_like(moving_tube.truth[2])))
+    assert planes.interpolate(1) is None
+
+
+def noise(size: tuple[int, int]) -> NDArray[np.uint8]:
+    """Draw other tissue, smooth and as wide in its grey values."""
+    smooth = ndimage.gaussian_filter(np.random.default_rng(1).normal(size=size), 2)
+    return np.clip(120 + 40 * smooth / smooth.std(), 0, 255).astype(np.uint8)
+
+
+@pytest.mark.parametrize("blank", [True, False])
+def test_a_plane_that_is_unlike_its_neighbors_is_segmented(
+    moving_tube: DrawnVolume, blank: bool
+) -> None:
+    size = moving_tube.grey[1].shape
+    middle = np.zeros(size, np.uint8) if blank else noise(size)
+    grey = np.stack([moving_tube.grey[0], middle, moving_tube.grey[2]])
+    planes = interpolation(replace(moving_tube, grey=grey), 1)
+    planes.add(0, answer(moving_tube.truth[0]))
+    planes.add(2, answer(moving_tube.truth[2]))
+    assert planes.interpolate(1) is None
+
+
+def test_blank_neighbors_tell_nothing_of_a_plane_between(moving_tube: DrawnVolume) -> None:
+    nothing = np.zeros_like(moving_tube.grey[1])
+    grey = np.stack([nothing, moving_tube.grey[1], nothing])
+    planes = interpolation(replace(moving_tube, grey=grey), 1)
+    planes.add(0, answer(nothing > 0))
+    planes.add(2, answer(nothing > 0))
     assert planes.interpolate(1) is None
 
 

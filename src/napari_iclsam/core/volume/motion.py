@@ -128,7 +128,7 @@ class PlaneMotion:
         factor: int = 1,
     ) -> None:
         self.grid = grid
-        self.full_grid = grid.enlarged(factor)
+        self._full_grid = grid.enlarged(factor)
         self._labelled = frozenset(labelled)
         self._count = count
         self.read_grey = read_grey
@@ -158,8 +158,8 @@ class PlaneMotion:
         side : int
             `BELOW` or `ABOVE`: where the values come from.
         """
-        flow = _flow(self._reduced(plane), self._reduced(plane + side))
-        return partial(self.full_grid.carry, displacement=flow)
+        flow = _flow(self.reduced(plane), self.reduced(plane + side))
+        return partial(self._full_grid.carry, displacement=flow)
 
     def _displacement(self, plane: int, side: int) -> NDArray[np.float16]:
         """Return the displacement (2, h, w) to the labelled plane, in pixels of the grid."""
@@ -172,13 +172,14 @@ class PlaneMotion:
                 raise ValueError(f"No labelled plane lies on this side of plane {plane}.")
         # from the labelled plane outwards: each step adds to what is known of the one before
         for at in reversed(chain):
-            flow = _flow(self._reduced(at), self._reduced(at + side))
+            flow = _flow(self.reduced(at), self.reduced(at + side))
             inward = self._known.get((at + side, side))
             total = flow if inward is None else _composed(flow, inward)
             self._known[at, side] = total.astype(np.float16)
         return self._known[plane, side]
 
-    def _reduced(self, plane: int) -> NDArray[np.float32]:
+    def reduced(self, plane: int) -> NDArray[np.float32]:
+        """Return the grey values (h, w) of a plane in which motion is looked for, from 0 to 1."""
         if plane not in self._grey:
             self._grey[plane] = self.grid.reduced(self.read_grey(plane))
         return self._grey[plane]
