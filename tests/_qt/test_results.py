@@ -131,7 +131,7 @@ def test_slices_that_are_interpolated_are_counted(
 ) -> None:
     monkeypatch.setattr(plane_interpolation, "_LEAST_AGREEMENT", 0)
     filled.segment()
-    sentence = "1 of them interpolated between neighbors that agree."
+    sentence = "1 of them interpolated."
     assert sentence in filled.widget.bar.message.text()
     filled.widget.output.extras["confidence"].setChecked(True)
     filled.segment()

@@ -65,7 +65,7 @@ def seen_in_tiles(task: Task, request: Request) -> list[str]:
 def interpolated_slices(notes: SliceNotes) -> list[str]:
     """Return a sentence on the slices that were interpolated; none if all were segmented."""
     count = len(notes.interpolated)
-    return [f"{count} of them interpolated between neighbors that agree."] if count else []
+    return [f"{count} of them interpolated."] if count else []
 
 
 def absent_labels(support: SupportSet, notes: SliceNotes) -> list[str]:
