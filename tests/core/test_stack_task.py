@@ -324,12 +324,15 @@ class TestInterpolatedPlanes:
         assert interpolated(steps) == []
         assert done(steps, "done") == [1, 5, 0, 2, 4, 6, 3]
 
-    def test_without_cross_validation_all_are_segmented(
-        self, stack: StackTask, monkeypatch: pytest.MonkeyPatch
+    @pytest.mark.parametrize("missing", [{"scores": {}}, {"counts_least": True}], ids=str)
+    def test_where_nothing_says_that_the_models_are_reliable_all_are_segmented(
+        self, stack: StackTask, missing: dict[str, Any], monkeypatch: pytest.MonkeyPatch
     ) -> None:
         monkeypatch.setattr(plane_interpolation, "_LEAST_AGREEMENT", 0)
-        assert not stack.task.cross_validated
-        assert interpolated(list(stack.steps())) == []
+        task = reliable(stack).task
+        fusion = replace(task.fusion, **missing)
+        other = StackTask(Task(task.context, fusion, task.settings, task.provenance), stack.stack)
+        assert interpolated(list(other.steps())) == []
 
     @pytest.mark.parametrize(
         ("changed", "expected"),

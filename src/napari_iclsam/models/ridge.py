@@ -98,6 +98,7 @@ def _solve(covariance: Tensor, target: Tensor, ridge: float) -> Tensor:
     # Relative to the variance: the scale of the features must not matter.
     penalty = (ridge * variance + _TINY) * identity
     # `torch.linalg.solve` fails, or is wrong, for batches of large matrices with several threads
-    # (PyTorch issue 142815). A covariance with a penalty is positive definite.
+    # (PyTorch issue 142815). A covariance with a penalty is positive definite;
+    # of features that are not finite, the values are not, either, so nothing is checked.
     factor = torch.linalg.cholesky_ex(covariance + penalty).L
     return torch.cholesky_solve(target, factor)

@@ -34,7 +34,7 @@ def request_steps(
         if job.is_large and task.is_tiled((job.slices.shape[1], job.slices.shape[2])):
             steps = _large_steps(task, job, progress, request.unit, sentences)
         else:
-            found = slice_steps(task, stack, job, every_slice=request.every_slice)
+            found = slice_steps(task, stack, job, interpolate=request.interpolate)
             steps = _job_steps(found, job, progress, notes, request.unit)
         # one of several images does not stop the others
         if len(request.jobs) > 1:

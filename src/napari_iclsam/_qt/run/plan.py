@@ -212,7 +212,7 @@ class Planner:
             styles,
             tuple(jobs),
             preview,
-            every_slice=options.shows_models,
+            interpolate=not options.shows_models,
         )
         return Plan(request, tuple(images), style, origin_of(self.ticked_examples(), pairs))
 

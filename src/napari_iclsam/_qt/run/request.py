@@ -137,8 +137,8 @@ class Request:
     jobs : tuple of Job
     preview : SliceNumber, optional
         The slice to segment first, by the in-context model alone: the one that the user sees.
-    every_slice : bool
-        Interpolate no slice of a stack.
+    interpolate : bool
+        Whether slices of a stack may be interpolated.
     """
 
     models: ModelChoice
@@ -147,7 +147,7 @@ class Request:
     styles: Mapping[int, LabelStyle]
     jobs: tuple[Job, ...]
     preview: SliceNumber | None = None
-    every_slice: bool = False
+    interpolate: bool = True
 
     @property
     def total(self) -> int:

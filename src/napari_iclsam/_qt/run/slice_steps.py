@@ -17,17 +17,17 @@ if TYPE_CHECKING:
 
 
 def slice_steps(
-    task: Task, stack: ExampleStack | None, job: Job, *, every_slice: bool = False
+    task: Task, stack: ExampleStack | None, job: Job, *, interpolate: bool = True
 ) -> Generator[Progress, None, None]:
     """Segment the slices of a job; an error names the image and the position of the slice.
 
-    Slices of a stack are not interpolated if ``every_slice`` is wanted.
+    Slices of a stack may be interpolated, if ``interpolate`` is true.
     """
     try:
         if stack is None:
             yield from task.stack_steps(job.slices)
         else:
-            yield from _stack_steps(task, stack, job, every_slice=every_slice)
+            yield from _stack_steps(task, stack, job, interpolate=interpolate)
     except PlaneError as error:
         at = job.slices.positions[error.plane] if stack is None else (error.plane,)
         place = f"{job.name}, {position_in_words(job.stack_names, at)}" if at else job.name
@@ -35,7 +35,7 @@ def slice_steps(
 
 
 def _stack_steps(
-    task: Task, stack: ExampleStack, job: Job, *, every_slice: bool
+    task: Task, stack: ExampleStack, job: Job, *, interpolate: bool
 ) -> Generator[Progress, None, None]:
     """Segment slices of the stack that the examples are slices of; number them as the job does."""
     from napari_iclsam.core.labelled_stack import LabelledStack
@@ -44,7 +44,7 @@ def _stack_steps(
     labelled = LabelledStack(stack.volume, 0, stack.pairs, job.spacing)
     planes = stack.planes_of(job)
     number_of = {plane: number for number, plane in enumerate(planes)}
-    for step in StackTask(task, labelled, interpolate=not every_slice).steps(planes):
+    for step in StackTask(task, labelled, interpolate=interpolate).steps(planes):
         if step.plane is None:
             yield step
         else:

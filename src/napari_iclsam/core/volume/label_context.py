@@ -22,7 +22,7 @@ from napari_iclsam.core.volume.working_grid import (
     reduction_factor,
 )
 
-_IMAGE_LIMIT = 4.0
+IMAGE_LIMIT = 4.0
 """Log-odds of the 2-D method beyond which it is not surer."""
 
 
@@ -48,7 +48,7 @@ class PlaneEvidence:
     def limited_log_odds(self) -> NDArray[np.float32]:
         """The log-odds of the 2-D method (H, W), as sure as they may be."""
         log_odds = np.nan_to_num(self.log_odds.astype(np.float32))
-        return np.asarray(np.clip(log_odds, -_IMAGE_LIMIT, _IMAGE_LIMIT), dtype=np.float32)
+        return np.asarray(np.clip(log_odds, -IMAGE_LIMIT, IMAGE_LIMIT), dtype=np.float32)
 
 
 def is_blank(evidence: PlaneEvidence) -> bool:

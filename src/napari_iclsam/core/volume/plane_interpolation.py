@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from napari_iclsam.core.volume.label_context import IMAGE_LIMIT
 from napari_iclsam.core.volume.motion import ABOVE, BELOW, PlaneMotion
 from napari_iclsam.core.volume.overlap import dice_overlap
 
@@ -16,9 +17,6 @@ _LEAST_AGREEMENT = 0.7
 
 _GREY_STEP = 1 / 255
 """The least difference of grey values that tells anything."""
-
-_LABELLED = 4.0
-"""Log-odds of labelled pixels: as sure as a 2-D method may be."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -37,8 +35,8 @@ class ImageAnswer:
 
     @classmethod
     def of_masks(cls, masks: Mapping[int, NDArray[np.bool_]]) -> ImageAnswer:
-        """Return the answer that a labelled plane gives, (H, W) each."""
-        odds = {label: np.where(mask, _LABELLED, -_LABELLED) for label, mask in masks.items()}
+        """Return the answer that a labelled plane gives, (H, W) each, as sure as it may be."""
+        odds = {label: np.where(mask, IMAGE_LIMIT, -IMAGE_LIMIT) for label, mask in masks.items()}
         return cls({label: one.astype(np.float32) for label, one in odds.items()}, {})
 
 
