@@ -38,6 +38,10 @@ _WARPS = 3
 _SMOOTHING = 1.0
 """Standard deviation, in pixels, of the filter against noise."""
 
+_RECENT = 64
+"""Flows between neighbors that are kept, at most 8 MiB: planes are segmented from the labelled ones
+outwards, on all their sides by turns."""
+
 BELOW = -1
 ABOVE = 1
 
@@ -135,6 +139,8 @@ class PlaneMotion:
         self._grey: dict[int, NDArray[np.float32]] = {}
         # half precision: at most a sixteenth of a pixel is lost, and there are many planes
         self._known: dict[tuple[int, int], NDArray[np.float16]] = {}
+        # between neighbors: an interpolated plane needs once more what its displacement was made of
+        self._flows: dict[tuple[int, int], NDArray[np.float32]] = {}
 
     def carry(self, values: NDArray[np.float32], plane: int, side: int) -> NDArray[np.float32]:
         """Return values (H, W) of the nearest labelled plane of one side, carried to a plane.
@@ -158,7 +164,7 @@ class PlaneMotion:
         side : int
             `BELOW` or `ABOVE`: where the values come from.
         """
-        flow = _flow(self.reduced(plane), self.reduced(plane + side))
+        flow = self._flow(plane, side)
         return partial(self._full_grid.carry, displacement=flow)
 
     def _displacement(self, plane: int, side: int) -> NDArray[np.float16]:
@@ -172,11 +178,21 @@ class PlaneMotion:
                 raise ValueError(f"No labelled plane lies on this side of plane {plane}.")
         # from the labelled plane outwards: each step adds to what is known of the one before
         for at in reversed(chain):
-            flow = _flow(self.reduced(at), self.reduced(at + side))
+            flow = self._flow(at, side)
             inward = self._known.get((at + side, side))
             total = flow if inward is None else _composed(flow, inward)
             self._known[at, side] = total.astype(np.float16)
         return self._known[plane, side]
+
+    def _flow(self, plane: int, side: int) -> NDArray[np.float32]:
+        """Return where pixels of a plane lie in the one beside it, (2, h, w)."""
+        flow = self._flows.get((plane, side))
+        if flow is None:
+            flow = _flow(self.reduced(plane), self.reduced(plane + side))
+            self._flows[plane, side] = flow
+        if len(self._flows) > _RECENT:
+            del self._flows[next(iter(self._flows))]
+        return flow
 
     def reduced(self, plane: int) -> NDArray[np.float32]:
         """Return the grey values (h, w) of a plane in which motion is looked for, from 0 to 1."""

@@ -114,10 +114,8 @@ class PatchVotes:
         differences = []
         for source, side in sources:
             carried = self.motion.carry(self._smoothed(source), plane, side)
-            there = carried[grid.rows, grid.columns]
-            squares = [(here - moved) ** 2 for moved in _moved(there)]
-            differences.append([ndimage.uniform_filter(one, _PATCH) for one in squares])
-        stacked = np.array(differences, np.float32)
+            differences.append(_patch_differences(here, carried[grid.rows, grid.columns]))
+        stacked = np.stack(differences)
         # relative to the best of the pixel: some tissue is nowhere found again as it is
         scale = stacked.min(axis=(0, 1)) + _NOISE**2
         exponents = -stacked / scale
@@ -149,6 +147,27 @@ def vote_agreement(mask: NDArray[np.bool_], log_odds: NDArray[np.float32]) -> fl
     share = np.where(log_odds > -_LIMIT, special.expit(log_odds), 0.0)
     both = float(share[mask].sum())
     return 2 * both / float(np.count_nonzero(mask) + share.sum())
+
+
+def _patch_differences(
+    here: NDArray[np.float32], there: NDArray[np.float32]
+) -> NDArray[np.float32]:
+    """Return the mean square difference of patches at each offset, (offsets, h, w).
+
+    Pixels at the border are repeated.
+    """
+    height, width = here.shape
+    # in patches, the pixels around those at the border count, too
+    here = np.pad(here, _PATCH // 2, mode="edge")
+    there = np.pad(there, _PATCH // 2, mode="edge")
+    means = np.empty((len(_offsets()), height, width), np.float32)
+    for mean, moved in zip(means, _moved(there), strict=True):
+        squares = np.square(here - moved)
+        # rows, then columns: of three values each, a sum is quicker than any filter
+        of_rows = sum(squares[row : row + height] for row in range(_PATCH))
+        of_patches = sum(of_rows[:, column : column + width] for column in range(_PATCH))
+        np.multiply(of_patches, 1 / _PATCH**2, out=mean)
+    return means
 
 
 def _offsets() -> list[tuple[int, int]]:
