@@ -36,11 +36,16 @@ class RidgeClassifier:
     weights: Tensor
 
     def similarity(self, cells: Tensor) -> Tensor:
-        """Evaluate the classifiers: (B, n, C) -> (B, n, K), float32."""
+        """Evaluate the classifiers: (B, n, C) -> (B, n, K), float32.
+
+        Cells (1, n, C) are those of all tasks.
+        """
         # Half precision would lose the difference from the mean.
         with torch.autocast(cells.device.type, enabled=False):
-            centered = cells.float() - self.mean[:, None]
-            value: Tensor = centered @ self.weights
+            # Of two thin products this is the faster one.
+            values = (self.weights.mT @ cells.float().mT).mT
+            of_mean = self.mean[:, None] @ self.weights
+            value: Tensor = values - of_mean
         return value
 
 

@@ -198,12 +198,11 @@ class StarterIcl(nn.Module):
 
         See `UniverSeg.encode_support`.
         """
-        pairs = images.shape[:2]
-        described = self._describe(images.flatten(0, 1))
-        described = described.unflatten(0, pairs)
+        described = self._describe(images)
         classifier = _fit(described, masks)
         similarity = _similarity(classifier, described).to(images.dtype)
-        cells = torch.cat([_cells(images), similarity], dim=2)
+        shared = _cells(images).expand(len(masks), -1, -1, -1, -1)
+        cells = torch.cat([shared, similarity], dim=2)
         features = self.core.encode_support(cells, _cells(masks))
         return StarterContext(classifier, features)
 
@@ -222,7 +221,9 @@ class StarterIcl(nn.Module):
         if similarity is None:
             similarity = self.similarity(query, support)
         similarity = similarity.to(query.dtype)
-        cells = torch.cat([_cells(query), similarity], dim=1)
+        # one query for all support sets looks different to each by its similarity
+        shared = _cells(query).expand(len(similarity), -1, -1, -1)
+        cells = torch.cat([shared, similarity], dim=1)
         logits: Tensor = self.core(cells, support.features, guidance)
         return F.pixel_shuffle(logits, PATCH)
 
@@ -232,6 +233,7 @@ class StarterIcl(nn.Module):
         Parameters
         ----------
         query : Tensor, (T * Q, 3, H, W)
+            Or (1, 3, H, W), one for all tasks.
         support : StarterContext
             Of T tasks.
 
@@ -240,24 +242,30 @@ class StarterIcl(nn.Module):
         Tensor, (T * Q, 2, H / 2, W / 2)
             By appearance, and by appearance and position.
         """
-        tasks = len(support.classifier.mean)
-        described = self._describe(query)
-        described = described.unflatten(0, (tasks, -1))
+        tasks = 1 if len(query) == 1 else len(support.classifier.mean)
+        described = self._describe(query.unflatten(0, (tasks, -1)))
         similarity = _similarity(support.classifier, described)
         return similarity.flatten(0, 1)
 
     def _describe(self, images: Tensor) -> Tensor:
-        """Describe each cell by stem, mean color and position: (N, D, h, w), float32."""
-        # The regression that follows needs float32.
-        learned = self.stem(_cells(images)).float()
-        color = F.avg_pool2d(images.float(), PATCH)
-        position = _positions(learned)
-        return torch.cat([learned, color, position], dim=1)
+        """Describe each cell of (B, N, 3, H, W) by stem, mean color and position.
+
+        Returns
+        -------
+        Tensor, (B, N, H / 2, W / 2, D), float32
+        """
+        flat = images.flatten(0, 1)
+        # The regression that follows needs float32, and the descriptors of a cell together.
+        learned = self.stem(_cells(flat)).float().movedim(1, -1)
+        color = F.avg_pool2d(flat.float(), PATCH).movedim(1, -1)
+        described = torch.cat([learned, color, _positions(learned)], dim=-1)
+        of_pairs: Tensor = described.unflatten(0, images.shape[:2])
+        return of_pairs
 
 
 def _positions(like: Tensor) -> Tensor:
-    """Return x, y, their squares and their product for each cell of (N, D, h, w): (N, 5, h, w)."""
-    count, _, height, width = like.shape
+    """Return x, y, their squares and their product for each cell of (N, h, w, D): (N, h, w, 5)."""
+    count, height, width, _ = like.shape
     rows = torch.linspace(
         -1,
         1,
@@ -271,7 +279,7 @@ def _positions(like: Tensor) -> Tensor:
         device=like.device,
     )
     y, x = torch.meshgrid(rows, columns, indexing="ij")
-    values = torch.stack([x, y, x * x, y * y, x * y])
+    values = torch.stack([x, y, x * x, y * y, x * y], dim=-1)
     return values.expand(count, -1, -1, -1)
 
 
@@ -280,14 +288,14 @@ def _fit(described: Tensor, masks: Tensor) -> RidgeClassifier:
 
     Parameters
     ----------
-    described : Tensor, (B, S, D, h, w)
-        Descriptors, position last.
+    described : Tensor, (B, S, h, w, D)
+        Descriptors, position last; or (1, S, h, w, D), of images that all tasks share.
     masks : Tensor, (B, S, 1, 2 h, 2 w)
     """
     pairs = masks.shape[:2]
     share = F.avg_pool2d(masks.flatten(0, 1).float(), PATCH)
     share = share.unflatten(0, pairs).flatten(1)
-    cells = _listed(described)
+    cells = described.flatten(1, 3).expand(len(masks), -1, -1)
     descriptors = cells.shape[2]
     used = (descriptors - _POSITION, descriptors)
     return fit_ridge(cells, share, 1 - share, _RIDGE, used)
@@ -299,11 +307,11 @@ def _cells(x: Tensor) -> Tensor:
 
 
 def _similarity(classifier: RidgeClassifier, described: Tensor) -> Tensor:
-    """Evaluate classifiers: (B, N, D, h, w) -> (B, N, 2, h, w), within [-3, 3]."""
-    _, count, _, height, width = described.shape
+    """Evaluate classifiers of B tasks: (B or 1, N, h, w, D) -> (B, N, 2, h, w), within [-3, 3]."""
+    size = described.shape[1:4]
     # Far from the support set the line of a regression has no end.
-    values = classifier.similarity(_listed(described)).clamp(-3, 3)
-    maps: Tensor = values.unflatten(1, (count, height, width))
+    values = classifier.similarity(described.flatten(1, 3)).clamp(-3, 3)
+    maps: Tensor = values.unflatten(1, size)
     return maps.movedim(-1, 2)
 
 

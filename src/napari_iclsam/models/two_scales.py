@@ -82,7 +82,7 @@ class Merge(nn.Module):
         Parameters
         ----------
         outputs : ScaleOutputs
-        image : Tensor, (B, 3, H, W)
+        image : Tensor, (B, 3, H, W) or (1, 3, H, W)
         traits : Tensor, (B, 3)
             Of `TwoScalesContext`.
 
@@ -95,7 +95,8 @@ class Merge(nn.Module):
         coarse = outputs.coarse
         size = fine.shape[-2:]
         logits = torch.cat([fine, coarse], dim=1)
-        lost = _lost(image).mean(dim=1, keepdim=True)
+        # one image for all outputs, or one for each
+        lost = _lost(image).mean(dim=1, keepdim=True).expand(len(fine), -1, -1, -1)
         inputs = [
             torch.tanh(logits / 4),
             resized_to(outputs.similarity, size),
@@ -146,9 +147,9 @@ class TwoScales(nn.Module):
         self, query: Tensor, support: TwoScalesContext, guidance: Tensor | None = None
     ) -> Tensor:
         """Segment Q queries with each of T support sets. See `UniverSeg.forward`."""
-        queries = len(query) // len(support.traits)
-        traits = support.traits.repeat_interleave(queries, dim=0)
         outputs = self.at_scales(query, support, guidance)
+        queries = len(outputs.fine) // len(support.traits)
+        traits = support.traits.repeat_interleave(queries, dim=0)
         merged: Tensor = self.merge(outputs, query, traits)
         return merged
 
@@ -175,7 +176,7 @@ def _traits(images: Tensor, masks: Tensor) -> Tensor:
 
     Parameters
     ----------
-    images : Tensor, (T, S, 3, H, W)
+    images : Tensor, (T, S, 3, H, W) or (1, S, 3, H, W)
     masks : Tensor, (T, S, 1, H, W)
 
     Returns
@@ -192,6 +193,7 @@ def _traits(images: Tensor, masks: Tensor) -> Tensor:
     # An image without contrast has nothing to lose.
     spread = spread.clamp_min(1e-3)
     sharp = _lost_of_pairs(images).mean(pixels) / spread
+    sharp = sharp.expand(len(masks))
     size = masks.mean(pixels).sqrt()
     # The factor brings the three to about the same range.
     return torch.stack([thin, 4 * sharp, size], dim=1)

@@ -241,12 +241,13 @@ class UniverSeg(nn.Module):
         Parameters
         ----------
         images : Tensor, (B, S, C, H, W)
-            Support images of B tasks, in [0, 1]; H and W divisible by 2 ** (levels - 1).
+            Support images of B tasks, in [0, 1]; H and W divisible by 2 ** (levels - 1). Or
+            (1, S, C, H, W), images of all tasks.
         masks : Tensor, (B, S, M, H, W)
             Their masks, in [0, 1]; M is ``mask_channels``.
         """
         block = cast(CrossBlock, self.enc_blocks[0])
-        pairs = torch.cat([images, masks], dim=2)
+        pairs = torch.cat([images.expand(len(masks), -1, -1, -1, -1), masks], dim=2)
         mean = GroupMean()
         outputs = []
         for group in pairs.split(group_size(images), dim=1):
@@ -269,7 +270,8 @@ class UniverSeg(nn.Module):
         Parameters
         ----------
         query : Tensor, (T * Q, C, H, W)
-            Query images in [0, 1], those of one task next to each other.
+            Query images in [0, 1], those of one task next to each other; or (1, C, H, W), one query
+            for all support sets.
         support : SupportFeatures
             Of `encode_support`, T tasks.
         guidance : Tensor, (T * Q, 1, h, w), optional
@@ -303,11 +305,11 @@ class UniverSeg(nn.Module):
         """Run the first block, whose support half is known."""
         block = cast(CrossBlock, self.enc_blocks[0])
         vmapped = block.support.vmapped
-        half_u = block.cross_target(query).contiguous(memory_format=torch.channels_last)
         tasks = len(support.support)
-        queries = len(query) // tasks
-        cross_mean = support.cross_mean.repeat_interleave(queries, dim=0)
-        u = block.target_output(half_u + cross_mean)
+        queries = max(len(query) // tasks, 1)
+        # Few channels are quicker to bring into the order of memory than many.
+        query = query.contiguous(memory_format=torch.channels_last)
+        half_u = block.cross_target(query)
         # The support convolution is linear, too: that of the target's half is shared by all pairs.
         shared = F.conv2d(
             half_u,
@@ -315,7 +317,12 @@ class UniverSeg(nn.Module):
             None,
             padding=1,
         )
+        # One query for all support sets is no longer the same for each from here on.
+        half_u = half_u.expand(tasks * queries, -1, -1, -1)
+        shared = shared.expand(tasks * queries, -1, -1, -1)
         shared = shared.unflatten(0, (tasks, -1))
+        cross_mean = support.cross_mean.repeat_interleave(queries, dim=0)
+        u = block.target_output(half_u + cross_mean)
         collected = CollectedGroups(guided=guided)
         halved = []
         for part in support.support.split(group_size(query), dim=1):

@@ -120,8 +120,8 @@ def encode_full_images(runner: InContextRunner, examples: Examples) -> EncodedSu
         runner.recipe,
     )
     inputs = [runner.input_of(image, side) for image in examples.images]
+    # the same images for all labels, which differ by their masks
     images = torch.cat(inputs)[None]
-    images = images.expand(len(masks), -1, -1, -1, -1)
     return EncodedSupport(side, runner.encode_support(images, masks))
 
 
@@ -322,8 +322,7 @@ def _segment_full_image(
     """Return the logits of L labels in the full image, (L, 1, s, s)."""
     # one image for all labels, which differ by their masks and their guidance
     image = runner.input_of(rgb, encoded.side, rescale=runner.recipe.rescale_query)
-    images = image.expand(len(guidance), -1, -1, -1)
-    return runner.segment(encoded.contexts, images, guidance)
+    return runner.segment(encoded.contexts, image, guidance)
 
 
 def _segment_crops(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, fields, replace
 from typing import Any, Protocol, cast
@@ -86,7 +87,8 @@ class InContextRunner:
 
         Parameters
         ----------
-        images : Tensor, (T, K, C, s, s)
+        images : Tensor, (T, K, C, s, s) or (1, K, C, s, s)
+            Of each task, or of all.
         masks : sequence of sequence of ndarray, (H, W), bool
             Of each task and pair, of any size; resized to s x s.
         """
@@ -102,18 +104,18 @@ class InContextRunner:
         return tuple(contexts)
 
     def encode(self, images: Tensor, masks: Tensor) -> Context:
-        """Encode support images (T, K, C, s, s), masks (T, K, 1, s, s), not mirrored."""
+        """Encode support images (T or 1, K, C, s, s), masks (T, K, 1, s, s), not mirrored."""
         with computing_in(self.dtype, self.device):
             return self.network.encode_support(images, masks)
 
     def segment(self, contexts: Sequence[Context], images: Tensor, guidance: Tensor) -> Tensor:
-        """Segment one query for each of T tasks.
+        """Segment one query for each of T tasks, or one for all.
 
         Parameters
         ----------
         contexts : sequence of Context
             Of `encode_support`, one for each mirrored copy.
-        images : Tensor, (T, C, s, s)
+        images : Tensor, (T, C, s, s) or (1, C, s, s)
         guidance : Tensor, (T, 1, h, w)
 
         Returns
@@ -133,22 +135,27 @@ class InContextRunner:
         return torch.stack(logits).mean(dim=0)
 
     def logits(self, context: Context, images: Tensor, guidance: Tensor | None) -> Tensor:
-        """Return the logits (T, 1, s, s) of T tasks, float32, a few tasks in one call."""
+        """Return the logits (T, 1, s, s) of T tasks, float32, a few tasks in one call.
+
+        Images are (T, C, s, s), or (1, C, s, s) for all tasks; guidance is (T, 1, h, w).
+        """
+        tasks = len(images) if guidance is None else len(guidance)
         at_once = self._tasks_at_once(images)
         parts = []
-        for start in range(0, len(images), at_once):
+        for start in range(0, tasks, at_once):
             chosen = slice(start, start + at_once)
-            some = context if len(images) <= at_once else select_tasks(context, chosen)
+            some = context if tasks <= at_once else select_tasks(context, chosen)
             guided = None if guidance is None else guidance[chosen]
+            queries = images if len(images) == 1 else images[chosen]
             with computing_in(self.dtype, self.device):
                 # the mean over stages and copies would lose digits in half precision
-                parts.append(self.network(images[chosen], some, guided).float())
+                parts.append(self.network(queries, some, guided).float())
         return torch.cat(parts)
 
     def _tasks_at_once(self, images: Tensor) -> int:
         if self.device.type != "cpu":
             # it pays on a processor alone to take few tasks at once
-            return len(images)
+            return sys.maxsize
         pixels = images.shape[-2] * images.shape[-1]
         return max(TASKS_AT_ONCE, SMALL_TASKS // pixels)
 

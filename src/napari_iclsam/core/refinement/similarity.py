@@ -47,8 +47,8 @@ class FeatureSimilarity:
         features = embedding.features.embedding[0]
         cells = (features.flatten(1).T.float() - self.mean) @ self.basis
         labels = len(self.classifier.mean)
-        values = self.classifier.similarity(cells.expand(labels, -1, -1))
-        grid = values.view(labels, 1, *features.shape[-2:])
+        values = self.classifier.similarity(cells[None])
+        grid = values.reshape(labels, 1, *features.shape[-2:])
         return _GAIN * embedding.frame.grid_to_image(grid)
 
 
