@@ -159,10 +159,9 @@ class NetworkSource:
         describe(choice.icl, "icl")
         sams = []
         for name in expert_names(choice.sam):
-            # small encoders lose more by conversions than they win
-            large = describe(name, "sam").large
-            sams.append((name, choose_precision(precision, device, large=large)))
-        icl_dtype = choose_precision(precision, device, large=True)
+            pays = describe(name, "sam").gains_by_half_precision(device.type)
+            sams.append((name, choose_precision(precision, device, pays=pays)))
+        icl_dtype = choose_precision(precision, device, pays=True)
         return cls(
             tuple(sams),
             choice.icl,

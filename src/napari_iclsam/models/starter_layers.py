@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from itertools import pairwise
 
+import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -20,7 +22,11 @@ class ChannelNorm(nn.LayerNorm):
     def forward(self, input: Tensor) -> Tensor:  # noqa: A002 (the name in the class it extends)
         """Normalise (B, C, H, W) over the channels."""
         channels_last = input.permute(0, 2, 3, 1)
-        return super().forward(channels_last).permute(0, 3, 1, 2)
+        # Autocast would take it to float32 and back; a processor's kernel computes in it anyway.
+        on_processor = torch.autocast("cpu", enabled=False)
+        with on_processor if input.device.type == "cpu" else nullcontext():
+            normalised = super().forward(channels_last)
+        return normalised.permute(0, 3, 1, 2)
 
 
 class Block(nn.Module):

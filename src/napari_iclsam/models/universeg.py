@@ -321,7 +321,9 @@ class UniverSeg(nn.Module):
         half_u = half_u.expand(tasks * queries, -1, -1, -1)
         shared = shared.expand(tasks * queries, -1, -1, -1)
         shared = shared.unflatten(0, (tasks, -1))
-        cross_mean = support.cross_mean.repeat_interleave(queries, dim=0)
+        cross_mean = support.cross_mean
+        if queries > 1:
+            cross_mean = cross_mean.repeat_interleave(queries, dim=0)
         u = block.target_output(half_u + cross_mean)
         collected = CollectedGroups(guided=guided)
         halved = []

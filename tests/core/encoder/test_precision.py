@@ -39,25 +39,25 @@ def test_auto_is_bfloat16_where_the_processor_multiplies_it(
     cpu: dict[str, object], expected: torch.dtype, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(device, "_cpu", lambda: cpu)
-    assert choose_precision("auto", CPU, large=True) == expected
-    assert choose_precision("auto", CPU, large=False) == torch.float32
+    assert choose_precision("auto", CPU, pays=True) == expected
+    assert choose_precision("auto", CPU, pays=False) == torch.float32
 
 
 @pytest.mark.parametrize("known", [True, False], ids=["bfloat16", "float16"])
 def test_auto_is_what_a_graphics_card_knows(known: bool, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda including_emulation: known)
     expected = torch.bfloat16 if known else torch.float16
-    assert choose_precision("auto", torch.device("cuda"), large=True) == expected
+    assert choose_precision("auto", torch.device("cuda"), pays=True) == expected
 
 
 @pytest.mark.parametrize("name", ["float32", "bfloat16", "float16"])
 def test_a_precision_that_is_asked_for_is_taken(name: str) -> None:
-    assert choose_precision(name, CPU, large=False) == getattr(torch, name)
+    assert choose_precision(name, CPU, pays=False) == getattr(torch, name)
 
 
 def test_an_unknown_precision_is_an_error_that_lists_the_known_ones() -> None:
     with pytest.raises(ValueError, match=r"one of auto, float32, bfloat16, float16; got 'half'"):
-        choose_precision("half", CPU, large=True)
+        choose_precision("half", CPU, pays=True)
 
 
 @pytest.fixture

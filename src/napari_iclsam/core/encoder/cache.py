@@ -116,7 +116,7 @@ class EmbeddingCache:
         A full or read-only disk is no error: memory still holds them, and a warning says so once.
         """
         # on the CPU, so that many embeddings do not fill the memory of a graphics card
-        features = _map(features, lambda t: t.detach().cpu().contiguous())
+        features = _map(features, lambda t: t.detach().cpu())
         self._remember(key, features)
         if self.folder is not None:
             try:
@@ -195,13 +195,13 @@ class EmbeddingCache:
         if features.detail is not None:
             tensors["detail"] = features.detail
         # in the same folder, since a rename is atomic within one file system alone
-        handle, name = tempfile.mkstemp(suffix=".part", dir=self.folder)
+        handle, path = tempfile.mkstemp(suffix=".part", dir=self.folder)
         os.close(handle)
         try:
-            save_file(tensors, name)
-            Path(name).replace(self.folder / f"{key}.safetensors")
+            save_file({name: tensor.contiguous() for name, tensor in tensors.items()}, path)
+            Path(path).replace(self.folder / f"{key}.safetensors")
         finally:
-            Path(name).unlink(missing_ok=True)
+            Path(path).unlink(missing_ok=True)
 
     def _shrink_disk(self) -> None:
         files = sorted(self._files(), key=lambda entry: entry[2])
@@ -256,12 +256,13 @@ def _map(features: Features, function: Callable[[torch.Tensor], torch.Tensor]) -
 
 
 def on_device(features: Features, device: torch.device) -> Features:
-    """Return features in float32 on a device.
+    """Return features in float32 on a device, channels last.
 
     Their memory layout is the same whether they were computed now or kept.
     """
     # kernels may round otherwise in another layout: results must not depend on the cache
-    return _map(features, lambda t: t.to(device, torch.float32).contiguous())
+    layout = torch.channels_last
+    return _map(features, lambda t: t.to(device, torch.float32).contiguous(memory_format=layout))
 
 
 def split_batch(features: Features) -> list[Features]:
