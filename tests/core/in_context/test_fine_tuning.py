@@ -103,7 +103,7 @@ def test_it_is_the_same_each_time_and_nobodys_random_state_changes(
     context: Callable[[], Any],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(fine_tuning, "STEPS", 5)
+    monkeypatch.setattr(fine_tuning, "FULL", replace(fine_tuning.FULL, steps=5))
     examples = examples_of(scene, 0, 1)
     first = state(fine_tuned(runner, examples)[1])
     torch.manual_seed(1)
@@ -149,7 +149,7 @@ def test_it_does_not_load_the_compiler_of_torch() -> None:
 import sys, numpy as np
 from napari_iclsam import ICLSAM, Settings
 from napari_iclsam.core.in_context import fine_tuning
-fine_tuning.STEPS = 5
+fine_tuning.FULL = fine_tuning.Schedule(steps=5, peak=5e-4, warmup=4)
 images = np.random.default_rng(0).integers(0, 255, (2, 64, 64), np.uint8)
 labels = np.zeros((2, 64, 64), np.int32)
 labels[:, 20:40, 20:40] = 1

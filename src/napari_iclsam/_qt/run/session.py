@@ -115,9 +115,9 @@ class Session:
         is_known = self._fitted_by is segmenter and self._is_sparing == fit.keywords["sparing"]
         if task is not None and is_known and _is_same(self._support, support):
             return task
-        from napari_iclsam.core.in_context.fine_tuning import step_count
+        from napari_iclsam.core.in_context.fine_tuning import schedule_for
 
-        tuning_steps = step_count(sparing=fit.keywords["sparing"])
+        tuning_steps = schedule_for(sparing=fit.keywords["sparing"]).steps
 
         def as_run_step(fitted: Progress) -> RunStep:
             expected = tuning_steps if fitted.stage == "fine_tune" else len(support)

@@ -35,21 +35,38 @@ from napari_iclsam.core.inference import StageTimer
 from napari_iclsam.core.prediction import Progress
 from napari_iclsam.models.loss import segmentation_loss
 
-STEPS = 20
-"""Steps of gradient descent."""
 
-_SPARING_STEPS = 10
-"""Steps in a stack, where the labelled planes tell most. On the development volumes they have four
-fifths of the gain of twice as many."""
+@dataclass(frozen=True, slots=True)
+class Schedule:
+    """Steps of gradient descent and their learning rates.
+
+    Attributes
+    ----------
+    steps : int
+    peak : float
+        Peak learning rate.
+    warmup : int
+        Steps until the peak is reached; the rate then falls linearly to zero.
+    """
+
+    steps: int
+    peak: float
+    warmup: int
+
+    def rate(self, step: int) -> float:
+        """Return the learning rate of one of the steps."""
+        rising = (step + 1) / self.warmup
+        falling = (self.steps - step) / (self.steps - self.warmup)
+        return self.peak * min(rising, falling, 1)
+
+
+FULL = Schedule(steps=20, peak=5e-4, warmup=4)
+
+SPARING = Schedule(steps=4, peak=1e-3, warmup=1)
+"""In a stack, where the labelled planes tell most. See benchmarks/RESULTS.md."""
 
 _EPISODES = 2
 """Episodes of a step."""
-
-_RATE = 5e-4
-"""Peak learning rate."""
-
-_WARMUP = 4
-"""Steps until the peak is reached; the rate then falls linearly to zero."""
 
 _SUPPORT = 6
 """At most so many examples are the support of another one."""
@@ -120,9 +137,9 @@ def fine_tune(
     tuned = replace(runner, network=cast(InContextNetwork, network))
     # float16 is too narrow for gradients
     training = replace(tuned, dtype=torch.float32) if runner.dtype == torch.float16 else tuned
-    steps = step_count(sparing=runner.recipe.sparing)
-    for step in range(steps):
-        message = f"Fine-tuning on the examples: {step + 1} of {steps}"
+    schedule = schedule_for(sparing=runner.recipe.sparing)
+    for step in range(schedule.steps):
+        message = f"Fine-tuning on the examples: {step + 1} of {schedule.steps}"
         yield Progress(
             "fine_tune",
             message,
@@ -134,23 +151,16 @@ def fine_tune(
                 training,
                 sampler.draw(rng),
                 optimiser,
-                learning_rate(step, steps),
+                schedule.rate(step),
             )
     # it is only run from here on
     network.requires_grad_(False)
     return tuned
 
 
-def step_count(*, sparing: bool) -> int:
-    """Return the number of steps of gradient descent."""
-    return _SPARING_STEPS if sparing else STEPS
-
-
-def learning_rate(step: int, steps: int) -> float:
-    """Return the learning rate of one of the steps: linear warm-up, then a linear fall to zero."""
-    rising = (step + 1) / _WARMUP
-    falling = (steps - step) / (steps - _WARMUP)
-    return _RATE * min(rising, falling, 1)
+def schedule_for(*, sparing: bool) -> Schedule:
+    """Return the steps for an image, or for a stack."""
+    return SPARING if sparing else FULL
 
 
 def _descend(runner: InContextRunner, episodes: Episodes, optimiser: Adam, rate: float) -> None:
