@@ -50,6 +50,22 @@ def test_tasks_and_queries_together_equal_one_at_a_time(
             assert torch.allclose(alone[0], together[n], atol=1e-4)
 
 
+@pytest.mark.parametrize("make", [StarterIcl, TwoScales])
+@pytest.mark.parametrize("guided", [False, True])
+def test_images_that_all_tasks_share_give_what_copies_of_them_give(
+    make: type[StarterIcl | TwoScales], guided: bool
+) -> None:
+    torch.manual_seed(0)
+    net = make().eval()
+    images, masks = torch.rand(1, 3, 3, 64, 64), (torch.rand(2, 3, 1, 64, 64) > 0.5).float()
+    query, guidance = torch.rand(1, 3, 64, 64), torch.randn(2, 1, 64, 64) if guided else None
+    with torch.no_grad():
+        shared = net(query, net.encode_support(images, masks), guidance)
+        copies = net.encode_support(images.repeat(2, 1, 1, 1, 1), masks)
+        assert shared.shape == (2, 1, 64, 64)
+        assert torch.allclose(shared, net(query.repeat(2, 1, 1, 1), copies, guidance), atol=1e-4)
+
+
 def test_an_untrained_similarity_finds_a_color_wherever_it_is() -> None:
     torch.manual_seed(0)
     net = StarterIcl()

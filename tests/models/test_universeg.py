@@ -144,6 +144,19 @@ def test_a_batch_of_tasks_and_queries_equals_one_at_a_time() -> None:
             )
 
 
+@pytest.mark.parametrize("guided", [False, True], ids=["plain", "guided"])
+def test_images_that_all_tasks_share_give_what_copies_of_them_give(guided: bool) -> None:
+    torch.manual_seed(0)
+    net = UniverSeg()
+    images, masks = torch.rand(1, 5, 1, 16, 16), torch.rand(3, 5, 1, 16, 16)
+    query, guidance = torch.rand(1, 1, 16, 16), torch.randn(3, 1, 16, 16) if guided else None
+    with torch.no_grad():
+        shared = net(query, net.encode_support(images, masks), guidance)
+        copies = net.encode_support(images.repeat(3, 1, 1, 1, 1), masks)
+        assert shared.shape == (3, 1, 16, 16)
+        assert torch.allclose(shared, net(query.repeat(3, 1, 1, 1), copies, guidance), atol=1e-6)
+
+
 def test_the_state_dict_has_the_published_names_and_size() -> None:
     state = UniverSeg().state_dict()
     assert sum(t.numel() for t in state.values()) == 1_182_785

@@ -18,6 +18,7 @@ from napari_iclsam.core.encoder.runner import PromptableRunner, Prompts
 from napari_iclsam.core.images.geometry import Frame
 from napari_iclsam.core.recipe import AUTO
 from napari_iclsam.models.assembly import HalfPrecision
+from napari_iclsam.models.build import build_sam
 from napari_iclsam.models.features import Features
 from napari_iclsam.models.sam import Sam, vit_encoder
 from napari_iclsam.models.universeg import UniverSeg
@@ -107,16 +108,33 @@ def test_a_prediction_says_how_precise_it_is(
 
 
 @pytest.mark.parametrize(("asked", "expected"), [("auto", "bfloat16"), ("float32", "float32")])
-def test_decoders_run_in_half_precision_where_small_encoders_do_not(
+def test_convolutions_and_decoders_run_in_half_precision_and_a_small_transformer_does_not(
     asked: str, expected: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(device, "_cpu", lambda: {"avx512_bf16": True})
     networks = ICLSAM("starter", device="cpu", precision=asked).networks
-    experts = networks.runners(AUTO, EmbeddingCache()).experts.runners
-    assert len(experts) == 2
-    for expert in experts:
-        assert expert.precision == "float32"
-        assert expert.decoder_precision == expected
+    lite_medsam, starter = networks.runners(AUTO, EmbeddingCache()).experts.runners
+    assert lite_medsam.precision == "float32"
+    assert starter.precision == expected
+    assert lite_medsam.decoder_precision == starter.decoder_precision == expected
+
+
+def test_the_encoder_of_starter_sam_nearly_says_the_same_in_half_precision() -> None:
+    image = np.random.default_rng(0).integers(0, 255, (64, 80, 3), np.uint8)
+    cache = EmbeddingCache()
+    embedded = {}
+    for name in ("float32", "bfloat16"):
+        network = build_sam("starter_sam", getattr(torch, name)).module
+        assert {one.dtype for one in network.parameters()} == {torch.float32}
+        embedded[name] = PromptableRunner(network, cache, CPU, name, "starter").embed(image)
+    pairs = zip(
+        (embedded["float32"].features.embedding, embedded["float32"].features.detail),
+        (embedded["bfloat16"].features.embedding, embedded["bfloat16"].features.detail),
+        strict=True,
+    )
+    for full, half in pairs:
+        assert full.dtype == half.dtype == torch.float32
+        assert 1e-4 < float((full - half).norm() / full.norm()) < 0.02
 
 
 def test_sam_decodes_in_the_precision_of_its_encoder_and_nearly_the_same() -> None:

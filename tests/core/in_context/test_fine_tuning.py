@@ -22,7 +22,10 @@ from napari_iclsam.core.in_context import fine_tuning
 from napari_iclsam.core.in_context.augmentation import draw_transform
 from napari_iclsam.core.in_context.coarse_to_fine import preview
 from napari_iclsam.core.in_context.fine_tuning import (
+    FULL,
+    SPARING,
     EpisodeSampler,
+    Schedule,
     can_fine_tune,
     draw_pairs,
     fine_tune,
@@ -94,6 +97,22 @@ def test_a_copy_is_fine_tuned_and_the_model_itself_stays_as_it_is(
     assert replace(tuned, network=runner.network) == runner
     assert {p.stage for p in seen} == {"fine_tune"}
     assert seen[-1].message == "Fine-tuning on the examples: 20 of 20"
+
+
+def test_a_stack_takes_fewer_and_larger_steps(runner: InContextRunner, scene: Scene) -> None:
+    of_stack = replace(runner, recipe=replace(RECIPE, sparing=True))
+    seen, _ = fine_tuned(of_stack, examples_of(scene, 0, 1))
+    assert seen[-1].message == "Fine-tuning on the examples: 4 of 4"
+    assert max(map(SPARING.rate, range(SPARING.steps))) > max(map(FULL.rate, range(FULL.steps)))
+
+
+@pytest.mark.parametrize("schedule", [FULL, SPARING], ids=["full", "sparing"])
+def test_the_rate_rises_and_falls_to_nearly_nothing(schedule: Schedule) -> None:
+    rates = [schedule.rate(step) for step in range(schedule.steps)]
+    assert max(rates) == rates[schedule.warmup - 1] == schedule.peak
+    assert 0 < rates[-1] <= schedule.peak / 3
+    assert rates[: schedule.warmup] == sorted(rates[: schedule.warmup])
+    assert rates[schedule.warmup :] == sorted(rates[schedule.warmup :], reverse=True)
 
 
 @pytest.mark.parametrize("context", [torch.no_grad, torch.inference_mode, torch.enable_grad])

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from unittest.mock import Mock
+
 import numpy as np
 import pytest
 from numpy.typing import NDArray
 from scipy import ndimage
 
+from napari_iclsam.core.volume import motion
 from napari_iclsam.core.volume.motion import ABOVE, BELOW, MotionGrid, PlaneMotion
 
 SIDE = 48
@@ -37,15 +40,15 @@ def ramp() -> NDArray[np.float32]:
 
 
 def test_values_follow_what_moves(tissue: NDArray[np.float64]) -> None:
-    motion = motion_of(moving(tissue, 5, 2), 0)
-    carried = motion.carry(ramp(), 4, BELOW)
+    moves = motion_of(moving(tissue, 5, 2), 0)
+    carried = moves.carry(ramp(), 4, BELOW)
     middle = (slice(12, 36), slice(12, 32))
     assert np.abs(carried - ramp() - 8)[middle].mean() < 0.5
 
 
 def test_both_sides_lead_to_their_own_labelled_plane(tissue: NDArray[np.float64]) -> None:
-    motion = motion_of(moving(tissue, 5, 2), 0, 4)
-    moved = motion.carry(ramp(), 3, ABOVE) - ramp()
+    moves = motion_of(moving(tissue, 5, 2), 0, 4)
+    moved = moves.carry(ramp(), 3, ABOVE) - ramp()
     assert np.abs(moved + 2)[12:36, 12:32].mean() < 0.3
 
 
@@ -79,8 +82,8 @@ def test_outside_the_grid_values_keep_their_place(tissue: NDArray[np.float64]) -
     grey = moving(tissue, 2, 2)
     masks = np.zeros((1, SIDE, SIDE), bool)
     masks[0, 2:6, 2:6] = True
-    motion = PlaneMotion(MotionGrid.around(masks), (0,), 2, lambda plane: grey[plane])
-    carried = motion.carry(ramp(), 1, BELOW)
+    moves = PlaneMotion(MotionGrid.around(masks), (0,), 2, lambda plane: grey[plane])
+    carried = moves.carry(ramp(), 1, BELOW)
     assert np.array_equal(carried[:, 30:], ramp()[:, 30:])
 
 
@@ -93,8 +96,28 @@ def test_each_flow_is_computed_once(tissue: NDArray[np.float64]) -> None:
         return grey[plane]
 
     grid = MotionGrid.around(np.ones((1, SIDE, SIDE), bool))
-    motion = PlaneMotion(grid, (0,), 4, read_grey)
-    first = motion.carry(ramp(), 3, BELOW)
-    again = motion.carry(ramp(), 3, BELOW)
+    moves = PlaneMotion(grid, (0,), 4, read_grey)
+    first = moves.carry(ramp(), 3, BELOW)
+    again = moves.carry(ramp(), 3, BELOW)
     assert np.array_equal(first, again)
     assert sorted(read) == [0, 1, 2, 3]
+
+
+def test_a_displacement_is_made_of_the_flows_that_neighbors_are_interpolated_by(
+    tissue: NDArray[np.float64], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    flow = Mock(side_effect=motion.optical_flow_ilk)
+    monkeypatch.setattr(motion, "optical_flow_ilk", flow)
+    known = motion_of(np.resize(moving(tissue, 40, 1), (100, SIDE, SIDE)), 0)
+    beside = known.from_beside(1, BELOW)(ramp())
+    carried = known.carry(ramp(), 1, BELOW)
+    assert flow.call_count == 1
+    # half precision of the displacements that are kept
+    assert np.allclose(beside, carried, atol=0.1)
+    # few flows are kept
+    known.carry(ramp(), 99, BELOW)
+    assert flow.call_count == 99
+    known.from_beside(99, BELOW)
+    assert flow.call_count == 99
+    known.from_beside(1, BELOW)
+    assert flow.call_count == 100

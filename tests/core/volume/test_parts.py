@@ -7,6 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from numpy.typing import NDArray
+from scipy import ndimage
 
 from napari_iclsam.core.volume.appearance import learn_appearance
 from napari_iclsam.core.volume.intensity import GreyScale, estimate_grey_scale, sampled_planes
@@ -234,6 +235,22 @@ def test_reduction_and_enlargement_keep_a_smooth_plane() -> None:
     small = reduce_plane(plane, 4)
     assert small.shape == (8, 8)
     assert np.abs(enlarge_plane(small, 4, (30, 31)) - plane)[4:-6, 4:-6].max() < 0.02
+
+
+@pytest.mark.parametrize(
+    ("small", "factor", "size"),
+    [((8, 9), 4, (30, 33)), ((1, 5), 3, (3, 14)), ((12, 1), 2, (23, 2)), ((6, 7), 1, (6, 7))],
+)
+def test_enlargement_is_interpolation_between_the_centers_of_blocks(
+    small: tuple[int, int], factor: int, size: tuple[int, int]
+) -> None:
+    plane = np.random.default_rng(0).normal(size=small).astype(np.float32)
+    places = [(np.arange(side) + 0.5) / factor - 0.5 for side in size]
+    grid = np.meshgrid(*places, indexing="ij")
+    slow = ndimage.map_coordinates(plane, grid, order=1, mode="nearest")
+    enlarged = enlarge_plane(plane, factor, size)
+    assert enlarged.dtype == np.float32
+    assert np.allclose(enlarged, slow, atol=1e-6)
 
 
 def test_small_planes_are_not_reduced() -> None:

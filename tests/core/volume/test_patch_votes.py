@@ -5,7 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from numpy.typing import NDArray
+from scipy import ndimage
 
+from napari_iclsam.core.volume import patch_votes
 from napari_iclsam.core.volume.label_context import prepare_motion
 from napari_iclsam.core.volume.labelled_planes import LabelledPlanes
 from napari_iclsam.core.volume.motion import ABOVE, BELOW
@@ -111,6 +113,16 @@ def test_both_sides_are_carried_to_the_plane(bent_tube: DrawnVolume) -> None:
         in_place = dice_overlap(bent_tube.truth[nearest], bent_tube.truth[plane])
         found = votes.log_odds(labelled, plane) > 0
         assert dice_overlap(found, bent_tube.truth[plane]) > in_place + 0.2
+
+
+def test_patches_are_compared_as_by_a_filter() -> None:
+    here, there = np.random.default_rng(0).normal(128, 40, (2, 12, 17)).astype(np.float32)
+    compared = patch_votes._patch_differences(here, there)
+    moved = patch_votes._moved(there)
+    slow = [ndimage.uniform_filter(np.square(here - one), patch_votes._PATCH) for one in moved]
+    # at the border, where one repeats pixels and the other squares, they differ
+    inside = (slice(None), slice(1, -1), slice(1, -1))
+    assert np.allclose(compared[inside], np.stack(slow)[inside], rtol=1e-5)
 
 
 class TestAgreement:
