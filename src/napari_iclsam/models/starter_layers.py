@@ -40,9 +40,10 @@ class Block(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Add what the convolutions compute of (B, C, H, W)."""
-        hidden = self.first(F.relu(self.norm(x)))
-        change: Tensor = self.second(F.relu(hidden))
-        return x + change
+        # In place, since no gradient needs what a rectifier or a sum was given.
+        hidden = self.first(F.relu(self.norm(x), inplace=True))
+        change: Tensor = self.second(F.relu(hidden, inplace=True))
+        return change.add_(x)
 
 
 class Down(nn.Sequential):

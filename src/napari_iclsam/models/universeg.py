@@ -190,9 +190,10 @@ class CrossBlock(nn.Module):
         for group in v:
             half_v = over_pairs(self.cross_support, group)
             mean.add(half_v)
-            z = half_v + half_u[:, None]
+            # In place, since no gradient needs what a sum was given.
+            z = half_v.add_(half_u[:, None])
             outputs.append(over_pairs(self.support.vmapped, z))
-        return TargetAndSupport(self.target_output(half_u + mean.value()), outputs)
+        return TargetAndSupport(self.target_output(mean.value().add_(half_u)), outputs)
 
 
 class UniverSeg(nn.Module):
@@ -361,7 +362,7 @@ class UniverSeg(nn.Module):
         """Run the last decoder block, whose support output is not needed."""
         block = cast(CrossBlock, self.dec_blocks[-1])
         mean = v.mean if guidance is None else guide_pooled(v, guidance)
-        z_mean = block.cross_target(u) + block.cross_support(mean)
+        z_mean = block.cross_target(u).add_(block.cross_support(mean))
         logits: Tensor = self.out_conv.conv(block.target_output(z_mean))
         return logits
 
