@@ -102,7 +102,7 @@ def test_a_copy_is_fine_tuned_and_the_model_itself_stays_as_it_is(
 def test_a_stack_takes_fewer_and_larger_steps(runner: InContextRunner, scene: Scene) -> None:
     of_stack = replace(runner, recipe=replace(RECIPE, sparing=True))
     seen, _ = fine_tuned(of_stack, examples_of(scene, 0, 1))
-    assert seen[-1].message == "Fine-tuning on the examples: 4 of 4"
+    assert seen[-1].message == "Fine-tuning on the examples: 3 of 3"
     assert max(map(SPARING.rate, range(SPARING.steps))) > max(map(FULL.rate, range(FULL.steps)))
 
 
@@ -110,7 +110,7 @@ def test_a_stack_takes_fewer_and_larger_steps(runner: InContextRunner, scene: Sc
 def test_the_rate_rises_and_falls_to_nearly_nothing(schedule: Schedule) -> None:
     rates = [schedule.rate(step) for step in range(schedule.steps)]
     assert max(rates) == rates[schedule.warmup - 1] == schedule.peak
-    assert 0 < rates[-1] <= schedule.peak / 3
+    assert 0 < rates[-1] <= schedule.peak / 2
     assert rates[: schedule.warmup] == sorted(rates[: schedule.warmup])
     assert rates[schedule.warmup :] == sorted(rates[schedule.warmup :], reverse=True)
 

@@ -62,7 +62,7 @@ class Schedule:
 
 FULL = Schedule(steps=20, peak=5e-4, warmup=4)
 
-SPARING = Schedule(steps=4, peak=1e-3, warmup=1)
+SPARING = Schedule(steps=3, peak=1.2e-3, warmup=1)
 """In a stack, where the labelled planes tell most. See benchmarks/RESULTS.md."""
 
 _EPISODES = 2

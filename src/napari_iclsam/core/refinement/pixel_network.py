@@ -90,8 +90,9 @@ def fit_pixel_network(
         network = _start(samples, int(target.max()) + 1, generator)
         parameters = [part for layer in network.layers for part in layer]
         optimiser = Adam(parameters)
+        standard = network.standardise(samples)
         for step in range(_STEPS):
-            _descend(network, samples, classes, generator)
+            _descend(network, standard, classes, generator)
             optimiser.step(_learning_rate(step))
             for parameter in parameters:
                 parameter.grad = None
@@ -115,13 +116,13 @@ def _start(samples: Tensor, classes: int, generator: torch.Generator) -> PixelNe
 
 
 def _descend(
-    network: PixelNetwork, samples: Tensor, classes: Tensor, generator: torch.Generator
+    network: PixelNetwork, standard: Tensor, classes: Tensor, generator: torch.Generator
 ) -> None:
-    """Compute the gradient of the loss on some of the pixels."""
-    drawn = torch.randint(len(samples), (_BATCH,), generator=generator)
-    standard = network.standardise(samples[drawn])
-    noise = torch.randn(standard.shape, generator=generator)
-    logits = network.logits(standard + _NOISE * noise)
+    """Compute the gradient of the loss on some of the pixels, standardised."""
+    drawn = torch.randint(len(standard), (_BATCH,), generator=generator)
+    chosen = standard[drawn]
+    noise = torch.randn(chosen.shape, generator=generator)
+    logits = network.logits(torch.add(chosen, noise, alpha=_NOISE))
     loss = F.cross_entropy(logits, classes[drawn], label_smoothing=_SMOOTHING)
     torch.autograd.backward([loss])
 
