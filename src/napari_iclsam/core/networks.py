@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from functools import cached_property, partial
 from pathlib import Path
 from typing import cast
 
@@ -65,6 +67,45 @@ class LoadedSam:
     precision: str = "float32"
     facts: ModelFacts = field(default_factory=ModelFacts)
 
+    @property
+    def parameters(self) -> int:
+        """Number of its parameters."""
+        return sum(parameter.numel() for parameter in self.network.parameters())
+
+
+@dataclass(frozen=True)
+class SamOnDemand:
+    """A promptable network that is loaded when it first takes part: stacks go without the larger.
+
+    Attributes
+    ----------
+    parameters : int
+        Number of its parameters.
+    load : callable
+    """
+
+    parameters: int
+    load: Callable[[], LoadedSam]
+
+    @cached_property
+    def _loaded(self) -> LoadedSam:
+        return self.load()
+
+    @property
+    def network(self) -> nn.Module:
+        """See `LoadedSam`."""
+        return self._loaded.network
+
+    @property
+    def precision(self) -> str:
+        """See `LoadedSam`."""
+        return self._loaded.precision
+
+    @property
+    def facts(self) -> ModelFacts:
+        """See `LoadedSam`."""
+        return self._loaded.facts
+
 
 @dataclass(frozen=True, slots=True)
 class Networks:
@@ -72,7 +113,7 @@ class Networks:
 
     Attributes
     ----------
-    sams : tuple of LoadedSam
+    sams : tuple of LoadedSam or SamOnDemand
         At least one.
     icl : nn.Module
         An `InContextNetwork`.
@@ -82,7 +123,7 @@ class Networks:
     icl_facts : ModelFacts
     """
 
-    sams: tuple[LoadedSam, ...]
+    sams: tuple[LoadedSam | SamOnDemand, ...]
     icl: InContextNetwork
     device: torch.device = field(default_factory=lambda: torch.device("cpu"))
     icl_dtype: torch.dtype = torch.float32
@@ -93,10 +134,10 @@ class Networks:
         """Name of the promptable models together, as `ICLSAM` takes it."""
         return "+".join(sam.facts.name for sam in self.sams)
 
-    def taking_part(self, recipe: Recipe) -> tuple[LoadedSam, ...]:
+    def taking_part(self, recipe: Recipe) -> tuple[LoadedSam | SamOnDemand, ...]:
         """Return the promptable networks of a recipe: the smallest alone for planes and tiles."""
         if (recipe.sparing or recipe.in_tiles) and recipe.max_experts > 1:
-            return (min(self.sams, key=_parameter_count),)
+            return (min(self.sams, key=lambda sam: sam.parameters),)
         return self.sams[: recipe.max_experts]
 
     def runners(self, recipe: Recipe, cache: EmbeddingCache) -> Runners:
@@ -121,10 +162,6 @@ class Networks:
             recipe,
         )
         return Runners(Experts(tuple(runners)), in_context, recipe)
-
-
-def _parameter_count(sam: LoadedSam) -> int:
-    return sum(parameter.numel() for parameter in sam.network.parameters())
 
 
 @dataclass(frozen=True, slots=True)
@@ -169,12 +206,8 @@ class NetworkSource:
             icl_dtype,
         )
 
-    @torch.inference_mode(False)
     def load(self) -> Networks:
-        """Read the networks from disk.
-
-        Their parameters are no inference tensors, whoever calls: a copy of them is to be
-        fine-tuned.
+        """Read the networks from disk; promptable ones that come with the package when needed.
 
         Raises
         ------
@@ -184,30 +217,40 @@ class NetworkSource:
             In a process that was forked; see `refuse_forked`.
         """
         refuse_forked()
-        with in_float32():
-            return self._load()
-
-    def _load(self) -> Networks:
-        in_main_memory = self.device.type == "cpu"
         sams = []
         for name, dtype in self.sams:
-            sam = build_sam(name, dtype, here=in_main_memory)
-            precision = str(sam.dtype).removeprefix("torch.")
-            sams.append(
-                LoadedSam(
-                    sam.module.to(self.device),
-                    precision,
-                    _facts(name, sam),
-                )
-            )
-        icl = build_icl(self.icl, here=in_main_memory)
+            weights = describe(name, "sam")
+            load = partial(_load_sam, name, dtype, self.device)
+            # others may be missing, which is to be told at once
+            is_here = weights.bundled and len(self.sams) > 1
+            sams.append(SamOnDemand(weights.parameters, load) if is_here else load())
+        icl = _build(build_icl, self.icl, torch.float32, self.device)
         return Networks(
             sams=tuple(sams),
-            icl=cast(InContextNetwork, icl.module.to(self.device)),
+            icl=cast(InContextNetwork, icl.module),
             device=self.device,
             icl_dtype=self.icl_dtype,
             icl_facts=_facts(self.icl, icl),
         )
+
+
+def _load_sam(name: str, dtype: torch.dtype, device: torch.device) -> LoadedSam:
+    sam = _build(build_sam, name, dtype, device)
+    precision = str(sam.dtype).removeprefix("torch.")
+    return LoadedSam(sam.module, precision, _facts(name, sam))
+
+
+@torch.inference_mode(False)
+def _build(
+    build: Callable[..., Built], name: str, dtype: torch.dtype, device: torch.device
+) -> Built:
+    """Read a network from disk, onto a device.
+
+    Its parameters are no inference tensors, whoever calls: a copy of them is to be fine-tuned.
+    """
+    with in_float32():
+        built = build(name, dtype, here=device.type == "cpu")
+        return replace(built, module=built.module.to(device))
 
 
 def _facts(name: str, built: Built) -> ModelFacts:
