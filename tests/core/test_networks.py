@@ -6,7 +6,9 @@ from dataclasses import replace
 
 from torch import nn
 
-from napari_iclsam.core.networks import LoadedSam, Networks
+from napari_iclsam import ICLSAM
+from napari_iclsam.core.encoder.cache import EmbeddingCache
+from napari_iclsam.core.networks import LoadedSam, Networks, SamOnDemand
 from napari_iclsam.core.recipe import AUTO, PAPER
 from napari_iclsam.models.universeg import UniverSeg
 
@@ -26,3 +28,25 @@ def test_the_smallest_alone_takes_part_in_a_stack() -> None:
 def test_as_published_the_first_takes_part_also_in_a_stack() -> None:
     assert NETWORKS.taking_part(PAPER) == (LARGE,)
     assert NETWORKS.taking_part(replace(PAPER, sparing=True)) == (LARGE,)
+
+
+def test_a_stack_loads_the_model_that_takes_part_alone() -> None:
+    networks = ICLSAM("starter", device="cpu").networks
+    larger, smaller = networks.sams
+    networks.runners(replace(AUTO, sparing=True), EmbeddingCache())
+    assert isinstance(larger, SamOnDemand)
+    assert isinstance(smaller, SamOnDemand)
+    assert "_loaded" not in vars(larger)
+    assert smaller.network is smaller.network
+    assert smaller.facts.name == "starter_sam"
+    networks.runners(AUTO, EmbeddingCache())
+    assert larger.facts.name == "lite_medsam"
+    # what is known of them beforehand is true
+    for sam in networks.sams:
+        count = sum(parameter.numel() for parameter in sam.network.parameters())
+        assert abs(count / sam.parameters - 1) < 0.05
+
+
+def test_a_single_model_is_loaded_at_once() -> None:
+    (only,) = ICLSAM("starter_sam", device="cpu").networks.sams
+    assert isinstance(only, LoadedSam)
