@@ -214,7 +214,7 @@ def worker_section(repeats: int) -> list[Row]:
     from qtpy.QtCore import QCoreApplication, QEventLoop, QThreadPool
 
     app = QCoreApplication.instance() or QCoreApplication([])
-    dtype = str(choose_precision("auto", torch.device("cpu"), pays=True)).removeprefix("torch.")
+    dtype = str(choose_precision("auto", torch.device("cpu"), large=True)).removeprefix("torch.")
     encoder, image, threads = encoders()[dtype], torch.randn(1, 3, 1024, 1024), {}
 
     def work(name: str) -> None:

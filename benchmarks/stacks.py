@@ -45,10 +45,10 @@ def networks(precision: Precision = "auto") -> Networks:
     """Make SAM with a random ViT-B, and the bundled in-context model."""
     torch.manual_seed(0)
     device = torch.device("cpu")
-    dtype = choose_precision(precision, device, pays=True)
+    dtype = choose_precision(precision, device, large=True)
     name = str(dtype).removeprefix("torch.")
     sam = Sam(encoders()[name]).eval().requires_grad_(False)
-    icl_dtype = choose_precision("auto", device, pays=True)  # as `ICLSAM` does
+    icl_dtype = choose_precision("auto", device, large=True)  # as `ICLSAM` does
     icl = cast(InContextNetwork, build_icl("starter").module)
     loaded = LoadedSam(sam, name, ModelFacts(checksum=name))
     return Networks((loaded,), icl, device, icl_dtype)

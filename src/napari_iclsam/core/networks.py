@@ -21,6 +21,7 @@ from napari_iclsam.core.inference import in_float32, refuse_forked
 from napari_iclsam.core.model_choice import ModelChoice, Precision
 from napari_iclsam.core.recipe import Recipe
 from napari_iclsam.models.build import Built, build_icl, build_sam, describe
+from napari_iclsam.models.starter_sam import StarterSam
 from napari_iclsam.weights.catalogue import CATALOGUE
 from napari_iclsam.weights.entry import FusionDefault
 from napari_iclsam.weights.lookup import expert_names
@@ -140,6 +141,21 @@ class Networks:
             return (min(self.sams, key=lambda sam: sam.parameters),)
         return self.sams[: recipe.max_experts]
 
+    @property
+    def _half_precision(self) -> str:
+        return str(self.icl_dtype).removeprefix("torch.")
+
+    def encoder_autocast(self, sam: LoadedSam | SamOnDemand, recipe: Recipe) -> str:
+        """Return in which precision an encoder computes, if that is not the one of its weights.
+
+        In stacks, half precision halves the time of starter-sam's convolutions on a processor.
+        Images, which are also compared by their features, lose by it: see benchmarks/RESULTS.md.
+        """
+        is_stack_here = recipe.sparing and self.device.type == "cpu"
+        if is_stack_here and isinstance(sam.network, StarterSam):
+            return self._half_precision
+        return ""
+
     def runners(self, recipe: Recipe, cache: EmbeddingCache) -> Runners:
         """Bind the networks to what they are run with."""
         runners = []
@@ -152,7 +168,8 @@ class Networks:
                 sam.precision,
                 checksum,
                 # decoders gain by half precision that small encoders lose by
-                str(self.icl_dtype).removeprefix("torch."),
+                self._half_precision,
+                self.encoder_autocast(sam, recipe),
             )
             runners.append(runner)
         in_context = InContextRunner(
@@ -196,9 +213,10 @@ class NetworkSource:
         describe(choice.icl, "icl")
         sams = []
         for name in expert_names(choice.sam):
-            pays = describe(name, "sam").gains_by_half_precision(device.type)
-            sams.append((name, choose_precision(precision, device, pays=pays)))
-        icl_dtype = choose_precision(precision, device, pays=True)
+            # small encoders lose more by conversions than they win
+            large = describe(name, "sam").large
+            sams.append((name, choose_precision(precision, device, large=large)))
+        icl_dtype = choose_precision(precision, device, large=True)
         return cls(
             tuple(sams),
             choice.icl,

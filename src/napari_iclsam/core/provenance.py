@@ -37,6 +37,6 @@ def provenance_of(
         support=support.fingerprint(),
         examples=len(support),
         device=str(networks.device),
-        precision=sams[0].precision,
+        precision=networks.encoder_autocast(sams[0], recipe) or sams[0].precision,
         icl_precision=str(networks.icl_dtype).removeprefix("torch."),
     )

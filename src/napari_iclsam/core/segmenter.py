@@ -43,8 +43,8 @@ class ICLSAM:
     networks : Networks, optional
         Networks that are loaded already, instead of names and device.
     precision : {"auto", "float32", "bfloat16", "float16"}
-        Of the large networks. "auto" is half precision where it pays (`choose_precision`), and
-        float32 in paper mode.
+        Of the large networks and, in stacks on processors, of the encoder of starter-sam. "auto" is
+        half precision where it pays (`choose_precision`), and float32 in paper mode.
     models : str, optional
         Old name of ``sam``.
 

@@ -48,7 +48,7 @@ def assemble(file: File, scaling: Scaling, dtype: torch.dtype) -> nn.Module:
         return _in_context(file).to(dtype)
     if file.architecture == "starter_sam":
         image_size = int(metadata(file.path).get("image_size", 512))
-        starter = StarterSam(image_size, dtype)
+        starter = StarterSam(image_size)
         tensors = _owned(file.tensors, torch.float32)
         load_strictly(starter, tensors, file.misfit)
         return starter

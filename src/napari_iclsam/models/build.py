@@ -211,6 +211,8 @@ def _build(name: str, kind: Kind, dtype: torch.dtype, *, here: bool) -> Built:
     module = assemble(file, weights.preprocessing, dtype)
     # Gradients are wanted by fine-tuning alone, which copies the network first.
     module.eval().requires_grad_(False)
+    # starter-sam is small, and faster without conversions.
+    dtype = torch.float32 if found == "starter_sam" else dtype
     return Built(
         module,
         weights,

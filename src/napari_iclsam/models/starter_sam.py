@@ -20,7 +20,6 @@ The module knows no files.
 
 from __future__ import annotations
 
-from contextlib import nullcontext
 from dataclasses import dataclass
 
 import torch
@@ -228,17 +227,14 @@ class StarterSam(nn.Module):
         Side of the square input in pixels, a multiple of 32. The longest side of an image is
         resized to it, the rest is padded with zeros at the bottom and right after `normalise`. The
         network is fully convolutional, so that the same weights run at any such size.
-    dtype : torch.dtype
-        In which the encoder computes, by autocast: its parameters are float32.
     """
 
     resampling: Resampling = "bilinear"
     pixel_mean: Tensor
     pixel_std: Tensor
 
-    def __init__(self, image_size: int = 512, dtype: torch.dtype = torch.float32) -> None:
+    def __init__(self, image_size: int = 512) -> None:
         super().__init__()
-        self.dtype = dtype
         if image_size % 32:
             raise ValueError(f"expected an image size that is a multiple of 32, got {image_size}")
         self.image_size = image_size
@@ -284,10 +280,7 @@ class StarterSam(nn.Module):
             Normalised and padded.
         """
         channels_last = pixels.contiguous(memory_format=torch.channels_last)
-        # In float32 it is left to the caller, who may have set another dtype for the whole network.
-        half = self.dtype != torch.float32
-        with torch.autocast(pixels.device.type, self.dtype) if half else nullcontext():
-            features: Features = self.encoder(channels_last)
+        features: Features = self.encoder(channels_last)
         return features
 
     def decode(self, features: Features, prompts: Prompts) -> Decoded:

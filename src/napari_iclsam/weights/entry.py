@@ -84,13 +84,10 @@ class Weights:
     research_only: bool = False
     bundled: bool = False
 
-    def gains_by_half_precision(self, device: str) -> bool:
-        """Whether half precision pays on a kind of device ("cpu", "cuda"), where that knows it.
-
-        It does for vision transformers and, on processors, for starter-sam: its convolutions take
-        half as long. Other small encoders lose more by conversions than they win.
-        """
-        return self.architecture in _LARGE or (self.architecture, device) == ("starter_sam", "cpu")
+    @property
+    def large(self) -> bool:
+        """Whether it is one of SAM's vision transformers: half precision pays."""
+        return self.architecture in _LARGE
 
     @property
     def fine_tunable(self) -> bool:

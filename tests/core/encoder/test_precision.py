@@ -40,25 +40,25 @@ def test_auto_is_bfloat16_where_the_processor_multiplies_it(
     cpu: dict[str, object], expected: torch.dtype, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(device, "_cpu", lambda: cpu)
-    assert choose_precision("auto", CPU, pays=True) == expected
-    assert choose_precision("auto", CPU, pays=False) == torch.float32
+    assert choose_precision("auto", CPU, large=True) == expected
+    assert choose_precision("auto", CPU, large=False) == torch.float32
 
 
 @pytest.mark.parametrize("known", [True, False], ids=["bfloat16", "float16"])
 def test_auto_is_what_a_graphics_card_knows(known: bool, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda including_emulation: known)
     expected = torch.bfloat16 if known else torch.float16
-    assert choose_precision("auto", torch.device("cuda"), pays=True) == expected
+    assert choose_precision("auto", torch.device("cuda"), large=True) == expected
 
 
 @pytest.mark.parametrize("name", ["float32", "bfloat16", "float16"])
 def test_a_precision_that_is_asked_for_is_taken(name: str) -> None:
-    assert choose_precision(name, CPU, pays=False) == getattr(torch, name)
+    assert choose_precision(name, CPU, large=False) == getattr(torch, name)
 
 
 def test_an_unknown_precision_is_an_error_that_lists_the_known_ones() -> None:
     with pytest.raises(ValueError, match=r"one of auto, float32, bfloat16, float16; got 'half'"):
-        choose_precision("half", CPU, pays=True)
+        choose_precision("half", CPU, large=True)
 
 
 @pytest.fixture
@@ -108,25 +108,46 @@ def test_a_prediction_says_how_precise_it_is(
 
 
 @pytest.mark.parametrize(("asked", "expected"), [("auto", "bfloat16"), ("float32", "float32")])
-def test_convolutions_and_decoders_run_in_half_precision_and_a_small_transformer_does_not(
+def test_decoders_run_in_half_precision_where_small_encoders_do_not(
     asked: str, expected: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(device, "_cpu", lambda: {"avx512_bf16": True})
     networks = ICLSAM("starter", device="cpu", precision=asked).networks
-    lite_medsam, starter = networks.runners(AUTO, EmbeddingCache()).experts.runners
-    assert lite_medsam.precision == "float32"
-    assert starter.precision == expected
-    assert lite_medsam.decoder_precision == starter.decoder_precision == expected
+    experts = networks.runners(AUTO, EmbeddingCache()).experts.runners
+    assert len(experts) == 2
+    for expert in experts:
+        assert expert.precision == "float32"
+        assert expert.encoder_autocast == ""
+        assert expert.decoder_precision == expected
+
+
+@pytest.mark.parametrize(("asked", "expected"), [("auto", "bfloat16"), ("float32", "float32")])
+def test_in_a_stack_the_encoder_of_starter_sam_computes_in_half_precision(
+    asked: str, expected: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(device, "_cpu", lambda: {"avx512_bf16": True})
+    settings = Settings(cross_validate=False)
+    segmenter = ICLSAM("starter", device="cpu", precision=asked, settings=settings)
+    volume = np.random.default_rng(0).integers(0, 255, (3, 40, 48), np.uint8)
+    labels = np.zeros((3, 40, 48), np.int32)
+    labels[0, 10:30, 10:30] = 1
+
+    task = segmenter.fit_stack(volume, labels).task
+
+    (runner,) = task.context.runners.experts.runners
+    assert runner.encoder_autocast == task.provenance.precision == expected
+    image = segmenter.fit([volume[0]], [labels[0]])
+    assert image.provenance.precision == "float32"
 
 
 def test_the_encoder_of_starter_sam_nearly_says_the_same_in_half_precision() -> None:
     image = np.random.default_rng(0).integers(0, 255, (64, 80, 3), np.uint8)
-    cache = EmbeddingCache()
+    # one cache: what one has embedded is not what the other asks for
+    network, cache = build_sam("starter_sam").module, EmbeddingCache()
     embedded = {}
     for name in ("float32", "bfloat16"):
-        network = build_sam("starter_sam", getattr(torch, name)).module
-        assert {one.dtype for one in network.parameters()} == {torch.float32}
-        embedded[name] = PromptableRunner(network, cache, CPU, name, "starter").embed(image)
+        runner = PromptableRunner(network, cache, CPU, encoder_autocast=name)
+        embedded[name] = runner.embed(image)
     pairs = zip(
         (embedded["float32"].features.embedding, embedded["float32"].features.detail),
         (embedded["bfloat16"].features.embedding, embedded["bfloat16"].features.detail),

@@ -107,7 +107,7 @@ def test_a_stack_takes_fewer_and_larger_steps(runner: InContextRunner, scene: Sc
 
 
 @pytest.mark.parametrize("schedule", [FULL, SPARING], ids=["full", "sparing"])
-def test_the_rate_rises_and_falls_to_nearly_nothing(schedule: Schedule) -> None:
+def test_the_rate_rises_to_its_peak_and_falls(schedule: Schedule) -> None:
     rates = [schedule.rate(step) for step in range(schedule.steps)]
     assert max(rates) == rates[schedule.warmup - 1] == schedule.peak
     assert 0 < rates[-1] <= schedule.peak / 2

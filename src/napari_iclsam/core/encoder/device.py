@@ -40,19 +40,20 @@ def available() -> list[str]:
     return [*names, "mps"] if torch.backends.mps.is_available() else names
 
 
-def choose_precision(name: Precision, device: torch.device, *, pays: bool) -> torch.dtype:
+def choose_precision(name: Precision, device: torch.device, *, large: bool) -> torch.dtype:
     """Return in which precision a network computes.
 
-    "auto" is half precision where that pays: bfloat16 on processors with instructions for it
-    (AVX512-BF16, AMX) and on graphics cards that know it, float16 on older ones, else float32.
+    "auto" is half precision where that is faster and the network is large: bfloat16 on processors
+    with instructions for it (AVX512-BF16, AMX) and on graphics cards that know it, float16 on older
+    ones, else float32.
 
     Parameters
     ----------
     name : {"auto", "float32", "bfloat16", "float16"}
     device : torch.device
-    pays : bool
-        Whether half precision pays for this network, as for every in-context model; of promptable
-        ones, see `Weights.gains_by_half_precision`.
+    large : bool
+        Whether it is one of SAM's vision transformers or an in-context model. Small encoders lose
+        more by conversions than they win.
 
     Raises
     ------
@@ -65,7 +66,7 @@ def choose_precision(name: Precision, device: torch.device, *, pays: bool) -> to
         )
     if name != "auto":
         return cast(torch.dtype, getattr(torch, name))
-    if not pays:
+    if not large:
         return torch.float32
     if device.type == "cuda":
         return (

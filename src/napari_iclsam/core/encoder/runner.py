@@ -53,6 +53,8 @@ class PromptableRunner:
     device : torch.device
     precision : str
         "float32", "bfloat16" or "float16": the encoder holds its weights in it.
+    encoder_autocast : str
+        The encoder computes in it, by autocast. Empty: as its weights are.
     checksum : str
         Of the weights: embeddings of other weights are not taken from the cache. Computed if empty.
     decoder_precision : str
@@ -65,6 +67,7 @@ class PromptableRunner:
     precision: str = "float32"
     checksum: str = ""
     decoder_precision: str = ""
+    encoder_autocast: str = ""
 
     @property
     def promptable(self) -> Promptable:
@@ -91,7 +94,8 @@ class PromptableRunner:
     def embed_batch(self, images: Sequence[NDArray[np.uint8]]) -> list[Embedding]:
         """Embed images in one call, or take their embeddings from the cache; see `embed`."""
         encoder = self._encoder_key()
-        keys = [embedding_key(rgb, encoder, self.precision) for rgb in images]
+        precision = self.encoder_autocast or self.precision
+        keys = [embedding_key(rgb, encoder, precision) for rgb in images]
         found = {key: self.cache.get(key) for key in keys}
         # by key, so that planes that are equal are embedded once
         by_key = dict(zip(keys, images, strict=True))
@@ -124,7 +128,9 @@ class PromptableRunner:
         if not images:
             return {}
         squares = torch.cat([self._square(rgb) for rgb in images.values()])
-        features_of_all = split_batch(self.promptable.encode(squares))
+        dtype: torch.dtype = getattr(torch, self.encoder_autocast or "float32")
+        with computing_in(dtype, self.device):
+            features_of_all = split_batch(self.promptable.encode(squares))
         encoded = dict(zip(images, features_of_all, strict=True))
         for key, features in encoded.items():
             self.cache.put(key, features)
